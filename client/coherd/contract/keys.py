@@ -1,0 +1,231 @@
+"""The key grammar (DESIGN section 3): ``domain:resource(:name:value)*(:suffix)?``.
+
+Values are UTF-8 with ``: % * ? [ ] { } \\``, space and control characters percent-encoded (upper-case hex of the UTF-8
+bytes), so that two different keys never share a text and no value reaches another domain or a Redis hash tag.
+Building and parsing are inverse; text that building would not produce is refused. Vectors for other languages are in
+``docs/key-vectors.json``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from coherd.contract.reasons import Refusal
+from coherd.v1.errors_pb2 import ErrorReason
+
+MAX_KEY_BYTES: Final = 512
+"""Longest key, bytes of UTF-8, without a deployment's prefix."""
+MAX_NAME_CHARS: Final = 64
+"""Longest name of a domain, resource or identifier."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_UNSAFE: Final = re.compile(r"[\x00-\x20%:*?\[\]{}\\\x7f-\x9f]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
+_DATE: Final = re.compile(r"[0-9]{8}", re.ASCII)
+
+_KEY: Final = ErrorReason.ERROR_REASON_KEY_INVALID
+_IDENTIFIER: Final = ErrorReason.ERROR_REASON_IDENTIFIER_INVALID
+
+DateLike = datetime.date | str
+"""A day: a `datetime.date`, or text ``YYYYMMDD``."""
+
+
+class KeyParts(NamedTuple):
+    """A key taken apart. Values are decoded text."""
+
+    domain: str
+    resource: str
+    identifiers: tuple[tuple[str, str], ...]
+    """Name and value, in the order they stand in the key."""
+    suffix: str | None = None
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can name a domain, resource or identifier: lower snake case, 1..64 characters."""
+    return _NAME.fullmatch(text) is not None
+
+
+def encode_value(value: str, *, name: str = "value") -> str:
+    """Percent-encode a value for use in a key or tag.
+
+    Raises:
+        Refusal: IDENTIFIER_INVALID, if it is empty, longer than a key, or holds a lone surrogate.
+    """
+    if not value:
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} is empty", field=name)
+    if len(value) > MAX_KEY_BYTES:
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} is longer than {MAX_KEY_BYTES} bytes", field=name)
+    if value.isascii():
+        return _UNSAFE.sub(_percent, value)
+    if _SURROGATE.search(value):
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} holds a lone surrogate: not valid Unicode", field=name)
+    return _UNSAFE.sub(_percent, value)
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match.group().encode())
+
+
+def decode_value(encoded: str) -> str:
+    """The value of its canonical encoding.
+
+    Raises:
+        Refusal: KEY_INVALID, if the text is not what `encode_value` writes.
+    """
+    if not encoded:
+        raise Refusal(_KEY, "a part of the key is empty", field="key")
+    if "%" not in encoded:
+        if _UNSAFE.search(encoded) or _SURROGATE.search(encoded):
+            raise Refusal(_KEY, "the key holds a character that must be percent-encoded", field="key")
+        return encoded
+    try:
+        value = unquote_to_bytes(encoded).decode()
+    except UnicodeError:
+        raise Refusal(_KEY, "a percent-encoding in the key is not valid UTF-8", field="key") from None
+    if _UNSAFE.sub(_percent, value) != encoded:
+        raise Refusal(_KEY, "a percent-encoding in the key is not canonical", field="key")
+    return value
+
+
+def build_key(domain: str, resource: str, identifiers: Iterable[tuple[str, str]], suffix: str | None = None) -> str:
+    """Canonical text of a key; the inverse of `parse_key`. Knows no catalog.
+
+    Raises:
+        Refusal: a name is not lower snake case, an identifier is given twice, a value is refused, or the key is too long.
+    """
+    _check_name(domain, "domain")
+    _check_name(resource, "resource")
+    parts = [domain, resource]
+    seen: set[str] = set()
+    for name, value in identifiers:
+        _check_name(name, "identifier")
+        if name in seen:
+            raise Refusal(_IDENTIFIER, f"identifier {name!r} is given twice", field=name)
+        seen.add(name)
+        parts += name, encode_value(value, name=name)
+    if suffix is not None:
+        parts.append(encode_value(suffix, name="suffix"))
+    return check_length(":".join(parts))
+
+
+def parse_key(text: str) -> KeyParts:
+    """Take canonical key text apart; the inverse of `build_key`. Knows no catalog.
+
+    Raises:
+        Refusal: KEY_INVALID, if the text is not canonical; the error names the rule, not the key.
+    """
+    check_length(text)
+    domain, *rest = text.split(":")
+    if not rest:
+        raise Refusal(_KEY, "a key has at least a domain and a resource: domain:resource", field="key")
+    resource, *parts = rest
+    for name in (domain, resource, *parts[0 : len(parts) - 1 : 2]):
+        if _NAME.fullmatch(name) is None:
+            raise Refusal(_KEY, "names in a key are lower snake case, 1..64 characters", field="key")
+    suffix = decode_value(parts.pop()) if len(parts) % 2 else None
+    names = parts[0::2]
+    if len(set(names)) != len(names):
+        raise Refusal(_KEY, "an identifier stands twice in the key", field="key")
+    identifiers = tuple(zip(names, map(decode_value, parts[1::2]), strict=True))
+    return KeyParts(domain, resource, identifiers, suffix)
+
+
+def check_length(text: str) -> str:
+    """The text itself.
+
+    Raises:
+        Refusal: KEY_INVALID, if it is empty, over `MAX_KEY_BYTES`, or not valid Unicode.
+    """
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise Refusal(_KEY, "the key holds a lone surrogate: not valid Unicode", field="key") from None
+    if not 0 < size <= MAX_KEY_BYTES:
+        raise Refusal(_KEY, f"a key is 1..{MAX_KEY_BYTES} bytes of UTF-8, this one has {size}", field="key")
+    return text
+
+
+def _check_name(text: str, what: str) -> None:
+    if not isinstance(text, str) or _NAME.fullmatch(text) is None:
+        raise Refusal(_KEY, f"the name of a {what} is lower snake case, 1..{MAX_NAME_CHARS} characters", field="key")
+
+
+# Typed values to text. Each raises Refusal(IDENTIFIER_INVALID) naming the identifier and what it must be.
+
+
+def string_text(value: object, name: str) -> str:
+    """Text of a string identifier, not yet encoded."""
+    if not isinstance(value, str):
+        raise _wrong(name, "a string", value)
+    if not value:
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} is empty", field=name)
+    return value
+
+
+def bool_text(value: object, name: str) -> str:
+    """``true`` or ``false``; also takes that text."""
+    if value is True or value == "true":
+        return "true"
+    if value is False or value == "false":
+        return "false"
+    raise _wrong(name, "a bool", value)
+
+
+def int_text(value: object, name: str, low: int, high: int, unit: str = "") -> str:
+    """Decimal text of an integer in ``low..high`` with its unit behind; also takes canonical text (``"30d"``)."""
+    if isinstance(value, str):
+        digits = value.removesuffix(unit)
+        if (unit and digits == value) or _INTEGER.fullmatch(digits) is None or digits == "-0" or len(digits) > 20:
+            raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a canonical integer like {'30' + unit!r}", field=name)
+        number = int(digits)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    else:
+        raise _wrong(name, "an integer", value)
+    if not low <= number <= high:
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be in {low}..{high}", field=name)
+    return f"{number}{unit}"
+
+
+def enum_text(value: object, name: str, texts: Iterable[str]) -> str:
+    """One of the texts of an enum identifier."""
+    allowed = tuple(texts)
+    if not isinstance(value, str):
+        raise _wrong(name, "one of the names " + ", ".join(allowed), value)
+    if value not in allowed:
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be one of {', '.join(allowed)}", field=name)
+    return value
+
+
+def date_text(value: object, name: str) -> str:
+    """``YYYYMMDD`` of a `datetime.date`, or of such text naming a day that exists."""
+    if isinstance(value, datetime.datetime):
+        raise _wrong(name, "a date without a time, or text YYYYMMDD", value)
+    if isinstance(value, datetime.date):
+        return f"{value.year:04d}{value.month:02d}{value.day:02d}"
+    if not isinstance(value, str):
+        raise _wrong(name, "a date, or text YYYYMMDD", value)
+    if not _is_day(value):
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD", field=name)
+    return value
+
+
+@functools.lru_cache(4096)
+def _is_day(text: str) -> bool:
+    if _DATE.fullmatch(text) is None:
+        return False
+    try:
+        datetime.date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        return False
+    return True
+
+
+def _wrong(name: str, wanted: str, value: object) -> Refusal:
+    return Refusal(_IDENTIFIER, f"identifier {name!r} must be {wanted}, not {type(value).__name__}", field=name)

@@ -1,0 +1,60 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    ERROR_REASON_KEY_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_DOMAIN_UNKNOWN: _ClassVar[ErrorReason]
+    ERROR_REASON_RESOURCE_UNKNOWN: _ClassVar[ErrorReason]
+    ERROR_REASON_IDENTIFIER_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_TTL_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_TAG_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_VALUE_TOO_LARGE: _ClassVar[ErrorReason]
+    ERROR_REASON_SELECTOR_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_REQUEST_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_REQUEST_MALFORMED: _ClassVar[ErrorReason]
+    ERROR_REASON_BATCH_TOO_LARGE: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_CACHED: _ClassVar[ErrorReason]
+    ERROR_REASON_FOREIGN_VALUE: _ClassVar[ErrorReason]
+    ERROR_REASON_STORE_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_OUTCOME_UNKNOWN: _ClassVar[ErrorReason]
+    ERROR_REASON_STORE_FULL: _ClassVar[ErrorReason]
+    ERROR_REASON_OVERLOADED: _ClassVar[ErrorReason]
+    ERROR_REASON_DRAINING: _ClassVar[ErrorReason]
+    ERROR_REASON_DEADLINE_EXCEEDED: _ClassVar[ErrorReason]
+    ERROR_REASON_UNAUTHENTICATED: _ClassVar[ErrorReason]
+    ERROR_REASON_PERMISSION_DENIED: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_SERVED_YET: _ClassVar[ErrorReason]
+    ERROR_REASON_CONTENDED: _ClassVar[ErrorReason]
+    ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+    ERROR_REASON_VERSION_INVALID: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+ERROR_REASON_KEY_INVALID: ErrorReason
+ERROR_REASON_DOMAIN_UNKNOWN: ErrorReason
+ERROR_REASON_RESOURCE_UNKNOWN: ErrorReason
+ERROR_REASON_IDENTIFIER_INVALID: ErrorReason
+ERROR_REASON_TTL_INVALID: ErrorReason
+ERROR_REASON_TAG_INVALID: ErrorReason
+ERROR_REASON_VALUE_TOO_LARGE: ErrorReason
+ERROR_REASON_SELECTOR_INVALID: ErrorReason
+ERROR_REASON_REQUEST_INVALID: ErrorReason
+ERROR_REASON_REQUEST_MALFORMED: ErrorReason
+ERROR_REASON_BATCH_TOO_LARGE: ErrorReason
+ERROR_REASON_NOT_CACHED: ErrorReason
+ERROR_REASON_FOREIGN_VALUE: ErrorReason
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason
+ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason
+ERROR_REASON_STORE_FULL: ErrorReason
+ERROR_REASON_OVERLOADED: ErrorReason
+ERROR_REASON_DRAINING: ErrorReason
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason
+ERROR_REASON_UNAUTHENTICATED: ErrorReason
+ERROR_REASON_PERMISSION_DENIED: ErrorReason
+ERROR_REASON_NOT_SERVED_YET: ErrorReason
+ERROR_REASON_CONTENDED: ErrorReason
+ERROR_REASON_INTERNAL: ErrorReason
+ERROR_REASON_VERSION_INVALID: ErrorReason

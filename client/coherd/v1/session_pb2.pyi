@@ -1,0 +1,174 @@
+from coherd.v1 import cache_service_pb2 as _cache_service_pb2
+from coherd.v1 import errors_pb2 as _errors_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SessionRequest(_message.Message):
+    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    PUSH_ACK_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    frame: RequestFrame
+    cancel: CancelFrame
+    push_ack: PushAck
+    heartbeat: Heartbeat
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("protocol", "client_id", "user_agent", "near_cache")
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_AGENT_FIELD_NUMBER: _ClassVar[int]
+    NEAR_CACHE_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    client_id: bytes
+    user_agent: str
+    near_cache: bool
+    def __init__(self, protocol: _Optional[int] = ..., client_id: _Optional[bytes] = ..., user_agent: _Optional[str] = ..., near_cache: _Optional[bool] = ...) -> None: ...
+
+class RequestFrame(_message.Message):
+    __slots__ = ("operations",)
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    operations: _containers.RepeatedCompositeFieldContainer[Operation]
+    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ...) -> None: ...
+
+class Operation(_message.Message):
+    __slots__ = ("id", "timeout_ms", "get", "set", "lease", "fill", "delete", "touch", "invalidate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    GET_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    FILL_FIELD_NUMBER: _ClassVar[int]
+    DELETE_FIELD_NUMBER: _ClassVar[int]
+    TOUCH_FIELD_NUMBER: _ClassVar[int]
+    INVALIDATE_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    timeout_ms: int
+    get: _cache_service_pb2.GetRequest
+    set: _cache_service_pb2.SetRequest
+    lease: _cache_service_pb2.LeaseRequest
+    fill: _cache_service_pb2.FillRequest
+    delete: _cache_service_pb2.DeleteRequest
+    touch: _cache_service_pb2.TouchRequest
+    invalidate: _cache_service_pb2.InvalidateRequest
+    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., get: _Optional[_Union[_cache_service_pb2.GetRequest, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetRequest, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseRequest, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillRequest, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteRequest, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchRequest, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateRequest, _Mapping]] = ...) -> None: ...
+
+class CancelFrame(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class PushAck(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("near_cache_hits",)
+    class NearCacheHitsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NEAR_CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
+    near_cache_hits: _containers.ScalarMap[str, int]
+    def __init__(self, near_cache_hits: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class SessionResponse(_message.Message):
+    __slots__ = ("welcome", "frame", "push", "extension", "drain")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    EXTENSION_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    frame: ResponseFrame
+    push: PushFrame
+    extension: LeaseExtension
+    drain: Drain
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., frame: _Optional[_Union[ResponseFrame, _Mapping]] = ..., push: _Optional[_Union[PushFrame, _Mapping]] = ..., extension: _Optional[_Union[LeaseExtension, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("protocol", "session_id", "window", "window_bytes", "heartbeat_ms")
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_MS_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    session_id: bytes
+    window: int
+    window_bytes: int
+    heartbeat_ms: int
+    def __init__(self, protocol: _Optional[int] = ..., session_id: _Optional[bytes] = ..., window: _Optional[int] = ..., window_bytes: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ...) -> None: ...
+
+class ResponseFrame(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[OperationResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[OperationResult, _Mapping]]] = ...) -> None: ...
+
+class OperationResult(_message.Message):
+    __slots__ = ("id", "uncacheable", "error", "get", "set", "lease", "fill", "delete", "touch", "invalidate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UNCACHEABLE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    GET_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    FILL_FIELD_NUMBER: _ClassVar[int]
+    DELETE_FIELD_NUMBER: _ClassVar[int]
+    TOUCH_FIELD_NUMBER: _ClassVar[int]
+    INVALIDATE_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    uncacheable: bool
+    error: _cache_service_pb2.ItemError
+    get: _cache_service_pb2.GetResponse
+    set: _cache_service_pb2.SetResponse
+    lease: _cache_service_pb2.LeaseResponse
+    fill: _cache_service_pb2.FillResponse
+    delete: _cache_service_pb2.DeleteResponse
+    touch: _cache_service_pb2.TouchResponse
+    invalidate: _cache_service_pb2.InvalidateResponse
+    def __init__(self, id: _Optional[int] = ..., uncacheable: _Optional[bool] = ..., error: _Optional[_Union[_cache_service_pb2.ItemError, _Mapping]] = ..., get: _Optional[_Union[_cache_service_pb2.GetResponse, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetResponse, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseResponse, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillResponse, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteResponse, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchResponse, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateResponse, _Mapping]] = ...) -> None: ...
+
+class PushFrame(_message.Message):
+    __slots__ = ("sequence", "keys", "tags", "flush")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    FLUSH_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    flush: bool
+    def __init__(self, sequence: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ..., tags: _Optional[_Iterable[str]] = ..., flush: _Optional[bool] = ...) -> None: ...
+
+class LeaseExtension(_message.Message):
+    __slots__ = ("counted_from_ms", "lease_ms")
+    COUNTED_FROM_MS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    counted_from_ms: int
+    lease_ms: int
+    def __init__(self, counted_from_ms: _Optional[int] = ..., lease_ms: _Optional[int] = ...) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ("reason", "grace_ms")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    reason: _errors_pb2.ErrorReason
+    grace_ms: int
+    def __init__(self, reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., grace_ms: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,34 @@
+-- Put before the scripts that look at entries (format: coherd/contract/entry.py).
+-- The first `size` bytes under a key; false when the key is absent; nil when what it holds is foreign.
+local function head_of(key, size)
+  local head = redis.pcall('GETRANGE', key, 0, size - 1)
+  if type(head) ~= 'string' then
+    return nil
+  end
+  if head == '' and redis.call('EXISTS', key) == 0 then
+    return false
+  end
+  if string.sub(head, 1, 3) ~= '\245CH' then
+    return nil
+  end
+  return head
+end
+
+local function versioned(head)
+  return math.floor(string.byte(head, 5) / 2) % 2 == 1
+end
+
+local function tombstone(head)
+  return math.floor(string.byte(head, 5) / 4) % 2 == 1
+end
+
+-- Numbers, not strings: Lua compares strings by the server's locale. Two halves: a double holds 53 bits.
+local function version_above(head, other)
+  local high, low = struct.unpack('>I4I4', string.sub(head, 9, 16))
+  local other_high, other_low = struct.unpack('>I4I4', string.sub(other, 9, 16))
+  return high > other_high or (high == other_high and low > other_low)
+end
+
+local function refusal(reply)
+  return '!' .. string.match(reply.err, '%u+')
+end

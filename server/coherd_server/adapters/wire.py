@@ -1,0 +1,251 @@
+"""One connection to one primary: who answers on it, and the exchange of one batch at a time (P3)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import ssl
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple, Protocol, cast
+
+import hiredis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+
+from coherd.contract.entry import IDENTITY_BYTES
+from coherd_server.adapters.redis_url import RedisTarget
+from coherd_server.adapters.scripts import ALL
+from coherd_server.adapters.settings import StoreSettings
+
+type_checked_errors: Final = (RedisError, OSError, AttributeError, TypeError, ValueError, EOFError, AssertionError)
+"""All that redis-py was seen or read to raise for a connection that fails; the last four from its internals."""
+
+Arg = bytes | str | int
+Command = tuple[Arg, ...]
+Reply = object
+"""bytes, int, None, a list of these, or a `ResponseError` as a value."""
+
+_INFO_LINE: Final = re.compile(rb"^([a-z0-9_]+):(.*?)\r?$", re.MULTILINE)
+
+
+class Address(NamedTuple):
+    """Where one node listens."""
+
+    host: str
+    port: int
+    path: str | None = None
+    """Unix socket, instead of host and port."""
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+class WireLost(Exception):
+    """The connection is closed and must not be used again. The message holds no key, value or secret."""
+
+    def __init__(self, message: str, *, sent: bool, refused: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+        """Commands may have reached the node."""
+        self.refused = refused
+        """The node will refuse the next attempt as well (password, mode): waiting does not help."""
+
+
+class _Connection(Protocol):
+    """The typed part of `redis.asyncio.connection.AbstractConnection` that is used here."""
+
+    @property
+    def is_connected(self) -> bool: ...
+    async def connect(self) -> None: ...
+    async def can_read(self) -> bool: ...
+    async def send_packed_command(self, command: bytes, check_health: bool = True) -> None: ...
+    async def read_response(self, *, timeout: float) -> Reply: ...
+    async def disconnect(self, nowait: bool = False) -> None: ...
+
+
+def open_connection(target: RedisTarget, address: Address, settings: StoreSettings) -> _Connection:
+    """An unconnected redis-py connection: RESP2, no retries, no maintenance notifications, no time-out of its own on
+    reads (a batch has one)."""
+    common: dict[str, object] = {
+        "db": target.db,
+        "username": target.username,
+        "password": target.password,
+        "socket_timeout": None,
+        "socket_connect_timeout": settings.connect_timeout_ms / 1000,
+        "protocol": 2,
+        "driver_info": None,
+        "client_name": "coherd",
+    }
+    if address.path is not None:
+        return cast(_Connection, UnixDomainSocketConnection(path=address.path, **common))
+    where: dict[str, object] = {"host": address.host, "port": address.port}
+    if target.tls:
+        return cast(_Connection, SSLConnection(**where, **common, **dict(target.tls_options)))
+    return cast(_Connection, Connection(**where, **common))
+
+
+def describe_error(error: BaseException) -> str:
+    """What went wrong, without any text a server or library made up from keys, values or secrets."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        return "user or password refused" if isinstance(error, AuthenticationError) else "not permitted for this user"
+    if isinstance(error, ResponseError):
+        return f"the node answered {error_code(error)}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or 'handshake'}"
+    cause = error.__context__ if isinstance(error, RedisError) else error
+    if isinstance(cause, OSError) and cause is not error:
+        return describe_error(cause)
+    if isinstance(error, OSError):
+        return (error.strerror or "connection failed").split(":")[0].split("(")[0].strip().lower()
+    return "connection lost"
+
+
+def error_code(error: ResponseError) -> str:
+    """The code an error reply begins with, such as ``OOM``; ``ERR`` when there is none."""
+    code = error.status_code or str(error).split(" ", 1)[0]
+    return code if code.isupper() and code.isalpha() else "ERR"
+
+
+def parse_info(raw: bytes) -> dict[str, str]:
+    """Fields of an ``INFO`` or ``CLUSTER INFO`` reply."""
+    return {name.decode(): value.decode("utf-8", "replace") for name, value in _INFO_LINE.findall(raw)}
+
+
+class Wire:
+    """A connected primary. Used by one task at a time; closed for good at the first irregularity."""
+
+    def __init__(self, connection: _Connection, address: Address, settings: StoreSettings, *, cluster: bool) -> None:
+        self._connection = connection
+        self._address = address
+        self._settings = settings
+        self._cluster = cluster
+        self._fence = 0
+        self._clock_offset_ms = 0.0
+        self.identity = bytes(IDENTITY_BYTES)
+        """As of the last check (rule 3)."""
+        self.checked_at_s = -math.inf
+        """`time.monotonic` of when the last check was sent."""
+        self.scripts_loaded = False
+        self.info: dict[str, str] = {}
+
+    @classmethod
+    async def dial(cls, target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> Wire:
+        """Connect, log in, learn the identity, load the scripts.
+
+        Raises:
+            WireLost: not reachable in time, refused, or not a primary.
+        """
+        connection = open_connection(target, address, settings)
+        wire = cls(connection, address, settings, cluster=cluster)
+        try:
+            async with asyncio.timeout(2 * settings.connect_timeout_ms / 1000):
+                await connection.connect()
+        except type_checked_errors as error:
+            await wire.close()
+            refused = isinstance(error, AuthenticationError | ssl.SSLCertVerificationError)
+            raise WireLost(f"{address}: {describe_error(error)}", sent=False, refused=refused) from None
+        except BaseException:
+            await wire.close()
+            raise
+        await wire.check()
+        return wire
+
+    def redis_now_ms(self) -> int:
+        """The node's clock; never ahead of it, behind by at most the round trip of the last check."""
+        return int(time.monotonic() * 1000 + self._clock_offset_ms)
+
+    async def check(self) -> None:
+        """Read role, identity and clock again, and load the scripts where that is due.
+
+        Raises:
+            WireLost: no answer in time, or not a primary.
+        """
+        sent_at_s = time.monotonic()
+        commands: list[Command] = [("INFO", "server", "replication", "persistence")]
+        if self._cluster:
+            commands.append(("CLUSTER", "INFO"))
+        if not self.scripts_loaded:
+            commands.extend(("SCRIPT", "LOAD", script.source) for script in ALL)
+        replies = await self.exchange(commands, timeout_ms=self._settings.connect_timeout_ms)
+        now_ms = time.monotonic() * 1000
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                await self.close()
+                wrong_mode = self._cluster and reply is replies[1]
+                text = "cluster mode is off there" if wrong_mode else describe_error(reply)
+                raise WireLost(f"{self._address}: {text}", sent=False, refused=wrong_mode)
+        info = parse_info(cast(bytes, replies[0]))
+        mode = info.get("redis_mode", info.get("server_mode", "standalone"))
+        await self._require(info.get("loading", "0") == "0", "the node is loading its data")
+        await self._require(mode != "sentinel", "this is a sentinel: use redis+sentinel://", refused=True)
+        await self._require(self._cluster or mode != "cluster", "cluster mode is on: use redis+cluster://", refused=True)
+        await self._require(info.get("role") == "master", "the node is not a primary")
+        epoch = parse_info(cast(bytes, replies[1])).get("cluster_my_epoch", "") if self._cluster else ""
+        marks = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
+        self.identity = blake2b(marks.encode(), digest_size=IDENTITY_BYTES).digest()
+        self.info = info
+        self._clock_offset_ms = int(info["server_time_usec"]) / 1000 - now_ms
+        self.checked_at_s = sent_at_s
+        self.scripts_loaded = True
+
+    async def _require(self, holds: bool, text: str, *, refused: bool = False) -> None:
+        if not holds:
+            await self.close()
+            raise WireLost(f"{self._address}: {text}", sent=False, refused=refused)
+
+    async def is_usable(self) -> bool:
+        """False when the peer closed it or an unread reply is left on it; then it is closed."""
+        try:
+            if self._connection.is_connected and not await self._connection.can_read():
+                return True
+        except type_checked_errors:
+            pass
+        await self.close()
+        return False
+
+    async def exchange(self, commands: Sequence[Command], *, timeout_ms: int) -> list[Reply]:
+        """Send all commands at once and read all replies; error replies are values.
+
+        A numbered ``ECHO`` ends each batch: replies out of step by any number do not end with that number, and then
+        nothing is handed out (P3). Time-out and cancellation close the connection.
+
+        Raises:
+            WireLost: anything but a complete set of replies.
+        """
+        self._fence += 1
+        fence = b"%d" % self._fence
+        packed = b"".join(map(hiredis.pack_command, commands)) + hiredis.pack_command(("ECHO", fence))
+        replies: list[Reply] = []
+        read = self._connection.read_response
+        try:
+            if not self._connection.is_connected:
+                raise WireLost(f"{self._address}: connection lost", sent=False)
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._connection.send_packed_command(packed, check_health=False)
+                for _ in range(len(commands) + 1):
+                    try:
+                        replies.append(await read(timeout=math.inf))
+                    except ResponseError as error:
+                        replies.append(error)
+        except type_checked_errors as error:
+            await self.close()
+            raise WireLost(f"{self._address}: {describe_error(error)}", sent=True) from None
+        except BaseException:
+            await self.close()
+            raise
+        if replies.pop() != fence:
+            await self.close()
+            raise WireLost(f"{self._address}: replies out of step", sent=True)
+        return replies
+
+    async def close(self) -> None:
+        """Close without waiting for the peer."""
+        try:
+            await self._connection.disconnect(nowait=True)
+        except type_checked_errors:
+            pass

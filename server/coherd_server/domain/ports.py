@@ -1,0 +1,180 @@
+"""What the policy needs from the outside: a store of bytes with node identities, and nothing about Redis clients.
+
+The adapters implement these protocols; the domain never imports them (DESIGN section 9).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
+
+__all__ = [
+    "EPOCH_BYTES",
+    "IDENTITY_BYTES",
+    "EpochRead",
+    "NodeReport",
+    "Put",
+    "PutOutcome",
+    "RemoveOutcome",
+    "Store",
+    "StoreUnavailable",
+    "TouchOutcome",
+    "ValueRead",
+]
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer, or not in time.
+
+    ``outcome_unknown`` is True when a write was sent and may still take effect (P6: the caller is told, never
+    silently retried); False when nothing was sent or the command only read. The message names no key.
+    """
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class ValueRead(NamedTuple):
+    """The bytes under one value key, and the node that said so."""
+
+    raw: bytes | None
+    """None when there is no value. A value of a non-string Redis type reads as ``b""`` (foreign)."""
+    identity: bytes
+    """`IDENTITY_BYTES` bytes: the identity (section 6 rule 3) of the connection that carried the reply."""
+    redis_now_ms: int
+    """That node's own clock, unix milliseconds, as best known when the reply arrived (rule 10)."""
+
+
+class EpochRead(NamedTuple):
+    """The current epoch of one tag, and the node that holds it."""
+
+    epoch: bytes | None
+    """`EPOCH_BYTES` random bytes, or None when the tag has no epoch (never invalidated, expired, evicted)."""
+    identity: bytes
+
+
+class PutOutcome(enum.Enum):
+    STORED = "stored"
+    OCCUPIED = "occupied"
+    """`Put.replaces` was given and the key now holds something else."""
+    OLDER = "older"
+    """The stored item version is higher than this put's."""
+    FOREIGN = "foreign"
+    """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
+    LATE = "late"
+    """The command reached the node after its deadline in the node's own time and wrote nothing (rule 6)."""
+    MOVED_IDENTITY = "moved_identity"
+    """The node that would execute it is not the one the entry is stamped with: wrote nothing."""
+
+
+class RemoveOutcome(enum.Enum):
+    REMOVED = "removed"
+    ABSENT = "absent"
+    FOREIGN = "foreign"
+
+
+class TouchOutcome(enum.Enum):
+    TOUCHED = "touched"
+    CHANGED = "changed"
+    """The value is no longer the one that was judged."""
+
+
+class Put(NamedTuple):
+    """One guarded write of an entry."""
+
+    key: str
+    """Canonical key text, without the deployment's prefix."""
+    entry: bytes
+    """Complete entry bytes (`coherd.contract.entry`)."""
+    lifetime_ms: int
+    """Physical lifetime, > 0: ttl + stale."""
+    identity: bytes
+    """Identity of the key's node the entry is stamped with."""
+    replaces: bytes | None = None
+    """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
+    exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
+
+
+class NodeReport(NamedTuple):
+    """What start-up checks and `coherd doctor` look at, per primary. Values as the server reports them."""
+
+    address: str
+    role: str
+    software: str
+    """`redis` or `valkey`."""
+    version: str
+    maxmemory_bytes: int
+    used_memory_bytes: int
+    maxmemory_policy: str | None
+    """None when CONFIG is not permitted."""
+    persistence: bool | None
+    run_id: str
+    identity_stable: bool
+    """False when two connections to one address answered with different run ids: a proxy hides which node answers."""
+
+
+class Store(Protocol):
+    """Bytes with identities. Every method raises `StoreUnavailable`; none raises for a bad value under a key.
+
+    All key and tag names are without the deployment prefix. Calls issued in one turn of the event loop share round
+    trips; a read joins only a batch that was not sent yet (rule 9). Cancelling a caller never disturbs the batch.
+    """
+
+    async def read(
+        self, keys: Sequence[str], tags: Sequence[str]
+    ) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
+        """Values of ``keys`` and current epochs of ``tags``, in order, in as few round trips as possible."""
+        ...
+
+    async def mint(
+        self, keys: Sequence[str], tags: Mapping[str, int]
+    ) -> tuple[Sequence[ValueRead], Mapping[str, EpochRead]]:
+        """Epochs of ``tags``, made where missing, each living at least the given milliseconds (rule 1).
+
+        ``keys``: values to read along; the reply's identity of a key is the one its put must be stamped with.
+        """
+        ...
+
+    async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
+        """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script."""
+        ...
+
+    async def remove(self, keys: Sequence[str]) -> Sequence[RemoveOutcome | StoreUnavailable]:
+        """Delete values of ours and void their leases. A versioned entry leaves a short tombstone."""
+        ...
+
+    async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
+        """Replace ``header`` by the equally long ``new_header`` and set the lifetime, if the entry still begins so."""
+        ...
+
+    async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
+        ...
+
+    async def invalidate(self, tags: Sequence[str]) -> None:
+        """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat."""
+        ...
+
+    async def count(self, increments: Mapping[str, Mapping[str, int]]) -> None:
+        """Add to the persistent counters: ``{domain: {counter: n}}``."""
+        ...
+
+    async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """The persistent counters, whole over all replicas."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when every primary has answered lately; the readiness probe."""
+        ...
+
+    async def inspect(self) -> Sequence[NodeReport]:
+        """One report per primary."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections; idempotent."""
+        ...
