@@ -61,7 +61,7 @@ class Batch:
     def __init__(self, *, wide: bool, asking: bool = False) -> None:
         self._wide = wide
         """One command may name keys of many slots (not a cluster)."""
-        self._asking = asking
+        self.asking = asking
         """Goes to the importing node of a slot that moves: each command after an ``ASKING``."""
         self._names: dict[str, None] = {}
         self._jobs: list[Job] = []
@@ -71,7 +71,9 @@ class Batch:
         self.payload_bytes = 0
         self.sent = False
         self.failure: Failure | None = None
-        self.values: dict[str, ValueRead | ResponseError] = {}
+        self.values: dict[str, ValueRead] = {}
+        self.errors: dict[str, ResponseError] = {}
+        """Names that could not be read."""
         self.answers: list[Reply] = []
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
@@ -136,7 +138,7 @@ class Batch:
         return commands
 
     def _append(self, commands: list[Command], command: Command) -> None:
-        if self._asking:
+        if self.asking:
             commands.append(("ASKING",))
         commands.append(command)
 
@@ -154,7 +156,7 @@ class Batch:
     def settle(self, replies: list[Reply], identity: bytes, redis_now_ms: int) -> None:
         """Take the replies to `pack`'s commands, carried by a connection with this identity, and wake the callers."""
         self.identity = identity
-        if self._asking:
+        if self.asking:
             replies = replies[1::2]
         for (script, names, places), reply in zip(self._plan, replies, strict=True):
             if names:
@@ -169,7 +171,7 @@ class Batch:
                 self.values[names[0]] = ValueRead(b"", identity, redis_now_ms)
                 return
             self._note(reply)
-            self.values.update(dict.fromkeys(names, reply))
+            self.errors.update(dict.fromkeys(names, reply))
         elif self._wide:
             if not isinstance(reply, list) or len(reply) != len(names):
                 raise TypeError("unexpected reply to MGET")
@@ -182,7 +184,9 @@ class Batch:
 
     def _take_answers(self, script: Script | None, places: Sequence[int], reply: Reply) -> None:
         if script is None:
-            self.answers[places[0]] = self._checked(reply)
+            self.answers[places[0]] = reply
+            if isinstance(reply, ResponseError):
+                self._note(reply)
         elif isinstance(reply, list) and len(reply) == len(places):
             for place, answer in zip(places, reply, strict=True):
                 self.answers[place] = self._checked(answer)

@@ -20,7 +20,7 @@ from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import ALL
 from coherd_server.adapters.settings import StoreSettings
 
-type_checked_errors: Final = (RedisError, OSError, AttributeError, TypeError, ValueError, EOFError, AssertionError)
+CONNECTION_ERRORS: Final = (RedisError, OSError, AttributeError, TypeError, ValueError, EOFError, AssertionError)
 """All that redis-py was seen or read to raise for a connection that fails; the last four from its internals."""
 
 Arg = bytes | str | int
@@ -145,7 +145,7 @@ class Wire:
         try:
             async with asyncio.timeout(2 * settings.connect_timeout_ms / 1000):
                 await connection.connect()
-        except type_checked_errors as error:
+        except CONNECTION_ERRORS as error:
             await wire.close()
             refused = isinstance(error, AuthenticationError | ssl.SSLCertVerificationError)
             raise WireLost(f"{address}: {describe_error(error)}", sent=False, refused=refused) from None
@@ -203,7 +203,7 @@ class Wire:
         try:
             if self._connection.is_connected and not await self._connection.can_read():
                 return True
-        except type_checked_errors:
+        except CONNECTION_ERRORS:
             pass
         await self.close()
         return False
@@ -232,7 +232,7 @@ class Wire:
                         replies.append(await read(timeout=math.inf))
                     except ResponseError as error:
                         replies.append(error)
-        except type_checked_errors as error:
+        except CONNECTION_ERRORS as error:
             await self.close()
             raise WireLost(f"{self._address}: {describe_error(error)}", sent=True) from None
         except BaseException:
@@ -247,5 +247,5 @@ class Wire:
         """Close without waiting for the peer."""
         try:
             await self._connection.disconnect(nowait=True)
-        except type_checked_errors:
+        except CONNECTION_ERRORS:
             pass

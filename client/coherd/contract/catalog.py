@@ -1,0 +1,366 @@
+"""The catalog: domains, resources, identifiers, policies and named invalidations, and what follows from a key.
+
+Pure data and look-ups. It is read from Protobuf descriptors by `coherd.contract.catalog_load`.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from coherd.contract import keys, tags
+from coherd.contract.keys import KeyParts
+from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
+from coherd.contract.ttl import TtlOverride, TtlPolicy
+from coherd.v1.errors_pb2 import ErrorReason
+
+JSON_TYPE: Final = "coherd.v1.Json"
+"""Value type of schemaless values and of undeclared resources."""
+RESOLVED_KEYS: Final = 65_536
+"""How many resolved keys a catalog remembers."""
+
+
+class CatalogError(ValueError):
+    """The declarations are not a usable catalog. One line per problem, each naming file and element."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class Kind(enum.Enum):
+    """Type of an identifier."""
+
+    STRING = "string"
+    BOOL = "bool"
+    INTEGER = "integer"
+    ENUM = "enum"
+    DATE = "date"
+
+
+class NearCacheMode(enum.Enum):
+    """Where clients keep values of a domain in their own process."""
+
+    OFF = "off"
+    PUSH = "push"
+    STRICT = "strict"
+
+
+class OnFailover(enum.Enum):
+    """What becomes of entries when a Redis node is replaced."""
+
+    DROP = "drop"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierSpec:
+    """One identifier of a resource: a field of its key message."""
+
+    name: str
+    kind: Kind
+    type_name: str
+    """``string``, ``bool``, ``date``, a Protobuf integer type, or the full name of an enum."""
+    low: int = 0
+    high: int = 0
+    """Range of an integer."""
+    unit: str = ""
+    """Written behind an integer."""
+    texts: tuple[tuple[int, str], ...] = ()
+    """Number and key text of each value of an enum."""
+    personal: bool = False
+    documentation: str = ""
+
+    def text(self, value: object) -> str:
+        """Decoded key text of a value of the identifier's type, or of its canonical text.
+
+        Raises:
+            Refusal: IDENTIFIER_INVALID, naming the identifier and what it must be.
+        """
+        match self.kind:
+            case Kind.STRING:
+                return keys.string_text(value, self.name)
+            case Kind.BOOL:
+                return keys.bool_text(value, self.name)
+            case Kind.INTEGER:
+                return keys.int_text(value, self.name, self.low, self.high, self.unit)
+            case Kind.ENUM:
+                by_number = dict(self.texts)
+                if isinstance(value, int) and not isinstance(value, bool) and value in by_number:
+                    return by_number[value]
+                return keys.enum_text(value, self.name, by_number.values())
+            case Kind.DATE:
+                return keys.date_text(value, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSpec:
+    """One kind of cached value."""
+
+    domain: str
+    name: str
+    identifiers: tuple[IdentifierSpec, ...]
+    """In the order they stand in the key."""
+    value_type: str
+    """Full name of the value message."""
+    policy: TtlPolicy
+    json_object: bool = False
+    key_type: str = ""
+    """Full name of the key message."""
+    method: str = ""
+    """Path of the typed read method: ``/package.Service/Method``."""
+    documentation: str = ""
+
+    @property
+    def key_pattern(self) -> str:
+        """``analytics:daily:user:{user}:date:{date}``"""
+        return ":".join((self.domain, self.name, *(f"{i.name}:{{{i.name}}}" for i in self.identifiers)))
+
+    def identifier_texts(self, values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+        """Names and decoded texts in declared order.
+
+        Raises:
+            Refusal: IDENTIFIER_INVALID: a value is missing, superfluous or not of its type.
+        """
+        declared = [identifier.name for identifier in self.identifiers]
+        missing = [name for name in declared if name not in values]
+        if missing:
+            raise _identifier(f"{self.domain}:{self.name} needs identifier {missing[0]!r}", missing[0])
+        if len(values) > len(declared):
+            expected = ", ".join(declared) or "none"
+            raise _identifier(f"{self.domain}:{self.name} has no such identifier; it has: {expected}", "identifiers")
+        return tuple((i.name, i.text(values[i.name])) for i in self.identifiers)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSpec:
+    """A functional area with its own policy and access rules."""
+
+    name: str
+    resources: Mapping[str, ResourceSpec]
+    policy: TtlPolicy
+    """Of undeclared resources, and the default of declared ones."""
+    tags: frozenset[str]
+    """Identifiers by which entries can be invalidated."""
+    any_tags: frozenset[str]
+    """Identifiers for which a named invalidation asks for the ``*`` tag."""
+    near_cache: NearCacheMode = NearCacheMode.OFF
+    on_failover: OnFailover = OnFailover.DROP
+    open: bool = False
+    sensitive: bool = False
+    personal: frozenset[str] = frozenset()
+    """Identifier names that identify a person."""
+    readers: frozenset[str] = frozenset()
+    writers: frozenset[str] = frozenset()
+    invalidators: frozenset[str] = frozenset()
+    wait_replicas: int = 0
+    service: str = ""
+    """Full name of the declaring service."""
+    documentation: str = ""
+
+
+class TagPattern(NamedTuple):
+    """One tag of a named invalidation, without its value."""
+
+    domain: str
+    identifier: str
+    any_value: bool
+
+    def __str__(self) -> str:
+        return f"{self.domain}/{self.identifier}" + (":*" if self.any_value else "")
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidationSpec:
+    """A named invalidation: tags that are invalidated together."""
+
+    name: str
+    summary: str
+    tags: tuple[TagPattern, ...]
+    is_date: bool = False
+    personal: bool = False
+    """Whether its value identifies a person."""
+
+    def tags_for(self, value: object) -> tuple[str, ...]:
+        """Canonical texts of its tags for a value.
+
+        Raises:
+            Refusal: IDENTIFIER_INVALID, if the value is empty, not Unicode, or not a date where one is needed.
+        """
+        text = keys.date_text(value, self.name) if self.is_date else keys.string_text(value, self.name)
+        return tuple(
+            tags.any_tag(p.domain, p.identifier) if p.any_value else tags.identifier_tag(p.domain, p.identifier, text)
+            for p in self.tags
+        )
+
+
+class ResolvedKey(NamedTuple):
+    """A key and all that follows from it."""
+
+    text: str
+    parts: KeyParts
+    domain: DomainSpec
+    resource: ResourceSpec | None
+    """None for an undeclared resource of an open domain."""
+    policy: TtlPolicy
+    tags: tuple[TagRef, ...]
+    """The tags that follow from the key, in canonical order."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All domains and named invalidations a server or tool knows. Immutable; look-ups are cached."""
+
+    domains: Mapping[str, DomainSpec]
+    invalidations: Mapping[str, InvalidationSpec]
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Serialized FileDescriptorProtos by name, comments included; reflection serves them."""
+    fingerprint: str = ""
+    """Digest of the declarations and overrides."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolve", functools.lru_cache(RESOLVED_KEYS)(self._resolve))
+
+    def resolve(self, text: str) -> ResolvedKey:
+        """What follows from canonical key text.
+
+        Raises:
+            Refusal: KEY_INVALID, DOMAIN_UNKNOWN, RESOURCE_UNKNOWN or IDENTIFIER_INVALID.
+        """
+        raise AssertionError("replaced by the cached look-up")
+
+    def _resolve(self, text: str) -> ResolvedKey:
+        parts = keys.parse_key(text)
+        domain = self.domain(parts.domain)
+        resource = self._resource(domain, parts.resource)
+        if resource is not None:
+            canonical = resource.identifier_texts(dict(parts.identifiers))
+            if canonical != parts.identifiers:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_KEY_INVALID,
+                    "the key is not canonical: it must be written as " + resource.key_pattern,
+                    field="key",
+                )
+        if parts.suffix is not None and not domain.open:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_KEY_INVALID, f"domain {domain.name!r} is not open: no suffix", field="key"
+            )
+        policy = domain.policy if resource is None else resource.policy
+        derived = tags.derived_tags(parts, domain.tags, domain.any_tags)
+        return ResolvedKey(text, parts, domain, resource, policy, derived)
+
+    def build(self, domain: str, resource: str, values: Mapping[str, object], suffix: str | None = None) -> str:
+        """Canonical text of a key from its parts; values are typed, or canonical text, of an undeclared resource text.
+
+        Raises:
+            Refusal: as `resolve`.
+        """
+        spec = self._resource(self.domain(domain), resource)
+        if spec is not None:
+            identifiers: Iterable[tuple[str, str]] = spec.identifier_texts(values)
+        else:
+            identifiers = ((name, keys.string_text(value, name)) for name, value in values.items())
+        return self.resolve(keys.build_key(domain, resource, identifiers, suffix)).text
+
+    def domain(self, name: str) -> DomainSpec:
+        """The domain of a name.
+
+        Raises:
+            Refusal: DOMAIN_UNKNOWN, listing the names there are.
+        """
+        spec = self.domains.get(name)
+        if spec is None:
+            known = ", ".join(self.domains)
+            raise Refusal(ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN, f"unknown domain; known: {known}", field="domain")
+        return spec
+
+    def _resource(self, domain: DomainSpec, name: str) -> ResourceSpec | None:
+        spec = domain.resources.get(name)
+        if spec is None and not domain.open:
+            known = ", ".join(domain.resources)
+            raise Refusal(
+                ErrorReason.ERROR_REASON_RESOURCE_UNKNOWN,
+                f"domain {domain.name!r} has no such resource; it has: {known}",
+                field="resource",
+            )
+        return spec
+
+    def tags_of_domain(self, domain: str) -> tuple[str, ...]:
+        """The tag that selects a whole domain."""
+        return (tags.domain_tag(self.domain(domain).name),)
+
+    def tags_of_resource(self, domain: str, resource: str) -> tuple[str, ...]:
+        """The tag that selects a whole resource."""
+        spec = self.domain(domain)
+        self._resource(spec, resource)
+        if not keys.is_name(resource):
+            raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "the resource is not a name", field="resource")
+        return (tags.resource_tag(domain, resource),)
+
+    def tags_of_identifier(self, identifier: str, value: str, domain: str = "") -> tuple[str, ...]:
+        """The tags of an identifier's value: in one domain, or in every domain that declares it.
+
+        Raises:
+            Refusal: DOMAIN_UNKNOWN, or TAG_INVALID where no domain declares the tag.
+        """
+        specs = [self.domain(domain)] if domain else list(self.domains.values())
+        anything = value == tags.ANY
+        found = [spec.name for spec in specs if identifier in (spec.any_tags if anything else spec.tags)]
+        if not found:
+            where = f"domain {domain!r} declares" if domain else "no domain declares"
+            raise Refusal(
+                ErrorReason.ERROR_REASON_TAG_INVALID,
+                f"{where} {'no' if domain else 'a'} tag of this identifier" + (" for any value" if anything else ""),
+                field="identifier",
+            )
+        if anything:
+            return tuple(tags.any_tag(name, identifier) for name in found)
+        return tuple(tags.identifier_tag(name, identifier, value) for name in found)
+
+    def invalidation(self, name: str) -> InvalidationSpec:
+        """The named invalidation of a name.
+
+        Raises:
+            Refusal: SELECTOR_INVALID, listing the names there are.
+        """
+        spec = self.invalidations.get(name)
+        if spec is None:
+            known = ", ".join(self.invalidations) or "none"
+            raise Refusal(
+                ErrorReason.ERROR_REASON_SELECTOR_INVALID, f"unknown named invalidation; known: {known}", field="name"
+            )
+        return spec
+
+    def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
+        """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.
+
+        Raises:
+            CatalogError: an override names nothing, or leads out of range.
+        """
+        problems: list[str] = []
+        domains = dict(self.domains)
+        for name, override in sorted(overrides.items(), key=lambda item: item[0].count(":")):
+            domain_name, _, resource_name = name.partition(":")
+            domain = domains.get(domain_name)
+            if domain is None or (resource_name and resource_name not in domain.resources):
+                problems.append(f"ttl override {name!r}: no such domain or resource in the catalog")
+                continue
+            try:
+                chosen = [resource_name] if resource_name else list(domain.resources)
+                changed = {n: replace(r, policy=override.apply(r.policy)) for n, r in domain.resources.items() if n in chosen}
+                policy = domain.policy if resource_name else override.apply(domain.policy)
+            except ValueError as error:
+                problems.append(f"ttl override {name!r}: {error}")
+                continue
+            domains[domain_name] = replace(domain, resources={**domain.resources, **changed}, policy=policy)
+        if problems:
+            raise CatalogError(problems)
+        return replace(self, domains=domains)
+
+
+def _identifier(message: str, name: str) -> Refusal:
+    return Refusal(ErrorReason.ERROR_REASON_IDENTIFIER_INVALID, message, field=name)

@@ -1,0 +1,51 @@
+"""Open the store a URL names."""
+
+from __future__ import annotations
+
+from coherd_server.adapters.cluster import ClusterTopology
+from coherd_server.adapters.redis_url import Mode, RedisTarget, parse_redis_url
+from coherd_server.adapters.sentinel import SentinelTopology
+from coherd_server.adapters.settings import StoreSettings
+from coherd_server.adapters.store import RedisStore
+from coherd_server.adapters.topology import SingleTopology, Topology
+from coherd_server.domain.ports import StoreUnavailable
+
+
+async def open_store(
+    target: RedisTarget | str, *, prefix: str = "", settings: StoreSettings | None = None
+) -> RedisStore:
+    """Connect to every primary and return the store; it belongs to the running event loop.
+
+    ``prefix`` goes before every name in Redis, braces excluded: they would change the hash slot.
+
+    Raises:
+        StoreUnavailable: not reachable within ``deadline_ms``; one line, no secrets.
+        RedisUrlError: the URL cannot be used.
+        ValueError: the prefix holds a brace.
+    """
+    if "{" in prefix or "}" in prefix:
+        raise ValueError("the key prefix must not hold braces")
+    settings = settings or StoreSettings()
+    target = parse_redis_url(target) if isinstance(target, str) else target
+    topology = _topology(target, settings)
+    store = RedisStore(target, topology, settings, prefix=prefix)
+    try:
+        await topology.start()
+        await store.ping()
+    except StoreUnavailable as error:
+        await store.close()
+        raise StoreUnavailable(f"cannot use {target.describe()}: {error}") from None
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def _topology(target: RedisTarget, settings: StoreSettings) -> Topology:
+    match target.mode:
+        case Mode.SINGLE:
+            return SingleTopology(target, settings)
+        case Mode.SENTINEL:
+            return SentinelTopology(target, settings)
+        case Mode.CLUSTER:
+            return ClusterTopology(target, settings)

@@ -1,0 +1,193 @@
+"""Bring names and jobs to the nodes that hold them, and again where a node says so, until the deadline.
+
+Repeated are: what was not sent; reads, mints and invalidations whose connection was lost; and commands a node refused
+without doing them (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, NOSCRIPT, READONLY). A write that may have been done is never
+repeated (rules 6 and 7). A fresh epoch is made anew each time (`Batch.pack`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from coherd_server.adapters.batch import Batch, Job, LateError
+from coherd_server.adapters.link import Link
+from coherd_server.adapters.settings import StoreSettings
+from coherd_server.adapters.topology import Topology
+from coherd_server.adapters.wire import Reply, error_code
+from coherd_server.domain.ports import StoreUnavailable, ValueRead
+
+PAUSE_S: Final = 0.02
+"""Before a repetition, except after a first MOVED or ASK."""
+SLACK_S: Final = 0.05
+"""A batch ends by the deadline on its own; this is for the scheduling of its answer."""
+_AGAIN: Final = (AskError, TryAgainError, ClusterDownError, NoScriptError, ReadOnlyError)
+
+
+class Done(NamedTuple):
+    """Answer to a job, and the identity of the connection that carried it."""
+
+    answer: Reply
+    """bytes or another reply, or `Moved`; never an error."""
+    identity: bytes
+
+
+def refusal(error: ResponseError) -> StoreUnavailable:
+    """A command that a node refused, told without keys and values."""
+    if isinstance(error, OutOfMemoryError):
+        return StoreUnavailable("the node is full: maxmemory is reached and maxmemory-policy evicts nothing")
+    if isinstance(error, LateError):
+        return LateRefusal("the command reached its node after its deadline and did nothing")
+    return StoreUnavailable(f"the node refused the command: {error_code(error)}")
+
+
+class LateRefusal(StoreUnavailable):
+    """The command was void when it arrived (rule 6)."""
+
+
+class _Item:
+    """One name to read, or one job, on its way."""
+
+    __slots__ = ("answer", "asked", "error", "job", "name", "under_way")
+
+    def __init__(self, name: str, job: Job | None) -> None:
+        self.name = name
+        self.job = job
+        self.answer: ValueRead | Done | None = None
+        self.error: StoreUnavailable | None = None
+        self.asked: Link | None = None
+        """Where an ASK reply sends it, once."""
+        self.under_way = False
+
+
+class Driver:
+    """Routing and repetition over one topology."""
+
+    def __init__(self, topology: Topology, settings: StoreSettings) -> None:
+        self._topology = topology
+        self._deadline_s = settings.deadline_ms / 1000
+
+    async def read(self, names: Sequence[str]) -> dict[str, ValueRead]:
+        """The values under full key names.
+
+        Raises:
+            StoreUnavailable: some value could not be read by the deadline.
+        """
+        if self._topology.wide and (link := self._topology.link_for("")) is not None:
+            parts = link.read(names)
+            batches = [await future for _, future in parts]
+            if len(batches) == 1 and batches[0].failure is None and not batches[0].errors:
+                return batches[0].values
+        items = [_Item(name, None) for name in dict.fromkeys(names)]
+        await self._drive(items, repeat=True)
+        found: dict[str, ValueRead] = {}
+        for item in items:
+            if not isinstance(item.answer, ValueRead):
+                raise item.error or StoreUnavailable("no answer in time")
+            found[item.name] = item.answer
+        return found
+
+    async def do(self, jobs: Sequence[Job], *, repeat: bool) -> list[Done | StoreUnavailable]:
+        """Do jobs; per job its answer or why there is none.
+
+        ``repeat``: doing one twice is harmless, so a lost connection is no reason to give up.
+        """
+        items = [_Item(job.keys[0], job) for job in jobs]
+        await self._drive(items, repeat=repeat)
+        return [
+            item.answer if isinstance(item.answer, Done) else item.error or StoreUnavailable("no answer in time")
+            for item in items
+        ]
+
+    async def _drive(self, items: Sequence[_Item], *, repeat: bool) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + self._deadline_s
+        left = items
+        first = True
+        try:
+            async with asyncio.timeout_at(end_s + SLACK_S):
+                while left:
+                    again = await self._round(left, repeat=repeat)
+                    if again and (loop.time() + PAUSE_S >= end_s):
+                        return
+                    if again and not (first and any(item.asked or isinstance(item.error, _Redirected) for item in again)):
+                        await asyncio.sleep(PAUSE_S)
+                    left, first = again, False
+        except TimeoutError:
+            for item in items:
+                if item.under_way:
+                    item.error = StoreUnavailable("no answer in time", outcome_unknown=not repeat)
+
+    async def _round(self, items: Sequence[_Item], *, repeat: bool) -> list[_Item]:
+        """Send every item once; those to send again."""
+        groups: dict[tuple[Link, bool], list[_Item]] = {}
+        again: list[_Item] = []
+        for item in items:
+            link = item.asked or self._topology.link_for(item.name)
+            if link is None:
+                item.error = StoreUnavailable(self._topology.trouble())
+                again.append(item)
+            else:
+                groups.setdefault((link, item.asked is not None), []).append(item)
+                item.asked = None
+                item.under_way = True
+        if again:
+            self._topology.refresh()
+        waiting: list[tuple[Link, Sequence[_Item], Sequence[str] | Sequence[int], asyncio.Future[Batch]]] = []
+        for (link, asking), group in groups.items():
+            at = 0
+            for marks, future in _send(link, group, asking):
+                waiting.append((link, group[at : at + len(marks)], marks, future))
+                at += len(marks)
+        for link, part, marks, future in waiting:
+            batch = await future
+            for item, mark in zip(part, marks, strict=True):
+                item.under_way = False
+                if self._again(item, mark, batch, link, repeat=repeat):
+                    again.append(item)
+        return again
+
+    def _again(self, item: _Item, mark: str | int, batch: Batch, link: Link, *, repeat: bool) -> bool:
+        """Take the answer to an item, or note the error; True when it is to be sent again."""
+        failure = batch.failure
+        if failure is not None:
+            item.error = StoreUnavailable(failure.text, outcome_unknown=failure.sent and not repeat)
+            return not failure.refused and (repeat or not failure.sent)
+        answer: Reply
+        if isinstance(mark, str):
+            answer = batch.errors.get(mark) or batch.values[mark]
+        else:
+            answer = batch.answers[mark]
+        if isinstance(answer, ResponseError):
+            item.error = refusal(answer)
+            if isinstance(answer, AskError):
+                item.error = _Redirected(str(item.error))
+                item.asked = self._topology.redirect(answer, link)
+            elif isinstance(answer, ClusterDownError):
+                self._topology.refresh()
+            return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
+        item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity)
+        return False
+
+
+class _Redirected(StoreUnavailable):
+    """Only the node was wrong."""
+
+
+def _send(
+    link: Link, items: Sequence[_Item], asking: bool
+) -> Sequence[tuple[Sequence[str] | Sequence[int], asyncio.Future[Batch]]]:
+    if items[0].job is None:
+        return link.read([item.name for item in items], asking=asking)
+    return link.submit([item.job for item in items if item.job is not None], asking=asking)

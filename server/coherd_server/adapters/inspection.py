@@ -1,0 +1,50 @@
+"""What one primary reports about itself, for start-up checks and ``coherd doctor``."""
+
+from __future__ import annotations
+
+from coherd_server.adapters.redis_url import RedisTarget
+from coherd_server.adapters.settings import StoreSettings
+from coherd_server.adapters.wire import Address, Wire, WireLost, parse_info
+from coherd_server.domain.ports import NodeReport, StoreUnavailable
+
+
+async def inspect_node(target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> NodeReport:
+    """Look at one primary over two fresh connections.
+
+    Raises:
+        StoreUnavailable: it does not answer in time, or is not a primary.
+    """
+    wires: list[Wire] = []
+    try:
+        for _ in range(2):
+            wires.append(await Wire.dial(target, address, settings, cluster=cluster))
+        replies = await wires[0].exchange(
+            [("INFO", "memory"), ("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "save"), ("CONFIG", "GET", "appendonly")],
+            timeout_ms=settings.reply_timeout_ms,
+        )
+    except WireLost as lost:
+        raise StoreUnavailable(str(lost)) from None
+    finally:
+        for wire in wires:
+            await wire.close()
+    memory = parse_info(replies[0]) if isinstance(replies[0], bytes) else {}
+    policy, save, append_only = (_setting(reply) for reply in replies[1:])
+    info = wires[0].info
+    valkey = "valkey_version" in info
+    return NodeReport(
+        address=str(address),
+        role=info["role"],
+        software="valkey" if valkey else "redis",
+        version=info["valkey_version" if valkey else "redis_version"],
+        maxmemory_bytes=int(memory.get("maxmemory", 0)),
+        used_memory_bytes=int(memory.get("used_memory", 0)),
+        maxmemory_policy=policy or memory.get("maxmemory_policy"),
+        persistence=None if save is None or append_only is None else bool(save) or append_only == "yes",
+        run_id=info["run_id"],
+        identity_stable=info["run_id"] == wires[1].info["run_id"],
+    )
+
+
+def _setting(reply: object) -> str | None:
+    """The value in a CONFIG GET reply; None when it was refused."""
+    return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None

@@ -1,0 +1,256 @@
+"""One primary: a few connections, each carried by its own task, and the queue of batches between callers and them.
+
+A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
+event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from coherd_server.adapters.batch import Batch, Failure, Job
+from coherd_server.adapters.redis_url import RedisTarget
+from coherd_server.adapters.settings import StoreSettings
+from coherd_server.adapters.wire import Address, Wire, WireLost
+
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 0.5
+
+
+class Link:
+    """All traffic to one primary at one address.
+
+    Every batch is answered or failed within ``deadline_ms``: one that was not sent ``deadline_ms - reply_timeout_ms``
+    after it was opened fails unsent and is never sent later.
+    """
+
+    def __init__(
+        self,
+        target: RedisTarget,
+        address: Address,
+        settings: StoreSettings,
+        *,
+        cluster: bool,
+        on_trouble: Callable[[], None],
+    ) -> None:
+        self.address = address
+        self._target = target
+        self._settings = settings
+        self._cluster = cluster
+        self._on_trouble = on_trouble
+        self._queue: deque[Batch] = deque()
+        self._timers: dict[Batch, asyncio.TimerHandle] = {}
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._distrusted_at_s = 0.0
+        self._down_since_s: float | None = None
+        self._down = Failure(f"{address}: not connected yet", sent=False)
+        self._closed = False
+        self.answered_at_s = float("-inf")
+        """`time.monotonic` of the last complete batch or check; written by all lanes."""
+        self.last_used_at_s = time.monotonic()
+        self.identity: bytes | None = None
+        """As last read on any of its connections."""
+        self._tasks = [asyncio.create_task(self._lane(keeper=i == 0)) for i in range(settings.connections)]
+        self._tasks.append(asyncio.create_task(self._tick()))
+
+    # What callers use.
+
+    def read(self, names: Sequence[str], *, asking: bool = False) -> list[tuple[Sequence[str], asyncio.Future[Batch]]]:
+        """Read names; parts of them by the batch they went into."""
+        parts: list[tuple[Sequence[str], asyncio.Future[Batch]]] = []
+        at = 0
+        while at < len(names):
+            batch = self._open_batch(asking)
+            part = names[at : at + self._settings.batch_items - len(batch)]
+            batch.add_names(part)
+            parts.append((part, batch.join()))
+            at += len(part)
+        self._call_lane()
+        return parts
+
+    def submit(
+        self, jobs: Sequence[Job], *, asking: bool = False
+    ) -> list[tuple[Sequence[int], asyncio.Future[Batch]]]:
+        """Do jobs, in the order given; positions of their answers, by the batch they went into."""
+        parts: list[tuple[Sequence[int], asyncio.Future[Batch]]] = []
+        at = 0
+        while at < len(jobs):
+            batch = self._open_batch(asking)
+            places: list[int] = []
+            while at < len(jobs) and self._has_room(batch):
+                places.append(batch.add_job(jobs[at]))
+                at += 1
+            parts.append((places, batch.join()))
+        self._call_lane()
+        return parts
+
+    def distrust(self) -> None:
+        """Every connection reads role and identity again before it carries another batch."""
+        self._distrusted_at_s = time.monotonic()
+
+    async def close(self) -> None:
+        """Close all connections; what waits fails unsent, what is under way fails with unknown outcome. Idempotent."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fail_queue(Failure(f"{self.address}: no longer used", sent=False))
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is answered, for error texts."""
+        return self._down.text if self._down_since_s is not None else f"{self.address}: no answer lately"
+
+    @property
+    def is_refused(self) -> bool:
+        """The node refuses this server (password, mode): waiting does not help."""
+        return self._down_since_s is not None and self._down.refused
+
+    # The queue.
+
+    def _has_room(self, batch: Batch) -> bool:
+        return len(batch) < self._settings.batch_items and batch.payload_bytes < self._settings.batch_bytes
+
+    def _open_batch(self, asking: bool) -> Batch:
+        self.last_used_at_s = time.monotonic()
+        if not asking and self._queue and self._has_room(self._queue[-1]) and not self._queue[-1].asking:
+            return self._queue[-1]
+        batch = Batch(wide=not self._cluster, asking=asking)
+        self._queue.append(batch)
+        wait_s = (self._settings.deadline_ms - self._settings.reply_timeout_ms) / 1000
+        self._timers[batch] = asyncio.get_running_loop().call_later(wait_s, self._expire, batch)
+        return batch
+
+    def _expire(self, batch: Batch) -> None:
+        if self._timers.pop(batch, None) is not None:
+            self._queue.remove(batch)
+            text = self._down.text if self._down_since_s is not None else f"{self.address}: all connections busy"
+            batch.fail(Failure(text, sent=False))
+
+    def _take(self) -> Batch | None:
+        if not self._queue:
+            return None
+        batch = self._queue.popleft()
+        self._timers.pop(batch).cancel()
+        return batch
+
+    def _fail_queue(self, failure: Failure) -> None:
+        while (batch := self._take()) is not None:
+            batch.fail(failure)
+
+    def _call_lane(self) -> None:
+        if self._closed:
+            self._fail_queue(Failure(f"{self.address}: no longer used", sent=False))
+        elif self._known_down():
+            self._fail_queue(self._down)
+        else:
+            self._wake_one()
+
+    def _known_down(self) -> bool:
+        """Down for longer than a deadline: callers need not wait for what the keeper will find out."""
+        since_s = self._down_since_s
+        return since_s is not None and time.monotonic() - since_s > self._settings.deadline_ms / 1000
+
+    def _wake_one(self) -> None:
+        while self._idle:
+            future = self._idle.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
+    # The connections.
+
+    async def _tick(self) -> None:
+        """Once in `check_every_ms` idle connections look at their node, too."""
+        while True:
+            await asyncio.sleep(self._settings.check_every_ms / 1000)
+            for _ in range(len(self._idle)):
+                self._wake_one()
+
+    async def _lane(self, *, keeper: bool) -> None:
+        """Carry batches over one connection. The keeper connects, and stays connected, without being asked to."""
+        wire: Wire | None = None
+        pause_s = _FIRST_PAUSE_S
+        try:
+            while True:
+                if not self._queue and (wire is not None or not keeper):
+                    future = asyncio.get_running_loop().create_future()
+                    self._idle.append(future)
+                    await future
+                if wire is None and not keeper and not self._queue:
+                    continue
+                try:
+                    wire = await self._ready(wire)
+                except WireLost as lost:
+                    wire = None
+                    self._note_down(lost)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                    continue
+                pause_s = _FIRST_PAUSE_S
+                batch = self._take()
+                if batch is not None and not await self._carry(wire, batch):
+                    wire = None
+        finally:
+            if wire is not None:
+                await wire.close()
+
+    async def _ready(self, wire: Wire | None) -> Wire:
+        """A connection whose role, identity and clock were read within the last `check_every_ms`."""
+        if wire is not None and not await wire.is_usable():
+            wire = None
+        oldest_s = max(time.monotonic() - self._settings.check_every_ms / 1000, self._distrusted_at_s)
+        if wire is None:
+            wire = await Wire.dial(self._target, self.address, self._settings, cluster=self._cluster)
+        elif wire.checked_at_s <= oldest_s or not wire.scripts_loaded:
+            await wire.check()
+        else:
+            return wire
+        if self.identity not in (None, wire.identity):
+            self.distrust()
+        self.identity = wire.identity
+        self._note_answer()
+        return wire
+
+    async def _carry(self, wire: Wire, batch: Batch) -> bool:
+        """Send a batch and settle it; False when the connection is gone."""
+        reply_timeout_ms = self._settings.reply_timeout_ms
+        commands = batch.pack(wire.identity, wire.redis_now_ms() + reply_timeout_ms)
+        try:
+            replies = await wire.exchange(commands, timeout_ms=reply_timeout_ms) if commands else []
+            batch.settle(replies, wire.identity, wire.redis_now_ms())
+        except WireLost as lost:
+            batch.fail(Failure(str(lost), sent=lost.sent))
+            self.distrust()
+            self._on_trouble()
+            return False
+        except TypeError:
+            batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
+            await wire.close()
+            return False
+        except BaseException:
+            batch.fail(Failure(f"{self.address}: connection closed", sent=True))
+            raise
+        self._note_answer()
+        if batch.redirected or batch.late:
+            self.distrust()
+        if batch.scripts_missing:
+            wire.scripts_loaded = False
+        if batch.readonly:
+            self._on_trouble()
+        return True
+
+    def _note_answer(self) -> None:
+        self.answered_at_s = time.monotonic()
+        self._down_since_s = None
+
+    def _note_down(self, lost: WireLost) -> None:
+        self._down = Failure(str(lost), sent=False, refused=lost.refused)
+        if self._down_since_s is None:
+            self._down_since_s = time.monotonic()
+        if lost.refused:
+            self._fail_queue(self._down)
+        self._on_trouble()
