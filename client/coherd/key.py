@@ -6,8 +6,9 @@ what they cost for text, and two ways to write one key are one key (ADR 5).
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from typing_extensions import Self
 
@@ -17,6 +18,13 @@ from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 
 V = TypeVar("V")
+
+_TAKEN: Final = frozenset(keyword.kwlist) | {"cls", "bool_text", "date_text", "enum_part", "int_part", "string_part"}
+
+
+def parameter_name(identifier: str) -> str:
+    """The constructor's parameter for an identifier: its name, ``class_`` for one that Python or generated code needs."""
+    return identifier + "_" if identifier in _TAKEN else identifier
 
 
 class Key(str, Generic[V]):
@@ -41,27 +49,42 @@ class Key(str, Generic[V]):
         Raises:
             Refusal: KEY_INVALID, if it is too long or not Unicode.
         """
+        if text.isascii() and 0 < len(text) <= keys.MAX_KEY_BYTES:
+            return str.__new__(cls, text)
         return str.__new__(cls, keys.check_length(text))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The key of canonical text, checked against the grammar and this class's domain and resource.
+        """The key of canonical text: the inverse of ``str(key)``.
 
         Raises:
-            Refusal: KEY_INVALID.
+            Refusal: KEY_INVALID, if the text is not a key of this resource as its constructor writes it;
+                IDENTIFIER_INVALID, if an identifier is not of its type.
         """
         parts = keys.parse_key(text)
-        if (parts.domain, parts.resource) != (cls.domain, cls.resource):
-            raise Refusal(ErrorReason.ERROR_REASON_KEY_INVALID, f"the key is not one of {cls.domain}:{cls.resource}", field="key")
-        return cls._of(text)
+        values = {parameter_name(name): value for name, value in parts.identifiers}
+        if (parts.domain, parts.resource) == (cls.domain, cls.resource):
+            try:
+                key: Self = cls(**values)
+            except TypeError:
+                pass  # other identifiers than the constructor's
+            else:
+                if key == text:
+                    return key
+        raise Refusal(ErrorReason.ERROR_REASON_KEY_INVALID, f"the key is not one of {cls.domain}:{cls.resource}", field="key")
 
     @property
     def identifiers(self) -> dict[str, str]:
         """Identifiers and their decoded texts, in key order."""
         return dict(keys.parse_key(self).identifiers)
 
+    def _value(self, position: int) -> str:
+        """Decoded text of the identifier at a position, counted from 0."""
+        return keys.decode_value(self.split(":")[2 * position + 3])
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {str.__str__(self)}>"
+        given = ", ".join(f"{parameter_name(name)}={value!r}" for name, value in self.identifiers.items())
+        return f"{type(self).__name__}({given})"
 
     def __str__(self) -> str:
         return str.__str__(self)
@@ -101,3 +124,6 @@ class OpenKey(Key[Any]):
         """
         keys.parse_key(text)
         return cls._of(text)
+
+    def __repr__(self) -> str:
+        return f"OpenKey.parse({str.__str__(self)!r})"

@@ -84,17 +84,22 @@ def builtin_catalog() -> Catalog:
     return load_catalog([builtin_source()])
 
 
-def load_catalog(sources: Sequence[Source]) -> Catalog:
+def load_catalog(sources: Sequence[Source], *, partial: bool = False) -> Catalog:
     """The catalog of one or more compiled descriptor sets (``protoc --include_imports --descriptor_set_out``).
 
     Comments become documentation where the set has them (``--include_source_info``).
+
+    Args:
+        sources: the sets.
+        partial: they are part of a catalog, as a protoc plugin sees it: no domain at all is fine, and so is a named
+            invalidation of domains that are declared elsewhere.
 
     Raises:
         CatalogError: with every problem found.
     """
     files = _merge(sources)
     _link(files)
-    return _Reader(list(files.values())).catalog()
+    return _Reader(list(files.values()), partial).catalog()
 
 
 def _merge(sources: Sequence[Source]) -> dict[str, FileDescriptorProto]:
@@ -166,8 +171,9 @@ def link_pool(files: Mapping[str, FileDescriptorProto]) -> descriptor_pool.Descr
 class _Reader:
     """One pass over the files; collects problems instead of stopping at the first."""
 
-    def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
+    def __init__(self, files: Sequence[FileDescriptorProto], partial: bool) -> None:
         self._files = files
+        self._partial = partial
         self._problems: list[str] = []
         self._messages: dict[str, tuple[DescriptorProto, FileDescriptorProto, tuple[int, ...]]] = {}
         self._enums: dict[str, EnumDescriptorProto] = {}
@@ -185,7 +191,7 @@ class _Reader:
                 else:
                     self._unknown(service.options, f"{file.name}: service {service.name}")
         invalidations = self._invalidations(domains)
-        if not domains and not self._problems:
+        if not domains and not self._partial and not self._problems:
             self._problems.append("no service carries the option (coherd.v1.domain): the catalog is empty")
         if self._problems:
             raise CatalogError(self._problems)
@@ -348,6 +354,8 @@ class _Reader:
             text = value.name.removeprefix(prefix).lower()
             if value.number == 0 and text in ("unspecified", "unknown"):
                 continue
+            if not text:
+                self._problems.append(f"{where}: enum {enum.name} has a value whose key text would be empty")
             if value.number in texts or text in texts.values():
                 self._problems.append(f"{where}: enum {enum.name} has two values for one key text or number")
             texts[value.number] = text
@@ -418,7 +426,7 @@ class _Reader:
                     option.summary,
                     patterns,
                     is_date=option.format == annotations_pb2.DATE,
-                    personal=any(p.identifier in domains[p.domain].personal for p in patterns),
+                    personal=any(p.domain in domains and p.identifier in domains[p.domain].personal for p in patterns),
                 )
         return found
 
@@ -430,6 +438,8 @@ class _Reader:
         pattern = TagPattern(match[1], match[2], bool(match[3]))
         domain = domains.get(pattern.domain)
         if domain is None:
+            if self._partial:
+                return pattern
             self._problems.append(f"{where}: tag {text!r}: no such domain")
             return None
         if pattern.identifier not in domain.tags:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -59,6 +59,8 @@ def encode_value(value: str, *, name: str = "value") -> str:
     """
     if not value:
         raise Refusal(_IDENTIFIER, f"identifier {name!r} is empty", field=name)
+    if value.__class__ is not str:
+        value = str.__str__(value)
     if len(value) > MAX_KEY_BYTES:
         raise Refusal(_IDENTIFIER, f"identifier {name!r} is longer than {MAX_KEY_BYTES} bytes", field=name)
     if value.isascii():
@@ -160,12 +162,12 @@ def _check_name(text: str, what: str) -> None:
 
 
 def string_text(value: object, name: str) -> str:
-    """Text of a string identifier, not yet encoded."""
+    """Text of a string identifier, not yet encoded; of a subclass (an enum of strings, say) its plain text."""
     if not isinstance(value, str):
         raise _wrong(name, "a string", value)
     if not value:
         raise Refusal(_IDENTIFIER, f"identifier {name!r} is empty", field=name)
-    return value
+    return str.__str__(value)
 
 
 def bool_text(value: object, name: str) -> str:
@@ -185,7 +187,7 @@ def int_text(value: object, name: str, low: int, high: int, unit: str = "") -> s
             raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a canonical integer like {'30' + unit!r}", field=name)
         number = int(digits)
     elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
+        number = int(value)
     else:
         raise _wrong(name, "an integer", value)
     if not low <= number <= high:
@@ -200,7 +202,7 @@ def enum_text(value: object, name: str, texts: Iterable[str]) -> str:
         raise _wrong(name, "one of the names " + ", ".join(allowed), value)
     if value not in allowed:
         raise Refusal(_IDENTIFIER, f"identifier {name!r} must be one of {', '.join(allowed)}", field=name)
-    return value
+    return str.__str__(value)
 
 
 def date_text(value: object, name: str) -> str:
@@ -208,12 +210,12 @@ def date_text(value: object, name: str) -> str:
     if isinstance(value, datetime.datetime):
         raise _wrong(name, "a date without a time, or text YYYYMMDD", value)
     if isinstance(value, datetime.date):
-        return f"{value.year:04d}{value.month:02d}{value.day:02d}"
+        return datetime.date.isoformat(value).replace("-", "")
     if not isinstance(value, str):
         raise _wrong(name, "a date, or text YYYYMMDD", value)
     if not _is_day(value):
         raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD", field=name)
-    return value
+    return str.__str__(value)
 
 
 @functools.lru_cache(4096)
@@ -225,6 +227,31 @@ def _is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# Typed values to encoded parts of a key: the functions above with a short way for ordinary values, because generated keys
+# call them for every key that is made.
+
+
+def string_part(value: object, name: str) -> str:
+    """Encoded text of a string identifier."""
+    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= MAX_KEY_BYTES:
+        return value
+    return encode_value(string_text(value, name), name=name)
+
+
+def int_part(value: object, name: str, low: int, high: int, unit: str = "") -> str:
+    """Text of an integer identifier with its unit; its characters never need encoding."""
+    if type(value) is int and low <= value <= high:
+        return f"{value}{unit}"
+    return int_text(value, name, low, high, unit)
+
+
+def enum_part(value: object, name: str, texts: Mapping[int, str]) -> str:
+    """Text of an enum identifier, given by number or text; its characters never need encoding."""
+    if isinstance(value, int) and not isinstance(value, bool) and value in texts:
+        return texts[value]
+    return enum_text(value, name, texts.values())
 
 
 def _wrong(name: str, wanted: str, value: object) -> Refusal:

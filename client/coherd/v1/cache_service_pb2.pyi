@@ -60,10 +60,12 @@ POLICY_SOURCE_RESOURCE: PolicySource
 POLICY_SOURCE_OPERATOR: PolicySource
 
 class GetRequest(_message.Message):
-    __slots__ = ("key",)
+    __slots__ = ("key", "accept_stale")
     KEY_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_STALE_FIELD_NUMBER: _ClassVar[int]
     key: _keys_pb2.Key
-    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ...) -> None: ...
+    accept_stale: bool
+    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., accept_stale: _Optional[bool] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("value", "age_ms", "remaining_ttl_ms", "stale", "negative", "version", "extra_tags")
@@ -117,10 +119,12 @@ class ItemError(_message.Message):
     def __init__(self, reason: _Optional[_Union[_errors_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class BatchGetRequest(_message.Message):
-    __slots__ = ("keys",)
+    __slots__ = ("keys", "accept_stale")
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_STALE_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedCompositeFieldContainer[_keys_pb2.Key]
-    def __init__(self, keys: _Optional[_Iterable[_Union[_keys_pb2.Key, _Mapping]]] = ...) -> None: ...
+    accept_stale: bool
+    def __init__(self, keys: _Optional[_Iterable[_Union[_keys_pb2.Key, _Mapping]]] = ..., accept_stale: _Optional[bool] = ...) -> None: ...
 
 class BatchGetResult(_message.Message):
     __slots__ = ("hit", "miss", "error")

@@ -47,7 +47,7 @@ class Failure(NamedTuple):
 
     text: str
     sent: bool
-    refused: bool = False
+    final: bool = False
     """Trying again within the deadline is of no use."""
 
 
@@ -67,6 +67,8 @@ class Batch:
         self._jobs: list[Job] = []
         self._shared: dict[tuple[str, str], int] = {}
         self._plan: list[tuple[Script | None, Sequence[str], Sequence[int]]] = []
+        self._withdrawn: set[int] = set()
+        self._done = False
         self._waiters: list[asyncio.Future[Batch]] = []
         self.payload_bytes = 0
         self.sent = False
@@ -105,8 +107,17 @@ class Batch:
     def join(self) -> asyncio.Future[Batch]:
         """A future of the caller's own: cancelling it disturbs nobody. It never holds an exception."""
         future: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
-        self._waiters.append(future)
+        if self._done:
+            future.set_result(self)
+        else:
+            self._waiters.append(future)
         return future
+
+    def withdraw(self, place: int) -> bool:
+        """Take a job back that nobody shares; False when it may have been sent."""
+        if not self.sent:
+            self._withdrawn.add(place)
+        return not self.sent
 
     def pack(self, identity: bytes, deadline_ms: int) -> list[Command]:
         """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
@@ -122,6 +133,8 @@ class Batch:
             self._append(commands, ("MGET", *part) if self._wide else ("GET", part[0]))
         calls: dict[tuple[Script, int], list[int]] = {}
         for place, job in enumerate(self._jobs):
+            if place in self._withdrawn:
+                continue
             if job.identity is not None and job.identity != identity:
                 self.answers[place] = Moved()
             elif job.script is None:
@@ -219,6 +232,7 @@ class Batch:
         self._wake()
 
     def _wake(self) -> None:
+        self._done = True
         for future in self._waiters:
             if not future.done():
                 future.set_result(self)

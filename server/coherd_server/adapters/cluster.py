@@ -51,6 +51,9 @@ class ClusterTopology:
             self._links[address] = link
         return link
 
+    def link_of(self, identity: bytes) -> Link | None:
+        return next((link for link in self._links.values() if link.identity == identity), None)
+
     def redirect(self, error: AskError, source: Link) -> Link | None:
         address = Address(error.host or source.address.host, error.port)
         link = self._link(address)
@@ -116,6 +119,10 @@ class ClusterTopology:
             return None
         finally:
             await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        await self._watch.close()
+        await asyncio.gather(*(link.close() for link in self._links.values()))
 
 
 def _slot_map(reply: Reply, asked: Address) -> list[Address | None] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from redis.exceptions import (
     AskError,
@@ -21,7 +21,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from coherd_server.adapters.batch import Batch, Job, LateError
+from coherd_server.adapters.batch import Batch, Job, LateError, Moved
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
@@ -59,7 +59,7 @@ class LateRefusal(StoreUnavailable):
 class _Item:
     """One name to read, or one job, on its way."""
 
-    __slots__ = ("answer", "asked", "error", "job", "name", "under_way")
+    __slots__ = ("answer", "asked", "error", "job", "name", "sent_aside", "under_way")
 
     def __init__(self, name: str, job: Job | None) -> None:
         self.name = name
@@ -68,7 +68,9 @@ class _Item:
         self.error: StoreUnavailable | None = None
         self.asked: Link | None = None
         """Where an ASK reply sends it, once."""
-        self.under_way = False
+        self.sent_aside = False
+        self.under_way: tuple[Batch, str | int] | None = None
+        """The batch that is to bring its answer, and where in it."""
 
 
 class Driver:
@@ -84,13 +86,15 @@ class Driver:
         Raises:
             StoreUnavailable: some value could not be read by the deadline.
         """
+        end_s = asyncio.get_running_loop().time() + self._deadline_s
         if self._topology.wide and (link := self._topology.link_for("")) is not None:
             parts = link.read(names)
-            batches = [await future for _, future in parts]
-            if len(batches) == 1 and batches[0].failure is None and not batches[0].errors:
-                return batches[0].values
+            for _, batch in parts:
+                await batch.join()
+            if len(parts) == 1 and parts[0][1].failure is None and not parts[0][1].errors:
+                return parts[0][1].values
         items = [_Item(name, None) for name in dict.fromkeys(names)]
-        await self._drive(items, repeat=True)
+        await self._drive(items, end_s, repeat=True)
         found: dict[str, ValueRead] = {}
         for item in items:
             if not isinstance(item.answer, ValueRead):
@@ -104,30 +108,31 @@ class Driver:
         ``repeat``: doing one twice is harmless, so a lost connection is no reason to give up.
         """
         items = [_Item(job.keys[0], job) for job in jobs]
-        await self._drive(items, repeat=repeat)
+        await self._drive(items, asyncio.get_running_loop().time() + self._deadline_s, repeat=repeat)
         return [
             item.answer if isinstance(item.answer, Done) else item.error or StoreUnavailable("no answer in time")
             for item in items
         ]
 
-    async def _drive(self, items: Sequence[_Item], *, repeat: bool) -> None:
+    async def _drive(self, items: Sequence[_Item], end_s: float, *, repeat: bool) -> None:
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + self._deadline_s
         left = items
         first = True
         try:
             async with asyncio.timeout_at(end_s + SLACK_S):
                 while left:
                     again = await self._round(left, repeat=repeat)
-                    if again and (loop.time() + PAUSE_S >= end_s):
+                    if again and loop.time() + PAUSE_S >= end_s:
                         return
-                    if again and not (first and any(item.asked or isinstance(item.error, _Redirected) for item in again)):
+                    if again and not (first and any(isinstance(item.error, _Redirected) for item in again)):
                         await asyncio.sleep(PAUSE_S)
                     left, first = again, False
         except TimeoutError:
             for item in items:
-                if item.under_way:
-                    item.error = StoreUnavailable("no answer in time", outcome_unknown=not repeat)
+                if item.under_way is not None:
+                    batch, mark = item.under_way
+                    unsent = isinstance(mark, int) and not repeat and batch.withdraw(mark)
+                    item.error = StoreUnavailable("no answer in time", outcome_unknown=not repeat and not unsent)
 
     async def _round(self, items: Sequence[_Item], *, repeat: bool) -> list[_Item]:
         """Send every item once; those to send again."""
@@ -141,19 +146,24 @@ class Driver:
             else:
                 groups.setdefault((link, item.asked is not None), []).append(item)
                 item.asked = None
-                item.under_way = True
         if again:
             self._topology.refresh()
-        waiting: list[tuple[Link, Sequence[_Item], Sequence[str] | Sequence[int], asyncio.Future[Batch]]] = []
+        waiting: list[tuple[Link, Sequence[_Item], Batch, asyncio.Future[Batch]]] = []
         for (link, asking), group in groups.items():
             at = 0
-            for marks, future in _send(link, group, asking):
-                waiting.append((link, group[at : at + len(marks)], marks, future))
+            for marks, batch in _send(link, group, asking):
+                members = group[at : at + len(marks)]
+                for item, mark in zip(members, marks, strict=True):
+                    item.under_way = (batch, mark)
+                waiting.append((link, members, batch, batch.join()))
                 at += len(marks)
-        for link, part, marks, future in waiting:
-            batch = await future
-            for item, mark in zip(part, marks, strict=True):
-                item.under_way = False
+        for link, part, batch, future in waiting:
+            await future
+            if batch.failure is not None and batch.failure.final:
+                await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
+            for item in part:
+                _, mark = cast(tuple[Batch, str | int], item.under_way)
+                item.under_way = None
                 if self._again(item, mark, batch, link, repeat=repeat):
                     again.append(item)
         return again
@@ -163,12 +173,8 @@ class Driver:
         failure = batch.failure
         if failure is not None:
             item.error = StoreUnavailable(failure.text, outcome_unknown=failure.sent and not repeat)
-            return not failure.refused and (repeat or not failure.sent)
-        answer: Reply
-        if isinstance(mark, str):
-            answer = batch.errors.get(mark) or batch.values[mark]
-        else:
-            answer = batch.answers[mark]
+            return not failure.final and (repeat or not failure.sent)
+        answer = batch.answers[mark] if isinstance(mark, int) else batch.errors.get(mark) or batch.values[mark]
         if isinstance(answer, ResponseError):
             item.error = refusal(answer)
             if isinstance(answer, AskError):
@@ -177,6 +183,14 @@ class Driver:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
+        if isinstance(answer, Moved) and item.job is not None and not item.sent_aside:
+            # While its slot moves, an absent key belongs to the importing node, and its put is stamped with that one.
+            # Any other node refuses what comes after ASKING with MOVED.
+            item.sent_aside = True
+            item.asked = self._topology.link_of(item.job.identity or b"")
+            if item.asked not in (None, link):
+                item.error = _Redirected("the node was not the one asked for")
+                return True
         item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity)
         return False
 
@@ -185,9 +199,7 @@ class _Redirected(StoreUnavailable):
     """Only the node was wrong."""
 
 
-def _send(
-    link: Link, items: Sequence[_Item], asking: bool
-) -> Sequence[tuple[Sequence[str] | Sequence[int], asyncio.Future[Batch]]]:
+def _send(link: Link, items: Sequence[_Item], asking: bool) -> Sequence[tuple[Sequence[str | int], Batch]]:
     if items[0].job is None:
         return link.read([item.name for item in items], asking=asking)
     return link.submit([item.job for item in items if item.job is not None], asking=asking)

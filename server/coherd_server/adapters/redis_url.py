@@ -91,7 +91,12 @@ def parse_redis_url(url: str) -> RedisTarget:
             raise RedisUrlError("Redis URL: unix:// needs an absolute path, as in unix:///run/valkey.sock")
         _refuse_unknown(options, frozenset({"db"}))
         return RedisTarget(
-            Mode.SINGLE, (), path=unquote(parts.path), db=_db(options.get("db", "0")), username=username, password=password
+            Mode.SINGLE,
+            (),
+            path=unquote(parts.path),
+            db=_db(options.get("db", "0")),
+            username=username,
+            password=password,
         )
     if scheme not in {"redis", "rediss"} or (kind, "+" in parts.scheme) not in {
         ("", False),
@@ -103,15 +108,19 @@ def parse_redis_url(url: str) -> RedisTarget:
             "rediss+cluster"
         )
     mode, tls = Mode(kind or "single"), scheme == "rediss"
-    known = {"db"} | (_TLS_OPTIONS if tls else frozenset()) | (_SENTINEL_OPTIONS if mode is Mode.SENTINEL else frozenset())
-    _refuse_unknown(options, frozenset(known))
+    known = frozenset({"db"})
+    known |= _TLS_OPTIONS if tls else frozenset()
+    known |= _SENTINEL_OPTIONS if mode is Mode.SENTINEL else frozenset()
+    _refuse_unknown(options, known)
     addresses = tuple(_address(text, 26379 if mode is Mode.SENTINEL else 6379) for text in hosts.split(","))
     if mode is Mode.SINGLE and len(addresses) != 1:
         raise RedisUrlError("Redis URL: one host only; for several use redis+sentinel:// or redis+cluster://")
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     service = segments.pop(0) if mode is Mode.SENTINEL and segments else None
     if mode is Mode.SENTINEL and service is None:
-        raise RedisUrlError("Redis URL: redis+sentinel:// needs the service name, as in redis+sentinel://host:26379/mymaster")
+        raise RedisUrlError(
+            "Redis URL: redis+sentinel:// needs the service name, as in redis+sentinel://host:26379/mymaster"
+        )
     if len(segments) > 1 or (segments and "db" in options):
         raise RedisUrlError("Redis URL: too many parts after the host")
     db = _db(segments[0] if segments else options.get("db", "0"))
@@ -134,7 +143,8 @@ def parse_redis_url(url: str) -> RedisTarget:
 def _refuse_unknown(options: dict[str, str], known: frozenset[str]) -> None:
     for option in options:
         if option not in known:
-            raise RedisUrlError(f"Redis URL: option {option[:40]!r} is not known here; known: {', '.join(sorted(known))}")
+            names = ", ".join(sorted(known))
+            raise RedisUrlError(f"Redis URL: option {option[:40]!r} is not known here; known: {names}")
 
 
 def _address(text: str, default_port: int) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from redis.asyncio.retry import Retry
@@ -40,13 +40,17 @@ class SentinelTopology:
         }
         if target.tls:
             options |= {"ssl": True, **dict(target.tls_options)}
-        self._sentinel = Sentinel(list(target.addresses), sentinel_kwargs=options)
+        make = cast(Callable[..., Sentinel], Sentinel)  # its constructor is not annotated
+        self._sentinel = make(list(target.addresses), sentinel_kwargs=options)
 
     def link_for(self, name: str) -> Link | None:
         return self._link
 
     def links(self) -> Sequence[Link]:
         return () if self._link is None else (self._link,)
+
+    def link_of(self, identity: bytes) -> Link | None:
+        return None
 
     def redirect(self, error: AskError, source: Link) -> Link | None:
         return None
@@ -70,8 +74,9 @@ class SentinelTopology:
             return
         if self._link is not None and self._link.address == address:
             return
-        old, self._link = self._link, Link(
-            self._target, address, self._settings, cluster=False, on_trouble=self.refresh
+        old, self._link = (
+            self._link,
+            Link(self._target, address, self._settings, cluster=False, on_trouble=self.refresh),
         )
         if old is not None:
             task = asyncio.create_task(old.close())

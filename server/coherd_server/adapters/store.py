@@ -39,9 +39,7 @@ class RedisStore:
         self._lease_prefix = f"{prefix}coherd:lease:{{{prefix}"
         self._counters_prefix = f"{prefix}coherd:counters:"
 
-    async def read(
-        self, keys: Sequence[str], tags: Sequence[str]
-    ) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
+    async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""
         prefix, epoch_prefix = self._prefix, self._epoch_prefix
         key_names = [prefix + key for key in keys]

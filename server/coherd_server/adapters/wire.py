@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import os
 import re
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import hiredis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -28,6 +30,7 @@ Command = tuple[Arg, ...]
 Reply = object
 """bytes, int, None, a list of these, or a `ResponseError` as a value."""
 
+_pack: Final = cast(Callable[[Command], bytes], hiredis.pack_command)  # its stub allows tuples of one only
 _INFO_LINE: Final = re.compile(rb"^([a-z0-9_]+):(.*?)\r?$", re.MULTILINE)
 
 
@@ -62,14 +65,14 @@ class _Connection(Protocol):
     async def connect(self) -> None: ...
     async def can_read(self) -> bool: ...
     async def send_packed_command(self, command: bytes, check_health: bool = True) -> None: ...
-    async def read_response(self, *, timeout: float) -> Reply: ...
+    async def read_response(self, *, timeout: float) -> Reply: ...  # noqa: ASYNC109 - redis-py's signature
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
 def open_connection(target: RedisTarget, address: Address, settings: StoreSettings) -> _Connection:
     """An unconnected redis-py connection: RESP2, no retries, no maintenance notifications, no time-out of its own on
     reads (a batch has one)."""
-    common: dict[str, object] = {
+    options: dict[str, Any] = {
         "db": target.db,
         "username": target.username,
         "password": target.password,
@@ -80,11 +83,11 @@ def open_connection(target: RedisTarget, address: Address, settings: StoreSettin
         "client_name": "coherd",
     }
     if address.path is not None:
-        return cast(_Connection, UnixDomainSocketConnection(path=address.path, **common))
-    where: dict[str, object] = {"host": address.host, "port": address.port}
+        return cast(_Connection, UnixDomainSocketConnection(path=address.path, **options))
+    options |= {"host": address.host, "port": address.port}
     if target.tls:
-        return cast(_Connection, SSLConnection(**where, **common, **dict(target.tls_options)))
-    return cast(_Connection, Connection(**where, **common))
+        return cast(_Connection, SSLConnection(**options, **cast(dict[str, Any], dict(target.tls_options))))
+    return cast(_Connection, Connection(**options))
 
 
 def describe_error(error: BaseException) -> str:
@@ -100,8 +103,8 @@ def describe_error(error: BaseException) -> str:
     cause = error.__context__ if isinstance(error, RedisError) else error
     if isinstance(cause, OSError) and cause is not error:
         return describe_error(cause)
-    if isinstance(error, OSError):
-        return (error.strerror or "connection failed").split(":")[0].split("(")[0].strip().lower()
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
     return "connection lost"
 
 
@@ -124,6 +127,7 @@ class Wire:
         self._address = address
         self._settings = settings
         self._cluster = cluster
+        self._fence_mark = os.urandom(8)  # random: no stored value passes for it
         self._fence = 0
         self._clock_offset_ms = 0.0
         self.identity = bytes(IDENTITY_BYTES)
@@ -183,7 +187,8 @@ class Wire:
         mode = info.get("redis_mode", info.get("server_mode", "standalone"))
         await self._require(info.get("loading", "0") == "0", "the node is loading its data")
         await self._require(mode != "sentinel", "this is a sentinel: use redis+sentinel://", refused=True)
-        await self._require(self._cluster or mode != "cluster", "cluster mode is on: use redis+cluster://", refused=True)
+        alone = self._cluster or mode != "cluster"
+        await self._require(alone, "cluster mode is on: use redis+cluster://", refused=True)
         await self._require(info.get("role") == "master", "the node is not a primary")
         epoch = parse_info(cast(bytes, replies[1])).get("cluster_my_epoch", "") if self._cluster else ""
         marks = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
@@ -200,11 +205,9 @@ class Wire:
 
     async def is_usable(self) -> bool:
         """False when the peer closed it or an unread reply is left on it; then it is closed."""
-        try:
+        with contextlib.suppress(*CONNECTION_ERRORS):
             if self._connection.is_connected and not await self._connection.can_read():
                 return True
-        except CONNECTION_ERRORS:
-            pass
         await self.close()
         return False
 
@@ -218,8 +221,8 @@ class Wire:
             WireLost: anything but a complete set of replies.
         """
         self._fence += 1
-        fence = b"%d" % self._fence
-        packed = b"".join(map(hiredis.pack_command, commands)) + hiredis.pack_command(("ECHO", fence))
+        fence = b"%b%d" % (self._fence_mark, self._fence)
+        packed = b"".join(map(_pack, commands)) + _pack(("ECHO", fence))
         replies: list[Reply] = []
         read = self._connection.read_response
         try:
@@ -245,7 +248,5 @@ class Wire:
 
     async def close(self) -> None:
         """Close without waiting for the peer."""
-        try:
+        with contextlib.suppress(*CONNECTION_ERRORS):
             await self._connection.disconnect(nowait=True)
-        except CONNECTION_ERRORS:
-            pass

@@ -1,0 +1,21 @@
+"""The command line: ``coherd …`` (docs/cli.md). Needs the extra ``coherd[cli]``; the library itself does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Final, NoReturn
+
+_NEEDED: Final = ("click", "rich")
+
+
+def main() -> NoReturn:
+    """Run the command line with the arguments of the process, and exit with its code."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"coherd: the command line needs {' and '.join(missing)}: pip install 'coherd[cli]'", file=sys.stderr)
+        sys.exit(2)
+    from coherd.cli.app import coherd
+
+    coherd.main(prog_name="coherd")
+    sys.exit(0)

@@ -1,0 +1,5 @@
+"""``python -m coherd.cli`` is ``coherd``."""
+
+from coherd.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""How parameters are read from the command line. Each raises `click.BadParameter` with one line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from coherd.contract.durations import parse_duration_ms
+from coherd.contract.keys import is_name
+from coherd.contract.ttl import MAX_TTL_MS
+
+
+def ttl_ms(text: str) -> int:
+    """Milliseconds of a time to live like ``30m``."""
+    return _duration_ms(text, 1, MAX_TTL_MS)
+
+
+def timeout_ms(text: str) -> int:
+    """Milliseconds of a time-out like ``5s``."""
+    return _duration_ms(text, 1, 3_600_000)
+
+
+def interval_ms(text: str) -> int:
+    """Milliseconds between two looks, like ``2s``."""
+    return _duration_ms(text, 100, 3_600_000)
+
+
+def tag_pair(text: str) -> tuple[str, str]:
+    """Name and value of an extra tag like ``user=user123``."""
+    name, equals, value = text.partition("=")
+    if not equals or not value or not is_name(name):
+        raise click.BadParameter(f"{text!r} is no tag: write NAME=VALUE, like user=user123")
+    return name, value
+
+
+def timedelta_of(duration_ms: int | None) -> timedelta | None:
+    """A TTL as the client takes it."""
+    return None if duration_ms is None else timedelta(milliseconds=duration_ms)
+
+
+def _duration_ms(text: str, low_ms: int, high_ms: int) -> int:
+    try:
+        return parse_duration_ms(text, low_ms=low_ms, high_ms=high_ms)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None

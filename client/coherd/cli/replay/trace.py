@@ -1,0 +1,143 @@
+"""Reading access traces: which object each request of a recorded workload asked for (docs/replay.md).
+
+Two contents, each plain or compressed with xz or gzip: big-endian signed 32-bit integers, one per request; or text, one
+id a line. Compression and content are recognised from the bytes, never from the file's name.
+"""
+
+from __future__ import annotations
+
+import enum
+import gzip
+import io
+import lzma
+import sys
+import zlib
+from array import array
+from collections.abc import Sequence
+from typing import IO, Final
+
+MAX_TRACE_BYTES: Final = 1 << 29
+"""Longest trace after decompression, 512 MiB (134 million binary requests)."""
+MAX_ID_BYTES: Final = 256
+"""Longest id of a text trace, UTF-8: it becomes part of a key."""
+
+_XZ: Final = b"\xfd7zXZ\x00"
+_GZIP: Final = b"\x1f\x8b"
+_ITEM_BYTES: Final = 4
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class TraceError(ValueError):
+    """A trace that cannot be replayed. One line: what is wrong, and where."""
+
+
+class TraceFormat(enum.Enum):
+    """What a trace holds once decompressed."""
+
+    AUTO = "auto"
+    """Binary if it holds a NUL byte (every object number below 16,777,216 does), else text."""
+    INT32 = "int32"
+    TEXT = "text"
+
+
+def read_trace(source: IO[bytes], *, form: TraceFormat = TraceFormat.AUTO, limit: int | None = None) -> Sequence[int | str]:
+    """The ids of a trace in request order: integers of a binary trace, text of a text trace.
+
+    Args:
+        source: open for reading bytes, at the start of the trace.
+        form: what it holds.
+        limit: only the first so many requests, >= 1; None: all.
+
+    Raises:
+        TraceError: it is empty, truncated, corrupt, too long, or neither form.
+    """
+    data = _decompressed(source)
+    if not data:
+        raise TraceError("the trace is empty")
+    if form is TraceFormat.AUTO:
+        form = TraceFormat.INT32 if b"\0" in data else TraceFormat.TEXT
+    return _binary(data, limit) if form is TraceFormat.INT32 else _lines(data, limit)
+
+
+def _decompressed(source: IO[bytes]) -> bytes:
+    head = source.read(len(_XZ))
+    joined = _Rejoined(head, source)
+    try:
+        if head.startswith(_XZ):
+            with lzma.open(joined) as stream:
+                return _bounded(stream)
+        if head.startswith(_GZIP):
+            with gzip.open(joined) as stream:
+                return _bounded(stream)  # type: ignore[arg-type]
+    except EOFError:
+        raise TraceError("the compressed trace is truncated: it ends in the middle") from None
+    except (lzma.LZMAError, gzip.BadGzipFile, zlib.error):
+        raise TraceError("the compressed trace is damaged: it does not decompress") from None
+    return _bounded(joined)
+
+
+class _Rejoined(io.RawIOBase):
+    """A stream whose first bytes were read already; works for pipes, which cannot seek."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        return self._rest.read(size)
+
+
+def _bounded(stream: IO[bytes] | io.RawIOBase) -> bytes:
+    found = bytearray()
+    while chunk := stream.read(_CHUNK_BYTES):
+        found += chunk
+        if len(found) > MAX_TRACE_BYTES:
+            raise TraceError(f"the trace is longer than {MAX_TRACE_BYTES} bytes")
+    return bytes(found)
+
+
+def _binary(data: bytes, limit: int | None) -> Sequence[int]:
+    if limit is None and len(data) % _ITEM_BYTES:
+        raise TraceError(f"the trace is truncated: {len(data)} bytes is no multiple of {_ITEM_BYTES}")
+    whole = len(data) // _ITEM_BYTES
+    count = whole if limit is None else min(limit, whole)
+    if not count:
+        raise TraceError(f"the trace is truncated: {len(data)} bytes hold no request of {_ITEM_BYTES} bytes")
+    numbers = array("i", data[: count * _ITEM_BYTES])
+    if numbers.itemsize != _ITEM_BYTES:
+        raise TraceError("this platform's int is not 32 bits wide")
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    lowest = min(numbers)
+    if lowest < 0:
+        raise TraceError(
+            f"request {numbers.index(lowest) + 1} asks for object {lowest}: object numbers are not negative, "
+            "so this is no trace of big-endian 32-bit integers"
+        )
+    return numbers
+
+
+def _lines(data: bytes, limit: int | None) -> Sequence[str]:
+    ids: list[str] = []
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        raw = line.strip()
+        if not raw:
+            continue
+        if len(raw) > MAX_ID_BYTES:
+            raise TraceError(f"line {number}: an id is at most {MAX_ID_BYTES} bytes, this one has {len(raw)}")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            raise TraceError(f"line {number}: not UTF-8 text, and no binary trace either (see --format)") from None
+        ids.append(text)
+        if len(ids) == limit:
+            break
+    if not ids:
+        raise TraceError("the trace holds no id, only empty lines")
+    return ids

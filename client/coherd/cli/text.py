@@ -1,0 +1,31 @@
+"""Text on its way to a terminal: one line, no control characters, no markup of ours in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import orjson
+
+_SHOWN_CHARS: Final = 600
+
+
+def plain(text: str) -> str:
+    """The text as one safe line: control characters and lone surrogates are written as escapes, the end of an endless
+    one is cut.
+    """
+    if len(text) > _SHOWN_CHARS:
+        text = text[: _SHOWN_CHARS - 1] + "…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def pretty_json(document: Any) -> str:
+    """Indented JSON, with escapes only where the document is not valid Unicode; on one line if it is nested too deeply."""
+    try:
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=2)
+    except RecursionError:
+        return orjson.dumps(document).decode()
+    return text

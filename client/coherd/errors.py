@@ -1,0 +1,167 @@
+"""What can go wrong, as one tree::
+
+    CacheError                      anything below
+    ├── InvalidRequest              the same call fails again: key, TTL, tag, value or selector is refused (a ValueError)
+    ├── NotPermitted                no valid credential, or the principal may not do this
+    ├── NotServed                   the server does not know this operation
+    ├── ForeignValue                somebody else's bytes are stored under the key; they were left untouched
+    ├── Unavailable                 cannot be done now, and nothing was changed
+    │   ├── Overloaded              the server has as many calls in flight as it allows
+    │   ├── StoreFull               Redis is at maxmemory and evicts nothing
+    │   └── Contended               the write lost against other writes of the key several times in a row
+    ├── OutcomeUnknown              the change may or may not have taken effect, or may still
+    ├── DeadlineExceeded            no answer in time; a change may or may not have taken effect (a TimeoutError)
+    ├── ServerDefect                a defect of the server, or an answer that is not Coherd's
+    ├── UndecodableValue            the stored bytes are not a value of the key's type (a ValueDecodeError)
+    ├── ClientClosed                the client was closed
+    └── BatchError                  some items of a batch failed; carries the others' results
+
+A class follows from the reason and the status code, never from message text. No message holds a key or a payload.
+Refusals found before anything is sent (building a key) are `coherd.contract.reasons.Refusal`, also a ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from coherd.codec import ValueDecodeError
+from coherd.contract.reasons import REASONS, Retry
+from coherd.v1.errors_pb2 import ErrorReason
+
+
+class CacheError(Exception):
+    """Base of all errors of the client."""
+
+    reason: int
+    """A value of `coherd.v1.ErrorReason`; ERROR_REASON_UNSPECIFIED where the service did not say (proxy, connection)."""
+    retry: Retry
+    """What may be repeated. The client has already repeated what it could within the deadline."""
+    retry_after_ms: int
+    """Advised wait before a retry; 0 where none is advised."""
+    field: str
+    """Path of the offending field of the request, or an empty string."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        reason: int = ErrorReason.ERROR_REASON_UNSPECIFIED,
+        retry: Retry = Retry.NEVER,
+        retry_after_ms: int = 0,
+        field: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry = retry
+        self.retry_after_ms = retry_after_ms
+        self.field = field
+
+
+class InvalidRequest(CacheError, ValueError):
+    """The request is refused and fails again unchanged; `field` names what is wrong where one field is."""
+
+
+class NotPermitted(CacheError):
+    """No valid credential where one is required, or the principal may not do this in this domain."""
+
+
+class NotServed(CacheError):
+    """The server does not serve this operation: an older version, or not a Coherd server."""
+
+
+class ForeignValue(CacheError):
+    """Somebody else's bytes are stored under the key; they were left untouched."""
+
+
+class Unavailable(CacheError):
+    """The service or its store cannot be used now. Nothing was changed."""
+
+
+class Overloaded(Unavailable):
+    """The server, or something on the way, refused the call for its load or size."""
+
+
+class StoreFull(Unavailable):
+    """Redis is at maxmemory and evicts nothing."""
+
+
+class Contended(Unavailable):
+    """The write lost against other writes of the same key several times in a row."""
+
+
+class OutcomeUnknown(CacheError):
+    """The change may or may not have taken effect, or may still. Deletes and invalidations are safe to repeat."""
+
+
+class DeadlineExceeded(CacheError, TimeoutError):
+    """No answer within the call's time limit. A change may or may not have taken effect, or may still."""
+
+
+class ServerDefect(CacheError):
+    """A defect of the server, or an answer that is not Coherd's. Whether a change took effect is not known."""
+
+
+class UndecodableValue(CacheError, ValueDecodeError):
+    """The stored bytes are not a value of the key's type: never a miss, since somebody wrote them by mistake."""
+
+
+class ClientClosed(CacheError):
+    """The client was closed before or during the call. A change in flight may or may not have taken effect."""
+
+
+class BatchError(CacheError):
+    """Some items of a batch failed; the others were done."""
+
+    results: Mapping[Any, Any]
+    """What the call would have returned for the other keys."""
+    errors: Mapping[Any, CacheError]
+    """Why each failed key failed; at least one."""
+
+    def __init__(self, results: Mapping[Any, Any], errors: Mapping[Any, CacheError]) -> None:
+        first = next(iter(errors.values()))
+        super().__init__(f"{len(errors)} items of the batch failed, the first with: {first}", reason=first.reason)
+        self.results = results
+        self.errors = errors
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (BatchError, (self.results, self.errors))
+
+
+BY_REASON: Final[dict[int, type[CacheError]]] = {
+    ErrorReason.ERROR_REASON_KEY_INVALID: InvalidRequest,
+    ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN: InvalidRequest,
+    ErrorReason.ERROR_REASON_RESOURCE_UNKNOWN: InvalidRequest,
+    ErrorReason.ERROR_REASON_IDENTIFIER_INVALID: InvalidRequest,
+    ErrorReason.ERROR_REASON_TTL_INVALID: InvalidRequest,
+    ErrorReason.ERROR_REASON_TAG_INVALID: InvalidRequest,
+    ErrorReason.ERROR_REASON_VALUE_TOO_LARGE: InvalidRequest,
+    ErrorReason.ERROR_REASON_SELECTOR_INVALID: InvalidRequest,
+    ErrorReason.ERROR_REASON_REQUEST_INVALID: InvalidRequest,
+    ErrorReason.ERROR_REASON_REQUEST_MALFORMED: InvalidRequest,
+    ErrorReason.ERROR_REASON_BATCH_TOO_LARGE: InvalidRequest,
+    ErrorReason.ERROR_REASON_VERSION_INVALID: InvalidRequest,
+    # Answered by the typed read methods only, which this client does not call.
+    ErrorReason.ERROR_REASON_NOT_CACHED: ServerDefect,
+    ErrorReason.ERROR_REASON_FOREIGN_VALUE: ForeignValue,
+    ErrorReason.ERROR_REASON_STORE_UNAVAILABLE: Unavailable,
+    ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN: OutcomeUnknown,
+    ErrorReason.ERROR_REASON_STORE_FULL: StoreFull,
+    ErrorReason.ERROR_REASON_OVERLOADED: Overloaded,
+    ErrorReason.ERROR_REASON_DRAINING: Unavailable,
+    ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED: DeadlineExceeded,
+    ErrorReason.ERROR_REASON_UNAUTHENTICATED: NotPermitted,
+    ErrorReason.ERROR_REASON_PERMISSION_DENIED: NotPermitted,
+    ErrorReason.ERROR_REASON_NOT_SERVED_YET: NotServed,
+    ErrorReason.ERROR_REASON_CONTENDED: Contended,
+    ErrorReason.ERROR_REASON_INTERNAL: ServerDefect,
+}
+"""Every reason but UNSPECIFIED; a test holds the table against the enum."""
+
+
+def error_of(reason: int, message: str, *, field: str = "", retry_after_ms: int = 0) -> CacheError:
+    """The error of a reason that the service gave for a call or for one item of a batch."""
+    kind = BY_REASON.get(reason, ServerDefect)
+    rule = REASONS.get(reason)
+    retry = Retry.NEVER if rule is None else rule.retry
+    return kind(message, reason=reason, retry=retry, retry_after_ms=retry_after_ms, field=field)

@@ -1,0 +1,57 @@
+"""What the verbs need of a connection; they know no gRPC."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from coherd.v1 import cache_service_pb2 as wire
+
+
+class Transport(Protocol):
+    """Carries requests to a server and answers back.
+
+    Every call takes its time limit in milliseconds, >= 1, which covers connecting and all repetitions, and raises only
+    `coherd.errors.CacheError`. Cancelling one call disturbs no other.
+    """
+
+    async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
+        """As CacheService.Get."""
+        ...
+
+    async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
+        """As CacheService.BatchGet."""
+        ...
+
+    async def set(self, request: wire.SetRequest, timeout_ms: int) -> wire.SetResponse:
+        """As CacheService.Set."""
+        ...
+
+    async def batch_set(self, request: wire.BatchSetRequest, timeout_ms: int) -> wire.BatchSetResponse:
+        """As CacheService.BatchSet."""
+        ...
+
+    async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
+        """As CacheService.Delete."""
+        ...
+
+    async def touch(self, request: wire.TouchRequest, timeout_ms: int) -> wire.TouchResponse:
+        """As CacheService.Touch."""
+        ...
+
+    async def invalidate(self, request: wire.InvalidateRequest, timeout_ms: int) -> wire.InvalidateResponse:
+        """As CacheService.Invalidate."""
+        ...
+
+    async def metrics(self, request: wire.MetricsRequest, timeout_ms: int) -> wire.MetricsResponse:
+        """As CacheService.Metrics."""
+        ...
+
+    async def describe_catalog(
+        self, request: wire.DescribeCatalogRequest, timeout_ms: int
+    ) -> wire.DescribeCatalogResponse:
+        """As CacheService.DescribeCatalog."""
+        ...
+
+    async def close(self) -> None:
+        """Ends calls in flight with `ClientClosed`; later calls raise it too. Safe to repeat."""
+        ...

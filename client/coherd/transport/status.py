@@ -1,0 +1,81 @@
+"""Status of a failed rpc to an error: by the `google.rpc` details of Coherd, else by the status code."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from coherd import errors
+from coherd.contract.reasons import ERROR_DOMAIN, Retry, reason_of
+from coherd.errors import CacheError
+from coherd.v1.errors_pb2 import ErrorReason
+
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+_Code = grpc.StatusCode
+
+
+class _Row(NamedTuple):
+    kind: type[CacheError]
+    retry: Retry
+    message: str
+
+
+_OTHER: Final = _Row(errors.ServerDefect, Retry.NEVER, "the answer is not Coherd's")
+_BY_CODE: Final[dict[grpc.StatusCode, _Row]] = {
+    _Code.UNAVAILABLE: _Row(errors.Unavailable, Retry.IDEMPOTENT, "the connection to the service was lost"),
+    _Code.CANCELLED: _Row(errors.Unavailable, Retry.IDEMPOTENT, "the call was ended on its way to the service"),
+    _Code.DEADLINE_EXCEEDED: _Row(errors.DeadlineExceeded, Retry.IDEMPOTENT, "no answer within the time limit"),
+    # Something on the way limits rate or message size; a message that is too large stays so.
+    _Code.RESOURCE_EXHAUSTED: _Row(errors.Overloaded, Retry.NEVER, "a limit on the way to the service was exceeded"),
+    _Code.INVALID_ARGUMENT: _Row(errors.InvalidRequest, Retry.NEVER, "the request was refused"),
+    _Code.UNAUTHENTICATED: _Row(errors.NotPermitted, Retry.NEVER, "no valid credential"),
+    _Code.PERMISSION_DENIED: _Row(errors.NotPermitted, Retry.NEVER, "not permitted"),
+    _Code.UNIMPLEMENTED: _Row(errors.NotServed, Retry.NEVER, "the server does not know this operation"),
+}
+
+
+class Details(NamedTuple):
+    """What Coherd says of a failure."""
+
+    reason: int
+    field: str
+    retry_after_ms: int
+
+
+def error_of_status(error: grpc.aio.AioRpcError) -> CacheError:
+    """The error of a failed rpc. Text of a status that is not Coherd's is not taken over: it may hold anything."""
+    details = _details(error)
+    if details is None:
+        row = _BY_CODE.get(error.code(), _OTHER)
+        deadline = error.code() is _Code.DEADLINE_EXCEEDED
+        reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED if deadline else ErrorReason.ERROR_REASON_UNSPECIFIED
+        return row.kind(f"{row.message} (status {error.code().name})", reason=reason, retry=row.retry)
+    message = error.details() or ""
+    if details.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
+        # A reason of a newer server: the code still says what kind it is.
+        row = _BY_CODE.get(error.code(), _OTHER)
+        return row.kind(message, retry=row.retry, retry_after_ms=details.retry_after_ms, field=details.field)
+    return errors.error_of(details.reason, message, field=details.field, retry_after_ms=details.retry_after_ms)
+
+
+def _details(error: grpc.aio.AioRpcError) -> Details | None:
+    """Coherd's details in the trailing metadata; None if there are none."""
+    packed = next((value for name, value in error.trailing_metadata() or () if name == _DETAILS_KEY), None)
+    if not isinstance(packed, bytes):
+        return None
+    info = error_details_pb2.ErrorInfo()
+    bad = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    try:
+        for detail in status_pb2.Status.FromString(packed).details:
+            for message in (info, bad, retry):
+                detail.Unpack(message)
+    except DecodeError:
+        return None
+    if info.domain != ERROR_DOMAIN:
+        return None
+    field = bad.field_violations[0].field if bad.field_violations else ""
+    return Details(reason_of(info.reason), field, retry.retry_delay.ToMilliseconds())

@@ -1,0 +1,159 @@
+"""`coherd serve` and `coherd doctor`; the client's commands live in `coherd.cli`, which finds these by entry point."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from coherd.contract.catalog import Catalog
+from coherd_server import log
+from coherd_server.adapters.connect import open_store
+from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
+from coherd_server.adapters.redis_url import RedisUrlError, parse_redis_url
+from coherd_server.app import bind_address, catalog_of
+from coherd_server.domain.doctor import Finding, Level, examine
+from coherd_server.domain.ports import StoreUnavailable
+from coherd_server.settings import Settings, SettingsError, load_settings
+from coherd_server.workers import Supervisor, run_single
+
+_FLAGS: dict[str, dict[str, Any]] = {
+    "listen": {"metavar": "HOST:PORT", "help": "Address to serve; port 0 takes a free one.  [default: 127.0.0.1:50051]"},
+    "redis": {"metavar": "URL", "help": "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://. Without it an "
+              "embedded Valkey is started."},
+    "workers": {"metavar": "N", "help": "Processes on the port.  [default: 1]"},
+    "key_prefix": {"metavar": "TEXT", "help": "Goes before every name in Redis; separates environments."},
+    "catalog": {"metavar": "FILE", "multiple": True, "help": "Compiled descriptor set of an own catalog; repeatable."},
+    "max_value_bytes": {"metavar": "SIZE", "help": "Longest value.  [default: 1mb]"},
+    "redis_timeout": {"metavar": "TIME", "help": "How long one batch may wait for Redis.  [default: 1s]"},
+    "embedded_memory": {"metavar": "SIZE", "help": "maxmemory of the embedded Valkey.  [default: 256mb]"},
+    "embedded_dir": {"metavar": "DIR", "help": "Directory of the embedded Valkey.  [default: a temporary one]"},
+    "drain_grace": {"metavar": "TIME", "help": "How long calls in flight may take to end after SIGTERM.  [default: 5s]"},
+    "tls_cert": {"metavar": "FILE", "help": "Certificate chain, PEM."},
+    "tls_key": {"metavar": "FILE", "help": "Private key, PEM."},
+    "tls_client_ca": {"metavar": "FILE", "help": "Authorities of client certificates, PEM; turns mTLS on."},
+    "log_level": {"metavar": "LEVEL", "help": "debug, info, warning, error.  [default: info]"},
+    "log_format": {"metavar": "FORM", "help": "auto, console, json.  [default: auto]"},
+}  # fmt: skip
+
+
+def _with_flags(command: Any) -> Any:
+    for name, attributes in reversed(_FLAGS.items()):
+        command = click.option("--" + name.replace("_", "-"), name, **attributes)(command)
+    return command
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), envvar="COHERD_CONFIG", help="TOML file with settings.")
+@_with_flags
+@click.option("--builtin-catalog/--no-builtin-catalog", "builtin_catalog", default=None, help="Serve the built-in catalog.")
+@click.option("--insecure", is_flag=True, default=None, help="Serve other than loopback without TLS and tokens.")
+def serve(config: Path | None, **flags: Any) -> None:
+    """Serve the cache.
+
+    Settings come from flags, then the environment (COHERD_LISTEN, COHERD_REDIS, ...), then the TOML file. Ctrl-C or
+    SIGTERM ends it cleanly.
+
+    \b
+    coherd serve
+    coherd serve --redis redis://localhost:6379 --workers 2
+    coherd serve --redis redis+cluster://10.0.0.1:7000,10.0.0.2:7000 --catalog orders.binpb
+    """
+    settings, catalog = _settings(config, flags)
+    log.configure(settings.log_level, settings.log_format)
+    embedded: EmbeddedValkey | None = None
+    try:
+        if settings.redis is None:
+            directory = Path(settings.embedded_dir) if settings.embedded_dir else None
+            embedded = EmbeddedValkey(data_dir=directory, maxmemory_bytes=settings.embedded_memory)
+            embedded.start()
+            redis_url = embedded.url
+        else:
+            parse_redis_url(settings.redis)
+            redis_url = settings.redis
+
+        def announce(port: int) -> None:
+            for line in _banner(settings, catalog, embedded, port):
+                click.echo(line)
+
+        if settings.workers == 1:
+            problem = run_single(settings, redis_url, announce)
+        else:
+            problem = Supervisor(settings, redis_url).run(announce)
+    except (EmbeddedError, RedisUrlError, SettingsError) as error:
+        problem = str(error)
+    finally:
+        if embedded is not None:
+            embedded.stop()
+    if problem is not None:
+        raise click.ClickException(problem)
+    click.echo("coherd stopped")
+
+
+def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | None, port: int) -> Sequence[str]:
+    """What is served, where it is stored, and one command to try."""
+    address = bind_address(settings.listen, port)
+    resources = sum(len(domain.resources) for domain in catalog.domains.values())
+    lines = [
+        f"coherd {importlib.metadata.version('coherd')} listening on {address}"
+        f" ({settings.workers} worker{'s' if settings.workers > 1 else ''}, {'TLS' if settings.tls_cert else 'no TLS'})",
+        f"catalog: {len(catalog.domains)} domains, {resources} resources",
+    ]
+    if embedded is not None:
+        kept = settings.embedded_dir or "in memory, gone when it stops"
+        memory_mib = settings.embedded_memory >> 20
+        lines.append(f"store: embedded Valkey at {embedded.url} ({kept}; at most {memory_mib} MiB)")
+    else:
+        lines.append(f"store: {parse_redis_url(settings.redis or '').describe()}")
+    if "analytics" in catalog.domains:
+        key = "analytics:writing_stats:user:user123:days:30d"
+        server = "" if address == "127.0.0.1:50051" else f" --server {address}"
+        lines.append(f"try: coherd set{server} {key} '{{\"words\": 812}}' && coherd get{server} {key}")
+    return lines
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), envvar="COHERD_CONFIG", help="TOML file with settings.")
+@click.option("--redis", metavar="URL", help="URL of the store to examine.")
+def doctor(config: Path | None, redis: str | None) -> None:
+    """Examine the store: versions, eviction, memory, proxies. Exits with 1 where a promise does not hold."""
+    settings, _ = _settings(config, {"redis": redis})
+    if settings.redis is None:
+        raise click.ClickException("give the URL of the store to examine: --redis URL, or redis in the settings")
+    log.configure(settings.log_level, settings.log_format)
+    try:
+        findings = asyncio.run(_examine(settings.redis, settings.key_prefix))
+    except (StoreUnavailable, RedisUrlError) as error:
+        raise click.ClickException(str(error)) from None
+    table = Table("", "node", "finding")
+    styles = {Level.OK: "green", Level.WARNING: "yellow", Level.UNSAFE: "bold red"}
+    for finding in findings:
+        table.add_row(f"[{styles[finding.level]}]{finding.level.value}[/]", finding.address, finding.text)
+    Console().print(table)
+    if any(finding.level is Level.UNSAFE for finding in findings):
+        raise SystemExit(1)
+
+
+async def _examine(url: str, prefix: str) -> list[Finding]:
+    store = await open_store(url, prefix=prefix)
+    try:
+        return examine(await store.inspect())
+    finally:
+        await store.close()
+
+
+def _settings(config: Path | None, flags: dict[str, Any]) -> tuple[Settings, Catalog]:
+    """Settings and catalog in force, or the end of the command."""
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    try:
+        settings = load_settings(given, os.environ, config)
+        return settings, catalog_of(settings)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None

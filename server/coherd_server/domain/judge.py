@@ -1,0 +1,139 @@
+"""What stored bytes mean: the decision of a read (DESIGN section 6). Pure; time and epochs are arguments."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from coherd.contract import tags
+from coherd.contract.catalog import OnFailover, ResolvedKey
+from coherd.contract.entry import (
+    IDENTITY_BYTES,
+    EntryFormatError,
+    Flags,
+    Header,
+    Stamp,
+    decode_header,
+    is_ours,
+    stamp_block,
+)
+from coherd_server.domain.ports import EpochRead, ValueRead
+
+ANY_IDENTITY: Final = bytes(IDENTITY_BYTES)
+"""Stands for every node in entries of domains with ``on_failover: KEEP``, which waive the identity check."""
+
+
+class State(enum.Enum):
+    """What a read finds."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    """Past its TTL, within its stale time, epochs current."""
+    ABSENT = "absent"
+    """Nothing, or the tombstone of a deleted versioned entry."""
+    DEAD = "dead"
+    """Invalidated, or held or stamped by a node that was replaced (rules 1 and 3)."""
+    EXPIRED = "expired"
+    FOREIGN = "foreign"
+    """Bytes that are not ours, or of a format this version does not know."""
+
+
+class Verdict(NamedTuple):
+    """The outcome of a read; ``header`` is None where there is no entry of ours."""
+
+    state: State
+    raw: bytes = b""
+    header: Header | None = None
+    age_ms: int = 0
+    remaining_ms: int = 0
+    """Until no longer fresh; not positive when stale."""
+
+    @property
+    def payload(self) -> bytes:
+        """The value's bytes; empty unless there is an entry."""
+        return b"" if self.header is None else self.raw[self.header.size :]
+
+    @property
+    def head(self) -> bytes:
+        """The entry's header bytes, by which scripts compare (rule 2)."""
+        return b"" if self.header is None else self.raw[: self.header.size]
+
+
+ABSENT: Final = Verdict(State.ABSENT)
+FOREIGN: Final = Verdict(State.FOREIGN)
+
+
+def extra_tags_of(key: ResolvedKey, header: Header) -> tuple[tags.TagRef, ...]:
+    """The tags an entry carries beyond those its key gives it, in stored order.
+
+    Raises:
+        EntryFormatError: the stamps are damaged, or name a tag the key cannot have.
+    """
+    if not header.flags & Flags.EXTRA_TAGS:
+        return ()
+    derived = {ref for ref, _ in key.tags}
+    extra: list[tags.TagRef] = []
+    for stamp in header.stamps:
+        if stamp.ref not in derived:
+            tag = tags.tag_of_ref(stamp.ref, key.parts)
+            if tag is None:
+                raise EntryFormatError("the entry names a tag its key cannot have")
+            extra.append(tags.TagRef(stamp.ref, tag))
+    return tuple(extra)
+
+
+def expected_block(
+    key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead]
+) -> bytes | None:
+    """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch (rule 1)."""
+    keep = key.domain.on_failover is OnFailover.KEEP
+    stamps: list[Stamp] = []
+    for ref, tag in (*key.tags, *extra):
+        epoch, holder = epochs[tag]
+        if epoch is None:
+            return None
+        stamps.append(Stamp(ref, epoch, ANY_IDENTITY if keep else holder))
+    return stamp_block(ANY_IDENTITY if keep else identity, stamps)
+
+
+def open_entry(read: ValueRead) -> Header | Verdict:
+    """The header of the bytes under a key, or the verdict where they are no entry of ours."""
+    raw = read.raw
+    if raw is None:
+        return ABSENT
+    if not is_ours(raw):
+        return FOREIGN
+    try:
+        header = decode_header(raw)
+    except EntryFormatError:
+        return FOREIGN
+    return ABSENT if header.flags & Flags.TOMBSTONE else header
+
+
+def judge(
+    key: ResolvedKey,
+    read: ValueRead,
+    header: Header,
+    extra: tuple[tags.TagRef, ...],
+    epochs: Mapping[str, EpochRead],
+) -> Verdict:
+    """Decide what an entry is worth.
+
+    Args:
+        key: what follows from its key in the running catalog.
+        read: its bytes, the node that said so and that node's time (rule 10).
+        header: of those bytes.
+        extra: the extra tags it carries.
+        epochs: current epoch of each of its tags.
+    """
+    raw = read.raw or b""
+    if header.block != expected_block(key, extra, read.identity, epochs):
+        return Verdict(State.DEAD, raw, header)
+    now_ms = read.redis_now_ms
+    times = header.times
+    if now_ms >= times.stale_until_ms:
+        return Verdict(State.EXPIRED, raw, header)
+    remaining_ms = times.fresh_until_ms - now_ms
+    state = State.FRESH if remaining_ms > 0 else State.STALE
+    return Verdict(state, raw, header, max(0, now_ms - times.written_at_ms), remaining_ms)

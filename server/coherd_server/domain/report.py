@@ -1,0 +1,75 @@
+"""Counts of a domain as a caller sees them: stored counters, whole over all replicas, and this process's latency."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from coherd_server.domain.cache import Failure, failure_of
+from coherd_server.domain.counters import Counters, Quantiles, hit_ratio
+from coherd_server.domain.ports import Store, StoreUnavailable
+
+_log = structlog.get_logger("coherd.metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainReport:
+    """One domain's counts."""
+
+    counts: Mapping[str, int]
+    reads: Quantiles
+    writes: Quantiles
+
+    @property
+    def hit_ratio(self) -> float:
+        """Share of reads that got a value, 0..1."""
+        return hit_ratio(self.counts)
+
+
+class Reporter:
+    """Flushes pending counts to the store and reads them back."""
+
+    def __init__(self, store: Store, counters: Counters) -> None:
+        self._store = store
+        self._counters = counters
+
+    async def flush(self) -> None:
+        """Store pending counts. What was surely not stored is kept for the next flush; where the outcome is unknown the
+        counts are dropped rather than counted twice.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        taken = self._counters.take()
+        if not taken:
+            return
+        try:
+            await self._store.count(taken)
+        except StoreUnavailable as error:
+            if not error.outcome_unknown:
+                self._counters.give_back(taken)
+            raise
+
+    async def run(self, interval_ms: int) -> None:
+        """Flush every ``interval_ms`` until cancelled."""
+        while True:
+            await asyncio.sleep(interval_ms / 1000)
+            try:
+                await self.flush()
+            except StoreUnavailable:
+                _log.debug("counters not stored: the store does not answer")
+
+    async def report(self, domains: Sequence[str]) -> Mapping[str, DomainReport] | Failure:
+        """One report per domain, this process's latest counts included."""
+        try:
+            await self.flush()
+            stored = await self._store.counters(domains)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        reads, writes = self._counters.reads, self._counters.writes
+        return {
+            name: DomainReport(stored.get(name, {}), reads[name].quantiles(), writes[name].quantiles()) for name in domains
+        }

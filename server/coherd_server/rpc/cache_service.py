@@ -1,0 +1,185 @@
+"""`coherd.v1.CacheService`: each rpc checks access, calls the domain, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from coherd.contract.catalog import Catalog, DomainSpec, ResolvedKey
+from coherd.contract.reasons import Refusal
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.access import Access, Action
+from coherd_server.domain.cache import Cache, Failure, Found, SetItem, domain_of_tag, refused
+from coherd_server.domain.report import Reporter
+from coherd_server.rpc import wire
+from coherd_server.rpc.describe import describe_domain, describe_invalidation, domain_metrics
+from coherd_server.rpc.endpoint import Call, not_served
+from coherd_server.rpc.errors import Failed, item_error
+
+T = TypeVar("T")
+MAX_SELECTORS: Final = 100
+"""Most selectors of one Invalidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a request."""
+
+    batch_items: int = 10_000
+
+
+class CacheRpcs:
+    """The rpcs, named as in the service. Each takes a request and its caller, and returns a response or raises."""
+
+    def __init__(self, cache: Cache, catalog: Catalog, access: Access, reporter: Reporter, limits: Limits) -> None:
+        self._cache = cache
+        self._catalog = catalog
+        self._access = access
+        self._reporter = reporter
+        self._limits = limits
+
+    async def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
+        key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.READ)
+        found = _must((await self._cache.get([key], accept_stale=request.accept_stale))[0])
+        response = pb.GetResponse()
+        wire.fill_get(response, found, request.accept_stale)
+        return response
+
+    async def BatchGet(self, request: pb.BatchGetRequest, call: Call) -> pb.BatchGetResponse:
+        self._check_batch(len(request.keys))
+        failures: dict[int, Failure] = {}
+        resolved: list[ResolvedKey] = []
+        for index, key in enumerate(request.keys):
+            try:
+                resolved.append(self._allowed(wire.key_of(self._catalog, key), call, Action.READ))
+            except Refusal as refusal:
+                failures[index] = refused(refusal)
+        found = iter(await self._cache.get(resolved, accept_stale=request.accept_stale) if resolved else ())
+        response = pb.BatchGetResponse()
+        add = response.results.add
+        for index in range(len(request.keys)):
+            one = failures.get(index) or next(found)
+            if isinstance(one, Found):
+                wire.fill_get(add(), one, request.accept_stale)
+            else:
+                add().error.CopyFrom(item_error(one))
+        return response
+
+    async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
+        item = self._set_item(request, call)
+        return wire.set_response(_must((await self._cache.set([item]))[0]))
+
+    async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
+        self._check_batch(len(request.items))
+        failures: dict[int, Failure] = {}
+        items: list[SetItem] = []
+        for index, one in enumerate(request.items):
+            try:
+                items.append(self._set_item(one, call))
+            except Refusal as refusal:
+                failures[index] = refused(refusal)
+        done = iter(await self._cache.set(items) if items else ())
+        response = pb.BatchSetResponse()
+        for index in range(len(request.items)):
+            outcome = failures.get(index) or next(done)
+            if isinstance(outcome, Failure):
+                response.results.add().error.CopyFrom(item_error(outcome))
+            else:
+                response.results.add().set.CopyFrom(wire.set_response(outcome))
+        return response
+
+    async def Lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse:
+        raise Failed(not_served("Lease"))
+
+    async def Fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse:
+        raise Failed(not_served("Fill"))
+
+    async def Erase(self, request: pb.EraseRequest, call: Call) -> pb.EraseResponse:
+        raise Failed(not_served("Erase"))
+
+    async def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.DeleteResponse:
+        key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.WRITE)
+        return pb.DeleteResponse(existed=_must((await self._cache.delete([key]))[0]))
+
+    async def Touch(self, request: pb.TouchRequest, call: Call) -> pb.TouchResponse:
+        key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.WRITE)
+        ttl_ms = _must(await self._cache.touch(key, request.ttl_ms if request.HasField("ttl_ms") else None))
+        return pb.TouchResponse(touched=ttl_ms is not None, ttl_ms=ttl_ms or 0)
+
+    async def Invalidate(self, request: pb.InvalidateRequest, call: Call) -> pb.InvalidateResponse:
+        if not 1 <= len(request.selectors) <= MAX_SELECTORS:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_SELECTOR_INVALID, f"1..{MAX_SELECTORS} selectors are required", field="selectors"
+            )
+        tags: dict[str, None] = {}
+        keys: list[ResolvedKey] = []
+        for selector in request.selectors:
+            selected = wire.tags_of(self._catalog, selector)
+            if isinstance(selected, ResolvedKey):
+                keys.append(self._allowed(selected, call, Action.INVALIDATE))
+                continue
+            for tag in selected:
+                self._access.check(call.principal, self._catalog.domain(domain_of_tag(tag)), Action.INVALIDATE)
+                tags[tag] = None
+        deleted = sum(_must(existed) for existed in (await self._cache.delete(keys) if keys else ()))
+        if tags:
+            failure = await self._cache.invalidate(list(tags))
+            if failure is not None:
+                raise Failed(failure)
+        return pb.InvalidateResponse(tags=list(tags), deleted_keys=deleted)
+
+    async def Metrics(self, request: pb.MetricsRequest, call: Call) -> pb.MetricsResponse:
+        domains = self._domains(request.domains, call)
+        reports = await self._reporter.report([domain.name for domain in domains])
+        if isinstance(reports, Failure):
+            raise Failed(reports)
+        return pb.MetricsResponse(domains=[domain_metrics(d, reports[d.name]) for d in domains])
+
+    async def DescribeCatalog(self, request: pb.DescribeCatalogRequest, call: Call) -> pb.DescribeCatalogResponse:
+        names = list(request.domains) or list(self._catalog.domains)
+        return pb.DescribeCatalogResponse(
+            domains=[describe_domain(self._catalog.domain(name)) for name in names],
+            invalidations=[describe_invalidation(spec) for spec in self._catalog.invalidations.values()],
+            fingerprint=self._catalog.fingerprint,
+        )
+
+    def _set_item(self, request: pb.SetRequest, call: Call) -> SetItem:
+        item = wire.set_item(self._catalog, request)
+        self._allowed(item.key, call, Action.WRITE)
+        return item
+
+    def _allowed(self, key: ResolvedKey, call: Call, action: Action) -> ResolvedKey:
+        self._access.check(call.principal, key.domain, action)
+        return key
+
+    def _domains(self, names: Sequence[str], call: Call) -> list[DomainSpec]:
+        """The domains asked for; without names every one the caller may read."""
+        if names:
+            asked = [self._catalog.domain(name) for name in names]
+            for domain in asked:
+                self._access.check(call.principal, domain, Action.READ)
+            return asked
+        allowed: list[DomainSpec] = []
+        for domain in self._catalog.domains.values():
+            try:
+                self._access.check(call.principal, domain, Action.READ)
+            except Refusal:
+                continue
+            allowed.append(domain)
+        return allowed
+
+    def _check_batch(self, items: int) -> None:
+        if items > self._limits.batch_items:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_BATCH_TOO_LARGE,
+                f"{items} items, the server's limit max_batch_items is {self._limits.batch_items}",
+            )
+
+
+def _must(answer: T | Failure) -> T:
+    """The answer, or the end of the call."""
+    if isinstance(answer, Failure):
+        raise Failed(answer)
+    return answer

@@ -1,0 +1,49 @@
+"""Which path is served by what."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor_pb2 import MethodOptions
+from grpc.aio import ServicerContext
+
+from coherd.v1 import cache_service_pb2, session_pb2
+from coherd_server.rpc.cache_service import CacheRpcs
+from coherd_server.rpc.endpoint import Endpoint, abort, not_served
+
+
+class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Looks handlers up by path."""
+
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a call; None: unknown to this server."""
+        return self._handlers.get(handler_call_details.method)
+
+
+def service_handlers(endpoint: Endpoint, rpcs: CacheRpcs) -> dict[str, grpc.RpcMethodHandler]:
+    """One handler per rpc of `coherd.v1.CacheService`, from its descriptor: an rpc without a method fails at start."""
+    service = cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"]
+    handlers: dict[str, grpc.RpcMethodHandler] = {}
+    for method in service.methods:
+        request_type = message_factory.GetMessageClass(method.input_type)
+        reads_only = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+        handler = endpoint.unary(request_type, getattr(rpcs, method.name), reads_only=reads_only)
+        handlers[f"/{service.full_name}/{method.name}"] = handler
+    return handlers
+
+
+def session_handlers() -> dict[str, grpc.RpcMethodHandler]:
+    """`coherd.v1.SessionService`: defined, served with the session work."""
+
+    async def refuse(requests: AsyncIterator[bytes], context: ServicerContext) -> AsyncIterator[bytes]:
+        await abort(context, not_served("Session"))
+        yield b""
+
+    service = session_pb2.DESCRIPTOR.services_by_name["SessionService"]
+    handler = grpc.stream_stream_rpc_method_handler(refuse)
+    return {f"/{service.full_name}/{method.name}": handler for method in service.methods}

@@ -1,0 +1,59 @@
+"""The read method of every resource (DESIGN section 3): ``/package.AnalyticsCache/Daily`` takes the key message and answers
+the cached value message, in every language, with stock stubs.
+"""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.message import Message
+
+from coherd.contract.catalog import Catalog, DomainSpec, ResourceSpec
+from coherd.contract.catalog_load import link_pool
+from coherd.contract.entry import Flags
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.access import Access, Action
+from coherd_server.domain.cache import Cache, Failure
+from coherd_server.rpc.endpoint import Call, Endpoint, Method
+from coherd_server.rpc.errors import Failed
+
+_NOT_CACHED = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "nothing is cached under this key")
+_NOTHING = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "it is remembered that there is nothing under this key")
+
+
+def typed_handlers(
+    catalog: Catalog, cache: Cache, access: Access, endpoint: Endpoint
+) -> dict[str, grpc.RpcMethodHandler]:
+    """Handlers by path, for every resource of the catalog. Message types live in a private descriptor pool."""
+    pool = link_pool({name: FileDescriptorProto.FromString(data) for name, data in catalog.files.items()})
+    handlers: dict[str, grpc.RpcMethodHandler] = {}
+    for domain in catalog.domains.values():
+        for resource in domain.resources.values():
+            key_type = message_factory.GetMessageClass(pool.FindMessageTypeByName(resource.key_type))
+            method = _method(catalog, cache, access, domain, resource)
+            handlers[resource.method] = endpoint.unary(key_type, method, reads_only=True)
+    return handlers
+
+
+def _method(
+    catalog: Catalog, cache: Cache, access: Access, domain: DomainSpec, resource: ResourceSpec
+) -> Method[Message]:
+    async def read(request: Message, call: Call) -> bytes:
+        access.check(call.principal, domain, Action.READ)
+        values = {identifier.name: getattr(request, identifier.name) for identifier in resource.identifiers}
+        key = catalog.resolve(catalog.build(domain.name, resource.name, values))
+        found = (await cache.get([key]))[0]
+        if isinstance(found, Failure):
+            raise Failed(found)
+        verdict = found.verdict
+        if not found.is_hit(False) or verdict.header is None:
+            raise Failed(_NOT_CACHED)
+        if verdict.header.flags & Flags.NEGATIVE:
+            raise Failed(_NOTHING)
+        call.context.set_trailing_metadata(
+            (("coherd-age-ms", str(verdict.age_ms)), ("coherd-remaining-ttl-ms", str(verdict.remaining_ms)))
+        )
+        return verdict.payload
+
+    return read

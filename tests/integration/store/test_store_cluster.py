@@ -1,0 +1,161 @@
+"""What only a cluster does: slots on the move, failover, one node that hangs (rules 3 and 7)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis.crc import key_slot
+
+from coherd_server.domain.ports import PutOutcome, StoreUnavailable
+from rig.cluster import Cluster, cluster
+from rig.entries import header, identity_of, put_of
+from rig.fixtures import Opener
+from rig.process import Node
+
+
+@pytest.fixture(scope="module")
+def trio() -> Iterator[Cluster]:
+    with cluster() as made:
+        yield made
+
+
+def keys_by_owner(trio: Cluster) -> dict[Node, str]:
+    """One key for every primary."""
+    found: dict[Node, str] = {}
+    for i in range(100):
+        found.setdefault(trio.owner_of(f"key{i}"), f"key{i}")
+        if len(found) == 3:
+            break
+    return found
+
+
+def in_slot(slot: int, head: str, count: int) -> list[str]:
+    """Names of one slot; keys hold no braces, so they are searched for (about 16,000 tries each)."""
+    tries = (f"{head}{i}" for i in itertools.count())
+    return list(itertools.islice((name for name in tries if key_slot(name.encode()) == slot), count))
+
+
+async def test_a_stopped_node_stalls_nobody_else(trio: Cluster, opener: Opener) -> None:
+    store = await opener(trio.url)
+    (stalled, dead_key), (_, one_key), (_, other_key) = keys_by_owner(trio).items()
+    stalled.pause()
+    try:
+        hanging = [asyncio.create_task(store.read([dead_key, one_key], [])) for _ in range(20)]
+        slowest_s = 0.0
+        for i in range(40):
+            started_s = time.monotonic()
+            await store.read([one_key, other_key], [])
+            slowest_s = max(slowest_s, time.monotonic() - started_s)
+            if i % 10 == 0:
+                assert (await store.put([await put_of(store, other_key)])) == [PutOutcome.STORED]
+            await asyncio.sleep(0.01)
+        assert slowest_s < 0.4
+        assert all(isinstance(one, StoreUnavailable) for one in await asyncio.gather(*hanging, return_exceptions=True))
+    finally:
+        stalled.resume()
+    end_s = time.monotonic() + 15
+    while True:  # the replica may have taken over, or the node is back
+        try:
+            await store.read([dead_key], [])
+            break
+        except StoreUnavailable:
+            assert time.monotonic() < end_s
+
+
+async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
+    """ASK for what has gone or never was, TRYAGAIN until value and lease are on one side, MOVED afterwards."""
+    store = await opener(trio.url)
+    slot = key_slot(b"moving")
+    source = trio.owner_of("moving")
+    target = next(node for node in keys_by_owner(trio) if node is not source)
+    *names, absent, new = in_slot(slot, "moving:", 5)
+    [tag] = (name.removeprefix("coherd:epoch:") for name in in_slot(slot, "coherd:epoch:t", 1))
+    puts = [await put_of(store, name) for name in names]
+    assert await store.put(puts) == [PutOutcome.STORED] * 3
+    _, minted = await store.mint([], {tag: 60_000})
+    trio.begin_migration(slot, source, target)
+    trio.move_key(names[0], source, target)
+    values, epochs = await store.read([*names, absent], [tag])
+    assert [value.raw for value in values] == [put.entry for put in puts] + [None]
+    assert epochs[0].epoch == minted[tag].epoch
+    assert values[0].identity != values[1].identity, "a reply counts under the connection that carried it"
+    assert values[0].identity == values[3].identity == await identity_of(store, names[0])
+
+    fresh = await put_of(store, new)  # neither value nor lease are anywhere: the target's
+    assert await store.put([fresh]) == [PutOutcome.STORED]
+    assert await store.put([puts[0]]) == [PutOutcome.MOVED_IDENTITY], "stamped with the source"
+
+    torn = asyncio.create_task(store.put([puts[1]]))  # value here, lease nowhere: TRYAGAIN
+    await asyncio.sleep(0.3)
+    assert not torn.done()
+    trio.finish_migration(slot, source, target)
+    assert await torn == [PutOutcome.MOVED_IDENTITY]
+    assert await store.put([await put_of(store, names[1])]) == [PutOutcome.STORED]
+    assert [value.raw is None for value in (await store.read(names, []))[0]] == [False] * 3
+    trio.begin_migration(slot, target, source)
+    trio.finish_migration(slot, target, source)
+    values, _ = await store.read(names, [])
+    assert values[2].raw is not None
+    assert values[2].identity != puts[2].identity, "a slot that returns does not bring its old identity back"
+
+
+async def test_try_again_ends_at_the_deadline(trio: Cluster, opener: Opener) -> None:
+    store = await opener(trio.url, reply_timeout_ms=300, deadline_ms=600)
+    key = "torn"
+    source = trio.owner_of(key)
+    target = next(node for node in keys_by_owner(trio) if node is not source)
+    put = await put_of(store, key)
+    await store.put([put])
+    trio.begin_migration(key_slot(key.encode()), source, target)
+    started_s = time.monotonic()
+    [outcome] = await store.put([put])
+    assert isinstance(outcome, StoreUnavailable)
+    assert "TRYAGAIN" in str(outcome)
+    assert not outcome.outcome_unknown
+    assert 0.3 < time.monotonic() - started_s < 1.2
+    trio.finish_migration(key_slot(key.encode()), source, target)
+
+
+async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> None:
+    store = await opener(trio.url)
+    put = await put_of(store, "k")
+    await store.put([put])
+    _, minted = await store.mint([], {"k": 60_000})
+    await asyncio.sleep(0.1)
+    trio.failover("k")
+    end_s = time.monotonic() + 5
+    while (value := (await store.read(["k"], []))[0][0]).identity == put.identity:
+        assert time.monotonic() < end_s, "the change of primary was not noticed"
+        await asyncio.sleep(0.01)
+    assert value.raw == put.entry
+    assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
+    assert await store.put([put._replace(identity=value.identity, entry=header(value.identity))]) == [PutOutcome.STORED]
+    await store.invalidate(["k"])
+    assert (await store.read([], ["k"]))[1][0].epoch != minted["k"].epoch
+
+
+async def test_killed_primary_is_replaced(trio: Cluster, opener: Opener) -> None:
+    store = await opener(trio.url)
+    put = await put_of(store, "k")
+    victim = trio.owner_of("k")
+    others = [key for node, key in keys_by_owner(trio).items() if node is not victim]
+    victim.kill()
+    failed: list[str] = []
+    end_s = time.monotonic() + 20
+    while True:
+        await store.read(others, [])
+        try:
+            after = await identity_of(store, "k")
+            break
+        except StoreUnavailable as error:
+            failed.append(str(error))
+            assert time.monotonic() < end_s, "no replica took over"
+            await asyncio.sleep(0.05)
+    assert failed
+    assert not any("AttributeError" in text for text in failed)
+    assert after != put.identity
+    victim.restart()

@@ -1,0 +1,1 @@
+"""Real Redis and Valkey processes for tests: standalone, cluster, Sentinel, and a proxy that injects faults."""

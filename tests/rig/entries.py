@@ -1,0 +1,27 @@
+"""Entry bytes for tests of the store."""
+
+from __future__ import annotations
+
+from coherd.contract.entry import Flags, Times, encode_header, stamp_block
+from coherd_server.domain.ports import Put, Store
+
+
+def header(identity: bytes, *, version: int | None = None, written_at_ms: int = 1) -> bytes:
+    """A header without stamps; headers differ by ``written_at_ms``."""
+    flags = Flags.NONE if version is None else Flags.VERSIONED
+    times = Times(written_at_ms, written_at_ms + 1000)
+    return encode_header(flags=flags, version=version or 0, times=times, block=stamp_block(identity, []))
+
+
+async def identity_of(store: Store, key: str) -> bytes:
+    """Identity of the key's node."""
+    [value], _ = await store.read([key], [])
+    return value.identity
+
+
+async def put_of(
+    store: Store, key: str, payload: bytes = b"v", *, version: int | None = None, replaces: bytes | None = None
+) -> Put:
+    """A put that is stamped with the identity of now and lives a minute."""
+    identity = await identity_of(store, key)
+    return Put(key, header(identity, version=version) + payload, 60_000, identity, replaces)

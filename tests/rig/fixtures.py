@@ -1,0 +1,96 @@
+"""Pytest fixtures over the rig: ``pytest_plugins = ["rig.fixtures"]`` in ``tests/conftest.py``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+import redis
+
+from coherd_server.adapters.connect import open_store
+from coherd_server.adapters.settings import StoreSettings
+from coherd_server.adapters.store import RedisStore
+from rig.cluster import Cluster, cluster
+from rig.process import Node
+from rig.sentinel import SentinelTrio, sentinel_trio
+from rig.valkey import redis7, redis7_binary, standalone
+
+BACKENDS = ["standalone", "cluster", "sentinel", *(["redis7"] if redis7_binary() else [])]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One running installation, with a key prefix of the test's own. Do not kill its parts: others use it, too."""
+
+    name: str
+    url: str
+    prefix: str
+    rig: Node | Cluster | SentinelTrio
+
+    def client(self) -> redis.Redis | redis.RedisCluster:
+        """A synchronous client for looking at, and tampering with, what is stored."""
+        return self.rig.primary().client() if isinstance(self.rig, SentinelTrio) else self.rig.client()
+
+    def primaries(self) -> list[Node]:
+        """Every primary."""
+        if isinstance(self.rig, Cluster):
+            return [node for node in self.rig.nodes if node.client().info("replication")["role"] == "master"]
+        return [self.rig.primary() if isinstance(self.rig, SentinelTrio) else self.rig]
+
+
+class RigPool:
+    """Starts each installation once, when first asked for."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._rigs: dict[str, Node | Cluster | SentinelTrio] = {}
+
+    def get(self, name: str) -> Node | Cluster | SentinelTrio:
+        if name not in self._rigs:
+            makers = {"standalone": standalone, "cluster": cluster, "sentinel": sentinel_trio, "redis7": redis7}
+            self._rigs[name] = self._stack.enter_context(makers[name]())
+        return self._rigs[name]
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def rig_pool() -> Iterator[RigPool]:
+    """All installations of the session."""
+    pool = RigPool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, rig_pool: RigPool) -> Backend:
+    """The test runs once per kind of installation; on Redis 7 where there is one."""
+    rig = rig_pool.get(request.param)
+    return Backend(request.param, rig.url, f"t{uuid.uuid4().hex[:12]}:", rig)
+
+
+Opener = Callable[..., Awaitable[RedisStore]]
+
+
+@pytest.fixture
+async def opener() -> AsyncIterator[Opener]:
+    """``await opener(url, prefix="", **settings)``; the stores are closed after the test."""
+    stores: list[RedisStore] = []
+
+    async def make(url: str, prefix: str = "", **settings: int) -> RedisStore:
+        stores.append(await open_store(url, prefix=prefix, settings=StoreSettings(**settings)))
+        return stores[-1]
+
+    yield make
+    for one in stores:
+        await one.close()
+
+
+@pytest.fixture
+async def store(backend: Backend, opener: Opener) -> RedisStore:
+    """A store on each kind of installation, under the test's own prefix."""
+    return await opener(backend.url, backend.prefix)
