@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from coherd.contract.keys import date_text, string_text
+from coherd.contract.keys import date_text, encode_value, string_text
 from coherd.key import Key
 from coherd.v1 import keys_pb2
 
@@ -24,7 +24,11 @@ class NamedInvalidation:
     """Whether its value is a day."""
 
     def __init__(self, value: object) -> None:
+        """Raises:
+        Refusal: the value is empty, over 512 characters, not valid Unicode, or not a day where one is needed.
+        """
         self.value = date_text(value, self.name) if self.is_date else string_text(value, self.name)
+        encode_value(self.value, name=self.name)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.value == other.value  # type: ignore[attr-defined]

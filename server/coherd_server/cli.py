@@ -116,7 +116,7 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
         key = "analytics:writing_stats:user:user123:days:30d"
         server = "" if address == "127.0.0.1:50051" else f" --server {address}"
         lines.append(f"try: coherd set{server} {key} '{{\"words\": 812}}' && coherd get{server} {key}")
-    return lines
+    return [*lines, "ready; Ctrl-C ends it"]
 
 
 @click.command()

@@ -16,9 +16,7 @@ from coherd_server.adapters.store import RedisStore
 from rig.cluster import Cluster, cluster
 from rig.process import Node
 from rig.sentinel import SentinelTrio, sentinel_trio
-from rig.valkey import redis7, redis7_binary, standalone
-
-BACKENDS = ["standalone", "cluster", "sentinel", *(["redis7"] if redis7_binary() else [])]
+from rig.valkey import BACKENDS, redis7, standalone
 
 
 @dataclass(frozen=True)

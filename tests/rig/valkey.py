@@ -37,3 +37,7 @@ def _running(binary: str, args: tuple[str, ...]) -> Iterator[Node]:
         yield node
     finally:
         node.close()
+
+
+BACKENDS = ["standalone", "cluster", "sentinel", *(["redis7"] if redis7_binary() else [])]
+"""Kinds of installation a behaviour test runs on."""

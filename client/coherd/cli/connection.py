@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -16,13 +16,17 @@ from coherd.cli import parameters
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.catalog import CatalogError
 from coherd.contract.reasons import Refusal, reason_name
+from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
+from coherd.transport.tls import TlsConfig
+from coherd.v1.errors_pb2 import ErrorReason
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_TARGET: Final = "localhost:50051"
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_AWAY: Final = (Unavailable, DeadlineExceeded, OutcomeUnknown)
+"""Errors after which the same command may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,100 @@ class ServerOptions:
 
     target: str
     timeout_ms: int = 5_000
-    tls_ca: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    tls: TlsConfig | None = None
     token: str | None = None
+
+    def client(self) -> CacheClient:
+        """A client of the server, not yet connected."""
+        return CacheClient.connect(
+            self.target, timeout_ms=self.timeout_ms, tls=self.tls, token=self.token, near_cache=False
+        )
+
+
+def server_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Adds the options; the command gets them as one argument ``server``."""
+
+    @functools.wraps(command)
+    def packed(
+        *args: Any,
+        target: str,
+        timeout_ms: int,
+        tls: bool,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        token: str | None,
+        **rest: Any,
+    ) -> T:
+        if (tls_cert is None) != (tls_key is None):
+            raise click.UsageError("--tls-cert and --tls-key are given together")
+        encrypted = tls or tls_ca is not None or tls_cert is not None
+        config = TlsConfig(ca=tls_ca, cert=tls_cert, key=tls_key) if encrypted else None
+        return command(*args, server=ServerOptions(target, timeout_ms, config, token), **rest)
+
+    for option in reversed(
+        (
+            click.option(
+                "--server",
+                "target",
+                envvar="COHERD_TARGET",
+                show_envvar=True,
+                default=DEFAULT_TARGET,
+                show_default=True,
+                metavar="HOST:PORT",
+                help="The server to ask.",
+            ),
+            click.option("--tls", is_flag=True, help="Encrypt; trust the system's authorities."),
+            click.option("--tls-ca", type=_FILE, help="Encrypt; trust the authorities of this PEM file."),
+            click.option("--tls-cert", type=_FILE, help="Certificate to show the server (PEM)."),
+            click.option("--tls-key", type=_FILE, help="Private key of --tls-cert (PEM)."),
+            click.option("--token", envvar="COHERD_TOKEN", show_envvar=True, help="Bearer token."),
+            click.option(
+                "--timeout",
+                "timeout_ms",
+                type=parameters.timeout_ms,
+                default="5s",
+                show_default=True,
+                metavar="DURATION",
+                help="Longest wait for one answer.",
+            ),
+        )
+    ):
+        option(packed)
+    return packed
+
+
+def run(server: ServerOptions, act: Callable[[CacheClient], Awaitable[T]]) -> T:
+    """What the action returns, in an event loop of its own.
+
+    Raises:
+        CommandFailure: it failed in a way the contract knows; anything else is a defect and passes.
+    """
+
+    async def connected() -> T:
+        async with server.client() as cache:
+            return await act(cache)
+
+    with one_line_errors(server.target):
+        return asyncio.run(connected())
+
+
+@contextmanager
+def one_line_errors(target: str) -> Iterator[None]:
+    """Turns what the contract and the client raise into a `CommandFailure`."""
+    try:
+        yield
+    except _AWAY as error:
+        raise CommandFailure(f"{target}: {_with_reason(error)}", ExitCode.UNAVAILABLE) from None
+    except CacheError as error:
+        raise CommandFailure(_with_reason(error), ExitCode.REFUSED) from None
+    except Refusal as error:
+        raise CommandFailure(f"{error} [{reason_name(error.reason)}]", ExitCode.REFUSED) from None
+    except (ValueDecodeError, ValueEncodeError) as error:
+        raise CommandFailure(str(error), ExitCode.REFUSED) from None
+
+
+def _with_reason(error: CacheError) -> str:
+    if error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
+        return str(error)
+    return f"{error} [{reason_name(error.reason)}]"

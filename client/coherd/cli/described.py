@@ -1,4 +1,4 @@
-"""A `Catalog` from a server's DescribeCatalog answer, with the operator's overrides in it. Pure.
+"""A `Catalog` from what a server says of its own, with the operator's overrides in it. Pure.
 
 What the answer does not carry is left open: the names of an enum's values (any text is taken) and access rules.
 """
@@ -14,31 +14,26 @@ from coherd.contract.catalog import (
     IdentifierSpec,
     InvalidationSpec,
     Kind,
-    NearCacheMode,
-    OnFailover,
     ResourceSpec,
     TagPattern,
 )
-from coherd.contract.ttl import PolicySource, TtlPolicy
-from coherd.v1 import annotations_pb2
-from coherd.v1 import cache_service_pb2 as pb
+from coherd.contract.ttl import TtlPolicy
+from coherd.description import (
+    CatalogDescription,
+    DomainDescription,
+    IdentifierDescription,
+    PolicyDescription,
+    ResourceDescription,
+)
 
-_SOURCES: Final[dict[int, PolicySource]] = {
-    pb.POLICY_SOURCE_RESOURCE: PolicySource.RESOURCE,
-    pb.POLICY_SOURCE_OPERATOR: PolicySource.OPERATOR,
-}
-_NEAR: Final[dict[int, NearCacheMode]] = {
-    annotations_pb2.NEAR_CACHE_PUSH: NearCacheMode.PUSH,
-    annotations_pb2.NEAR_CACHE_STRICT: NearCacheMode.STRICT,
-}
 _INTEGER_TYPE: Final = re.compile(r"(u?)(?:int|fixed)(32|64)|(s)(?:int|fixed)(32|64)")
 
 
-def catalog_of(answer: pb.DescribeCatalogResponse) -> Catalog:
+def catalog_of(answer: CatalogDescription) -> Catalog:
     """The catalog a server describes."""
-    patterns = {i.name: tuple(_tag_pattern(text) for text in i.tags) for i in answer.invalidations}
+    patterns = {i.name: tuple(_tag_pattern(text) for text in i.tags) for i in answer.invalidations.values()}
     any_tags = {(p.domain, p.identifier) for found in patterns.values() for p in found if p.any_value}
-    domains = {d.name: _domain(d, frozenset(i for name, i in any_tags if name == d.name)) for d in answer.domains}
+    domains = {d.name: _domain(d, frozenset(i for name, i in any_tags if name == d.name)) for d in answer.domains.values()}
     dates = {
         (domain.name, identifier.name)
         for domain in domains.values()
@@ -54,12 +49,12 @@ def catalog_of(answer: pb.DescribeCatalogResponse) -> Catalog:
             is_date=all((p.domain, p.identifier) in dates for p in patterns[i.name]),
             personal=any(p.domain in domains and p.identifier in domains[p.domain].personal for p in patterns[i.name]),
         )
-        for i in answer.invalidations
+        for i in answer.invalidations.values()
     }
     return Catalog(domains, invalidations, {}, answer.fingerprint)
 
 
-def _domain(described: pb.DomainDescription, any_tags: frozenset[str]) -> DomainSpec:
+def _domain(described: DomainDescription, any_tags: frozenset[str]) -> DomainSpec:
     resources = {r.name: _resource(described.name, r) for r in described.resources}
     return DomainSpec(
         name=described.name,
@@ -67,8 +62,8 @@ def _domain(described: pb.DomainDescription, any_tags: frozenset[str]) -> Domain
         policy=_policy(described.policy),
         tags=frozenset(described.tags),
         any_tags=any_tags,
-        near_cache=_NEAR.get(described.near_cache, NearCacheMode.OFF),
-        on_failover=OnFailover.KEEP if described.on_failover == annotations_pb2.ON_FAILOVER_KEEP else OnFailover.DROP,
+        near_cache=described.near_cache,
+        on_failover=described.on_failover,
         open=described.open,
         sensitive=described.sensitive,
         personal=frozenset(i.name for r in resources.values() for i in r.identifiers if i.personal),
@@ -76,7 +71,7 @@ def _domain(described: pb.DomainDescription, any_tags: frozenset[str]) -> Domain
     )
 
 
-def _resource(domain: str, described: pb.ResourceDescription) -> ResourceSpec:
+def _resource(domain: str, described: ResourceDescription) -> ResourceSpec:
     return ResourceSpec(
         domain=domain,
         name=described.name,
@@ -88,7 +83,7 @@ def _resource(domain: str, described: pb.ResourceDescription) -> ResourceSpec:
     )
 
 
-def _identifier(described: pb.IdentifierDescription) -> IdentifierSpec:
+def _identifier(described: IdentifierDescription) -> IdentifierSpec:
     integer = _INTEGER_TYPE.fullmatch(described.type)
     low = high = 0
     if integer is not None:
@@ -110,7 +105,7 @@ def _identifier(described: pb.IdentifierDescription) -> IdentifierSpec:
     )
 
 
-def _policy(described: pb.PolicyDescription) -> TtlPolicy:
+def _policy(described: PolicyDescription) -> TtlPolicy:
     return TtlPolicy(
         described.ttl_ms,
         described.max_ttl_ms,
@@ -118,7 +113,7 @@ def _policy(described: pb.PolicyDescription) -> TtlPolicy:
         described.negative_ttl_ms,
         described.jitter,
         described.early_refresh,
-        _SOURCES.get(described.ttl_source, PolicySource.DOMAIN),
+        described.ttl_source,
     )
 
 

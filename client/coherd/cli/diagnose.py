@@ -50,8 +50,7 @@ class _Doctor:
         problems: list[str] = []
         if text != text.strip():
             problems.append("white space stands around the key")
-            text = text.strip()
-        domain_text, *rest = text.split(":")
+        domain_text, *rest = text.strip().split(":")
         domain = self._domain(domain_text, problems)
         if not rest:
             example = f"{domain.name}:{next(iter(domain.resources))}" if domain and domain.resources else "domain:resource"

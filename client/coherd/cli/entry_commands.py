@@ -1,3 +1,225 @@
 """``coherd get``, ``set``, ``delete``, ``touch``: one entry by its key."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+
+from coherd.cli import parameters
+from coherd.cli.connection import ServerOptions, run, server_options
+from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.payload import RawCodec, ValueTypes
+from coherd.cli.sources import catalog_of_file
+from coherd.cli.text import plain, pretty_json
+from coherd.client import CacheClient
+from coherd.codec import Codec
+from coherd.contract.catalog import JSON_TYPE
+from coherd.contract.durations import format_duration
+from coherd.contract.keys import parse_key
+from coherd.key import OpenKey
+from coherd.results import SetOutcome, SetResult
+
+_TTL_HELP = "For instance 90s, 30m, 7d; the catalog's if not given."
+_CATALOG_HELP = "Compiled descriptor set with value messages of your own (protoc --descriptor_set_out)."
+
+
+class RawKey(OpenKey):
+    """Any key by its text, its value as payload bytes."""
+
+    __slots__ = ()
+    codec: ClassVar[Codec[Any]] = RawCodec()
+
+
+async def _value_type(cache: CacheClient, key: RawKey) -> str:
+    """Full name of the value message of a key, as the server's catalog has it."""
+    parts = parse_key(key)
+    described = await cache.describe_catalog(parts.domain)
+    domain = described.domains[parts.domain]
+    return next((resource.value_type for resource in domain.resources if resource.name == parts.resource), JSON_TYPE)
+
+
+@click.command(short_help="Show one value.")
+@click.argument("key")
+@click.option("--verbose", "-v", is_flag=True, help="Age, remaining TTL, version and tags on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with value and metadata.")
+@click.option("--raw", is_flag=True, help="The payload's bytes, unchanged.")
+@click.option("--catalog", "catalog_file", type=click.Path(path_type=Path), help=_CATALOG_HELP)
+@server_options
+def get(key: str, verbose: bool, as_json: bool, raw: bool, catalog_file: Path | None, server: ServerOptions) -> int:
+    """Show the value of KEY as JSON on stdout.
+
+    A miss is exit code 1 and one line on stderr. Values of messages not known here are shown as base64.
+
+    \b
+    Examples:
+      coherd get analytics:daily:user:u1:date:20250806
+      coherd get celery:task_metrics:id:task123 --verbose
+      coherd get shop:product:sku:a1 --raw > product.bin
+    """
+    if raw and as_json:
+        raise click.UsageError("--raw and --json exclude each other")
+    types = ValueTypes(catalog_of_file(catalog_file))
+
+    async def act(cache: CacheClient) -> int:
+        item = RawKey.parse(key)
+        entry = await cache.get_entry(item)
+        if entry is None:
+            raise CommandFailure(f"miss: nothing is cached under {key}", ExitCode.NEGATIVE)
+        type_name = JSON_TYPE if entry.negative else await _value_type(cache, item)
+        metadata = {
+            "age_ms": entry.age_ms,
+            "remaining_ttl_ms": entry.remaining_ttl_ms,
+            "stale": entry.stale,
+            "negative": entry.negative,
+            "version": entry.version,
+            "extra_tags": dict(entry.extra_tags),
+            "value_type": type_name,
+        }
+        if as_json:
+            document = None if entry.negative else types.to_document(type_name, entry.value)
+            click.echo(pretty_json({"key": key, "value": document, **metadata}))
+        elif entry.negative:
+            raise CommandFailure(f'remembered as "nothing": {key}', ExitCode.NEGATIVE)
+        elif raw:
+            sys.stdout.buffer.write(entry.value)
+            sys.stdout.buffer.flush()
+        else:
+            click.echo(pretty_json(types.to_document(type_name, entry.value)))
+        if verbose:
+            click.echo(_metadata_line(metadata), err=True)
+        return ExitCode.NEGATIVE if entry.negative else ExitCode.OK
+
+    return run(server, act)
+
+
+def _metadata_line(metadata: dict[str, Any]) -> str:
+    remaining = format_duration(metadata["remaining_ttl_ms"])
+    shown = [
+        f"age {format_duration(metadata['age_ms'])}",
+        f"stale (ttl ended {remaining.lstrip('-')} ago)" if metadata["stale"] else f"ttl {remaining} left",
+        f"type {metadata['value_type']}",
+    ]
+    if metadata["version"] is not None:
+        shown.append(f"version {metadata['version']}")
+    shown += [f"tag {name}={value}" for name, value in metadata["extra_tags"].items()]
+    return plain(" · ".join(shown))
+
+
+@click.command("set", short_help="Store one value.")
+@click.argument("key")
+@click.argument("value", metavar="JSON")
+@click.option("--ttl", "ttl_ms", type=parameters.ttl_ms, metavar="DURATION", help=_TTL_HELP)
+@click.option("--tag", "tags", type=parameters.tag_pair, metavar="NAME=VALUE", multiple=True, help="Extra tag; may be repeated.")
+@click.option("--only-if-absent", is_flag=True, help="Store only if there is no valid value.")
+@click.option("--version", type=click.IntRange(1, 2**63 - 1), help="Item version; a lower one never overwrites a higher one.")
+@click.option("--raw", is_flag=True, help="JSON is the payload's bytes, unchanged (with - from stdin).")
+@click.option("--catalog", "catalog_file", type=click.Path(path_type=Path), help=_CATALOG_HELP)
+@server_options
+def set_(
+    key: str,
+    value: str,
+    ttl_ms: int | None,
+    tags: tuple[tuple[str, str], ...],
+    only_if_absent: bool,
+    version: int | None,
+    raw: bool,
+    catalog_file: Path | None,
+    server: ServerOptions,
+) -> int:
+    """Store JSON under KEY; - reads it from stdin.
+
+    Where the resource's value is a message, JSON is its Protobuf JSON form. Exit code 1 if --only-if-absent or --version
+    kept it from being stored.
+
+    \b
+    Examples:
+      coherd set analytics:daily:user:u1:date:20250806 '{"words": 812}' --ttl 30m
+      coherd set session:data:id:s1 '{"cart": []}' --tag user=u1
+      coherd set celery:worker_status:name:w1 '{"state": "online"}'
+      generate-profile u1 | coherd set psychology:profile:user:u1 -
+    """
+    types = ValueTypes(catalog_of_file(catalog_file))
+    data = _given(value)
+
+    async def act(cache: CacheClient) -> int:
+        item = RawKey.parse(key)
+        payload = data if raw else types.to_payload(await _value_type(cache, item), _utf8(data))
+        result = await cache.set(
+            item,
+            payload,
+            ttl=parameters.timedelta_of(ttl_ms),
+            tags=dict(tags),
+            only_if_absent=only_if_absent,
+            version=version,
+        )
+        return _report_set(key, result)
+
+    return run(server, act)
+
+
+def _report_set(key: str, result: SetResult) -> int:
+    match result.outcome:
+        case SetOutcome.STORED:
+            click.echo(f"stored {plain(key)} for {format_duration(result.ttl_ms)}", err=True)
+            return ExitCode.OK
+        case SetOutcome.PRESENT:
+            raise CommandFailure(f"not stored: there is a value under {key}", ExitCode.NEGATIVE)
+        case SetOutcome.OLDER_VERSION:
+            raise CommandFailure(f"not stored: a higher version is stored under {key}", ExitCode.NEGATIVE)
+        case SetOutcome.DROPPED:
+            raise CommandFailure(f"not known to be stored: {key}", ExitCode.UNAVAILABLE)
+
+
+def _given(value: str) -> bytes:
+    return sys.stdin.buffer.read() if value == "-" else value.encode(errors="surrogateescape")
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise CommandFailure("the JSON text is not UTF-8", ExitCode.USAGE) from None
+
+
+@click.command(short_help="Remove one value.")
+@click.argument("key")
+@server_options
+def delete(key: str, server: ServerOptions) -> int:
+    """Remove KEY. Done as well if nothing was stored; the line on stderr says which.
+
+    \b
+    Examples:
+      coherd delete session:data:id:session789
+    """
+
+    async def act(cache: CacheClient) -> int:
+        existed = await cache.delete(RawKey.parse(key))
+        click.echo(f"deleted {plain(key)}" if existed else f"nothing was stored under {plain(key)}", err=True)
+        return ExitCode.OK
+
+    return run(server, act)
+
+
+@click.command(short_help="Give one value a new TTL.")
+@click.argument("key")
+@click.option("--ttl", "ttl_ms", type=parameters.ttl_ms, metavar="DURATION", help=_TTL_HELP)
+@server_options
+def touch(key: str, ttl_ms: int | None, server: ServerOptions) -> int:
+    """Give the value of KEY a new TTL, counted from now. Exit code 1 if there is no fresh value.
+
+    \b
+    Examples:
+      coherd touch session:data:id:session789
+      coherd touch session:data:id:session789 --ttl 12h
+    """
+
+    async def act(cache: CacheClient) -> int:
+        if not await cache.touch(RawKey.parse(key), ttl=parameters.timedelta_of(ttl_ms)):
+            raise CommandFailure(f"miss: no fresh value under {key}", ExitCode.NEGATIVE)
+        click.echo(f"touched {plain(key)}", err=True)
+        return ExitCode.OK
+
+    return run(server, act)

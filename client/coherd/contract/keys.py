@@ -235,8 +235,8 @@ def _is_day(text: str) -> bool:
 
 def string_part(value: object, name: str) -> str:
     """Encoded text of a string identifier."""
-    if type(value) is str and value.isalnum() and value.isascii() and len(value) <= MAX_KEY_BYTES:
-        return value
+    if type(value) is str and value.isascii() and 0 < len(value) <= MAX_KEY_BYTES:
+        return value if value.isalnum() else _UNSAFE.sub(_percent, value)
     return encode_value(string_text(value, name), name=name)
 
 

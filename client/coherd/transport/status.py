@@ -46,8 +46,18 @@ class Details(NamedTuple):
 
 
 def error_of_status(error: grpc.aio.AioRpcError) -> CacheError:
-    """The error of a failed rpc. Text of a status that is not Coherd's is not taken over: it may hold anything."""
+    """The error of a failed rpc, with its cause.
+
+    Text of a status that is not Coherd's is not taken over, and only a lost connection is shown as cause: a stranger's
+    text may hold anything.
+    """
     details = _details(error)
+    result = _error(error, details)
+    result.__cause__ = error if details is not None or error.code() is _Code.UNAVAILABLE else None
+    return result
+
+
+def _error(error: grpc.aio.AioRpcError, details: Details | None) -> CacheError:
     if details is None:
         row = _BY_CODE.get(error.code(), _OTHER)
         deadline = error.code() is _Code.DEADLINE_EXCEEDED

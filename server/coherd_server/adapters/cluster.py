@@ -51,9 +51,6 @@ class ClusterTopology:
             self._links[address] = link
         return link
 
-    def link_of(self, identity: bytes) -> Link | None:
-        return next((link for link in self._links.values() if link.identity == identity), None)
-
     def redirect(self, error: AskError, source: Link) -> Link | None:
         address = Address(error.host or source.address.host, error.port)
         link = self._link(address)

@@ -21,7 +21,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from coherd_server.adapters.batch import Batch, Job, LateError, Moved
+from coherd_server.adapters.batch import Batch, Job, LateError
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
@@ -59,7 +59,7 @@ class LateRefusal(StoreUnavailable):
 class _Item:
     """One name to read, or one job, on its way."""
 
-    __slots__ = ("answer", "asked", "error", "job", "name", "sent_aside", "under_way")
+    __slots__ = ("answer", "asked", "error", "job", "name", "under_way")
 
     def __init__(self, name: str, job: Job | None) -> None:
         self.name = name
@@ -68,7 +68,6 @@ class _Item:
         self.error: StoreUnavailable | None = None
         self.asked: Link | None = None
         """Where an ASK reply sends it, once."""
-        self.sent_aside = False
         self.under_way: tuple[Batch, str | int] | None = None
         """The batch that is to bring its answer, and where in it."""
 
@@ -183,14 +182,6 @@ class Driver:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
-        if isinstance(answer, Moved) and item.job is not None and not item.sent_aside:
-            # While its slot moves, an absent key belongs to the importing node, and its put is stamped with that one.
-            # Any other node refuses what comes after ASKING with MOVED.
-            item.sent_aside = True
-            item.asked = self._topology.link_of(item.job.identity or b"")
-            if item.asked not in (None, link):
-                item.error = _Redirected("the node was not the one asked for")
-                return True
         item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity)
         return False
 

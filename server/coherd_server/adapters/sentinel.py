@@ -49,9 +49,6 @@ class SentinelTopology:
     def links(self) -> Sequence[Link]:
         return () if self._link is None else (self._link,)
 
-    def link_of(self, identity: bytes) -> Link | None:
-        return None
-
     def redirect(self, error: AskError, source: Link) -> Link | None:
         return None
 

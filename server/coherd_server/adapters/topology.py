@@ -30,10 +30,6 @@ class Topology(Protocol):
         """All primaries known."""
         ...
 
-    def link_of(self, identity: bytes) -> Link | None:
-        """On a cluster: the node that last answered under this identity."""
-        ...
-
     def redirect(self, error: AskError, source: Link) -> Link | None:
         """Take note of a MOVED or ASK reply of ``source``; for ASK the link to send the command to, once."""
         ...
@@ -70,9 +66,6 @@ class SingleTopology:
 
     def links(self) -> Sequence[Link]:
         return (self._link,)
-
-    def link_of(self, identity: bytes) -> Link | None:
-        return None
 
     def redirect(self, error: AskError, source: Link) -> Link | None:
         return None

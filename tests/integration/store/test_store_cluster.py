@@ -85,8 +85,8 @@ async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
     assert values[0].identity != values[1].identity, "a reply counts under the connection that carried it"
     assert values[0].identity == values[3].identity == await identity_of(store, names[0])
 
-    fresh = await put_of(store, new)  # neither value nor lease are anywhere: the target's
-    assert await store.put([fresh]) == [PutOutcome.STORED]
+    # A new key is the target's, and a put names value and lease: neither node runs it until the slot has moved.
+    assert await store.put([await put_of(store, new)]) == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([puts[0]]) == [PutOutcome.MOVED_IDENTITY], "stamped with the source"
 
     torn = asyncio.create_task(store.put([puts[1]]))  # value here, lease nowhere: TRYAGAIN

@@ -1,0 +1,64 @@
+# make help lists the targets. Every target sets up what it needs in .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast lint type arch gen gen-check bench load demo check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv: on Debian install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP) ## Start a server on port 50051 with an embedded Valkey
+	@exec $(BIN)/coherd serve $(ARGS)
+
+test: $(STAMP) ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## Run the tests that need no server
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: $(STAMP) ## Check style: ruff, buf lint, buf format, buf breaking against the main branch's last tag
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/buf breaking --against docs/released.binpb
+
+type: $(STAMP) ## Check types: mypy --strict and pyright
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+arch: $(STAMP) ## Check which part may import which
+	@$(BIN)/lint-imports
+
+gen: $(STAMP) ## Regenerate everything that is generated from protos/
+	@$(BIN)/python -m coherd.codegen.build
+
+gen-check: $(STAMP) ## Prove that what is generated is current
+	@$(BIN)/python -m coherd.codegen.build --check
+
+check: lint type arch gen-check test ## Everything CI checks
+
+bench: $(STAMP) ## Measure, as ratios against what one would do instead
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+load: $(STAMP) ## Put load on a running server with ghz, if it is installed
+	@tests/load/ghz.sh $(ARGS)
+
+demo: $(STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
+	@$(BIN)/coherd demo $(ARGS)
+
+clean: ## Remove what the targets made
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results

@@ -1,0 +1,83 @@
+"""``coherd catalog``: what is declared, on a server or in a file; and whether a new version changes what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from coherd.cli.catalog_choice import Chosen, catalog_of_server
+from coherd.cli.catalog_view import catalog_json, catalog_tables
+from coherd.cli.connection import ServerOptions, server_options
+from coherd.cli.console import out
+from coherd.cli.exits import ExitCode
+from coherd.cli.sources import load_file
+from coherd.cli.text import plain, pretty_json
+from coherd.contract.catalog import Catalog
+from coherd.contract.catalog_diff import compare
+from coherd.contract.catalog_load import builtin_catalog
+
+
+@click.group(invoke_without_command=True, short_help="Show what is declared.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--builtin", is_flag=True, help="The built-in catalog; asks no server.")
+@click.option(
+    "--catalog",
+    "catalog_file",
+    type=click.Path(path_type=Path),
+    help="The catalog of this compiled descriptor set; asks no server.",
+)
+@server_options
+@click.pass_context
+def catalog(
+    ctx: click.Context, as_json: bool, builtin: bool, catalog_file: Path | None, server: ServerOptions
+) -> int | None:
+    """Show domains, resources, TTLs, tags and named invalidations, as a server runs them.
+
+    \b
+    Examples:
+      coherd catalog
+      coherd catalog --builtin --json
+      coherd catalog --catalog shop.binpb
+      coherd catalog check --against released.binpb shop.binpb
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    if builtin and catalog_file is not None:
+        raise click.UsageError("--builtin and --catalog exclude each other")
+    if builtin:
+        chosen = Chosen(builtin_catalog(), "built-in")
+    elif catalog_file is not None:
+        chosen = Chosen(load_file(catalog_file), plain(str(catalog_file)))
+    else:
+        chosen = catalog_of_server(server)
+    if as_json:
+        click.echo(pretty_json({"origin": chosen.origin, **catalog_json(chosen.catalog)}))
+    else:
+        console = out()
+        for table in catalog_tables(chosen.catalog, chosen.origin):
+            console.print(table)
+    return ExitCode.OK
+
+
+@catalog.command(short_help="Does a new version change what is stored?")
+@click.option(
+    "--against",
+    "old_file",
+    required=True,
+    metavar="OLD.binpb",
+    type=click.Path(path_type=Path),
+    help="Compiled descriptor set that is in use.",
+)
+@click.argument("new_file", metavar="[NEW.binpb]", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check(old_file: Path, new_file: Path | None, as_json: bool) -> int:
+    """Report every difference between OLD.binpb and NEW.binpb (default: the built-in catalog).
+
+    Exit code 1 if one changes the text of a key or the type of a value: entries stored before would be lost, or read as
+    something else. `buf breaking` sees none of that.
+
+    \b
+    Examples:
+      coherd catalog check --against released.binpb shop.binpb
+    """

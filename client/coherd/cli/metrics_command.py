@@ -1,0 +1,69 @@
+"""``coherd metrics``: counts per domain, as the server keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import click
+from rich.live import Live
+
+from coherd.cli import parameters
+from coherd.cli.connection import ServerOptions, run, server_options
+from coherd.cli.console import out
+from coherd.cli.metrics_view import metrics_json, metrics_view
+from coherd.cli.text import pretty_json
+from coherd.client import CacheClient
+
+
+@click.command(short_help="Hits, misses, sets, latencies per domain.")
+@click.argument("domain", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
+@click.option("--watch", is_flag=True, help="Show anew until Ctrl-C.")
+@click.option(
+    "--every",
+    "interval_ms",
+    type=parameters.interval_ms,
+    default="2s",
+    show_default=True,
+    metavar="DURATION",
+    help="How often with --watch.",
+)
+@server_options
+def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, server: ServerOptions) -> int:
+    """Show the counts of every domain, or of DOMAIN with its resources.
+
+    Counters are totals over all servers since they were created; latencies are those of the server that answers.
+
+    \b
+    Examples:
+      coherd metrics
+      coherd metrics analytics
+      coherd metrics --watch --every 1s
+      coherd metrics analytics --json
+    """
+    names = [domain] if domain else []
+
+    async def once(cache: CacheClient) -> int:
+        found = await cache.metrics(*names)
+        if as_json:
+            click.echo(pretty_json(metrics_json(found)))
+        else:
+            out().print(metrics_view(found, with_resources=domain is not None))
+        return 0
+
+    async def lines(cache: CacheClient) -> int:
+        while True:
+            click.echo(json.dumps(metrics_json(await cache.metrics(*names))))
+            await asyncio.sleep(interval_ms / 1000)
+
+    async def live(cache: CacheClient) -> int:
+        with Live(console=out(), auto_refresh=False) as screen:
+            while True:
+                found = await cache.metrics(*names)
+                screen.update(metrics_view(found, with_resources=domain is not None), refresh=True)
+                await asyncio.sleep(interval_ms / 1000)
+
+    if not watch:
+        return run(server, once)
+    return run(server, lines if as_json else live)

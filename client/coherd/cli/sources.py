@@ -1,0 +1,44 @@
+"""Catalogs from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.contract.catalog import Catalog, CatalogError
+from coherd.contract.catalog_load import Source, builtin_source, load_catalog
+
+
+def load_file(path: Path) -> Catalog:
+    """The catalog of a compiled descriptor set, alone.
+
+    Raises:
+        CommandFailure: it cannot be read or is no catalog (USAGE).
+    """
+    return _load([_source(path)])
+
+
+def catalog_of_file(path: Path | None) -> Catalog | None:
+    """The catalog of a compiled descriptor set together with the built-in one, as a server has it; None for None.
+
+    Raises:
+        CommandFailure: as `load_file`.
+    """
+    if path is None:
+        return None
+    return _load([builtin_source(), _source(path)])
+
+
+def _source(path: Path) -> Source:
+    try:
+        return Source(str(path), path.read_bytes())
+    except OSError as error:
+        raise CommandFailure(f"{path}: {error.strerror or error}", ExitCode.USAGE) from None
+
+
+def _load(sources: list[Source]) -> Catalog:
+    try:
+        return load_catalog(sources)
+    except CatalogError as error:
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        raise CommandFailure(error.problems[0] + more, ExitCode.USAGE) from None

@@ -1,0 +1,43 @@
+"""``protoc-gen-coherd``: typed keys for a catalog, from protoc.
+
+``protoc --coherd_out=facade:gen …`` writes ``shop/v1/shop_coherd.py`` for ``shop/v1/shop.proto`` and, with the option
+``facade``, the package ``shop`` that re-exports its public names.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
+
+from coherd.codegen.read import read_modules
+from coherd.codegen.render import render_facade, render_module
+from coherd.contract.catalog import CatalogError
+
+_OPTIONS: Final = frozenset({"facade"})
+
+
+def generate(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
+    """The files for a request of protoc; what is wrong with the declarations is the response's ``error``."""
+    response = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
+    options = set(filter(None, (option.strip() for option in request.parameter.split(","))))
+    if unknown := options - _OPTIONS:
+        response.error = f"unknown option {min(unknown)!r}; there is: {', '.join(sorted(_OPTIONS))}"
+        return response
+    try:
+        modules = read_modules(request, facade="facade" in options)
+    except CatalogError as error:
+        response.error = str(error)
+        return response
+    for module in modules:
+        response.file.add(name=module.path, content=render_module(module))
+        if module.facade is not None:
+            response.file.add(name=module.facade.path, content=render_facade(module, module.facade.module))
+    return response
+
+
+def main() -> None:
+    """Answer the request on standard input, as protoc asks of a plugin."""
+    request = CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(generate(request).SerializeToString(deterministic=True))

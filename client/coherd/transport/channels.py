@@ -1,0 +1,124 @@
+"""One channel per process and event loop, made when first needed.
+
+gRPC's asyncio side keeps one polling thread per process, which a forked child does not have: whatever of it was alive at
+the fork never answers there. So before a fork every idle channel is let go, which stops that thread (the parent opens a
+new channel at its next call), and after it the child starts with none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import grpc.aio
+
+from coherd.contract.reasons import Retry
+from coherd.errors import Unavailable
+
+
+class Connection:
+    """A channel with its callables."""
+
+    __slots__ = ("calls", "channel", "in_flight")
+
+    def __init__(self, channel: grpc.aio.Channel, calls: dict[str, Any]) -> None:
+        self.channel = channel
+        self.calls = calls
+        """Callable of each rpc, by name."""
+        self.in_flight = 0
+        """Calls that use the channel now."""
+
+    async def ready(self, timeout_s: float) -> bool:
+        """Waits until the channel is connected, or connecting has failed; True if it is connected.
+
+        After True, a lost connection means that a request may have arrived; before, that it surely did not.
+
+        Raises:
+            Unavailable: it took longer than this.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                state = self.channel.get_state(try_to_connect=True)
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        return False
+                    await self.channel.wait_for_state_change(state)
+                    state = self.channel.get_state(try_to_connect=True)
+                return True
+        except TimeoutError:
+            message = "no connection to the service within the time limit" + _fork_hint()
+            raise Unavailable(message, retry=Retry.SAFE) from None
+
+
+class LoopChannels:
+    """Hands out the connection of the running event loop in this process."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connection] = {}
+        _living.add(self)
+
+    def current(self) -> Connection:
+        """The connection of the running loop; made if there is none. Does no I/O."""
+        loop = asyncio.get_running_loop()
+        connection = self._by_loop.get(loop)
+        if connection is None:
+            self._drop(other for other in list(self._by_loop) if other.is_closed())
+            connection = self._by_loop[loop] = self._connect()
+        return connection
+
+    async def close(self) -> None:
+        """Ends the running loop's calls; channels of other loops end with their last call."""
+        own = self._by_loop.pop(asyncio.get_running_loop(), None)
+        self._by_loop.clear()
+        if own is not None:
+            await own.channel.close(None)
+
+    def let_go(self) -> None:
+        """Before a fork: drops what is idle. A loop that runs in another thread keeps its channel."""
+        here = _running_loop()
+        idle = [loop for loop, c in list(self._by_loop.items()) if not c.in_flight]
+        self._drop(loop for loop in idle if loop is here or not loop.is_running())
+
+    def forget(self) -> None:
+        """After a fork, in the child: starts with none."""
+        # Kept from destruction: destroying a channel waits for threads that are not here.
+        _lost.extend(self._by_loop.values())
+        self._by_loop.clear()
+
+    def _drop(self, loops: Iterable[asyncio.AbstractEventLoop]) -> None:
+        for loop in loops:
+            self._by_loop.pop(loop, None)
+
+
+_living: Final[weakref.WeakSet[LoopChannels]] = weakref.WeakSet()
+_lost: Final[list[Connection]] = []
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _before_fork() -> None:
+    for channels in list(_living):
+        channels.let_go()
+
+
+def _after_fork_in_child() -> None:
+    for channels in list(_living):
+        channels.forget()
+
+
+def _fork_hint() -> str:
+    return ": this process was forked during a call of its parent, gRPC cannot run here" if _lost else ""
+
+
+if sys.platform != "win32":
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

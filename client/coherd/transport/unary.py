@@ -1,0 +1,203 @@
+"""Unary calls on `grpc.aio` under the transport protocol: deadlines, retries and errors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any, Final
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from coherd.contract.reasons import Retry
+from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect, Unavailable
+from coherd.transport.channels import Connection, LoopChannels
+from coherd.transport.retries import EFFECTS, Effect, retry_wait_ms
+from coherd.transport.status import error_of_status
+from coherd.transport.tls import TlsConfig
+from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1.errors_pb2 import ErrorReason
+
+MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+"""Longest answer a client takes; a batch of large values is split before it gets there."""
+
+OPTIONS: Final[tuple[tuple[str, int], ...]] = (
+    # gRPC repeats nothing by itself: what may be repeated is decided here, by reason and by rpc.
+    ("grpc.enable_retries", 0),
+    # The server allows a ping every 10 s, with or without calls.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A restarted server is found again within the back-off of a call.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # Connections are never shared behind our back: not with a forked parent's, not with another client's credentials.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A cache is inside: the proxy of the environment is for the outside.
+    ("grpc.enable_http_proxy", 0),
+)
+"""Channel options."""
+
+_ANSWERS: Final[dict[str, type[Message]]] = {
+    "Get": wire.GetResponse,
+    "BatchGet": wire.BatchGetResponse,
+    "Set": wire.SetResponse,
+    "BatchSet": wire.BatchSetResponse,
+    "Delete": wire.DeleteResponse,
+    "Touch": wire.TouchResponse,
+    "Invalidate": wire.InvalidateResponse,
+    "Metrics": wire.MetricsResponse,
+    "DescribeCatalog": wire.DescribeCatalogResponse,
+}
+_READY: Final = grpc.ChannelConnectivity.READY
+
+
+class UnaryTransport:
+    """One call per request, each on its own HTTP/2 stream of a shared connection.
+
+    Usable from any number of event loops and, in forked children, again: see `coherd.transport.channels`.
+    """
+
+    def __init__(self, target: str, *, tls: TlsConfig | None = None, token: str | None = None) -> None:
+        """Does no I/O.
+
+        Args:
+            target: ``host:port``, or any gRPC target (``dns:///…``, ``unix:…``).
+            tls: None: plain text.
+            token: sent as bearer token with every call; without ``tls`` it crosses the network readable.
+        """
+        self._target = target
+        self._tls = tls
+        self._metadata = None if token is None else (("authorization", f"Bearer {token}"),)
+        self._closed = False
+        self._channels = LoopChannels(self._connect)
+
+    def _connect(self) -> Connection:
+        options: list[tuple[str, Any]] = list(OPTIONS)
+        if self._tls is None:
+            channel = grpc.aio.insecure_channel(self._target, options)
+        else:
+            if self._tls.server_name is not None:
+                options.append(("grpc.ssl_target_name_override", self._tls.server_name))
+            channel = grpc.aio.secure_channel(self._target, self._tls.credentials(), options)
+        calls = {
+            name: channel.unary_unary(
+                f"/coherd.v1.CacheService/{name}",
+                request_serializer=Message.SerializeToString,
+                response_deserializer=answer.FromString,
+            )
+            for name, answer in _ANSWERS.items()
+        }
+        return Connection(channel, calls)
+
+    async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
+        answer: wire.GetResponse = await self._call("Get", request, timeout_ms)
+        return answer
+
+    async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
+        answer: wire.BatchGetResponse = await self._call("BatchGet", request, timeout_ms)
+        return answer
+
+    async def set(self, request: wire.SetRequest, timeout_ms: int) -> wire.SetResponse:
+        answer: wire.SetResponse = await self._call("Set", request, timeout_ms)
+        return answer
+
+    async def batch_set(self, request: wire.BatchSetRequest, timeout_ms: int) -> wire.BatchSetResponse:
+        answer: wire.BatchSetResponse = await self._call("BatchSet", request, timeout_ms)
+        return answer
+
+    async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
+        answer: wire.DeleteResponse = await self._call("Delete", request, timeout_ms)
+        return answer
+
+    async def touch(self, request: wire.TouchRequest, timeout_ms: int) -> wire.TouchResponse:
+        answer: wire.TouchResponse = await self._call("Touch", request, timeout_ms)
+        return answer
+
+    async def invalidate(self, request: wire.InvalidateRequest, timeout_ms: int) -> wire.InvalidateResponse:
+        answer: wire.InvalidateResponse = await self._call("Invalidate", request, timeout_ms)
+        return answer
+
+    async def metrics(self, request: wire.MetricsRequest, timeout_ms: int) -> wire.MetricsResponse:
+        answer: wire.MetricsResponse = await self._call("Metrics", request, timeout_ms)
+        return answer
+
+    async def describe_catalog(
+        self, request: wire.DescribeCatalogRequest, timeout_ms: int
+    ) -> wire.DescribeCatalogResponse:
+        answer: wire.DescribeCatalogResponse = await self._call("DescribeCatalog", request, timeout_ms)
+        return answer
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._channels.close()
+
+    async def _call(self, rpc: str, request: Message, timeout_ms: int) -> Any:
+        """Sends until it is answered, may not be repeated, or its time is up."""
+        deadline_s = time.monotonic() + timeout_ms / 1_000
+        effect = EFFECTS[rpc]
+        attempts = 0
+        maybe_done = False
+        while True:
+            attempts += 1
+            try:
+                return await self._send(rpc, effect, request, deadline_s)
+            except CacheError as error:
+                maybe_done = maybe_done or (error.retry is Retry.IDEMPOTENT and effect is not Effect.READS)
+                wait_ms = retry_wait_ms(
+                    effect,
+                    error.retry,
+                    attempts=attempts,
+                    retry_after_ms=error.retry_after_ms,
+                    remaining_ms=(deadline_s - time.monotonic()) * 1_000,
+                    draw=random.random(),
+                )
+                if wait_ms is None:
+                    if maybe_done and isinstance(error, Unavailable):
+                        # An earlier attempt, or this one on a lost connection, may have arrived.
+                        raise OutcomeUnknown(
+                            f"whether the change took effect is not known: {error}",
+                            reason=ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN,
+                            retry=Retry.IDEMPOTENT,
+                        ) from error
+                    raise
+            await asyncio.sleep(wait_ms / 1_000)
+
+    async def _send(self, rpc: str, effect: Effect, request: Message, deadline_s: float) -> Any:
+        """One attempt."""
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        remaining_s = deadline_s - time.monotonic()
+        if remaining_s <= 0:
+            raise DeadlineExceeded(
+                "the time limit passed", reason=ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, retry=Retry.IDEMPOTENT
+            )
+        connection = self._channels.current()
+        connection.in_flight += 1
+        try:
+            if connection.channel.get_state() is not _READY:
+                if not await connection.ready(remaining_s) and effect is not Effect.READS:
+                    # Sent now, it might still arrive and be lost; a read may be, and its failure says why.
+                    raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE)
+                remaining_s = deadline_s - time.monotonic()
+            answer = await connection.calls[rpc](request, timeout=remaining_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise error_of_status(error)  # noqa: B904 - it sets its cause
+        except grpc.aio.UsageError as error:
+            raise ClientClosed("the client was closed during the call") from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and (task is None or not task.cancelling()):
+                # Closing a channel cancels its calls, not their callers.
+                raise ClientClosed("the client was closed during the call") from None
+            raise
+        finally:
+            connection.in_flight -= 1
+        if answer is None:
+            raise ServerDefect("the answer is not a Coherd message")
+        return answer
