@@ -1,0 +1,107 @@
+"""Typed access to a Coherd cache service::
+
+    from coherd import CacheClient
+    from coherd.domains import analytics
+    from coherd.domains.tags import User
+
+    async with CacheClient.connect("localhost:50051") as cache:
+        await cache.set(analytics.Daily(user="user123", date="20250806"), {"words": 812})
+        await cache.invalidate(User("user123"))
+
+Names are loaded when first used: what only needs keys or the contract loads no gRPC.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from coherd.client import CacheClient
+    from coherd.codec import ValueDecodeError, ValueEncodeError
+    from coherd.contract.reasons import Refusal, Retry
+    from coherd.errors import (
+        BatchError,
+        CacheError,
+        ClientClosed,
+        Contended,
+        DeadlineExceeded,
+        ForeignValue,
+        InvalidRequest,
+        NotPermitted,
+        NotServed,
+        OutcomeUnknown,
+        Overloaded,
+        ServerDefect,
+        StoreFull,
+        Unavailable,
+        UndecodableValue,
+    )
+    from coherd.key import Key, OpenKey
+    from coherd.metrics import DomainMetrics
+    from coherd.results import Entry, InvalidateResult, SetOutcome, SetResult
+    from coherd.selectors import Domain, NamedInvalidation, Resource, Selector, Tag
+    from coherd.transport.tls import TlsConfig
+    from coherd.v1.errors_pb2 import ErrorReason
+
+__all__ = [
+    "BatchError",
+    "CacheClient",
+    "CacheError",
+    "ClientClosed",
+    "Contended",
+    "DeadlineExceeded",
+    "Domain",
+    "DomainMetrics",
+    "Entry",
+    "ErrorReason",
+    "ForeignValue",
+    "InvalidRequest",
+    "InvalidateResult",
+    "Key",
+    "NamedInvalidation",
+    "NotPermitted",
+    "NotServed",
+    "OpenKey",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Refusal",
+    "Resource",
+    "Retry",
+    "Selector",
+    "ServerDefect",
+    "SetOutcome",
+    "SetResult",
+    "StoreFull",
+    "Tag",
+    "TlsConfig",
+    "Unavailable",
+    "UndecodableValue",
+    "ValueDecodeError",
+    "ValueEncodeError",
+]
+
+_HOMES: Final = {
+    "coherd.client": ("CacheClient",),
+    "coherd.codec": ("ValueDecodeError", "ValueEncodeError"),
+    "coherd.contract.reasons": ("Refusal", "Retry"),
+    "coherd.key": ("Key", "OpenKey"),
+    "coherd.metrics": ("DomainMetrics",),
+    "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
+    "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),
+    "coherd.transport.tls": ("TlsConfig",),
+    "coherd.v1.errors_pb2": ("ErrorReason",),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'coherd' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF.get(name, "coherd.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """What can go wrong, as one tree::
 
     CacheError                      anything below
-    ├── InvalidRequest              the same call fails again: key, TTL, tag, value or selector is refused (a ValueError)
+    ├── InvalidRequest              fails again unchanged: key, TTL, tag, value or selector is refused (a ValueError)
     ├── NotPermitted                no valid credential, or the principal may not do this
     ├── NotServed                   the server does not know this operation
     ├── ForeignValue                somebody else's bytes are stored under the key; they were left untouched
@@ -34,7 +34,7 @@ class CacheError(Exception):
     """Base of all errors of the client."""
 
     reason: int
-    """A value of `coherd.v1.ErrorReason`; ERROR_REASON_UNSPECIFIED where the service did not say (proxy, connection)."""
+    """A value of `coherd.v1.ErrorReason`; ERROR_REASON_UNSPECIFIED where the service gave none (proxy, connection)."""
     retry: Retry
     """What may be repeated. The client has already repeated what it could within the deadline."""
     retry_after_ms: int

@@ -1,16 +1,14 @@
 """Typed keys: what generated code is made of.
 
-A key *is* its canonical text: `Key` is a `str` that also knows its value type, so that equality, hashing and look-ups cost
-what they cost for text, and two ways to write one key are one key (ADR 5).
+A key *is* its canonical text: `Key` is a `str` that also knows its value type, so that equality, hashing and look-ups
+cost what they cost for text, and two ways to write one key are one key (ADR 5).
 """
 
 from __future__ import annotations
 
 import keyword
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, TypeVar
-
-from typing_extensions import Self
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from coherd.codec import JSON, Codec
 from coherd.contract import keys
@@ -23,7 +21,7 @@ _TAKEN: Final = frozenset(keyword.kwlist) | {"cls", "bool_text", "date_text", "e
 
 
 def parameter_name(identifier: str) -> str:
-    """The constructor's parameter for an identifier: its name, ``class_`` for one that Python or generated code needs."""
+    """The constructor's parameter for an identifier: its name, or ``class_`` for one that is taken."""
     return identifier + "_" if identifier in _TAKEN else identifier
 
 
@@ -71,7 +69,8 @@ class Key(str, Generic[V]):
             else:
                 if key == text:
                     return key
-        raise Refusal(ErrorReason.ERROR_REASON_KEY_INVALID, f"the key is not one of {cls.domain}:{cls.resource}", field="key")
+        wanted = f"{cls.domain}:{cls.resource}"
+        raise Refusal(ErrorReason.ERROR_REASON_KEY_INVALID, f"the key is not one of {wanted}", field="key")
 
     @property
     def identifiers(self) -> dict[str, str]:

@@ -202,7 +202,7 @@ class Server:
             options += [("grpc.max_connection_age_ms", CONNECTION_AGE_MS), ("grpc.max_connection_age_grace_ms", 30_000)]
         return options
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, status: int) -> None:
         for service in ("", *self._services):
             await self._health.set(service, status)
 
@@ -248,7 +248,6 @@ class Server:
         with contextlib.suppress(StoreUnavailable):
             await self._reporter.flush()
         await self._store.close()
-
 
 
 def bind_address(listen: str, port: int) -> str:

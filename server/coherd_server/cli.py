@@ -53,7 +53,9 @@ def _with_flags(command: Any) -> Any:
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), envvar="COHERD_CONFIG", help="TOML file with settings.")
 @_with_flags
-@click.option("--builtin-catalog/--no-builtin-catalog", "builtin_catalog", default=None, help="Serve the built-in catalog.")
+@click.option(
+    "--builtin-catalog/--no-builtin-catalog", "builtin_catalog", default=None, help="Serve the built-in catalog."
+)
 @click.option("--insecure", is_flag=True, default=None, help="Serve other than loopback without TLS and tokens.")
 def serve(config: Path | None, **flags: Any) -> None:
     """Serve the cache.

@@ -62,7 +62,7 @@ class TtlSetting(BaseModel):
 
 
 class Settings(BaseModel):
-    """All settings of `coherd serve`. Field names are the names in the TOML file, of the flags and of the environment."""
+    """All settings of `coherd serve`. Field names are those of the TOML file, flags and environment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -234,7 +234,8 @@ def _line_of(text: str, path: list[str]) -> int | None:
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if stripped.startswith("["):
-            table = [part.strip(" \"'") for part in re.findall(r'"[^"]*"|[^.\[\]]+', stripped.split("#")[0].strip("[] "))]
+            header = stripped.split("#")[0].strip("[] ")
+            table = [part.strip(" \"'") for part in re.findall(r'"[^"]*"|[^.]+', header)]
             here = table
         else:
             here = [*table, stripped.split("=", 1)[0].strip(" \"'")]

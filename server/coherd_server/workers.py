@@ -30,7 +30,9 @@ def run_single(settings: Settings, redis_url: str, announce: Callable[[int], Non
     return asyncio.run(_serve(settings, redis_url, share_port=False, announce=announce))
 
 
-async def _serve(settings: Settings, redis_url: str, *, share_port: bool, announce: Callable[[int], None]) -> str | None:
+async def _serve(
+    settings: Settings, redis_url: str, *, share_port: bool, announce: Callable[[int], None]
+) -> str | None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,7 +114,8 @@ class Supervisor:
 
     def _spawn(self) -> tuple[BaseProcess, multiprocessing.connection.Connection]:
         here, there = self._context.Pipe(duplex=False)
-        worker = self._context.Process(target=_work, args=(self._settings, self._redis_url, there), name="coherd-worker")
+        arguments = (self._settings, self._redis_url, there)
+        worker = self._context.Process(target=_work, args=arguments, name="coherd-worker")
         worker.start()
         there.close()
         return worker, here

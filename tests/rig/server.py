@@ -28,7 +28,7 @@ class CoherdServer:
     """
 
     def __init__(self, *args: str, environ: Mapping[str, str] | None = None) -> None:
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         command: Sequence[str] = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", *args)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
         self.process = subprocess.Popen(

@@ -10,8 +10,8 @@ from coherd.key import Key, parameter_name
 _TAKEN_IN_CLASS: Final = frozenset(dir(Key)) | {"bool", "cast", "datetime", "int", "property", "str"}
 """Attributes of keys, and names that annotations and decorators of a key class use."""
 _TAKEN_IN_MODULE: Final = frozenset(
-    {"Any", "ClassVar", "DateLike", "Final", "JSON", "JSON_OBJECT", "Key", "Literal", "MessageCodec", "NamedInvalidation"}
-    | {"Self", "TypeAlias"}
+    {"Any", "DateLike", "Final", "JSON", "JSON_OBJECT", "Key", "Literal", "MessageCodec"}
+    | {"NamedInvalidation", "Self", "TypeAlias"}
 )
 """Names that generated modules import."""
 
@@ -23,7 +23,7 @@ def property_name(identifier: str) -> str:
 
 
 def class_name(name: str) -> str:
-    """``Daily`` of rpc ``Daily``, ``User`` of invalidation ``user``; ``Key_`` of a name that generated modules import."""
+    """``Daily`` of rpc ``Daily``, ``User`` of invalidation ``user``; ``Key_`` of a name that is imported there."""
     camel = "".join(word[0].upper() + word[1:] for word in name.split("_") if word)
     return camel + "_" if keyword.iskeyword(camel) or camel in _TAKEN_IN_MODULE else camel
 

@@ -14,9 +14,11 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto,
 from coherd.codegen import names
 from coherd.codegen.model import EnumType, Facade, Identifier, InvalidationClass, KeyClass, Module, PythonType
 from coherd.contract.catalog import JSON_TYPE, Catalog, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
-from coherd.contract.catalog_load import Source, load_catalog
+from coherd.contract.catalog_load import load_catalog
+from coherd.contract.descriptor_sets import Source
 from coherd.contract.comments import Comments
-from coherd.v1 import annotations_pb2
+from coherd.contract.options import invalidations_of
+from coherd.key import parameter_name
 
 _VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?")
 _SYNTAX_PATHS: Final = ((12,), (14,), (2,))
@@ -54,7 +56,7 @@ def read_modules(request: CodeGeneratorRequest, *, facade: bool) -> list[Module]
         if module.facade is not None:
             owner = owners.setdefault(module.facade.path, module.proto)
             if owner != module.proto:
-                problems.append(f"{module.proto}: {module.facade.path} is also the facade of {owner}; generate without facade")
+                problems.append(f"{module.proto}: {module.facade.path} is also the facade of {owner}; leave facade out")
     if problems:
         raise CatalogError(problems)
     return modules
@@ -68,7 +70,7 @@ def _module(file: FileDescriptorProto, catalog: Catalog, types: dict[str, Python
         if domain.service in services
         for resource in domain.resources.values()
     )
-    declared = [option.name for option in file.options.Extensions[annotations_pb2.invalidation]]
+    declared = [option.name for option in invalidations_of(file)]
     invalidations = tuple(InvalidationClass(names.class_name(name), catalog.invalidations[name]) for name in declared)
     origins = [(key.name, f"resource {key.domain.name}:{key.resource.name}") for key in keys]
     origins += [(each.name, f"invalidation {each.spec.name}") for each in invalidations]
@@ -109,7 +111,7 @@ def _identifier(class_name: str, spec: IdentifierSpec, types: dict[str, PythonTy
             names.constant_name(class_name, spec.name),
             spec.texts,
         )
-    return Identifier(spec, names.parameter_name(spec.name), names.property_name(spec.name), enum)
+    return Identifier(spec, parameter_name(spec.name), names.property_name(spec.name), enum)
 
 
 def _refuse_twice(what: str, origins: Iterable[tuple[str, str]]) -> None:
@@ -149,7 +151,9 @@ def _python_types(files: Iterable[FileDescriptorProto]) -> Iterator[tuple[str, P
                 yield prefix + name, PythonType(package, module, name)
 
 
-def _type_names(messages: Iterable[DescriptorProto], enums: Iterable[EnumDescriptorProto], prefix: str) -> Iterator[str]:
+def _type_names(
+    messages: Iterable[DescriptorProto], enums: Iterable[EnumDescriptorProto], prefix: str
+) -> Iterator[str]:
     for enum in enums:
         yield prefix + enum.name
     for message in messages:

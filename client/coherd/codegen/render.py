@@ -54,7 +54,8 @@ def _module_aliases(module: Module) -> dict[tuple[str, str], str]:
     found = sorted({(t.package, t.module) for t in types})
     names = [name for _, name in found]
     return {
-        (package, name): name if names.count(name) == 1 else f"{package.replace('.', '_')}_{name}" for package, name in found
+        (package, name): name if names.count(name) == 1 else f"{package.replace('.', '_')}_{name}"
+        for package, name in found
     }
 
 
@@ -106,7 +107,8 @@ def _enum(enum: EnumType) -> list[str]:
 def _key_class(key: KeyClass, aliases: Mapping[tuple[str, str], str]) -> list[str]:
     value = _annotation(key, aliases)
     lines = [f"class {key.name}(Key[{value}]):"]
-    lines += docstring([key.resource.documentation or f"Values of {key.domain.name}:{key.resource.name}.", *_facts(key)], INDENT)
+    summary = key.resource.documentation or f"Values of {key.domain.name}:{key.resource.name}."
+    lines += docstring([summary, *_facts(key)], INDENT)
     lines += [
         "",
         f"{INDENT}__slots__ = ()",
@@ -135,9 +137,8 @@ def _facts(key: KeyClass) -> list[str]:
 
 
 def _lifetime(policy: TtlPolicy) -> str:
-    further = [
-        f"{name} {format_duration(value)}" for name, value in (("stale", policy.stale_ms), ("negative", policy.negative_ms)) if value
-    ]
+    optional = (("stale", policy.stale_ms), ("negative", policy.negative_ms))
+    further = [f"{name} {format_duration(duration_ms)}" for name, duration_ms in optional if duration_ms]
     return format_duration(policy.ttl_ms) + (f" ({', '.join(further)})" if further else "")
 
 
@@ -180,7 +181,7 @@ def _parameter_type(identifier: Identifier, aliases: Mapping[tuple[str, str], st
 
 
 def _composition(key: KeyClass) -> list[str]:
-    """The ``return`` of the constructor: the whole key as one f-string, or one per identifier where that is too long."""
+    """The ``return`` of the constructor: the whole key as one f-string, or one per identifier."""
     base = f"{key.domain.name}:{key.resource.name}"
     if not key.identifiers:
         return [f'{_BODY}return cls._of("{base}")']
@@ -209,11 +210,12 @@ def _property(identifier: Identifier, position: int) -> list[str]:
     spec = identifier.spec
     text = f"self._value({position})"
     digits = f'{text}.removesuffix("{spec.unit}")' if spec.unit else text
+    alias = identifier.enum.alias if identifier.enum else ""
     annotation, expression = {
         Kind.STRING: ("str", text),
         Kind.BOOL: ("bool", f'{text} == "true"'),
         Kind.INTEGER: ("int", f"int({digits})"),
-        Kind.ENUM: (identifier.enum.alias, f"cast({identifier.enum.alias}, {text})") if identifier.enum else ("str", text),
+        Kind.ENUM: (alias, f"cast({alias}, {text})"),
         Kind.DATE: ("datetime.date", f"datetime.date.fromisoformat({text})"),
     }[spec.kind]
     return [

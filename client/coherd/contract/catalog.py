@@ -351,7 +351,10 @@ class Catalog:
                 continue
             try:
                 chosen = [resource_name] if resource_name else list(domain.resources)
-                changed = {n: replace(r, policy=override.apply(r.policy)) for n, r in domain.resources.items() if n in chosen}
+                changed = {
+                    name: replace(domain.resources[name], policy=override.apply(domain.resources[name].policy))
+                    for name in chosen
+                }
                 policy = domain.policy if resource_name else override.apply(domain.policy)
             except ValueError as error:
                 problems.append(f"ttl override {name!r}: {error}")

@@ -64,7 +64,7 @@ def _changes(old: Catalog, new: Catalog) -> Iterator[Change]:
 
 def _domain(old: DomainSpec, new: DomainSpec) -> Iterator[Change]:
     if old.open and not new.open:
-        yield Change(Severity.BREAKING, old.name, "no longer open: keys of undeclared resources and suffixes are refused")
+        yield Change(Severity.BREAKING, old.name, "no longer open: undeclared resources and suffixes are refused")
     elif new.open and not old.open:
         yield Change(Severity.NOTICE, old.name, "now open: keys of undeclared resources are allowed")
     for field in _DOMAIN_FIELDS:
@@ -81,7 +81,7 @@ def _domain(old: DomainSpec, new: DomainSpec) -> Iterator[Change]:
     for name in _added(old.resources, new.resources):
         element = f"{old.name}:{name}"
         if old.open:
-            yield Change(Severity.NOTICE, element, "resource added: undeclared keys of this name must now have its identifiers")
+            yield Change(Severity.NOTICE, element, "resource added: its keys must now have its identifiers")
         else:
             yield Change(Severity.NOTICE, element, "resource added")
 

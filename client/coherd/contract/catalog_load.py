@@ -1,7 +1,7 @@
 """Read a catalog from Protobuf descriptors: services with the `coherd.v1.domain` option (DESIGN section 3).
 
-Options are read from the file descriptors themselves, so loading needs no generated code and leaves the process's default
-descriptor pool alone. Every problem of every file is reported at once.
+Options are read from the file descriptors themselves, so loading needs no generated code and leaves the process's
+default descriptor pool alone. Every problem of every file is reported at once.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ import functools
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
-from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
-    FileDescriptorSet,
     MethodDescriptorProto,
     ServiceDescriptorProto,
 )
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.protobuf.message import Message
 
+from coherd.contract import options
 from coherd.contract.catalog import (
     JSON_TYPE,
     Catalog,
@@ -42,9 +40,12 @@ from coherd.contract.catalog import (
     TagPattern,
 )
 from coherd.contract.comments import Comments
+from coherd.contract.descriptor_sets import Source, bare_bytes, check_links, link_pool, merge_sets
 from coherd.contract.keys import is_name
 from coherd.contract.ttl import DEFAULT_MAX_TTL_MS, PolicySource, TtlPolicy
 from coherd.v1 import annotations_pb2
+
+__all__ = ["Source", "builtin_catalog", "builtin_source", "link_pool", "load_catalog", "snake_case"]
 
 _Field = FieldDescriptorProto
 _INTEGERS: Final[dict[int, tuple[str, int, int]]] = {
@@ -61,16 +62,8 @@ _INTEGERS: Final[dict[int, tuple[str, int, int]]] = {
 }
 _NEAR: Final = {0: NearCacheMode.OFF, 1: NearCacheMode.OFF, 2: NearCacheMode.PUSH, 3: NearCacheMode.STRICT}
 _FAILOVER: Final = {0: OnFailover.DROP, 1: OnFailover.DROP, 2: OnFailover.KEEP}
-_OUR_OPTIONS: Final = range(50800, 50900)
 _TAG_PATTERN: Final = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)(:\*)?")
 _RESERVED: Final = "coherd"
-
-
-class Source(NamedTuple):
-    """A compiled descriptor set and what to call it in errors."""
-
-    name: str
-    data: bytes
 
 
 def builtin_source() -> Source:
@@ -97,75 +90,9 @@ def load_catalog(sources: Sequence[Source], *, partial: bool = False) -> Catalog
     Raises:
         CatalogError: with every problem found.
     """
-    files = _merge(sources)
-    _link(files)
+    files = merge_sets(sources)
+    check_links(files)
     return _Reader(list(files.values()), partial).catalog()
-
-
-def _merge(sources: Sequence[Source]) -> dict[str, FileDescriptorProto]:
-    files: dict[str, FileDescriptorProto] = {}
-    origin: dict[str, str] = {}
-    problems: list[str] = []
-    for source in sources:
-        try:
-            parsed = FileDescriptorSet.FromString(source.data)
-        except DecodeError:
-            raise CatalogError([f"{source.name}: not a compiled descriptor set (protoc --descriptor_set_out)"]) from None
-        if not parsed.file:
-            raise CatalogError([f"{source.name}: the descriptor set is empty"])
-        for file in parsed.file:
-            known = files.setdefault(file.name, file)
-            first = origin.setdefault(file.name, source.name)
-            standard = file.name.startswith("google/protobuf/")
-            if known is not file and not standard and _bare(known) != _bare(file):
-                problems.append(f"{file.name}: differs between {first} and {source.name}; compile both from one version")
-    if problems:
-        raise CatalogError(problems)
-    return files
-
-
-def _bare(file: FileDescriptorProto) -> bytes:
-    copy = FileDescriptorProto()
-    copy.CopyFrom(file)
-    copy.ClearField("source_code_info")
-    copy.DiscardUnknownFields()
-    return copy.SerializeToString(deterministic=True)
-
-
-def _link(files: Mapping[str, FileDescriptorProto]) -> None:
-    """Prove that the files fit together, in a pool of their own."""
-    try:
-        link_pool(files)
-    except KeyError as error:
-        raise CatalogError(
-            [f"{error.args[0]}: imported but not in the descriptor set; compile with --include_imports"]
-        ) from None
-    except TypeError as error:
-        raise CatalogError([f"the descriptor set does not link: {str(error).splitlines()[0]}"]) from None
-
-
-def link_pool(files: Mapping[str, FileDescriptorProto]) -> descriptor_pool.DescriptorPool:
-    """A private descriptor pool of the files.
-
-    Raises:
-        KeyError: a file that is imported is not there.
-        TypeError: the files do not link.
-    """
-    pool = descriptor_pool.DescriptorPool()
-    added: set[str] = set()
-
-    def add(name: str) -> None:
-        if name in added:
-            return
-        added.add(name)
-        file = files[name]
-        for dependency in file.dependency:
-            add(dependency)
-        pool.Add(file)
-
-    for name in files:
-        add(name)
-    return pool
 
 
 class _Reader:
@@ -186,10 +113,11 @@ class _Reader:
         domains: dict[str, DomainSpec] = {}
         for file in self._files:
             for index, service in enumerate(file.service):
-                if service.options.HasExtension(annotations_pb2.domain):
-                    self._domain(file, index, service, domains)
+                option = options.domain_of(service)
+                if option is not None:
+                    self._domain(file, index, service, option, domains)
                 else:
-                    self._unknown(service.options, f"{file.name}: service {service.name}")
+                    self._refuse_unknown(service.options, f"{file.name}: service {service.name}")
         invalidations = self._invalidations(domains)
         if not domains and not self._partial and not self._problems:
             self._problems.append("no service carries the option (coherd.v1.domain): the catalog is empty")
@@ -197,7 +125,7 @@ class _Reader:
             raise CatalogError(self._problems)
         digest = hashlib.blake2b(digest_size=16)
         for file in sorted(self._files, key=lambda f: f.name):
-            digest.update(_bare(file))
+            digest.update(bare_bytes(file))
         files = {file.name: file.SerializeToString() for file in self._files}
         return Catalog(domains, invalidations, files, digest.hexdigest())
 
@@ -216,11 +144,15 @@ class _Reader:
             self._index(file, message.nested_type, message.enum_type, f"{prefix}.{message.name}", (*path, index, 3))
 
     def _domain(
-        self, file: FileDescriptorProto, index: int, service: ServiceDescriptorProto, domains: dict[str, DomainSpec]
+        self,
+        file: FileDescriptorProto,
+        index: int,
+        service: ServiceDescriptorProto,
+        option: annotations_pb2.Domain,
+        domains: dict[str, DomainSpec],
     ) -> None:
-        option = service.options.Extensions[annotations_pb2.domain]
         where = f"{file.name}: service {service.name}"
-        self._unknown(service.options, where)
+        self._refuse_unknown(service.options, where)
         name = option.name
         if not is_name(name):
             self._problems.append(f"{where}: name {name!r} must be lower snake case, 1..64 characters")
@@ -283,8 +215,8 @@ class _Reader:
         documentation: str,
     ) -> ResourceSpec | None:
         where = f"{where}, rpc {method.name}"
-        option = method.options.Extensions[annotations_pb2.resource]
-        self._unknown(method.options, where)
+        option = options.resource_of(method)
+        self._refuse_unknown(method.options, where)
         name = option.name or snake_case(method.name)
         if not is_name(name):
             self._problems.append(f"{where}: name {name!r} must be lower snake case, 1..64 characters")
@@ -317,8 +249,8 @@ class _Reader:
         return tuple(found)
 
     def _identifier(self, where: str, declared: FieldDescriptorProto, documentation: str) -> IdentifierSpec | None:
-        option = declared.options.Extensions[annotations_pb2.identifier]
-        self._unknown(declared.options, where)
+        option = options.identifier_of(declared)
+        self._refuse_unknown(declared.options, where)
         if not is_name(declared.name):
             self._problems.append(f"{where}: an identifier is named in lower snake case, 1..64 characters")
             return None
@@ -330,19 +262,21 @@ class _Reader:
             self._problems.append(f"{where}: format DATE needs a string field")
         if option.unit and (declared.type not in _INTEGERS or not re.fullmatch("[a-z]{1,8}", option.unit)):
             self._problems.append(f"{where}: a unit is 1..8 lower-case letters behind an integer")
-        common = {"name": declared.name, "personal": option.personal, "documentation": documentation}
+        common = IdentifierSpec(
+            declared.name, Kind.STRING, "string", personal=option.personal, documentation=documentation
+        )
         if is_date:
-            return IdentifierSpec(kind=Kind.DATE, type_name="date", **common)
+            return replace(common, kind=Kind.DATE, type_name="date")
         if declared.type == _Field.TYPE_STRING:
-            return IdentifierSpec(kind=Kind.STRING, type_name="string", **common)
+            return common
         if declared.type == _Field.TYPE_BOOL:
-            return IdentifierSpec(kind=Kind.BOOL, type_name="bool", **common)
+            return replace(common, kind=Kind.BOOL, type_name="bool")
         if declared.type in _INTEGERS:
             type_name, low, high = _INTEGERS[declared.type]
-            return IdentifierSpec(kind=Kind.INTEGER, type_name=type_name, low=low, high=high, unit=option.unit, **common)
+            return replace(common, kind=Kind.INTEGER, type_name=type_name, low=low, high=high, unit=option.unit)
         if declared.type == _Field.TYPE_ENUM:
             texts = self._enum_texts(where, declared.type_name)
-            return IdentifierSpec(kind=Kind.ENUM, type_name=declared.type_name.lstrip("."), texts=texts, **common)
+            return replace(common, kind=Kind.ENUM, type_name=declared.type_name.lstrip("."), texts=texts)
         self._problems.append(f"{where}: an identifier is a string, bool, integer, enum or date")
         return None
 
@@ -411,8 +345,8 @@ class _Reader:
     def _invalidations(self, domains: dict[str, DomainSpec]) -> dict[str, InvalidationSpec]:
         found: dict[str, InvalidationSpec] = {}
         for file in self._files:
-            self._unknown(file.options, file.name)
-            for option in file.options.Extensions[annotations_pb2.invalidation]:
+            self._refuse_unknown(file.options, file.name)
+            for option in options.invalidations_of(file):
                 where = f"{file.name}: invalidation {option.name!r}"
                 if not is_name(option.name):
                     self._problems.append(f"{where}: the name must be lower snake case, 1..64 characters")
@@ -449,33 +383,8 @@ class _Reader:
             domains[pattern.domain] = replace(domain, any_tags=domain.any_tags | {pattern.identifier})
         return pattern
 
-    def _unknown(self, options: Message, where: str) -> None:
-        """Refuse options of ours that this version does not know: they would silently not hold."""
-        for number in unknown_numbers(options):
-            if number in _OUR_OPTIONS:
-                self._problems.append(f"{where}: option {number} is not known to this version of coherd")
-        for descriptor, value in options.ListFields():
-            if descriptor.is_extension and descriptor.number in _OUR_OPTIONS:
-                for item in value if descriptor.is_repeated else [value]:
-                    if deep_unknown(item):
-                        self._problems.append(f"{where}: ({descriptor.full_name}) has a field not known to this version")
-
-
-def unknown_numbers(message: Message) -> list[int]:
-    """Numbers of the fields of a message that its type does not know."""
-    return [unknown.field_number for unknown in UnknownFieldSet(message)]
-
-
-def deep_unknown(message: Message) -> bool:
-    """Whether a message or one inside it has a field its type does not know."""
-    if unknown_numbers(message):
-        return True
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is not None:
-            for item in value if descriptor.is_repeated else [value]:
-                if deep_unknown(item):
-                    return True
-    return False
+    def _refuse_unknown(self, declared: Message, where: str) -> None:
+        self._problems += [f"{where}: {problem}" for problem in options.unknown_options(declared)]
 
 
 def snake_case(name: str) -> str:

@@ -50,7 +50,7 @@ def parse_duration_ms(text: str, *, low_ms: int = 0, high_ms: int | None = None)
 
 
 def format_duration(duration_ms: int) -> str:
-    """The shortest exact text of a duration, which `parse_duration_ms` reads back; negative ones get a sign in front."""
+    """The shortest exact text of a duration, as `parse_duration_ms` reads it; negative ones get a sign in front."""
     if duration_ms == 0:
         return "0s"
     if duration_ms < 0:

@@ -145,7 +145,7 @@ def encode_header(*, flags: Flags, version: int, times: Times, block: bytes) -> 
     """
     if not 0 <= version < 2**64:
         raise ValueError("item version must be in 0..2**64-1")
-    if not (0 <= times.stale_ms <= _UINT32_MAX and 0 <= times.load_ms):
+    if not (0 <= times.stale_ms <= _UINT32_MAX and times.load_ms >= 0):
         raise ValueError("stale and load time must be in 0..2**32-1 ms")
     try:
         return (

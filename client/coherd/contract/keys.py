@@ -99,7 +99,8 @@ def build_key(domain: str, resource: str, identifiers: Iterable[tuple[str, str]]
     """Canonical text of a key; the inverse of `parse_key`. Knows no catalog.
 
     Raises:
-        Refusal: a name is not lower snake case, an identifier is given twice, a value is refused, or the key is too long.
+        Refusal: a name is not lower snake case, an identifier is given twice, a value is refused, or the key is too
+            long.
     """
     _check_name(domain, "domain")
     _check_name(resource, "resource")
@@ -184,7 +185,8 @@ def int_text(value: object, name: str, low: int, high: int, unit: str = "") -> s
     if isinstance(value, str):
         digits = value.removesuffix(unit)
         if (unit and digits == value) or _INTEGER.fullmatch(digits) is None or digits == "-0" or len(digits) > 20:
-            raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a canonical integer like {'30' + unit!r}", field=name)
+            wanted = f"a canonical integer like {'30' + unit!r}"
+            raise Refusal(_IDENTIFIER, f"identifier {name!r} must be {wanted}", field=name)
         number = int(digits)
     elif isinstance(value, int) and not isinstance(value, bool):
         number = int(value)
@@ -229,8 +231,8 @@ def _is_day(text: str) -> bool:
     return True
 
 
-# Typed values to encoded parts of a key: the functions above with a short way for ordinary values, because generated keys
-# call them for every key that is made.
+# Typed values to encoded parts of a key: the functions above with a short way for ordinary values, because generated
+# keys call them for every key that is made.
 
 
 def string_part(value: object, name: str) -> str:

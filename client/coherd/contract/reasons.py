@@ -68,7 +68,7 @@ REASONS: Final[dict[int, Rule]] = {
 
 def reason_name(reason: int) -> str:
     """The name that travels in ErrorInfo: ``KEY_INVALID``."""
-    return ErrorReason.Name(reason).removeprefix(_PREFIX)  # type: ignore[arg-type]
+    return ErrorReason.Name(reason).removeprefix(_PREFIX)
 
 
 def reason_of(name: str) -> int:

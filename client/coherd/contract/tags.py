@@ -1,8 +1,8 @@
 """Tags: what can be invalidated in one step, and how an entry refers to its own.
 
-Canonical text of a tag (DESIGN section 2): a domain ``analytics``, a resource ``analytics:daily``, an identifier's value
-``analytics/user:user123``, every value of an identifier ``maintenance/date:*``. Values are encoded as in keys, so a tag
-never contains a brace and its epoch never shares a Redis hash tag.
+Canonical text of a tag (DESIGN section 2): a domain ``analytics``, a resource ``analytics:daily``, an identifier's
+value ``analytics/user:user123``, every value of an identifier ``maintenance/date:*``. Values are encoded as in keys, so
+a tag never contains a brace and its epoch never shares a Redis hash tag.
 
 Within an entry a tag is written relative to the key (`coherd.contract.entry`): ``@`` the domain, ``:`` the resource,
 ``user`` the key's own user, ``user*`` any user, ``user=user123`` an extra tag with its encoded value.

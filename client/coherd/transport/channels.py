@@ -1,8 +1,8 @@
 """One channel per process and event loop, made when first needed.
 
-gRPC's asyncio side keeps one polling thread per process, which a forked child does not have: whatever of it was alive at
-the fork never answers there. So before a fork every idle channel is let go, which stops that thread (the parent opens a
-new channel at its next call), and after it the child starts with none.
+gRPC's asyncio side keeps one polling thread per process, which a forked child does not have: whatever of it was alive
+at the fork never answers there. So before a fork every idle channel is let go, which stops that thread (the parent
+opens a new channel at its next call), and after it the child starts with none.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -73,7 +73,8 @@ def _error(error: grpc.aio.AioRpcError, details: Details | None) -> CacheError:
 
 def _details(error: grpc.aio.AioRpcError) -> Details | None:
     """Coherd's details in the trailing metadata; None if there are none."""
-    packed = next((value for name, value in error.trailing_metadata() or () if name == _DETAILS_KEY), None)
+    trailing: Any = error.trailing_metadata() or ()
+    packed = next((value for name, value in trailing if name == _DETAILS_KEY), None)
     if not isinstance(packed, bytes):
         return None
     info = error_details_pb2.ErrorInfo()

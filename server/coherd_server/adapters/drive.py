@@ -46,7 +46,7 @@ class Done(NamedTuple):
 def refusal(error: ResponseError) -> StoreUnavailable:
     """A command that a node refused, told without keys and values."""
     if isinstance(error, OutOfMemoryError):
-        return StoreUnavailable("the node is full: maxmemory is reached and maxmemory-policy evicts nothing")
+        return StoreUnavailable("the node is full: maxmemory is reached and maxmemory-policy evicts nothing", full=True)
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
     return StoreUnavailable(f"the node refused the command: {error_code(error)}")

@@ -16,6 +16,7 @@ from coherd_server.adapters.topology import Topology
 from coherd_server.domain.ports import (
     EPOCH_BYTES,
     EpochRead,
+    Holder,
     NodeReport,
     Put,
     PutOutcome,
@@ -37,6 +38,7 @@ class RedisStore:
         self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
         self._lease_prefix = f"{prefix}coherd:lease:{{{prefix}"
+        self._fence_prefix = f"{prefix}coherd:fence:{{{prefix}"
         self._counters_prefix = f"{prefix}coherd:counters:"
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
@@ -49,11 +51,13 @@ class RedisStore:
 
     async def mint(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[ValueRead], Mapping[str, EpochRead]]:
+    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
         jobs = [Job(MINT, (self._epoch_prefix + tag,), (need_ms,)) for tag, need_ms in tags.items()]
-        (values, _), answers = await asyncio.gather(self.read(keys, ()), self._driver.do(jobs, repeat=True))
-        return values, {
+        names = [f"{self._fence_prefix}{key}}}" for key in keys]
+        fences, answers = await asyncio.gather(self._driver.read(names), self._driver.do(jobs, repeat=True))
+        holders = [Holder(fences[name].identity, fences[name].redis_now_ms) for name in names]
+        return holders, {
             tag: EpochRead(answer[1:], identity) for tag, (answer, identity) in zip(tags, _all(answers), strict=True)
         }
 
@@ -102,9 +106,10 @@ class RedisStore:
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,)) for tag in dict.fromkeys(tags)]
         answers = await self._driver.do(jobs, repeat=True)
-        for answer in answers:
-            if isinstance(answer, StoreUnavailable):
-                raise StoreUnavailable(str(answer), outcome_unknown=True)
+        failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
+        if failed:
+            unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
+            raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown)
 
     async def count(self, increments: Mapping[str, Mapping[str, int]]) -> None:
         """See `Store.count`. Not repeated: a lost reply may cost or double increments, and is reported."""

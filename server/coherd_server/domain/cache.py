@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from coherd.contract import tags as tag_rules
-from coherd.contract.catalog import Catalog, OnFailover, ResolvedKey
-from coherd.contract.keys import decode_value
+from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.entry import EntryFormatError, Flags, Header, Times, encode_header
+from coherd.contract.keys import decode_value
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
@@ -33,13 +33,13 @@ from coherd_server.domain.judge import (
 )
 from coherd_server.domain.ports import (
     EpochRead,
+    Holder,
     Put,
     PutOutcome,
     RemoveOutcome,
     Store,
     StoreUnavailable,
     TouchOutcome,
-    ValueRead,
 )
 
 MAX_ATTEMPTS: Final = 4
@@ -114,7 +114,9 @@ class _Plan(NamedTuple):
 
 
 T = TypeVar("T")
-UNAVAILABLE: Final = Failure(ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "the store does not answer; nothing was changed")
+UNAVAILABLE: Final = Failure(
+    ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "the store does not answer; nothing was changed"
+)
 UNKNOWN: Final = Failure(
     ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, "the store did not answer in time; the change may or may not take effect"
 )
@@ -270,7 +272,9 @@ class Cache:
         if item.negative and item.payload:
             raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a negative entry has no value", field="value")
         if item.version is not None and not 1 <= item.version <= MAX_VERSION:
-            raise Refusal(ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version")
+            raise Refusal(
+                ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
+            )
         key = item.key
         ttl_ms = choose_ttl_ms(key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
         extra: tuple[tag_rules.TagRef, ...] = ()
@@ -286,14 +290,14 @@ class Cache:
             for tag in plan.tags:
                 needs[tag] = max(needs.get(tag, 0), plan.lifetime_ms)
         try:
-            reads, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
+            holders, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
         except StoreUnavailable as error:
             if len(pending) == 1:
                 return dict.fromkeys(pending, _FULL if error.full else UNAVAILABLE)
             return await self._attempt_each(pending)
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
-        for (index, plan), read in zip(pending.items(), reads, strict=True):
+        for (index, plan), holder in zip(pending.items(), holders, strict=True):
             replaces: bytes | None = None
             if plan.item.only_if_absent:
                 verdict = await self._present(plan.item.key)
@@ -304,7 +308,7 @@ class Cache:
                     answers[index] = SetDone(PutOutcome.OCCUPIED)
                     continue
                 replaces = verdict.head
-            puts[index] = self._put(plan, read, epochs, replaces)
+            puts[index] = self._put(plan, holder, epochs, replaces)
         for index, outcome in zip(puts, await self._store.put(list(puts.values())), strict=True):
             answer = _answer(outcome, pending[index].ttl_ms)
             if answer is not None:
@@ -329,9 +333,9 @@ class Cache:
             return failure_of(error)
         return found.verdict
 
-    def _put(self, plan: _Plan, read: ValueRead, epochs: Mapping[str, EpochRead], replaces: bytes | None) -> Put:
+    def _put(self, plan: _Plan, holder: Holder, epochs: Mapping[str, EpochRead], replaces: bytes | None) -> Put:
         item = plan.item
-        block = expected_block(item.key, plan.extra, read.identity, epochs)
+        block = expected_block(item.key, plan.extra, holder.identity, epochs)
         if block is None:
             raise AssertionError("mint answered without an epoch")
         flags = Flags.NONE
@@ -341,14 +345,14 @@ class Cache:
             flags |= Flags.VERSIONED
         if plan.extra:
             flags |= Flags.EXTRA_TAGS
-        now_ms = read.redis_now_ms
+        now_ms = holder.redis_now_ms
         header = encode_header(
             flags=flags,
             version=item.version or 0,
             times=Times(now_ms, now_ms + plan.ttl_ms, plan.stale_ms),
             block=block,
         )
-        return Put(item.key.text, header + item.payload, plan.lifetime_ms, read.identity, replaces)
+        return Put(item.key.text, header + item.payload, plan.lifetime_ms, holder.identity, replaces)
 
     def _count_writes(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
         timed: set[str] = set()
@@ -377,7 +381,7 @@ class Cache:
                 done.append(outcome is RemoveOutcome.REMOVED)
         return done
 
-    async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | None | Failure:
+    async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | Failure | None:
         """Give a fresh value a new TTL from now; the TTL, or None on a miss."""
         try:
             chosen_ms = choose_ttl_ms(key.policy, ttl_ms)
@@ -388,10 +392,10 @@ class Cache:
                     return None
                 lifetime_ms = chosen_ms + header.times.stale_ms
                 needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
-                reads, epochs = await self._store.mint([key.text], needs)
-                if header.block != expected_block(key, found.extra, reads[0].identity, epochs):
+                (holder,), epochs = await self._store.mint([key.text], needs)
+                if header.block != expected_block(key, found.extra, holder.identity, epochs):
                     return None
-                times = header.times._replace(fresh_until_ms=reads[0].redis_now_ms + chosen_ms)
+                times = header.times._replace(fresh_until_ms=holder.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
                 outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:

@@ -30,7 +30,7 @@ LATENCY_SAMPLES: Final = 4_096
 class Quantiles(NamedTuple):
     """Latency over the latest `LATENCY_SAMPLES` measurements; microseconds."""
 
-    count: int
+    measured: int
     """Measurements since the process started."""
     p50_us: float
     p90_us: float

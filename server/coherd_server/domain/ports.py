@@ -15,6 +15,7 @@ __all__ = [
     "EPOCH_BYTES",
     "IDENTITY_BYTES",
     "EpochRead",
+    "Holder",
     "NodeReport",
     "Put",
     "PutOutcome",
@@ -57,6 +58,15 @@ class EpochRead(NamedTuple):
     epoch: bytes | None
     """`EPOCH_BYTES` random bytes, or None when the tag has no epoch (never invalidated, expired, evicted)."""
     identity: bytes
+
+
+class Holder(NamedTuple):
+    """The node that holds a key, before a write."""
+
+    identity: bytes
+    """What the put must be stamped with."""
+    redis_now_ms: int
+    """That node's own clock, unix milliseconds."""
 
 
 class PutOutcome(enum.Enum):
@@ -126,19 +136,15 @@ class Store(Protocol):
     trips; a read joins only a batch that was not sent yet (rule 9). Cancelling a caller never disturbs the batch.
     """
 
-    async def read(
-        self, keys: Sequence[str], tags: Sequence[str]
-    ) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
+    async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """Values of ``keys`` and current epochs of ``tags``, in order, in as few round trips as possible."""
         ...
 
     async def mint(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[ValueRead], Mapping[str, EpochRead]]:
-        """Epochs of ``tags``, made where missing, each living at least the given milliseconds (rule 1).
-
-        ``keys``: values to read along; the reply's identity of a key is the one its put must be stamped with.
-        """
+    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
+        """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
+        the given milliseconds (rule 1)."""
         ...
 
     async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:

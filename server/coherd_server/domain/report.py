@@ -71,5 +71,6 @@ class Reporter:
             return failure_of(error)
         reads, writes = self._counters.reads, self._counters.writes
         return {
-            name: DomainReport(stored.get(name, {}), reads[name].quantiles(), writes[name].quantiles()) for name in domains
+            name: DomainReport(stored.get(name, {}), reads[name].quantiles(), writes[name].quantiles())
+            for name in domains
         }

@@ -111,7 +111,9 @@ class CacheRpcs:
     async def Invalidate(self, request: pb.InvalidateRequest, call: Call) -> pb.InvalidateResponse:
         if not 1 <= len(request.selectors) <= MAX_SELECTORS:
             raise Refusal(
-                ErrorReason.ERROR_REASON_SELECTOR_INVALID, f"1..{MAX_SELECTORS} selectors are required", field="selectors"
+                ErrorReason.ERROR_REASON_SELECTOR_INVALID,
+                f"1..{MAX_SELECTORS} selectors are required",
+                field="selectors",
             )
         tags: dict[str, None] = {}
         keys: list[ResolvedKey] = []

@@ -88,9 +88,7 @@ def domain_metrics(spec: DomainSpec, report: DomainReport) -> pb.DomainMetrics:
         hit_ratio=report.hit_ratio,
         recommended_ttl_ms=spec.policy.ttl_ms,
         resources=[
-            pb.ResourceMetrics(
-                resource=one.name, key_pattern=one.key_pattern, recommended_ttl_ms=one.policy.ttl_ms
-            )
+            pb.ResourceMetrics(resource=one.name, key_pattern=one.key_pattern, recommended_ttl_ms=one.policy.ttl_ms)
             for one in spec.resources.values()
         ],
         read_latency=_latency(report.reads),
@@ -103,5 +101,5 @@ def domain_metrics(spec: DomainSpec, report: DomainReport) -> pb.DomainMetrics:
 
 def _latency(quantiles: Quantiles) -> pb.LatencyQuantiles:
     return pb.LatencyQuantiles(
-        count=quantiles.count, p50_us=quantiles.p50_us, p90_us=quantiles.p90_us, p99_us=quantiles.p99_us
+        count=quantiles.measured, p50_us=quantiles.p50_us, p90_us=quantiles.p90_us, p99_us=quantiles.p99_us
     )

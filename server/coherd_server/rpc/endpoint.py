@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
-from grpc.aio import AbortError, ServicerContext
+from grpc.aio import AbortError
 
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
@@ -23,12 +23,14 @@ from coherd_server.domain.access import Principal
 from coherd_server.domain.cache import UNKNOWN, Failure
 from coherd_server.rpc.errors import DETAILS_KEY, Failed, failure_in, status_code, status_details
 from coherd_server.rpc.principals import Principals
+from coherd_server.rpc.types import Context, Handler
 
 _log = structlog.get_logger("coherd.rpc")
 _DEADLINE_SHARE: Final = 0.9
 """Part of a caller's deadline the server uses, so that its own answer still arrives."""
 _UNANSWERED: Final = Failure(
-    ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "the store did not answer within the call's deadline; nothing was changed"
+    ErrorReason.ERROR_REASON_STORE_UNAVAILABLE,
+    "the store did not answer within the call's deadline; nothing was changed",
 )
 
 
@@ -36,7 +38,7 @@ class Call(NamedTuple):
     """What a method knows of its caller besides the request."""
 
     principal: Principal
-    context: ServicerContext
+    context: Context
 
 
 M = TypeVar("M", bound=Message)
@@ -66,10 +68,10 @@ class Endpoint:
         """Refuse calls from now on; running ones end."""
         self._draining = True
 
-    def unary(self, request_type: type[M], method: Method[M], *, reads_only: bool) -> grpc.RpcMethodHandler:
+    def unary(self, request_type: type[M], method: Method[M], *, reads_only: bool) -> Handler:
         """The handler of a unary rpc."""
 
-        async def handle(data: bytes, context: ServicerContext) -> bytes:
+        async def handle(data: bytes, context: Context) -> bytes:
             try:
                 answer = await self._serve(request_type, method, data, context, reads_only)
                 return answer if isinstance(answer, bytes) else answer.SerializeToString()
@@ -85,7 +87,7 @@ class Endpoint:
         return grpc.unary_unary_rpc_method_handler(handle)
 
     async def _serve(
-        self, request_type: type[M], method: Method[M], data: bytes, context: ServicerContext, reads_only: bool
+        self, request_type: type[M], method: Method[M], data: bytes, context: Context, reads_only: bool
     ) -> Message | bytes:
         if self._draining:
             raise Failed(Failure(ErrorReason.ERROR_REASON_DRAINING, "this server is stopping; another replica answers"))
@@ -119,7 +121,7 @@ def parse(request_type: type[M], data: bytes) -> M:
         raise Refusal(ErrorReason.ERROR_REASON_REQUEST_MALFORMED, f"the request is not a valid {name}") from None
 
 
-async def abort(context: ServicerContext, failure: Failure) -> None:
+async def abort(context: Context, failure: Failure) -> None:
     """End a call with a failure; raises `grpc.aio.AbortError`."""
     metadata = ((DETAILS_KEY, status_details(failure)),)
     await context.abort(status_code(failure), failure.message, trailing_metadata=metadata)

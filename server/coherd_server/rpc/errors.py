@@ -36,7 +36,7 @@ def status_code(failure: Failure) -> grpc.StatusCode:
 
 
 def status_details(failure: Failure) -> bytes:
-    """Serialized `google.rpc.Status`: ErrorInfo, BadRequest where a field is at fault, RetryInfo where a retry helps."""
+    """Serialized `google.rpc.Status`: ErrorInfo, BadRequest if a field is at fault, RetryInfo where a retry helps."""
     rule = REASONS[failure.reason]
     info = error_details_pb2.ErrorInfo(reason=reason_name(failure.reason), domain=ERROR_DOMAIN)
     details: list[Message] = [info]
@@ -52,7 +52,8 @@ def status_details(failure: Failure) -> bytes:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
-    return status.SerializeToString()
+    serialized: bytes = status.SerializeToString()
+    return serialized
 
 
 def item_error(failure: Failure) -> pb.ItemError:

@@ -7,28 +7,28 @@ from collections.abc import AsyncIterator, Mapping
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import MethodOptions
-from grpc.aio import ServicerContext
 
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.rpc.cache_service import CacheRpcs
 from coherd_server.rpc.endpoint import Endpoint, abort, not_served
+from coherd_server.rpc.types import Context, Handler
 
 
-class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+class Handlers(grpc.GenericRpcHandler):
     """Looks handlers up by path."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler of a call; None: unknown to this server."""
         return self._handlers.get(handler_call_details.method)
 
 
-def service_handlers(endpoint: Endpoint, rpcs: CacheRpcs) -> dict[str, grpc.RpcMethodHandler]:
+def service_handlers(endpoint: Endpoint, rpcs: CacheRpcs) -> dict[str, Handler]:
     """One handler per rpc of `coherd.v1.CacheService`, from its descriptor: an rpc without a method fails at start."""
     service = cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"]
-    handlers: dict[str, grpc.RpcMethodHandler] = {}
+    handlers: dict[str, Handler] = {}
     for method in service.methods:
         request_type = message_factory.GetMessageClass(method.input_type)
         reads_only = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
@@ -37,13 +37,13 @@ def service_handlers(endpoint: Endpoint, rpcs: CacheRpcs) -> dict[str, grpc.RpcM
     return handlers
 
 
-def session_handlers() -> dict[str, grpc.RpcMethodHandler]:
+def session_handlers() -> dict[str, Handler]:
     """`coherd.v1.SessionService`: defined, served with the session work."""
 
-    async def refuse(requests: AsyncIterator[bytes], context: ServicerContext) -> AsyncIterator[bytes]:
+    async def refuse(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         await abort(context, not_served("Session"))
-        yield b""
+        yield b""  # never reached: it makes this a stream
 
     service = session_pb2.DESCRIPTOR.services_by_name["SessionService"]
-    handler = grpc.stream_stream_rpc_method_handler(refuse)
+    handler: Handler = grpc.stream_stream_rpc_method_handler(refuse)
     return {f"/{service.full_name}/{method.name}": handler for method in service.methods}

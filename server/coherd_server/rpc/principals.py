@@ -7,11 +7,10 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-from grpc.aio import ServicerContext
-
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.access import ANONYMOUS, Principal
+from coherd_server.rpc.types import Context
 
 _AUTHORIZATION: Final = "authorization"
 _BEARER: Final = "bearer "
@@ -34,7 +33,7 @@ class Principals:
         self._tokens = {digest.lower(): name for name, digest in tokens.items()}
         self._client_certificates = client_certificates
 
-    def of(self, context: ServicerContext) -> Principal:
+    def of(self, context: Context) -> Principal:
         """The caller's principal; anonymous without a credential.
 
         Raises:
@@ -45,9 +44,8 @@ class Principals:
                 if key == _AUTHORIZATION:
                     return self._of_token(value if isinstance(value, str) else "")
         if self._client_certificates:
-            names = context.auth_context().get("x509_common_name")
-            if names:
-                return Principal(names[0].decode(errors="replace"))
+            for name in context.auth_context().get("x509_common_name", ()):
+                return Principal(name.decode(errors="replace"))
         return ANONYMOUS
 
     def _of_token(self, value: str) -> Principal:

@@ -1,7 +1,7 @@
 """Server reflection, v1 and v1alpha, that serves file descriptors as they were compiled: with their comments.
 
-grpcio-reflection serves what a descriptor pool re-serializes, which has lost them, and only v1alpha; the two versions have
-the same messages under two names.
+grpcio-reflection serves what a descriptor pool re-serializes, which has lost them, and only v1alpha; the two
+versions have the same messages under two names.
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Final
 
 import grpc
-from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
 from google.protobuf.message import DecodeError
-from grpc.aio import ServicerContext
 from grpc_reflection.v1alpha import reflection_pb2
+
+from coherd_server.rpc.types import Context, Handler
 
 SERVICE_NAMES: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _METHOD: Final = "ServerReflectionInfo"
@@ -37,12 +43,12 @@ class Reflection:
         for name, data in files.items():
             self._index(FileDescriptorProto.FromString(data), name)
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+    def handlers(self) -> dict[str, Handler]:
         """The stream handler under both names."""
-        handler = grpc.stream_stream_rpc_method_handler(self._stream)
+        handler: Handler = grpc.stream_stream_rpc_method_handler(self._stream)
         return {f"/{service}/{_METHOD}": handler for service in SERVICE_NAMES}
 
-    async def _stream(self, requests: AsyncIterator[bytes], context: ServicerContext) -> AsyncIterator[bytes]:
+    async def _stream(self, requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async for data in requests:
             try:
                 request = reflection_pb2.ServerReflectionRequest.FromString(data)

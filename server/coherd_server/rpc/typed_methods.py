@@ -1,10 +1,9 @@
-"""The read method of every resource (DESIGN section 3): ``/package.AnalyticsCache/Daily`` takes the key message and answers
-the cached value message, in every language, with stock stubs.
+"""The read method of every resource (DESIGN section 3): ``/package.AnalyticsCache/Daily`` takes the key message and
+answers the cached value message, in every language, with stock stubs.
 """
 
 from __future__ import annotations
 
-import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import Message
@@ -17,17 +16,16 @@ from coherd_server.domain.access import Access, Action
 from coherd_server.domain.cache import Cache, Failure
 from coherd_server.rpc.endpoint import Call, Endpoint, Method
 from coherd_server.rpc.errors import Failed
+from coherd_server.rpc.types import Handler
 
 _NOT_CACHED = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "nothing is cached under this key")
 _NOTHING = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "it is remembered that there is nothing under this key")
 
 
-def typed_handlers(
-    catalog: Catalog, cache: Cache, access: Access, endpoint: Endpoint
-) -> dict[str, grpc.RpcMethodHandler]:
+def typed_handlers(catalog: Catalog, cache: Cache, access: Access, endpoint: Endpoint) -> dict[str, Handler]:
     """Handlers by path, for every resource of the catalog. Message types live in a private descriptor pool."""
     pool = link_pool({name: FileDescriptorProto.FromString(data) for name, data in catalog.files.items()})
-    handlers: dict[str, grpc.RpcMethodHandler] = {}
+    handlers: dict[str, Handler] = {}
     for domain in catalog.domains.values():
         for resource in domain.resources.values():
             key_type = message_factory.GetMessageClass(pool.FindMessageTypeByName(resource.key_type))

@@ -43,7 +43,9 @@ def key_of(catalog: Catalog, key: keys_pb2.Key) -> ResolvedKey:
     for identifier in parts.identifiers:
         if identifier.name in values:
             raise Refusal(
-                ErrorReason.ERROR_REASON_IDENTIFIER_INVALID, "an identifier is given twice", field="key.parts.identifiers"
+                ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+                "an identifier is given twice",
+                field="key.parts.identifiers",
             )
         values[identifier.name] = identifier.value
     return catalog.resolve(catalog.build(parts.domain, parts.resource, values, parts.suffix or None))
