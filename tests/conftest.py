@@ -13,7 +13,7 @@ from rig.valkey import BACKENDS
 if TYPE_CHECKING:
     from rig.fixtures import RigPool
 
-pytest_plugins = ["rig.fixtures"]
+pytest_plugins = ["rig.fixtures", "rig.stand"]
 
 
 class ServerPool:

@@ -6,7 +6,7 @@ A key is a selector too: ``cache.invalidate(key)`` is ``cache.delete(key)``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from coherd.contract.keys import date_text, encode_value, string_text
 from coherd.key import Key
@@ -60,7 +60,7 @@ class Resource:
     resource: str
 
     @classmethod
-    def of(cls, key_class: type[Key[object]]) -> Resource:
+    def of(cls, key_class: type[Key[Any]]) -> Resource:
         """The resource of a key class."""
         return cls(key_class.domain, key_class.resource)
 
@@ -72,7 +72,7 @@ class Domain:
     name: str
 
 
-Selector: TypeAlias = "NamedInvalidation | Tag | Resource | Domain | Key[object]"
+Selector: TypeAlias = "NamedInvalidation | Tag | Resource | Domain | Key[Any]"
 """Anything `CacheClient.invalidate` takes."""
 
 

@@ -236,11 +236,9 @@ class Server:
         """Take it down: health first, then no new calls, then the running ones end, then counts and connections."""
         settings = self._settings
         await self._health.enter_graceful_shutdown()
-        self._endpoint.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.drain_grace / 1000):
-                while self._endpoint.in_flight:
-                    await asyncio.sleep(0.01)
+                await self._endpoint.drain()
         await self._server.stop(grace=0.1)
         for task in self._tasks:
             task.cancel()

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import BeforeValidator
 from rich.console import Console
 from rich.table import Table
 
 from coherd.contract.catalog import Catalog
+from coherd.contract.durations import format_duration
 from coherd_server import log
 from coherd_server.adapters.connect import open_store
 from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
@@ -21,42 +23,38 @@ from coherd_server.adapters.redis_url import RedisUrlError, parse_redis_url
 from coherd_server.app import bind_address, catalog_of
 from coherd_server.domain.doctor import Finding, Level, examine
 from coherd_server.domain.ports import StoreUnavailable
-from coherd_server.settings import Settings, SettingsError, load_settings
+from coherd_server.settings import Settings, SettingsError, load_settings, parse_duration, parse_size
 from coherd_server.workers import Supervisor, run_single
 
-_FLAGS: dict[str, dict[str, Any]] = {
-    "listen": {"metavar": "HOST:PORT", "help": "Address to serve; port 0 takes a free one.  [default: 127.0.0.1:50051]"},
-    "redis": {"metavar": "URL", "help": "redis://, rediss://, unix://, redis+sentinel://, redis+cluster://. Without it an "
-              "embedded Valkey is started."},
-    "workers": {"metavar": "N", "help": "Processes on the port.  [default: 1]"},
-    "key_prefix": {"metavar": "TEXT", "help": "Goes before every name in Redis; separates environments."},
-    "catalog": {"metavar": "FILE", "multiple": True, "help": "Compiled descriptor set of an own catalog; repeatable."},
-    "max_value_bytes": {"metavar": "SIZE", "help": "Longest value.  [default: 1mb]"},
-    "redis_timeout": {"metavar": "TIME", "help": "How long one batch may wait for Redis.  [default: 1s]"},
-    "embedded_memory": {"metavar": "SIZE", "help": "maxmemory of the embedded Valkey.  [default: 256mb]"},
-    "embedded_dir": {"metavar": "DIR", "help": "Directory of the embedded Valkey.  [default: a temporary one]"},
-    "drain_grace": {"metavar": "TIME", "help": "How long calls in flight may take to end after SIGTERM.  [default: 5s]"},
-    "tls_cert": {"metavar": "FILE", "help": "Certificate chain, PEM."},
-    "tls_key": {"metavar": "FILE", "help": "Private key, PEM."},
-    "tls_client_ca": {"metavar": "FILE", "help": "Authorities of client certificates, PEM; turns mTLS on."},
-    "log_level": {"metavar": "LEVEL", "help": "debug, info, warning, error.  [default: info]"},
-    "log_format": {"metavar": "FORM", "help": "auto, console, json.  [default: auto]"},
-}  # fmt: skip
+_METAVARS = {parse_duration: "TIME", parse_size: "SIZE"}
 
 
 def _with_flags(command: Any) -> Any:
-    for name, attributes in reversed(_FLAGS.items()):
-        command = click.option("--" + name.replace("_", "-"), name, **attributes)(command)
+    """Add a flag per setting that is not a table; name, help and default come from `Settings`."""
+    for name, setting in reversed(Settings.model_fields.items()):
+        flag = "--" + name.replace("_", "-")
+        summary = (setting.description or "").replace("``", "")
+        if setting.annotation is bool:
+            flag = f"{flag}/--no-{flag.removeprefix('--')}"
+            option = click.option(flag, name, default=None, help=summary)
+        elif setting.default_factory is dict:
+            continue
+        else:
+            kinds = [
+                _METAVARS[v.func] for v in setting.metadata if isinstance(v, BeforeValidator) and v.func in _METAVARS
+            ]
+            metavar = kinds[0] if kinds else "N" if setting.annotation is int else "TEXT"
+            shown = setting.default if isinstance(setting.default, str | int) else None
+            shown = format_duration(setting.default) if metavar == "TIME" else shown
+            default = f"  [default: {shown}]" if shown not in (None, "") else ""
+            option = click.option(flag, name, metavar=metavar, multiple=name == "catalog", help=summary + default)
+        command = option(command)
     return command
 
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), envvar="COHERD_CONFIG", help="TOML file with settings.")
 @_with_flags
-@click.option(
-    "--builtin-catalog/--no-builtin-catalog", "builtin_catalog", default=None, help="Serve the built-in catalog."
-)
-@click.option("--insecure", is_flag=True, default=None, help="Serve other than loopback without TLS and tokens.")
 def serve(config: Path | None, **flags: Any) -> None:
     """Serve the cache.
 
@@ -105,7 +103,7 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
     resources = sum(len(domain.resources) for domain in catalog.domains.values())
     lines = [
         f"coherd {importlib.metadata.version('coherd')} listening on {address}"
-        f" ({settings.workers} worker{'s' if settings.workers > 1 else ''}, {'TLS' if settings.tls_cert else 'no TLS'})",
+        f" ({settings.workers} worker{'s' * (settings.workers > 1)}, {'TLS' if settings.tls_cert else 'no TLS'})",
         f"catalog: {len(catalog.domains)} domains, {resources} resources",
     ]
     if embedded is not None:

@@ -24,11 +24,17 @@ class SettingsError(ValueError):
     """The settings cannot be used. One line per problem, each beginning with where the value came from."""
 
 
-def _duration(value: object) -> object:
+def parse_duration(value: object) -> object:
+    """Milliseconds of text like ``30m``; anything else as it is."""
     return parse_duration_ms(value) if isinstance(value, str) else value
 
 
-def _size(value: object) -> object:
+def parse_size(value: object) -> object:
+    """Bytes of text like ``64mb``; anything else as it is.
+
+    Raises:
+        ValueError: the text is not a size.
+    """
     if not isinstance(value, str):
         return value
     match = _SIZE.fullmatch(value.strip())
@@ -38,9 +44,9 @@ def _size(value: object) -> object:
     return int(match[1]) * _SIZES[unit if unit.endswith("b") or not unit else unit + "b"]
 
 
-DurationMs = Annotated[int, BeforeValidator(_duration)]
+DurationMs = Annotated[int, BeforeValidator(parse_duration)]
 """Milliseconds; text like ``30m`` is accepted."""
-SizeBytes = Annotated[int, BeforeValidator(_size)]
+SizeBytes = Annotated[int, BeforeValidator(parse_size)]
 """Bytes; text like ``64mb`` is accepted."""
 
 
@@ -64,7 +70,7 @@ class TtlSetting(BaseModel):
 class Settings(BaseModel):
     """All settings of `coherd serve`. Field names are those of the TOML file, flags and environment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     listen: str = "127.0.0.1:50051"
     """Address and port; port 0 takes a free one."""

@@ -1,4 +1,6 @@
-"""The group of all commands. Modules of commands are imported when one of theirs is used, so ``coherd get`` starts fast."""
+"""The group of all commands. A command's module is imported when the command is used, so that ``coherd get`` starts
+fast.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.exits import CommandFailure, ExitCode, show_failure
 
 ENTRY_POINTS: Final = "coherd.commands"
 """Entry-point group of commands that other parts bring, for instance the server: name to `click.Command`."""
@@ -58,8 +60,11 @@ class CoherdGroup(click.Group):
         """Run, and exit with an `ExitCode`: no traceback for bad input or Ctrl-C."""
         try:
             result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            show_failure(error)
             code = error.exit_code
         except (click.Abort, KeyboardInterrupt):
             click.echo("coherd: interrupted", err=True)
@@ -86,7 +91,8 @@ def _loaded(point: EntryPoint) -> click.Command:
 
 def _absent(name: str, missing: str) -> click.Command:
     def explain() -> None:
-        raise CommandFailure(f"{name} needs {missing}, which is not installed: pip install 'coherd[server]'", ExitCode.USAGE)
+        message = f"{name} needs {missing}, which is not installed: pip install 'coherd[server]'"
+        raise CommandFailure(message, ExitCode.USAGE)
 
     return click.Command(
         name,

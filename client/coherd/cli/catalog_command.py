@@ -13,8 +13,7 @@ from coherd.cli.console import out
 from coherd.cli.exits import ExitCode
 from coherd.cli.sources import load_file
 from coherd.cli.text import plain, pretty_json
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_diff import compare
+from coherd.contract.catalog_diff import Severity, compare
 from coherd.contract.catalog_load import builtin_catalog
 
 
@@ -81,3 +80,14 @@ def check(old_file: Path, new_file: Path | None, as_json: bool) -> int:
     Examples:
       coherd catalog check --against released.binpb shop.binpb
     """
+    new = builtin_catalog() if new_file is None else load_file(new_file)
+    changes = compare(load_file(old_file), new)
+    breaking = sum(change.severity is Severity.BREAKING for change in changes)
+    if as_json:
+        listed = [{"severity": c.severity.value, "element": c.element, "text": c.text} for c in changes]
+        click.echo(pretty_json({"breaking": breaking, "changes": listed}))
+    else:
+        for change in changes:
+            click.echo(f"{change.severity.value:8}  {plain(change.element)}: {plain(change.text)}")
+        click.echo(f"{breaking} breaking, {len(changes) - breaking} other changes", err=True)
+    return ExitCode.NEGATIVE if breaking else ExitCode.OK

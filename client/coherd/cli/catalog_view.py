@@ -25,9 +25,10 @@ def catalog_tables(catalog: Catalog, origin: str) -> Iterator[Table]:
         table.add_section()
         marks = [mark for mark, present in (("open", domain.open), ("sensitive", domain.sensitive)) if present]
         first = Text(domain.name, "bold").append("\n" + ", ".join(marks) if marks else "", "dim")
+        once = [Text(domain.near_cache.value), Text(", ".join(sorted(domain.tags)) or "-")]
         for resource in domain.resources.values() or [None]:
-            table.add_row(first, *_row(domain, resource))
-            first = Text()
+            table.add_row(first, *_row(domain, resource), *once)
+            first, once = Text(), []
     yield table
     if catalog.invalidations:
         named = Table(box=box.SIMPLE_HEAD, title=Text("Named invalidations", "bold"), title_justify="left")
@@ -47,8 +48,6 @@ def _row(domain: DomainSpec, resource: ResourceSpec | None) -> list[Text]:
         Text(resource.value_type.rpartition(".")[2] if resource else "Json"),
         Text(format_duration(policy.ttl_ms) + (" (operator)" if changed else "")),
         Text(format_duration(policy.stale_ms) if policy.stale_ms else "-"),
-        Text(domain.near_cache.value),
-        Text(", ".join(sorted(domain.tags)) or "-"),
     ]
 
 

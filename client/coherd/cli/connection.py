@@ -1,4 +1,6 @@
-"""The options of every command that talks to a server, and how such a command runs: connect, act, one line on failure."""
+"""The options of every command that talks to a server, and how such a command runs: connect, act, one line on
+failure.
+"""
 
 from __future__ import annotations
 

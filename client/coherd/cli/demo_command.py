@@ -19,20 +19,29 @@ _DEFAULT = ZipfWorkload()
 @click.command(short_help="See it work: server, Zipf workload, counts.")
 @click.option("--requests", type=click.IntRange(1, 10_000_000), default=_DEFAULT.requests, show_default=True)
 @click.option(
-    "--keys", "objects", type=click.IntRange(1, 10_000_000), default=_DEFAULT.objects, show_default=True, help="Different objects."
+    "--keys",
+    "objects",
+    type=click.IntRange(1, 10_000_000),
+    default=_DEFAULT.objects,
+    show_default=True,
+    help="Different objects to ask for.",
 )
 @click.option(
-    "--alpha", type=click.FloatRange(0, 5), default=_DEFAULT.alpha, show_default=True, help="Skew of the popularity (Zipf)."
+    "--alpha",
+    type=click.FloatRange(0, 5),
+    default=_DEFAULT.alpha,
+    show_default=True,
+    help="Skew of the popularity (Zipf).",
 )
 @click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Same seed, same requests.")
 @click.option("--workers", type=click.IntRange(1, 4096), default=32, show_default=True, help="Requests in flight.")
-@click.option("--load-ms", type=click.FloatRange(0, 60_000), default=5.0, show_default=True, help="Time of a load after a miss.")
+@click.option("--load-ms", type=click.FloatRange(0, 60_000), default=5.0, show_default=True, help="Time of one load.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, load_ms: float, as_json: bool) -> int:
     """Start a server with an embedded Valkey, replay a built-in workload, show the counts, stop the server.
 
-    Popularity and value sizes have the shape measured in large production caches; docs/replay.md names the sources. Needs
-    no file, and coherd[server].
+    Popularity and value sizes have the shape measured in large production caches; docs/replay.md names the sources.
+    Needs no file, but coherd[server].
 
     \b
     Examples:
@@ -50,7 +59,12 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
         say(f"Replaying {requests:,} requests for {objects:,} objects, Zipf alpha {alpha:g}, {workers} at a time ...")
         server = ServerOptions(target)
         code = replay_and_report(
-            server, workload.ids(), Settings(workers, load_ms), workload.value_bytes, title="Zipf workload", as_json=as_json
+            server,
+            workload.ids(),
+            Settings(workers, load_ms),
+            workload.value_bytes,
+            title=f"Zipf workload, alpha {alpha:g}",
+            as_json=as_json,
         )
         if not as_json:
             run(server, _show_metrics)

@@ -14,26 +14,32 @@ from coherd.contract.catalog import (
     IdentifierSpec,
     InvalidationSpec,
     Kind,
+    NearCacheMode,
+    OnFailover,
     ResourceSpec,
     TagPattern,
 )
-from coherd.contract.ttl import TtlPolicy
-from coherd.description import (
-    CatalogDescription,
-    DomainDescription,
-    IdentifierDescription,
-    PolicyDescription,
-    ResourceDescription,
-)
+from coherd.contract.ttl import PolicySource, TtlPolicy
+from coherd.v1 import annotations_pb2
+from coherd.v1 import cache_service_pb2 as wire
 
+_SOURCES: Final[dict[int, PolicySource]] = {
+    wire.POLICY_SOURCE_RESOURCE: PolicySource.RESOURCE,
+    wire.POLICY_SOURCE_OPERATOR: PolicySource.OPERATOR,
+}
+_NEAR: Final[dict[int, NearCacheMode]] = {
+    annotations_pb2.NEAR_CACHE_PUSH: NearCacheMode.PUSH,
+    annotations_pb2.NEAR_CACHE_STRICT: NearCacheMode.STRICT,
+}
+_FAILOVER: Final[dict[int, OnFailover]] = {annotations_pb2.ON_FAILOVER_KEEP: OnFailover.KEEP}
 _INTEGER_TYPE: Final = re.compile(r"(u?)(?:int|fixed)(32|64)|(s)(?:int|fixed)(32|64)")
 
 
-def catalog_of(answer: CatalogDescription) -> Catalog:
+def catalog_of(answer: wire.DescribeCatalogResponse) -> Catalog:
     """The catalog a server describes."""
-    patterns = {i.name: tuple(_tag_pattern(text) for text in i.tags) for i in answer.invalidations.values()}
+    patterns = {i.name: tuple(_tag_pattern(text) for text in i.tags) for i in answer.invalidations}
     any_tags = {(p.domain, p.identifier) for found in patterns.values() for p in found if p.any_value}
-    domains = {d.name: _domain(d, frozenset(i for name, i in any_tags if name == d.name)) for d in answer.domains.values()}
+    domains = {d.name: _domain(d, frozenset(i for name, i in any_tags if name == d.name)) for d in answer.domains}
     dates = {
         (domain.name, identifier.name)
         for domain in domains.values()
@@ -49,12 +55,12 @@ def catalog_of(answer: CatalogDescription) -> Catalog:
             is_date=all((p.domain, p.identifier) in dates for p in patterns[i.name]),
             personal=any(p.domain in domains and p.identifier in domains[p.domain].personal for p in patterns[i.name]),
         )
-        for i in answer.invalidations.values()
+        for i in answer.invalidations
     }
     return Catalog(domains, invalidations, {}, answer.fingerprint)
 
 
-def _domain(described: DomainDescription, any_tags: frozenset[str]) -> DomainSpec:
+def _domain(described: wire.DomainDescription, any_tags: frozenset[str]) -> DomainSpec:
     resources = {r.name: _resource(described.name, r) for r in described.resources}
     return DomainSpec(
         name=described.name,
@@ -62,8 +68,8 @@ def _domain(described: DomainDescription, any_tags: frozenset[str]) -> DomainSpe
         policy=_policy(described.policy),
         tags=frozenset(described.tags),
         any_tags=any_tags,
-        near_cache=described.near_cache,
-        on_failover=described.on_failover,
+        near_cache=_NEAR.get(described.near_cache, NearCacheMode.OFF),
+        on_failover=_FAILOVER.get(described.on_failover, OnFailover.DROP),
         open=described.open,
         sensitive=described.sensitive,
         personal=frozenset(i.name for r in resources.values() for i in r.identifiers if i.personal),
@@ -71,7 +77,7 @@ def _domain(described: DomainDescription, any_tags: frozenset[str]) -> DomainSpe
     )
 
 
-def _resource(domain: str, described: ResourceDescription) -> ResourceSpec:
+def _resource(domain: str, described: wire.ResourceDescription) -> ResourceSpec:
     return ResourceSpec(
         domain=domain,
         name=described.name,
@@ -83,7 +89,7 @@ def _resource(domain: str, described: ResourceDescription) -> ResourceSpec:
     )
 
 
-def _identifier(described: IdentifierDescription) -> IdentifierSpec:
+def _identifier(described: wire.IdentifierDescription) -> IdentifierSpec:
     integer = _INTEGER_TYPE.fullmatch(described.type)
     low = high = 0
     if integer is not None:
@@ -105,7 +111,7 @@ def _identifier(described: IdentifierDescription) -> IdentifierSpec:
     )
 
 
-def _policy(described: PolicyDescription) -> TtlPolicy:
+def _policy(described: wire.PolicyDescription) -> TtlPolicy:
     return TtlPolicy(
         described.ttl_ms,
         described.max_ttl_ms,
@@ -113,7 +119,7 @@ def _policy(described: PolicyDescription) -> TtlPolicy:
         described.negative_ttl_ms,
         described.jitter,
         described.early_refresh,
-        described.ttl_source,
+        _SOURCES.get(described.ttl_source, PolicySource.DOMAIN),
     )
 
 

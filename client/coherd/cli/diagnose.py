@@ -1,5 +1,6 @@
-"""What is wrong with text that is no key of a catalog: every problem, part by part, and the key it was probably meant to
-be. Pure. The contract's own errors stop at the first problem and never show a value; this is for the person who typed it.
+"""What is wrong with text that is no key of a catalog: every problem, part by part, and the key it was probably meant
+to be. Pure. The contract's own errors stop at the first problem and never show a value; this is for the person who typed
+it.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class _Doctor:
         domain_text, *rest = text.strip().split(":")
         domain = self._domain(domain_text, problems)
         if not rest:
-            example = f"{domain.name}:{next(iter(domain.resources))}" if domain and domain.resources else "domain:resource"
-            problems.append(f"there is no resource: a key begins with domain:resource, like {example}")
+            known = ", ".join(domain.resources) if domain else ""
+            problems.append("there is no resource behind the domain" + (f"; it has: {known}" if known else ""))
             return problems, None
         if domain is None:
             return problems, None
@@ -96,7 +97,7 @@ class _Doctor:
         declared = {identifier.name: identifier for identifier in resource.identifiers}
         where = f"{resource.domain}:{resource.name}"
         if declared and not set(parts[0::2]) & set(declared) and len(parts) == len(declared):
-            problems.append(f"values stand without the names of their identifiers; the pattern is {resource.key_pattern}")
+            problems.append(f"values stand without the names of identifiers; the pattern is {resource.key_pattern}")
             pairs = list(zip(declared, parts, strict=True))
         else:
             if len(parts) % 2:
@@ -104,7 +105,7 @@ class _Doctor:
                 if tail in declared:
                     problems.append(f"identifier {tail!r} has no value")
                 elif not open_domain:
-                    problems.append(f"{tail!r} stands behind the identifiers: domain {resource.domain!r} allows no suffix")
+                    problems.append(f"{tail!r} stands behind the identifiers: {resource.domain!r} allows no suffix")
             pairs = list(zip(parts[0::2], parts[1::2], strict=True))
         values: dict[str, str] | None = {}
         for name, encoded in pairs:

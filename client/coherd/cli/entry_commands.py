@@ -23,6 +23,8 @@ from coherd.key import OpenKey
 from coherd.results import SetOutcome, SetResult
 
 _TTL_HELP = "For instance 90s, 30m, 7d; the catalog's if not given."
+_TAG_HELP = "Extra tag, like user=u1; may be repeated."
+_VERSION_HELP = "Item version; a lower one never overwrites a higher one."
 _CATALOG_HELP = "Compiled descriptor set with value messages of your own (protoc --descriptor_set_out)."
 
 
@@ -37,8 +39,8 @@ async def _value_type(cache: CacheClient, key: RawKey) -> str:
     """Full name of the value message of a key, as the server's catalog has it."""
     parts = parse_key(key)
     described = await cache.describe_catalog(parts.domain)
-    domain = described.domains[parts.domain]
-    return next((resource.value_type for resource in domain.resources if resource.name == parts.resource), JSON_TYPE)
+    declared = (resource for domain in described.domains for resource in domain.resources)
+    return next((resource.value_type for resource in declared if resource.name == parts.resource), JSON_TYPE)
 
 
 @click.command(short_help="Show one value.")
@@ -46,9 +48,18 @@ async def _value_type(cache: CacheClient, key: RawKey) -> str:
 @click.option("--verbose", "-v", is_flag=True, help="Age, remaining TTL, version and tags on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with value and metadata.")
 @click.option("--raw", is_flag=True, help="The payload's bytes, unchanged.")
+@click.option("--accept-stale", is_flag=True, help="Also a value past its TTL, within the resource's stale time.")
 @click.option("--catalog", "catalog_file", type=click.Path(path_type=Path), help=_CATALOG_HELP)
 @server_options
-def get(key: str, verbose: bool, as_json: bool, raw: bool, catalog_file: Path | None, server: ServerOptions) -> int:
+def get(
+    key: str,
+    verbose: bool,
+    as_json: bool,
+    raw: bool,
+    accept_stale: bool,
+    catalog_file: Path | None,
+    server: ServerOptions,
+) -> int:
     """Show the value of KEY as JSON on stdout.
 
     A miss is exit code 1 and one line on stderr. Values of messages not known here are shown as base64.
@@ -65,7 +76,7 @@ def get(key: str, verbose: bool, as_json: bool, raw: bool, catalog_file: Path | 
 
     async def act(cache: CacheClient) -> int:
         item = RawKey.parse(key)
-        entry = await cache.get_entry(item)
+        entry = await cache.get_entry(item, accept_stale=accept_stale)
         if entry is None:
             raise CommandFailure(f"miss: nothing is cached under {key}", ExitCode.NEGATIVE)
         type_name = JSON_TYPE if entry.negative else await _value_type(cache, item)
@@ -112,9 +123,9 @@ def _metadata_line(metadata: dict[str, Any]) -> str:
 @click.argument("key")
 @click.argument("value", metavar="JSON")
 @click.option("--ttl", "ttl_ms", type=parameters.ttl_ms, metavar="DURATION", help=_TTL_HELP)
-@click.option("--tag", "tags", type=parameters.tag_pair, metavar="NAME=VALUE", multiple=True, help="Extra tag; may be repeated.")
+@click.option("--tag", "tags", type=parameters.tag_pair, metavar="NAME=VALUE", multiple=True, help=_TAG_HELP)
 @click.option("--only-if-absent", is_flag=True, help="Store only if there is no valid value.")
-@click.option("--version", type=click.IntRange(1, 2**63 - 1), help="Item version; a lower one never overwrites a higher one.")
+@click.option("--version", type=click.IntRange(1, 2**63 - 1), help=_VERSION_HELP)
 @click.option("--raw", is_flag=True, help="JSON is the payload's bytes, unchanged (with - from stdin).")
 @click.option("--catalog", "catalog_file", type=click.Path(path_type=Path), help=_CATALOG_HELP)
 @server_options
@@ -131,8 +142,8 @@ def set_(
 ) -> int:
     """Store JSON under KEY; - reads it from stdin.
 
-    Where the resource's value is a message, JSON is its Protobuf JSON form. Exit code 1 if --only-if-absent or --version
-    kept it from being stored.
+    Where the resource's value is a message, JSON is its Protobuf JSON form. Exit code 1 if --only-if-absent or
+    --version kept it from being stored.
 
     \b
     Examples:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-from typing import IO, Any
-
 import click
 
 from coherd.cli.text import plain
@@ -27,12 +25,17 @@ class ExitCode(enum.IntEnum):
 
 
 class CommandFailure(click.ClickException):
-    """Ends a command with one line on stderr and an exit code."""
+    """Ends a command with one line on stderr (`show_failure`) and an exit code."""
 
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
         self.exit_code = int(code)
 
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Write the line."""
-        click.echo(f"coherd: {plain(self.format_message())}", file=file, err=True)
+
+def show_failure(error: click.ClickException) -> None:
+    """Write an error to stderr: one line a problem, for wrong usage with the command whose help tells more."""
+    lines = error.format_message().splitlines()
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        lines[-1] = f"{lines[-1].rstrip('.')} (see: {error.ctx.command_path} --help)"
+    for line in lines:
+        click.echo(f"coherd: {plain(line)}", err=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coherd.contract.catalog import JSON_TYPE, Catalog
+from coherd.contract.catalog import JSON_TYPE, Catalog, IdentifierSpec
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource, TtlPolicy
 
@@ -82,13 +82,7 @@ def explain(text: str, catalog: Catalog) -> Explanation:
         declared=resource is not None,
         key_pattern=resource.key_pattern if resource else pattern,
         identifiers=tuple(
-            ExplainedPart(
-                name,
-                value,
-                (types[name].type_name + (f" + {types[name].unit!r}" if types[name].unit else "")) if name in types else "string",
-                name in domain.tags,
-                name in domain.personal,
-            )
+            ExplainedPart(name, value, _type_text(types.get(name)), name in domain.tags, name in domain.personal)
             for name, value in values.items()
         ),
         suffix=resolved.parts.suffix,
@@ -101,6 +95,12 @@ def explain(text: str, catalog: Catalog) -> Explanation:
         sensitive=domain.sensitive,
         documentation=resource.documentation if resource else "",
     )
+
+
+def _type_text(identifier: IdentifierSpec | None) -> str:
+    if identifier is None:
+        return "string"
+    return f"{identifier.type_name} with unit {identifier.unit!r}" if identifier.unit else identifier.type_name
 
 
 def _named_for(catalog: Catalog, domain: str, values: Mapping[str, str]) -> tuple[str, ...]:

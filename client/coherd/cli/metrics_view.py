@@ -72,7 +72,8 @@ def _resources(domain: DomainMetrics) -> Table:
         ttl = format_duration(resource.recommended_ttl_ms)
         table.add_row(Text(resource.key_pattern), ttl, *_keyspace(resource.keyspace))
     table.add_section()
-    table.add_row(Text("all keys of the domain"), format_duration(domain.recommended_ttl_ms), *_keyspace(domain.keyspace))
+    ttl = format_duration(domain.recommended_ttl_ms)
+    table.add_row(Text("all keys of the domain"), ttl, *_keyspace(domain.keyspace))
     others = [
         f"{count:,} {label}"
         for label, count in (

@@ -1,5 +1,5 @@
-"""Values as the command line shows and takes them: JSON on the outside, payload bytes of the resource's value message on
-the inside. Pure.
+"""Values as the command line shows and takes them: JSON on the outside, payload bytes of the resource's value message
+on the inside. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from coherd.codec import ValueDecodeError, ValueEncodeError
 from coherd.contract.catalog import JSON_TYPE, Catalog
-from coherd.contract.catalog_load import builtin_catalog, link_pool
+from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.descriptor_sets import link_pool
 from coherd.v1.values_pb2 import Json
 
 MAX_NESTING: Final = 100
@@ -93,7 +94,7 @@ class ValueTypes:
             return Json(text=text.strip()).SerializeToString()
         kind = self.message_type(type_name)
         if kind is None:
-            raise ValueEncodeError(f"values are {type_name} messages, not known here: give their --catalog FILE.binpb, or --raw")
+            raise ValueEncodeError(f"values are {type_name}, not known here: give --catalog FILE.binpb, or --raw")
         message = kind()
         try:
             json_format.Parse(text, message, max_recursion_depth=MAX_NESTING)

@@ -19,14 +19,16 @@ from coherd.cli.replay.trace import TraceError, TraceFormat, read_trace
 @click.command(short_help="Replay an access trace and check the counts.")
 @click.argument("trace", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--workers", type=click.IntRange(1, 4096), default=32, show_default=True, help="Requests in flight.")
-@click.option("--load-ms", type=click.FloatRange(0, 60_000), default=5.0, show_default=True, help="Time of a load after a miss.")
+@click.option("--load-ms", type=click.FloatRange(0, 60_000), default=5.0, show_default=True, help="Time of one load.")
 @click.option(
-    "--value-bytes", type=click.IntRange(32, 16 << 20), default=512, show_default=True, help="Size of a value, JSON text."
+    "--value-bytes",
+    type=click.IntRange(32, 16 << 20),
+    default=512,
+    show_default=True,
+    help="Size of a value, JSON text.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Replay only the first so many requests.")
-@click.option(
-    "--ttl", "ttl_ms", type=parameters.ttl_ms, metavar="DURATION", help="TTL of stored values; the catalog's if not given."
-)
+@click.option("--ttl", "ttl_ms", type=parameters.ttl_ms, metavar="DURATION", help="TTL of stored values, like 10m.")
 @click.option("--keep", is_flag=True, help="Leave the entries, for a warm run after this one.")
 @click.option(
     "--format",
@@ -52,9 +54,9 @@ def replay(
 ) -> int:
     """Replay TRACE (- for stdin) with concurrent workers: get; on a miss wait as a loader would, then set.
 
-    TRACE holds big-endian 32-bit integers or text, one id a line; plain, .xz or .gz. Each run uses keys of its own, starts
-    cold and removes them at the end. Exit code 1 if a request failed, or if the hit ratio differs from what follows from
-    the trace or from what the server counted (see docs/replay.md).
+    TRACE holds big-endian 32-bit integers or text, one id a line; plain, .xz or .gz. Each run uses keys of its own,
+    starts cold and removes them at the end. Exit code 1 if a request failed, or if the hit ratio differs from what
+    follows from the trace or from what the server counted (see docs/replay.md).
 
     \b
     Examples:
@@ -66,7 +68,9 @@ def replay(
     ids = _read(trace, TraceFormat(form), limit)
     settings = Settings(workers, load_ms, parameters.timedelta_of(ttl_ms), keep)
     name = "stdin" if str(trace) == "-" else trace.name
-    return replay_and_report(server, ids, settings, lambda item: value_bytes, title=f"Replay of {name}", as_json=as_json)
+    return replay_and_report(
+        server, ids, settings, lambda item: value_bytes, title=f"Replay of {name}", as_json=as_json
+    )
 
 
 def _read(trace: Path, form: TraceFormat, limit: int | None) -> Sequence[int | str]:

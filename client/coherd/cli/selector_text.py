@@ -22,8 +22,8 @@ class SelectorTextError(ValueError):
 def parse_selectors(words: Sequence[str]) -> list[CliSelector]:
     """The selectors of a command line, in order.
 
-    ``user=user123`` is a named invalidation with its value as it is; after the words ``tag``, ``resource``, ``domain`` and
-    ``key`` stands what they select, written as Coherd prints it (values percent-encoded as in keys).
+    ``user=user123`` is a named invalidation with its value as it is; after the words ``tag``, ``resource``, ``domain``
+    and ``key`` stands what they select, written as Coherd prints it (values percent-encoded as in keys).
 
     Raises:
         SelectorTextError: a word is none of the forms, or lacks its second half.

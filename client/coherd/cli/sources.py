@@ -6,7 +6,8 @@ from pathlib import Path
 
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.contract.catalog import Catalog, CatalogError
-from coherd.contract.catalog_load import Source, builtin_source, load_catalog
+from coherd.contract.catalog_load import builtin_source, load_catalog
+from coherd.contract.descriptor_sets import Source
 
 
 def load_file(path: Path) -> Catalog:

@@ -20,7 +20,7 @@ def plain(text: str) -> str:
 
 
 def pretty_json(document: Any) -> str:
-    """Indented JSON, with escapes only where the document is not valid Unicode; on one line if it is nested too deeply."""
+    """Indented JSON, with escapes only where it is not valid Unicode; on one line if it is nested too deeply."""
     try:
         text = json.dumps(document, indent=2, ensure_ascii=False)
         text.encode()

@@ -24,7 +24,7 @@ def signature(head: str, parameters: Sequence[str], tail: str) -> list[str]:
 
 def collection(head: str, items: Sequence[str], brackets: str) -> list[str]:
     """An assignment of a literal, an import or a subscript: on one line where it fits, else one item a line."""
-    opening, closing = brackets
+    opening, closing = brackets[0], brackets[1]
     line = f"{head}{opening}{', '.join(items)}{closing}"
     if len(line) <= WIDTH:
         return [line]

@@ -15,8 +15,8 @@ from coherd.codegen import names
 from coherd.codegen.model import EnumType, Facade, Identifier, InvalidationClass, KeyClass, Module, PythonType
 from coherd.contract.catalog import JSON_TYPE, Catalog, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
 from coherd.contract.catalog_load import load_catalog
-from coherd.contract.descriptor_sets import Source
 from coherd.contract.comments import Comments
+from coherd.contract.descriptor_sets import Source
 from coherd.contract.options import invalidations_of
 from coherd.key import parameter_name
 

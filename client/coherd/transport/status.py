@@ -25,7 +25,7 @@ class _Row(NamedTuple):
 
 _OTHER: Final = _Row(errors.ServerDefect, Retry.NEVER, "the answer is not Coherd's")
 _BY_CODE: Final[dict[grpc.StatusCode, _Row]] = {
-    _Code.UNAVAILABLE: _Row(errors.Unavailable, Retry.IDEMPOTENT, "the connection to the service was lost"),
+    _Code.UNAVAILABLE: _Row(errors.Unavailable, Retry.IDEMPOTENT, "no connection to the service, or it was lost"),
     _Code.CANCELLED: _Row(errors.Unavailable, Retry.IDEMPOTENT, "the call was ended on its way to the service"),
     _Code.DEADLINE_EXCEEDED: _Row(errors.DeadlineExceeded, Retry.IDEMPOTENT, "no answer within the time limit"),
     # Something on the way limits rate or message size; a message that is too large stays so.

@@ -43,16 +43,16 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 )
 """Channel options."""
 
-_ANSWERS: Final[dict[str, type[Message]]] = {
-    "Get": wire.GetResponse,
-    "BatchGet": wire.BatchGetResponse,
-    "Set": wire.SetResponse,
-    "BatchSet": wire.BatchSetResponse,
-    "Delete": wire.DeleteResponse,
-    "Touch": wire.TouchResponse,
-    "Invalidate": wire.InvalidateResponse,
-    "Metrics": wire.MetricsResponse,
-    "DescribeCatalog": wire.DescribeCatalogResponse,
+_RPCS: Final[dict[str, tuple[type[Message], type[Message]]]] = {
+    "Get": (wire.GetRequest, wire.GetResponse),
+    "BatchGet": (wire.BatchGetRequest, wire.BatchGetResponse),
+    "Set": (wire.SetRequest, wire.SetResponse),
+    "BatchSet": (wire.BatchSetRequest, wire.BatchSetResponse),
+    "Delete": (wire.DeleteRequest, wire.DeleteResponse),
+    "Touch": (wire.TouchRequest, wire.TouchResponse),
+    "Invalidate": (wire.InvalidateRequest, wire.InvalidateResponse),
+    "Metrics": (wire.MetricsRequest, wire.MetricsResponse),
+    "DescribeCatalog": (wire.DescribeCatalogRequest, wire.DescribeCatalogResponse),
 }
 _READY: Final = grpc.ChannelConnectivity.READY
 
@@ -88,10 +88,10 @@ class UnaryTransport:
         calls = {
             name: channel.unary_unary(
                 f"/coherd.v1.CacheService/{name}",
-                request_serializer=Message.SerializeToString,
+                request_serializer=request.SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            for name, answer in _ANSWERS.items()
+            for name, (request, answer) in _RPCS.items()
         }
         return Connection(channel, calls)
 

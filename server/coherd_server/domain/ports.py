@@ -31,8 +31,8 @@ class StoreUnavailable(Exception):
     """The store did not answer, or not in time.
 
     ``outcome_unknown`` is True when a write was sent and may still take effect (P6: the caller is told, never
-    silently retried); False when nothing was sent or the command only read. ``full`` is True when a node refused a write
-    because it is at maxmemory and evicts nothing. The message names no key.
+    silently retried); False when nothing was sent or the command only read. ``full`` is True when a node refused a
+    write because it is at maxmemory and evicts nothing. The message names no key.
     """
 
     def __init__(self, message: str, *, outcome_unknown: bool = False, full: bool = False) -> None:

@@ -58,15 +58,13 @@ class Endpoint:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._draining = False
+        self._idle = asyncio.Event()
 
-    @property
-    def in_flight(self) -> int:
-        """Calls being served."""
-        return self._in_flight
-
-    def drain(self) -> None:
-        """Refuse calls from now on; running ones end."""
+    async def drain(self) -> None:
+        """Refuse calls from now on; returns when the running ones have ended."""
         self._draining = True
+        if self._in_flight:
+            await self._idle.wait()
 
     def unary(self, request_type: type[M], method: Method[M], *, reads_only: bool) -> Handler:
         """The handler of a unary rpc."""
@@ -106,6 +104,8 @@ class Endpoint:
                 raise Failed(_UNANSWERED if reads_only else UNKNOWN) from None
         finally:
             self._in_flight -= 1
+            if self._draining and not self._in_flight:
+                self._idle.set()
 
 
 def parse(request_type: type[M], data: bytes) -> M:

@@ -182,9 +182,11 @@ async def _settled_counts(cache: CacheClient) -> ServerCounts:
 async def _agreeing_counts(cache: CacheClient, before: ServerCounts, wanted: ServerCounts) -> ServerCounts:
     """What the server counted since; asked again until it agrees or `SETTLE_S` is over."""
     end_s = monotonic() + SETTLE_S
-    while (found := (await _counts(cache)).since(before)) != wanted and monotonic() < end_s:
+    while True:
+        found = (await _counts(cache)).since(before)
+        if found == wanted or monotonic() >= end_s:
+            return found
         await asyncio.sleep(0.1)
-    return found
 
 
 async def _remove(cache: CacheClient, keys: Iterable[analytics.ContentEngagement]) -> int:

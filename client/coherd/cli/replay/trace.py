@@ -40,7 +40,9 @@ class TraceFormat(enum.Enum):
     TEXT = "text"
 
 
-def read_trace(source: IO[bytes], *, form: TraceFormat = TraceFormat.AUTO, limit: int | None = None) -> Sequence[int | str]:
+def read_trace(
+    source: IO[bytes], *, form: TraceFormat = TraceFormat.AUTO, limit: int | None = None
+) -> Sequence[int | str]:
     """The ids of a trace in request order: integers of a binary trace, text of a text trace.
 
     Args:
