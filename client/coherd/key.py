@@ -16,6 +16,7 @@ from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 
 V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 _TAKEN: Final = frozenset(keyword.kwlist) | {"cls", "bool_text", "date_text", "enum_part", "int_part", "string_part"}
 
@@ -25,7 +26,18 @@ def parameter_name(identifier: str) -> str:
     return identifier + "_" if identifier in _TAKEN else identifier
 
 
-class Key(str, Generic[V]):
+class ReadKey(str, Generic[V_co]):
+    """A key as verbs that only read take it: what yields a ``bool`` yields an ``object``, so that type checkers take
+    ``print(await cache.get(key))``. Verbs that write take `Key`, which holds them to its very type.
+    """
+
+    __slots__ = ()
+
+    codec: ClassVar[Codec[Any]]
+    """How values of the resource become bytes."""
+
+
+class Key(ReadKey[V]):
     """Canonical text of one cached item, whose values are of type ``V``. Immutable.
 
     Subclasses are generated, one per resource; make one with its identifiers: ``Daily(user="u", date=date.today())``.
@@ -37,8 +49,6 @@ class Key(str, Generic[V]):
     """Name of the domain."""
     resource: ClassVar[str]
     """Name of the resource."""
-    codec: ClassVar[Codec[Any]]
-    """How values of the resource become bytes."""
 
     @classmethod
     def _of(cls, text: str) -> Self:

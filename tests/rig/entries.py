@@ -22,6 +22,13 @@ async def identity_of(store: Store, key: str) -> bytes:
 async def put_of(
     store: Store, key: str, payload: bytes = b"v", *, version: int | None = None, replaces: bytes | None = None
 ) -> Put:
-    """A put that is stamped with the identity of now and lives a minute."""
-    identity = await identity_of(store, key)
-    return Put(key, header(identity, version=version) + payload, 60_000, identity, replaces)
+    """A put that is stamped with the identity and fence of now and lives a minute."""
+    [holder], _ = await store.mint([key], {})
+    entry = header(holder.identity, version=version) + payload
+    return Put(key, entry, 60_000, holder.identity, holder.fence, replaces)
+
+
+async def refenced(store: Store, put: Put) -> Put:
+    """The put as a later write: with the fence of now."""
+    [holder], _ = await store.mint([put.key], {})
+    return put._replace(fence=holder.fence)

@@ -68,3 +68,13 @@ def connect() -> Iterator[CallerMaker]:
 def name() -> str:
     """An identifier of the test's own."""
     return uuid.uuid4().hex[:16]
+
+
+@pytest.fixture
+def secret(single: Stand) -> Iterator[str]:
+    """A text that stands for a key's value or a payload: after the test it is nowhere in the shared server's log."""
+    text = f"s3cret{uuid.uuid4().hex}"
+    yield text
+    log = single.server.errors()
+    assert text not in log, "the log holds a value"
+    assert '"level": "error"' not in log, f"the server had a defect:\n{log}"

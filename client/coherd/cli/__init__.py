@@ -15,7 +15,9 @@ def main() -> NoReturn:
     if missing:
         print(f"coherd: the command line needs {' and '.join(missing)}: pip install 'coherd[cli]'", file=sys.stderr)
         sys.exit(2)
-    from coherd.cli.app import coherd
-
+    try:
+        from coherd.cli.app import coherd
+    except KeyboardInterrupt:
+        sys.exit(130)
     coherd.main(prog_name="coherd")
     sys.exit(0)

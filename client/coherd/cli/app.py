@@ -58,14 +58,17 @@ class CoherdGroup(click.Group):
         **extra: Any,
     ) -> Any:
         """Run, and exit with an `ExitCode`: no traceback for bad input or Ctrl-C."""
+        code: int
         try:
-            result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            result = super().main(
+                args, prog_name, complete_var, standalone_mode=False, windows_expand_args=windows_expand_args, **extra
+            )
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
-            code = error.exit_code
+            code = ExitCode.USAGE
         except click.ClickException as error:
             show_failure(error)
-            code = error.exit_code
+            code = error.code if isinstance(error, CommandFailure) else error.exit_code
         except (click.Abort, KeyboardInterrupt):
             click.echo("coherd: interrupted", err=True)
             code = ExitCode.INTERRUPTED

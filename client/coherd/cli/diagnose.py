@@ -1,6 +1,5 @@
 """What is wrong with text that is no key of a catalog: every problem, part by part, and the key it was probably meant
-to be. Pure. The contract's own errors stop at the first problem and never show a value; this is for the person who typed
-it.
+to be. Pure. The contract's own errors stop at the first problem and never show a value; this is for whoever typed it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+from coherd.compat.migration import CacheMigrationHelper
 from coherd.contract import keys
 from coherd.contract.catalog import Catalog, DomainSpec, IdentifierSpec, Kind, ResourceSpec
 from coherd.contract.reasons import Refusal
@@ -34,9 +34,20 @@ def diagnose(text: str, catalog: Catalog) -> Diagnosis | None:
     try:
         catalog.resolve(text)
     except Refusal as refusal:
+        converted = _converted(text, catalog)
+        if converted is not None:
+            return Diagnosis(("an older form of a key, from before the catalog",), converted)
         problems, suggestion = _Doctor(catalog).examine(text)
         return Diagnosis(tuple(problems) or (str(refusal),), suggestion)
     return None
+
+
+def _converted(text: str, catalog: Catalog) -> str | None:
+    """The key of a text in one of the older forms that `coherd.compat` knows."""
+    try:
+        return catalog.resolve(CacheMigrationHelper.convert_legacy_key(text)).text
+    except Refusal:
+        return None
 
 
 class _Doctor:
@@ -60,8 +71,7 @@ class _Doctor:
         if domain is None:
             return problems, None
         resource_text, *parts = rest
-        known = domain.resources.get(resource_text)
-        meant = known or self._resource(domain, resource_text, problems)
+        meant = domain.resources.get(resource_text) or self._resource(domain, resource_text, problems)
         if meant is not None:
             values = self._declared(meant, parts, problems, open_domain=domain.open)
         elif domain.open and keys.is_name(resource_text):

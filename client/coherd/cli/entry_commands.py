@@ -22,6 +22,7 @@ from coherd.contract.keys import parse_key
 from coherd.key import OpenKey
 from coherd.results import SetOutcome, SetResult
 
+_EXACT_BELOW_MS = 10_000
 _TTL_HELP = "For instance 90s, 30m, 7d; the catalog's if not given."
 _TAG_HELP = "Extra tag, like user=u1; may be repeated."
 _VERSION_HELP = "Item version; a lower one never overwrites a higher one."
@@ -79,7 +80,7 @@ def get(
         entry = await cache.get_entry(item, accept_stale=accept_stale)
         if entry is None:
             raise CommandFailure(f"miss: nothing is cached under {key}", ExitCode.NEGATIVE)
-        type_name = JSON_TYPE if entry.negative else await _value_type(cache, item)
+        type_name = JSON_TYPE if entry.value is None else await _value_type(cache, item)
         metadata = {
             "age_ms": entry.age_ms,
             "remaining_ttl_ms": entry.remaining_ttl_ms,
@@ -90,9 +91,9 @@ def get(
             "value_type": type_name,
         }
         if as_json:
-            document = None if entry.negative else types.to_document(type_name, entry.value)
+            document = None if entry.value is None else types.to_document(type_name, entry.value)
             click.echo(pretty_json({"key": key, "value": document, **metadata}))
-        elif entry.negative:
+        elif entry.value is None:
             raise CommandFailure(f'remembered as "nothing": {key}', ExitCode.NEGATIVE)
         elif raw:
             sys.stdout.buffer.write(entry.value)
@@ -107,16 +108,21 @@ def get(
 
 
 def _metadata_line(metadata: dict[str, Any]) -> str:
-    remaining = format_duration(metadata["remaining_ttl_ms"])
+    remaining = _rounded(abs(metadata["remaining_ttl_ms"]))
     shown = [
-        f"age {format_duration(metadata['age_ms'])}",
-        f"stale (ttl ended {remaining.lstrip('-')} ago)" if metadata["stale"] else f"ttl {remaining} left",
+        f"age {_rounded(metadata['age_ms'])}",
+        f"stale (ttl ended {remaining} ago)" if metadata["stale"] else f"ttl {remaining} left",
         f"type {metadata['value_type']}",
     ]
     if metadata["version"] is not None:
         shown.append(f"version {metadata['version']}")
     shown += [f"tag {name}={value}" for name, value in metadata["extra_tags"].items()]
     return plain(" · ".join(shown))
+
+
+def _rounded(duration_ms: int) -> str:
+    """A duration to whole seconds, unless it is short."""
+    return format_duration(duration_ms if duration_ms < _EXACT_BELOW_MS else duration_ms // 1000 * 1000)
 
 
 @click.command("set", short_help="Store one value.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+
 import click
 
 from coherd.cli.text import plain
@@ -29,7 +30,7 @@ class CommandFailure(click.ClickException):
 
     def __init__(self, message: str, code: ExitCode) -> None:
         super().__init__(message)
-        self.exit_code = int(code)
+        self.code = code
 
 
 def show_failure(error: click.ClickException) -> None:

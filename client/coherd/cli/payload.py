@@ -23,6 +23,8 @@ from coherd.v1.values_pb2 import Json
 
 MAX_NESTING: Final = 100
 """Deepest JSON that becomes a message; Protobuf itself stops there."""
+_STANDARD: Final = "google.protobuf."
+"""Messages with JSON forms of their own, like a Timestamp's string."""
 
 
 class RawCodec:
@@ -87,7 +89,7 @@ class ValueTypes:
             ValueEncodeError: it is no JSON, or not a value of the type; the text says where.
         """
         try:
-            orjson.loads(text)
+            document = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             raise ValueEncodeError(f"not a JSON document: {error}") from None
         if type_name == JSON_TYPE:
@@ -95,6 +97,8 @@ class ValueTypes:
         kind = self.message_type(type_name)
         if kind is None:
             raise ValueEncodeError(f"values are {type_name}, not known here: give --catalog FILE.binpb, or --raw")
+        if not isinstance(document, dict) and not type_name.startswith(_STANDARD):
+            raise ValueEncodeError(f"not a {type_name}: a message is written as a JSON object")
         message = kind()
         try:
             json_format.Parse(text, message, max_recursion_depth=MAX_NESTING)

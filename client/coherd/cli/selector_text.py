@@ -50,7 +50,8 @@ def named(name: str, value: str) -> NamedInvalidation:
     Raises:
         Refusal: the value is not text or is empty.
     """
-    return type("Named", (NamedInvalidation,), {"__slots__": (), "name": name})(value)
+    kind: type[NamedInvalidation] = type("Named", (NamedInvalidation,), {"__slots__": (), "name": name})
+    return kind(value)
 
 
 def _operand(word: str, rest: Iterator[str]) -> str:

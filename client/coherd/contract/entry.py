@@ -200,4 +200,6 @@ def _parse_block(block: bytes) -> list[Stamp]:
             at = end + 1 + EPOCH_BYTES
     except (IndexError, struct.error, UnicodeDecodeError):
         raise EntryFormatError("the stamps of the entry are damaged") from None
+    if at != len(block) or not identities:
+        raise EntryFormatError("the stamps of the entry are damaged")
     return stamps

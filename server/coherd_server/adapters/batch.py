@@ -79,6 +79,7 @@ class Batch:
         self.answers: list[Reply] = []
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
+        self.redis_now_ms = 0
         self.redirected = False
         """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again (rule 3)."""
         self.late = False
@@ -169,6 +170,7 @@ class Batch:
     def settle(self, replies: list[Reply], identity: bytes, redis_now_ms: int) -> None:
         """Take the replies to `pack`'s commands, carried by a connection with this identity, and wake the callers."""
         self.identity = identity
+        self.redis_now_ms = redis_now_ms
         if self.asking:
             replies = replies[1::2]
         for (script, names, places), reply in zip(self._plan, replies, strict=True):

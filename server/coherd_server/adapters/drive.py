@@ -36,11 +36,13 @@ _AGAIN: Final = (AskError, TryAgainError, ClusterDownError, NoScriptError, ReadO
 
 
 class Done(NamedTuple):
-    """Answer to a job, and the identity of the connection that carried it."""
+    """Answer to a job, and what is known of the node behind the connection that carried it."""
 
     answer: Reply
     """bytes or another reply, or `Moved`; never an error."""
     identity: bytes
+    redis_now_ms: int
+    """That node's own clock when the reply arrived, unix milliseconds."""
 
 
 def refusal(error: ResponseError) -> StoreUnavailable:
@@ -182,7 +184,7 @@ class Driver:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
-        item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity)
+        item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms)
         return False
 
 

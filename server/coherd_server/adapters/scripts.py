@@ -25,17 +25,21 @@ class Script(NamedTuple):
     """The first argument of an item is a fresh epoch, made when the call is packed, for that call only (rule 1)."""
 
 
-def _load(name: str, *, entries: bool = False, fresh: bool = False) -> Script:
+def _load(name: str, *before: str, fresh: bool = False) -> Script:
     folder = files(__package__) / "lua"
-    parts = ["late.lua", *(["entry.lua"] if entries else []), f"{name}.lua"]
-    source = "\n".join((folder / part).read_text("utf-8") for part in parts)
+    source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), fresh)
 
 
-PUT: Final = _load("put", entries=True)
-REMOVE: Final = _load("remove", entries=True)
-TOUCH: Final = _load("touch", entries=True)
-UNLINK_DEAD: Final = _load("unlink_dead", entries=True)
+PUT: Final = _load("put", "entry", "wake")
+REMOVE: Final = _load("remove", "entry", "wake")
+TOUCH: Final = _load("touch", "entry")
+UNLINK_DEAD: Final = _load("unlink_dead", "entry")
 MINT: Final = _load("mint", fresh=True)
 INVALIDATE: Final = _load("invalidate", fresh=True)
-ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE)
+GRANT: Final = _load("grant", "entry")
+FILL: Final = _load("fill", "entry", "wake")
+HOLD: Final = _load("hold", "wake")
+ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, FILL, HOLD)
+WAKE_CHANNEL: Final = "coherd:wake"
+"""Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""

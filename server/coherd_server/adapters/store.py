@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 from coherd_server.adapters.batch import Job, Moved
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
+from coherd_server.adapters.listener import Listener
 from coherd_server.adapters.redis_url import RedisTarget
-from coherd_server.adapters.scripts import INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
+from coherd_server.adapters.scripts import FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
 from coherd_server.domain.ports import (
     EPOCH_BYTES,
     EpochRead,
+    Fill,
+    FillOutcome,
+    Grant,
+    GrantOutcome,
     Holder,
+    HoldOutcome,
     NodeReport,
     Put,
     PutOutcome,
@@ -24,7 +31,13 @@ from coherd_server.domain.ports import (
     StoreUnavailable,
     TouchOutcome,
     ValueRead,
+    Wake,
 )
+
+
+E = TypeVar("E", GrantOutcome, FillOutcome)
+FENCE_LIFETIMES: Final = 5
+"""A fence outlives its write's deadline this many times."""
 
 
 class RedisStore:
@@ -35,9 +48,9 @@ class RedisStore:
         self._topology = topology
         self._settings = settings
         self._driver = Driver(topology, settings)
+        self._listener = Listener(target, topology, settings, prefix=prefix)
         self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
-        self._lease_prefix = f"{prefix}coherd:lease:{{{prefix}"
         self._fence_prefix = f"{prefix}coherd:fence:{{{prefix}"
         self._counters_prefix = f"{prefix}coherd:counters:"
 
@@ -54,20 +67,81 @@ class RedisStore:
     ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
         jobs = [Job(MINT, (self._epoch_prefix + tag,), (need_ms,)) for tag, need_ms in tags.items()]
-        names = [f"{self._fence_prefix}{key}}}" for key in keys]
-        fences, answers = await asyncio.gather(self._driver.read(names), self._driver.do(jobs, repeat=True))
-        holders = [Holder(fences[name].identity, fences[name].redis_now_ms) for name in names]
-        return holders, {
-            tag: EpochRead(answer[1:], identity) for tag, (answer, identity) in zip(tags, _all(answers), strict=True)
-        }
+        fence_ms = FENCE_LIFETIMES * self._settings.deadline_ms
+        fences = [Job(MINT, (f"{self._fence_prefix}{key}}}",), (fence_ms,)) for key in keys]
+        answers = list(_all(await self._driver.do(fences + jobs, repeat=True)))
+        holders = [Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in answers[: len(keys)]]
+        epochs = (EpochRead(_bytes(done.answer)[1:], done.identity) for done in answers[len(keys) :])
+        return holders, dict(zip(tags, epochs, strict=True))
+
+    async def read_leased(
+        self, keys: Sequence[str], tags: Sequence[str]
+    ) -> tuple[Sequence[ValueRead], Sequence[bytes | None], Sequence[EpochRead]]:
+        """See `Store.read_leased`."""
+        pairs = [self._names(key, "lease") for key in keys]
+        tag_names = [self._epoch_prefix + tag for tag in tags]
+        found = await self._driver.read([name for pair in pairs for name in pair] + tag_names)
+        values = [found[value] for value, _ in pairs]
+        leases = [found[lease].raw for _, lease in pairs]
+        return values, leases, [_epoch(found[name]) for name in tag_names]
+
+    async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
+        """See `Store.grant`."""
+        jobs = [
+            Job(
+                GRANT,
+                self._names(one.key, "lease"),
+                (
+                    b"-" if one.judged_head is None else b"=" + one.judged_head,
+                    one.judged_lease,
+                    one.lease,
+                    one.lease_ms,
+                ),
+                one.identity,
+            )
+            for one in grants
+        ]
+        return [_outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._do_once(jobs)]
+
+    async def fill(self, fills: Sequence[Fill]) -> Sequence[FillOutcome | StoreUnavailable]:
+        """See `Store.fill`."""
+        jobs = [
+            Job(
+                FILL,
+                self._names(one.key, "lease", "fence", "waiting"),
+                (one.entry, one.lifetime_ms, one.lease),
+                one.identity,
+            )
+            for one in fills
+        ]
+        return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in await self._do_once(jobs)]
+
+    async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
+        """See `Store.hold`."""
+        job = Job(HOLD, self._names(key, "lease", "waiting"), (token, lease_ms))
+        [done] = _all(await self._driver.do([job], repeat=True))
+        return HoldOutcome(_text(done.answer))
+
+    async def await_changes(self, key: str, wait_ms: int) -> None:
+        """See `Store.await_changes`."""
+        _, waiting = self._names(key, "waiting")
+        for _ in _all(await self._driver.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)):
+            pass
+
+    def on_wake(self, wake: Wake) -> None:
+        """See `Store.on_wake`."""
+        self._listener.on_wake(wake)
+
+    async def _do_once(self, jobs: Sequence[Job]) -> Sequence[Done | StoreUnavailable]:
+        return await self._driver.do(jobs, repeat=False)
 
     async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
         """See `Store.put`."""
         jobs = [
             Job(
                 PUT,
-                self._value_and_lease(put.key),
-                (put.entry, put.lifetime_ms, b"-" if put.replaces is None else b"=" + put.replaces),
+                self._names(put.key, "lease", "fence", "waiting"),
+                (put.entry, put.lifetime_ms, b"-" if put.replaces is None else b"=" + put.replaces, put.fence),
                 put.identity,
             )
             for put in puts
@@ -77,7 +151,7 @@ class RedisStore:
     async def remove(self, keys: Sequence[str]) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
         tombstone_ms = self._settings.tombstone_ms
-        jobs = [Job(REMOVE, self._value_and_lease(key), (tombstone_ms,)) for key in keys]
+        jobs = [Job(REMOVE, self._names(key, "lease", "fence", "waiting"), (tombstone_ms,)) for key in keys]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(_text(answer.answer))
             for answer in await self._driver.do(jobs, repeat=False)
@@ -92,8 +166,8 @@ class RedisStore:
         if not header or len(header) != len(new_header):
             raise ValueError("touch needs two headers of one length")
         job = Job(TOUCH, (self._prefix + key,), (header, new_header, lifetime_ms))
-        [(answer, _)] = _all(await self._driver.do([job], repeat=False))
-        return TouchOutcome(_text(answer))
+        [done] = _all(await self._driver.do([job], repeat=False))
+        return TouchOutcome(_text(done.answer))
 
     async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See `Store.unlink_dead`; harmless to repeat, since the bytes are compared."""
@@ -157,16 +231,25 @@ class RedisStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        await self._listener.close()
         await self._topology.close()
 
-    def _value_and_lease(self, key: str) -> tuple[str, str]:
-        return self._prefix + key, self._lease_prefix + key + "}"
+    def _names(self, key: str, *kinds: str) -> tuple[str, ...]:
+        """The value's name, and those beside it in its hash slot: ``coherd:<kind>:{<key>}``."""
+        name = self._prefix + key
+        return (name, *(f"{self._prefix}coherd:{kind}:{{{name}}}" for kind in kinds))
 
 
 def _epoch(value: ValueRead) -> EpochRead:
     """Bytes of another length are no epoch (P4); the next mint replaces them."""
     raw = value.raw
     return EpochRead(raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity)
+
+
+def _outcome(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | StoreUnavailable:
+    if isinstance(answer, StoreUnavailable):
+        return answer
+    return moved if isinstance(answer.answer, Moved) else kind(_text(answer.answer))
 
 
 def _put_outcome(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
@@ -177,19 +260,23 @@ def _put_outcome(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailab
     return PutOutcome(_text(answer.answer))
 
 
-def _text(answer: object) -> str:
+def _bytes(answer: object) -> bytes:
     if not isinstance(answer, bytes):
         raise TypeError("unexpected answer of a script")
-    return answer.decode()
+    return answer
 
 
-def _all(answers: Sequence[Done | StoreUnavailable]) -> Iterator[tuple[bytes, bytes]]:
-    """Answer and identity of each.
+def _text(answer: object) -> str:
+    return _bytes(answer).decode()
+
+
+def _all(answers: Sequence[Done | StoreUnavailable]) -> Iterator[Done]:
+    """The answers.
 
     Raises:
-        StoreUnavailable: the first that has no answer.
+        StoreUnavailable: the first that is none.
     """
     for answer in answers:
         if isinstance(answer, StoreUnavailable):
             raise answer
-        yield answer.answer if isinstance(answer.answer, bytes) else b"", answer.identity
+        yield answer

@@ -352,7 +352,7 @@ class Cache:
             times=Times(now_ms, now_ms + plan.ttl_ms, plan.stale_ms),
             block=block,
         )
-        return Put(item.key.text, header + item.payload, plan.lifetime_ms, holder.identity, replaces)
+        return Put(item.key.text, header + item.payload, plan.lifetime_ms, holder.identity, holder.fence, replaces)
 
     def _count_writes(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
         timed: set[str] = set()
@@ -435,5 +435,5 @@ def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Fa
             return _FOREIGN
         case PutOutcome.LATE:
             return UNAVAILABLE
-        case PutOutcome.OCCUPIED | PutOutcome.MOVED_IDENTITY:
+        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
             return None

@@ -23,6 +23,9 @@ from coherd_server.domain.ports import EpochRead, ValueRead
 ANY_IDENTITY: Final = bytes(IDENTITY_BYTES)
 """Stands for every node in entries of domains with ``on_failover: KEEP``, which waive the identity check."""
 
+MAX_TIME_MS: Final = 2**63 - 1
+"""No entry of ours is fresh longer: a later time is damage, and would not fit an answer."""
+
 
 class State(enum.Enum):
     """What a read finds."""
@@ -108,7 +111,9 @@ def open_entry(read: ValueRead) -> Header | Verdict:
         header = decode_header(raw)
     except EntryFormatError:
         return FOREIGN
-    return ABSENT if header.flags & Flags.TOMBSTONE else header
+    if header.times.fresh_until_ms > MAX_TIME_MS:
+        return FOREIGN
+    return Verdict(State.ABSENT, raw, header) if header.flags & Flags.TOMBSTONE else header
 
 
 def judge(

@@ -6,7 +6,7 @@ The adapters implement these protocols; the domain never imports them (DESIGN se
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
@@ -15,6 +15,11 @@ __all__ = [
     "EPOCH_BYTES",
     "IDENTITY_BYTES",
     "EpochRead",
+    "Fill",
+    "FillOutcome",
+    "Grant",
+    "GrantOutcome",
+    "HoldOutcome",
     "Holder",
     "NodeReport",
     "Put",
@@ -24,6 +29,7 @@ __all__ = [
     "StoreUnavailable",
     "TouchOutcome",
     "ValueRead",
+    "Wake",
 ]
 
 
@@ -61,12 +67,14 @@ class EpochRead(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """The node that holds a key, before a write."""
+    """The node that holds a key, and the key's fence, before a write."""
 
     identity: bytes
     """What the put must be stamped with."""
     redis_now_ms: int
     """That node's own clock, unix milliseconds."""
+    fence: bytes
+    """The key-level mark that every write changes; the put must find it as it was (rule 6)."""
 
 
 class PutOutcome(enum.Enum):
@@ -79,6 +87,8 @@ class PutOutcome(enum.Enum):
     """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
     LATE = "late"
     """The command reached the node after its deadline in the node's own time and wrote nothing (rule 6)."""
+    FENCED = "fenced"
+    """Another write of the key took effect since its fence was read: wrote nothing (rule 6)."""
     MOVED_IDENTITY = "moved_identity"
     """The node that would execute it is not the one the entry is stamped with: wrote nothing."""
 
@@ -106,9 +116,62 @@ class Put(NamedTuple):
     """Physical lifetime, > 0: ttl + stale."""
     identity: bytes
     """Identity of the key's node the entry is stamped with."""
+    fence: bytes
+    """The key's fence as `Store.mint` gave it."""
     replaces: bytes | None = None
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
+
+
+class GrantOutcome(enum.Enum):
+    GRANTED = "granted"
+    CHANGED = "changed"
+    """Value or lease is no longer what was judged, or the node is another: judge again."""
+    FOREIGN = "foreign"
+
+
+class FillOutcome(enum.Enum):
+    STORED = "stored"
+    REJECTED = "rejected"
+    """The lease is not the one that was read, or the node is another: wrote nothing."""
+    OLDER = "older"
+    FOREIGN = "foreign"
+
+
+class HoldOutcome(enum.Enum):
+    HELD = "held"
+    RELEASED = "released"
+    LOST = "lost"
+    """Somebody else's lease, or none."""
+
+
+class Grant(NamedTuple):
+    """One lease to grant, if value and lease are still what was judged (rule 4)."""
+
+    key: str
+    judged_head: bytes | None
+    """Header of the entry that was judged; None: there was none (or a tombstone)."""
+    judged_lease: bytes
+    """Lease bytes that were judged; empty: there was none."""
+    lease: bytes
+    """`coherd.contract.lease` bytes."""
+    lease_ms: int
+    identity: bytes
+
+
+class Fill(NamedTuple):
+    """One entry to store under a lease."""
+
+    key: str
+    entry: bytes
+    lifetime_ms: int
+    lease: bytes
+    """The lease bytes as read; they must still be there."""
+    identity: bytes
+
+
+Wake = Callable[[str, bool], None]
+"""Called with a key (True) or tag (False) that changed while somebody waits; or ("", True): anything may have."""
 
 
 class NodeReport(NamedTuple):
@@ -145,6 +208,32 @@ class Store(Protocol):
     ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
         the given milliseconds (rule 1)."""
+        ...
+
+    async def read_leased(
+        self, keys: Sequence[str], tags: Sequence[str]
+    ) -> tuple[Sequence[ValueRead], Sequence[bytes | None], Sequence[EpochRead]]:
+        """As `read`, with the lease bytes of each key."""
+        ...
+
+    async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
+        """Grant leases. A repetition with the same token is judged by the caller, which finds its own lease."""
+        ...
+
+    async def fill(self, fills: Sequence[Fill]) -> Sequence[FillOutcome | StoreUnavailable]:
+        """Store entries, each under the lease that was read; the lease ends with it."""
+        ...
+
+    async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
+        """Let the holder's lease live ``lease_ms`` from now; 0 gives it back."""
+        ...
+
+    async def await_changes(self, key: str, wait_ms: int) -> None:
+        """From now on, for ``wait_ms``, a change of the key wakes every process that called `on_wake`."""
+        ...
+
+    def on_wake(self, wake: Wake) -> None:
+        """Whom to tell of changes."""
         ...
 
     async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.entry import Flags
+from coherd.contract.keys import MAX_NAME_CHARS, is_name
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
@@ -41,6 +42,12 @@ def key_of(catalog: Catalog, key: keys_pb2.Key) -> ResolvedKey:
     parts = key.parts
     values: dict[str, object] = {}
     for identifier in parts.identifiers:
+        if not is_name(identifier.name):  # before any message could repeat it
+            raise Refusal(
+                ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+                f"the name of an identifier is lower snake case, 1..{MAX_NAME_CHARS} characters",
+                field="key.parts.identifiers",
+            )
         if identifier.name in values:
             raise Refusal(
                 ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,

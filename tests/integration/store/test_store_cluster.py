@@ -133,7 +133,7 @@ async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> 
         await asyncio.sleep(0.01)
     assert value.raw == put.entry
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
-    assert await store.put([put._replace(identity=value.identity, entry=header(value.identity))]) == [PutOutcome.STORED]
+    assert await store.put([await put_of(store, "k")]) == [PutOutcome.STORED]
     await store.invalidate(["k"])
     assert (await store.read([], ["k"]))[1][0].epoch != minted["k"].epoch
 

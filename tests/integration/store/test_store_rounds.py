@@ -9,7 +9,7 @@ import pytest
 from coherd.contract.entry import Flags, decode_header
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.ports import Put, PutOutcome, RemoveOutcome, TouchOutcome
-from rig.entries import header, put_of
+from rig.entries import header, put_of, refenced
 from rig.fixtures import Backend, Opener
 
 STORED, OCCUPIED, OLDER, FOREIGN = PutOutcome.STORED, PutOutcome.OCCUPIED, PutOutcome.OLDER, PutOutcome.FOREIGN
@@ -77,14 +77,29 @@ async def test_put_conditions(backend: Backend, store: RedisStore) -> None:
     first = await put_of(store, "k", b"1")
     judged = first.entry[:-1]
     assert await store.put([first._replace(replaces=b"")]) == [STORED]
+    first = await refenced(store, first)
     assert await store.put([first._replace(replaces=b"")]) == [OCCUPIED]
     other = first._replace(entry=header(first.identity, written_at_ms=2) + b"2")
     assert await store.put([other._replace(replaces=judged)]) == [STORED]
-    assert await store.put([other._replace(replaces=judged)]) == [OCCUPIED]
+    assert await store.put([(await refenced(store, other))._replace(replaces=judged)]) == [OCCUPIED]
     assert (await store.read(["k"], []))[0][0].raw == other.entry
     absent = await put_of(store, "absent")
     assert await store.put([absent._replace(replaces=judged)]) == [STORED]
     assert 50_000 < backend.client().pttl(f"{backend.prefix}k") <= 60_000
+
+
+async def test_a_write_is_fenced_by_any_later_one(backend: Backend, store: RedisStore) -> None:
+    """Rule 6: a put whose fence was read before another write of the key does nothing, also when the fence is evicted."""
+    late, first = await put_of(store, "k", b"late"), await put_of(store, "k", b"first")
+    assert await store.put([first]) == [STORED]
+    assert await store.put([late]) == [PutOutcome.FENCED]
+    late = await refenced(store, late)
+    await store.remove(["k"])
+    assert await store.put([late]) == [PutOutcome.FENCED]
+    late = await refenced(store, late)
+    backend.client().delete(f"{backend.prefix}coherd:fence:{{{backend.prefix}k}}")
+    assert await store.put([late]) == [PutOutcome.FENCED]
+    assert (await store.read(["k"], []))[0][0].raw is None
 
 
 async def test_one_bad_item_does_not_fail_the_rest(backend: Backend, store: RedisStore) -> None:
@@ -212,9 +227,10 @@ async def test_inspect_reports_every_primary(backend: Backend, store: RedisStore
 
 async def test_large_batches_are_split_and_whole(store: RedisStore) -> None:
     keys = [f"n:{i}" for i in range(4_500)]
-    values, _ = await store.read(keys, [])
+    holders, _ = await store.mint(keys, {})
     puts = [
-        Put(key, header(v.identity) + key.encode(), 60_000, v.identity) for key, v in zip(keys, values, strict=True)
+        Put(key, header(one.identity) + key.encode(), 60_000, one.identity, one.fence)
+        for key, one in zip(keys, holders, strict=True)
     ]
     assert set(await store.put(puts)) == {STORED}
     values, _ = await store.read(keys, [])

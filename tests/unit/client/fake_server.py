@@ -82,7 +82,9 @@ class FakeServer:
     async def __aenter__(self) -> FakeServer:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *self.options])
         handlers = {name: self._handler(name, request) for name, request in RPCS.items()}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("coherd.v1.CacheService", handlers),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("coherd.v1.CacheService", handlers),)
+        )
         port = self._server.add_insecure_port(self.target or "127.0.0.1:0")
         self.target = f"127.0.0.1:{port}"
         await self._server.start()
@@ -125,7 +127,9 @@ class FakeServer:
                 await _abort(context, fault)
             return result or await self._answered(act, message, context)
 
-        return grpc.unary_unary_rpc_method_handler(handle, request.FromString, lambda answer: answer.SerializeToString())
+        return grpc.unary_unary_rpc_method_handler(
+            handle, request.FromString, lambda answer: answer.SerializeToString()
+        )
 
     async def _answered(self, act: Callable[[Any], Awaitable[Message]], message: Any, context: Any) -> Message:
         try:

@@ -198,9 +198,10 @@ async def _remove(cache: CacheClient, keys: Iterable[analytics.ContentEngagement
         nonlocal removed
         while batch := list(islice(rest, _DELETE_BATCH)):
             try:
-                removed += (await cache.invalidate(*batch)).deleted_keys
+                answer = await cache.invalidate(*batch)
             except CacheError:
                 continue
+            removed += answer.deleted_keys
 
     await asyncio.gather(*(work() for _ in range(_DELETE_CALLERS)))
     return removed

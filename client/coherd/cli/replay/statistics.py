@@ -11,7 +11,7 @@ from typing import NamedTuple
 class Quantiles(NamedTuple):
     """Summary of some latencies, milliseconds; all zero where there are no samples."""
 
-    count: int
+    samples: int
     p50_ms: float
     p90_ms: float
     p99_ms: float

@@ -14,7 +14,9 @@ import sys
 import zlib
 from array import array
 from collections.abc import Sequence
-from typing import IO, Final
+from typing import IO, Final, Protocol
+
+from typing_extensions import Buffer
 
 MAX_TRACE_BYTES: Final = 1 << 29
 """Longest trace after decompression, 512 MiB (134 million binary requests)."""
@@ -63,19 +65,27 @@ def read_trace(
 
 def _decompressed(source: IO[bytes]) -> bytes:
     head = source.read(len(_XZ))
-    joined = _Rejoined(head, source)
+    joined = io.BufferedReader(_Rejoined(head, source))
     try:
         if head.startswith(_XZ):
             with lzma.open(joined) as stream:
                 return _bounded(stream)
         if head.startswith(_GZIP):
             with gzip.open(joined) as stream:
-                return _bounded(stream)  # type: ignore[arg-type]
+                return _bounded(stream)
     except EOFError:
         raise TraceError("the compressed trace is truncated: it ends in the middle") from None
     except (lzma.LZMAError, gzip.BadGzipFile, zlib.error):
         raise TraceError("the compressed trace is damaged: it does not decompress") from None
     return _bounded(joined)
+
+
+class SupportsRead(Protocol):
+    """Gives bytes until there are no more."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes."""
+        ...
 
 
 class _Rejoined(io.RawIOBase):
@@ -88,14 +98,15 @@ class _Rejoined(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            head, self._head = self._head, b""
-            return head
-        return self._rest.read(size)
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._head[: len(view)] or self._rest.read(len(view))
+        self._head = self._head[len(view) :]
+        view[: len(data)] = data
+        return len(data)
 
 
-def _bounded(stream: IO[bytes] | io.RawIOBase) -> bytes:
+def _bounded(stream: SupportsRead) -> bytes:
     found = bytearray()
     while chunk := stream.read(_CHUNK_BYTES):
         found += chunk

@@ -9,6 +9,7 @@ SIGMETRICS 2012. Everything is seeded: the same parameters give the same request
 
 from __future__ import annotations
 
+import math
 import random
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class ZipfWorkload:
 
     def ids(self) -> list[int]:
         """The object of each request, ``0..objects-1``; object 0 is the most popular."""
-        cumulative = list(accumulate(rank**-self.alpha for rank in range(1, self.objects + 1)))
+        cumulative = list(accumulate(math.pow(rank, -self.alpha) for rank in range(1, self.objects + 1)))
         total = cumulative[-1]
         last = self.objects - 1
         draw = random.Random(self.seed).random
@@ -56,5 +57,5 @@ def pareto_size_bytes(draw: float) -> int:
     Returns:
         Bytes, in `MIN_VALUE_BYTES` .. `MAX_VALUE_BYTES`.
     """
-    size = PARETO_SCALE_BYTES * ((1.0 - draw) ** -PARETO_SHAPE - 1.0) / PARETO_SHAPE
+    size = PARETO_SCALE_BYTES * (math.pow(1.0 - draw, -PARETO_SHAPE) - 1.0) / PARETO_SHAPE
     return max(MIN_VALUE_BYTES, min(MAX_VALUE_BYTES, round(size)))

@@ -1,14 +1,15 @@
 -- Put before the scripts that look at entries (format: coherd/contract/entry.py).
--- The first `size` bytes under a key; false when the key is absent; nil when what it holds is foreign.
+-- The first `size` bytes under a key, 51 at least: the shortest header. False when the key is absent; nil when what it
+-- holds is foreign: no string, not our magic, a format this version does not know, or cut off.
 local function head_of(key, size)
-  local head = redis.pcall('GETRANGE', key, 0, size - 1)
+  local head = redis.pcall('GETRANGE', key, 0, math.max(size, 51) - 1)
   if type(head) ~= 'string' then
     return nil
   end
   if head == '' and redis.call('EXISTS', key) == 0 then
     return false
   end
-  if string.sub(head, 1, 3) ~= '\245CH' then
+  if #head < 51 or string.sub(head, 1, 4) ~= '\245CH\1' then
     return nil
   end
   return head

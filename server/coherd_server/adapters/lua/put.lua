@@ -1,15 +1,18 @@
--- Per item KEYS: value, lease. ARGV: entry, lifetime ms, condition: '-' always, '=' .. header (empty: only if absent).
+-- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, condition: '-' always, '=' .. header (empty: only
+-- if absent), fence as it was before the epochs were read (rule 6).
 -- The lease goes after the SET: a script whose first write is a DEL is let past maxmemory. Both happen or none:
 -- after a SET that worked nothing here can fail.
 local answers = {}
-for i = 1, #KEYS / 2 do
-  local key, lease = KEYS[2 * i - 1], KEYS[2 * i]
-  local entry, lifetime_ms, condition = ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1]
+for i = 1, #KEYS / 4 do
+  local key, lease, fence, waiting = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
+  local entry, lifetime_ms, condition, mark = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
   local judged = string.sub(condition, 2)
   local stored = head_of(key, math.max(16, #judged))
   local answer
   if stored == nil then
     answer = 'foreign'
+  elseif redis.call('GET', fence) ~= mark then
+    answer = 'fenced'
   elseif stored and string.sub(condition, 1, 1) == '=' and (judged == '' or string.sub(stored, 1, #judged) ~= judged) then
     answer = 'occupied'
   elseif stored and versioned(stored) and versioned(entry) and version_above(stored, entry) then
@@ -19,7 +22,8 @@ for i = 1, #KEYS / 2 do
     if written.err then
       answer = refusal(written)
     else
-      redis.call('DEL', lease)
+      redis.call('DEL', lease, fence)
+      wake(key, waiting)
       answer = 'stored'
     end
   end

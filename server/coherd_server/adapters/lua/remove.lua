@@ -1,9 +1,9 @@
--- Per item KEYS: value, lease. ARGV: lifetime of a tombstone, ms.
--- The lease goes first: it is void whatever the value is, and a tombstone may then be written at maxmemory.
+-- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone, ms.
+-- Lease and fence go first: they are void whatever the value is, and a tombstone may then be written at maxmemory.
 local answers = {}
-for i = 1, #KEYS / 2 do
-  local key, lease = KEYS[2 * i - 1], KEYS[2 * i]
-  redis.call('DEL', lease)
+for i = 1, #KEYS / 4 do
+  local key, waiting = KEYS[4 * i - 3], KEYS[4 * i]
+  redis.call('DEL', KEYS[4 * i - 2], KEYS[4 * i - 1])
   local stored = head_of(key, 51)
   local answer
   if stored == nil then
@@ -19,6 +19,7 @@ for i = 1, #KEYS / 2 do
     redis.call('UNLINK', key)
     answer = 'removed'
   end
+  wake(key, waiting)
   answers[i] = answer
 end
 return answers

@@ -1,0 +1,49 @@
+"""Key texts of older code to canonical keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from coherd.compat.patterns import CachePatterns
+from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.reasons import Refusal
+from coherd.v1.errors_pb2 import ErrorReason
+
+_LEGACY: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (
+        re.compile(r"writing_stats:(?P<user>.+):(?P<days>0|[1-9][0-9]*)d", re.ASCII | re.DOTALL),
+        lambda found: CachePatterns.writing_stats(found["user"], int(found["days"])),
+    ),
+    (re.compile(r"topics:(?P<user>.+):list", re.DOTALL), lambda found: CachePatterns.content_topics(found["user"])),
+    (re.compile(r"task_metrics:(?P<id>.+)", re.DOTALL), lambda found: CachePatterns.celery_task_metrics(found["id"])),
+)
+
+
+class CacheMigrationHelper:
+    """Moves code and data over from older key texts."""
+
+    @staticmethod
+    def convert_legacy_key(key: str) -> str:
+        """Canonical text of a key.
+
+        ``writing_stats:<user>:30d``, ``topics:<user>:list`` and ``task_metrics:<id>`` are converted, their parts
+        encoded as keys need it; a canonical key of the built-in catalog is returned as it is.
+
+        Raises:
+            Refusal: it is neither, or a part cannot stand in a key. The text is not shown.
+        """
+        try:
+            return builtin_catalog().resolve(key).text
+        except Refusal as refusal:
+            for pattern, convert in _LEGACY:
+                found = pattern.fullmatch(key)
+                if found is not None:
+                    return str(convert(found))
+            raise Refusal(
+                ErrorReason.ERROR_REASON_KEY_INVALID,
+                "neither a canonical key nor of a known older form (writing_stats:<user>:<days>d, topics:<user>:list, "
+                f"task_metrics:<id>): {refusal}",
+                field="key",
+            ) from None

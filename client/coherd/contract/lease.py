@@ -1,0 +1,60 @@
+"""Lease bytes: what Coherd stores under ``coherd:lease:{<key>}`` while one caller loads (DESIGN sections 5 and 6, rule 4).
+
+Format 1, big-endian::
+
+    offset size  field
+         0    1  format version = 1
+         1   16  token, chosen by the caller, unique per load
+        17    8  granted at, unix milliseconds in the time of the key's node
+        25    .  stamp block (`coherd.contract.entry`): the epochs and nodes as they were before the load
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from coherd.contract.entry import EntryFormatError
+
+FORMAT_VERSION: Final = 1
+TOKEN_BYTES: Final = 16
+MIN_LEASE_MS: Final = 10
+MAX_LEASE_MS: Final = 600_000
+DEFAULT_LEASE_MS: Final = 10_000
+
+_FIXED: Final = struct.Struct(">B16sQ")
+
+
+class Lease(NamedTuple):
+    """The right to load and fill a key."""
+
+    token: bytes
+    """`TOKEN_BYTES` bytes."""
+    granted_at_ms: int
+    """Unix milliseconds in the time of the key's node."""
+    block: bytes
+    """Stamp block that a fill under this lease carries."""
+
+    def encode(self) -> bytes:
+        """Stored bytes.
+
+        Raises:
+            ValueError: the token has another length.
+        """
+        if len(self.token) != TOKEN_BYTES:
+            raise ValueError(f"a token has {TOKEN_BYTES} bytes")
+        return _FIXED.pack(FORMAT_VERSION, self.token, self.granted_at_ms) + self.block
+
+
+def decode_lease(raw: bytes) -> Lease:
+    """The lease in stored bytes.
+
+    Raises:
+        EntryFormatError: another format version, or bytes that end too early.
+    """
+    if len(raw) <= _FIXED.size:
+        raise EntryFormatError("the lease ends too early")
+    form, token, granted_at_ms = _FIXED.unpack_from(raw)
+    if form != FORMAT_VERSION:
+        raise EntryFormatError(f"lease format {form} is not known to this version")
+    return Lease(token, granted_at_ms, raw[_FIXED.size :])

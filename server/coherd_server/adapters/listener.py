@@ -1,0 +1,100 @@
+"""Hears of changes that somebody waits for: one subscribed connection to one primary (a cluster tells all its nodes).
+
+What is missed while it is not connected is made good: after each connect everything that waits is told to look again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from coherd_server.adapters.redis_url import RedisTarget
+from coherd_server.adapters.scripts import WAKE_CHANNEL
+from coherd_server.adapters.settings import StoreSettings
+from coherd_server.adapters.topology import Topology
+from coherd_server.adapters.wire import CONNECTION_ERRORS, open_connection
+from coherd_server.domain.ports import Wake
+
+_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+class Listener:
+    """Subscribes when first asked to, and stays subscribed until closed."""
+
+    def __init__(self, target: RedisTarget, topology: Topology, settings: StoreSettings, *, prefix: str) -> None:
+        self._target = target
+        self._topology = topology
+        self._settings = settings
+        self._prefix = prefix
+        self._epoch_prefix = f"{prefix}coherd:epoch:"
+        self._wakes: list[Wake] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def on_wake(self, wake: Wake) -> None:
+        """Whom to tell; the first call subscribes."""
+        self._wakes.append(wake)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Unsubscribe. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        pause_s = _PAUSE_S
+        while True:
+            try:
+                await self._listen()
+            except CONNECTION_ERRORS:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                pause_s = _PAUSE_S
+
+    async def _listen(self) -> None:
+        """One connection, from connect to loss; returns when it was subscribed and is lost."""
+        links = self._topology.links()
+        if not links:
+            raise ConnectionError
+        connection = open_connection(self._target, links[0].address, self._settings)
+        timeout_s = self._settings.reply_timeout_ms / 1000
+        subscribed = False
+        try:
+            async with asyncio.timeout(2 * self._settings.connect_timeout_ms / 1000):
+                await connection.connect()
+                await connection.send_packed_command(b"SUBSCRIBE %b\r\n" % WAKE_CHANNEL.encode())
+            asked = False
+            while True:
+                reply = await connection.read_response(timeout=timeout_s)
+                if reply is None:  # nothing for a while: is it still there?
+                    if asked:
+                        raise TimeoutError
+                    asked = True
+                    await connection.send_packed_command(b"PING\r\n")
+                    continue
+                asked = False
+                if not isinstance(reply, list):
+                    raise TypeError("unexpected push")
+                if reply[0] == b"subscribe":
+                    subscribed = True
+                    self._tell("", True)
+                elif reply[0] == b"message":
+                    self._hear(reply[2].decode("utf-8", "replace"))
+        except CONNECTION_ERRORS:
+            if not subscribed:
+                raise
+        finally:
+            await connection.disconnect(nowait=True)
+
+    def _hear(self, name: str) -> None:
+        if name.startswith(self._epoch_prefix):
+            self._tell(name.removeprefix(self._epoch_prefix), False)
+        elif name.startswith(self._prefix):
+            self._tell(name.removeprefix(self._prefix), True)
+
+    def _tell(self, name: str, is_key: bool) -> None:
+        for wake in self._wakes:
+            wake(name, is_key)

@@ -1,0 +1,19 @@
+-- Per item KEYS: value, lease, waiting. ARGV: token, lifetime ms (0: give the lease back). Only for the lease's holder:
+-- its bytes 2..17 are the token (format: coherd/contract/lease.py).
+local answers = {}
+for i = 1, #KEYS / 3 do
+  local key, lease, waiting = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
+  local token, lifetime_ms = ARGV[2 * i], tonumber(ARGV[2 * i + 1])
+  local held = redis.call('GET', lease)
+  if not held or string.sub(held, 2, 17) ~= token then
+    answers[i] = 'lost'
+  elseif lifetime_ms > 0 then
+    redis.call('PEXPIRE', lease, lifetime_ms)
+    answers[i] = 'held'
+  else
+    redis.call('DEL', lease)
+    wake(key, waiting)
+    answers[i] = 'released'
+  end
+end
+return answers

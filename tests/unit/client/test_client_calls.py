@@ -1,0 +1,200 @@
+"""Single calls of the client against a server that fails as told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+import grpc
+import pytest
+from fake_server import FakeServer, Fault
+
+from coherd import (
+    CacheClient,
+    ClientClosed,
+    DeadlineExceeded,
+    ErrorReason,
+    InvalidRequest,
+    OpenKey,
+    OutcomeUnknown,
+    SetOutcome,
+    Unavailable,
+    UndecodableValue,
+    ValueEncodeError,
+)
+from coherd.domains import celery
+from coherd.domains.celery.v1 import celery_pb2
+
+KEY = OpenKey("content", "drafts", {"user": "u1"})
+AWAY = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
+UNKNOWN = ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN
+NOWHERE = "127.0.0.1:1"
+
+
+async def test_advised_wait_is_kept_and_the_call_repeated(cache: CacheClient, fake: FakeServer) -> None:
+    await cache.set(KEY, 1)
+    fake.fail("Get", Fault(reason=AWAY, retry_after_ms=150), Fault(reason=AWAY, retry_after_ms=150))
+    started_s = time.monotonic()
+    assert await cache.get(KEY) == 1
+    assert time.monotonic() - started_s >= 0.3
+    assert fake.calls["Get"] == 3
+
+
+async def test_calls_are_sent_four_times_at_most(cache: CacheClient, fake: FakeServer) -> None:
+    fake.fail("Get", *[Fault(reason=AWAY, retry_after_ms=1)] * 9)
+    with pytest.raises(Unavailable):
+        await cache.get(KEY)
+    assert fake.calls["Get"] == 4
+
+
+async def test_no_wait_reaches_past_the_deadline(cache: CacheClient, fake: FakeServer) -> None:
+    fake.fail("Get", Fault(reason=AWAY, retry_after_ms=5_000))
+    started_s = time.monotonic()
+    with pytest.raises(Unavailable):
+        await cache.get(KEY, timeout_ms=1_000)
+    assert time.monotonic() - started_s < 0.9
+    assert fake.calls["Get"] == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(reason=UNKNOWN, after=True), Fault(code=grpc.StatusCode.UNAVAILABLE, after=True)])
+async def test_a_set_that_may_have_happened_is_never_repeated(
+    cache: CacheClient, fake: FakeServer, fault: Fault
+) -> None:
+    fake.fail("Set", fault)
+    with pytest.raises(OutcomeUnknown):
+        await cache.set(KEY, 1)
+    assert fake.calls["Set"] == 1
+
+
+async def test_a_set_that_surely_did_not_happen_is_repeated(cache: CacheClient, fake: FakeServer) -> None:
+    fake.fail("Set", Fault(reason=AWAY, retry_after_ms=1))
+    assert await cache.set(KEY, 1)
+    assert fake.calls["Set"] == 2
+
+
+async def test_deletes_and_invalidations_are_repeated(cache: CacheClient, fake: FakeServer) -> None:
+    fake.fail("Delete", Fault(reason=UNKNOWN, after=True))
+    fake.fail("Invalidate", Fault(code=grpc.StatusCode.UNAVAILABLE))
+    await cache.delete(KEY)
+    await cache.invalidate(KEY)
+    assert (fake.calls["Delete"], fake.calls["Invalidate"]) == (2, 2)
+
+
+async def test_a_delete_that_may_have_happened_is_not_told_as_undone(cache: CacheClient, fake: FakeServer) -> None:
+    fake.fail("Delete", Fault(reason=UNKNOWN), *[Fault(reason=AWAY, retry_after_ms=1)] * 3)
+    with pytest.raises(OutcomeUnknown):
+        await cache.delete(KEY)
+
+
+async def test_the_deadline_covers_all(cache: CacheClient, fake: FakeServer) -> None:
+    fake.fail("Get", Fault(delay_s=5.0))
+    started_s = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await cache.get(KEY, timeout_ms=200)
+    assert time.monotonic() - started_s < 1.0
+
+
+async def test_cancelling_one_call_disturbs_no_other(cache: CacheClient, fake: FakeServer) -> None:
+    keys = [OpenKey("content", "drafts", {"user": f"u{n}"}) for n in range(40)]
+    await cache.set_many({key: n for n, key in enumerate(keys)})
+    fake.fail("Get", *[Fault(delay_s=0.1)] * 40)
+    tasks = [asyncio.create_task(cache.get(key)) for key in keys]
+    await asyncio.sleep(0.05)
+    for task in tasks[::2]:
+        task.cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+    assert answers[1::2] == list(range(1, 40, 2))
+
+
+async def test_closing_ends_calls_with_an_error_not_a_cancellation(fake: FakeServer) -> None:
+    cache = CacheClient.connect(fake.target)
+    fake.fail("Get", Fault(delay_s=5.0))
+    waiting = asyncio.create_task(cache.get(KEY))
+    await asyncio.sleep(0.1)
+    await cache.close()
+    await cache.close()
+    with pytest.raises(ClientClosed):
+        await waiting
+    with pytest.raises(ClientClosed):
+        await cache.get(KEY)
+
+
+async def test_the_token_travels(fake: FakeServer) -> None:
+    async with CacheClient.connect(fake.target, token="t0k3n") as cache:
+        await cache.get(KEY)
+    assert fake.metadata["authorization"] == "Bearer t0k3n"
+
+
+async def test_nothing_listening_is_unavailable_for_sets_too() -> None:
+    async with CacheClient.connect(NOWHERE) as cache:
+        for call in (cache.get(KEY), cache.set(KEY, 1), cache.delete(KEY), cache.get_many([KEY]), cache.metrics()):
+            with pytest.raises(Unavailable):
+                await call
+
+
+async def test_going_on_without_the_service() -> None:
+    async with CacheClient.connect(NOWHERE, on_unavailable="miss") as cache:
+        assert await cache.get(KEY, default=7) == 7
+        assert await cache.get_entry(KEY) is None
+        assert await cache.get_many([KEY]) == {}
+        dropped = await cache.set(KEY, 1)
+        assert not dropped
+        assert dropped.outcome is SetOutcome.DROPPED
+        assert not await cache.set_nothing(KEY, ttl=timedelta(seconds=1))
+        assert (await cache.set_many({KEY: 1}))[KEY].outcome is SetOutcome.DROPPED
+        assert not await cache.touch(KEY)
+        for call in (cache.delete(KEY), cache.invalidate(KEY), cache.metrics()):
+            with pytest.raises(Unavailable):
+                await call
+
+
+async def test_going_on_hides_no_mistake(fake: FakeServer) -> None:
+    async with CacheClient.connect(fake.target, on_unavailable="miss") as cache:
+        with pytest.raises(InvalidRequest):
+            await cache.get(OpenKey("nowhere", "x"))
+        fake.fail("Set", Fault(reason=UNKNOWN))
+        assert (await cache.set(KEY, 1)).outcome is SetOutcome.DROPPED
+
+
+async def test_a_restarted_server_is_found_again() -> None:
+    async with FakeServer() as first:
+        target = first.target
+        cache = CacheClient.connect(target)
+        await cache.set(KEY, 1)
+    with pytest.raises(Unavailable):
+        await cache.get(KEY, timeout_ms=300)
+    async with FakeServer(target=target):
+        await asyncio.sleep(0.3)
+        assert await cache.get(KEY, default="miss", timeout_ms=5_000) == "miss"
+    await cache.close()
+
+
+async def test_wrong_values_and_payloads_name_the_resource_only(cache: CacheClient, fake: FakeServer) -> None:
+    key = celery.TaskMetrics(id="secret-task")
+    with pytest.raises(ValueEncodeError):
+        await cache.set(key, {"state": "secret"})  # type: ignore[misc]
+    await cache.set(key, celery_pb2.TaskMetrics(retries=3))
+    with pytest.raises(UndecodableValue, match=r"^celery:task_metrics: ") as caught:
+        await cache.get(OpenKey.parse(str(key)), default="miss")
+    assert "secret" not in str(caught.value)
+
+
+async def test_arguments_of_the_wrong_type_are_refused_before_sending(cache: CacheClient, fake: FakeServer) -> None:
+    with pytest.raises(TypeError, match="OpenKey"):
+        await cache.get("content:drafts:user:u1")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="OpenKey"):
+        await cache.get_many(["content:drafts:user:u1"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="timedelta"):
+        await cache.set(KEY, 1, ttl=60)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="timeout_ms"):
+        await cache.get(KEY, timeout_ms=0)
+    with pytest.raises(InvalidRequest):
+        await cache.invalidate()
+    assert not fake.calls
+
+
+def test_asking_for_a_near_cache_warns_that_there_is_none() -> None:
+    with pytest.warns(UserWarning, match="no near cache"):
+        CacheClient.connect(NOWHERE, near_cache=True)

@@ -1,0 +1,51 @@
+"""When a failed call is sent again, decided without clock or network."""
+
+from __future__ import annotations
+
+import pytest
+
+from coherd.contract.reasons import Retry
+from coherd.transport.retries import EFFECTS, MAX_ATTEMPTS, MAX_BACKOFF_MS, Effect, retry_wait_ms
+
+
+def wait(effect: Effect, retry: Retry, **changes: float) -> float | None:
+    arguments: dict[str, float] = {"attempts": 1, "retry_after_ms": 0, "remaining_ms": 10_000, "draw": 0.5, **changes}
+    return retry_wait_ms(effect, retry, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize("retry", Retry)
+def test_which_failures_are_repeated(effect: Effect, retry: Retry) -> None:
+    repeated = wait(effect, retry) is not None
+    assert repeated == (retry is Retry.SAFE or (retry is Retry.IDEMPOTENT and effect is not Effect.ONCE))
+
+
+def test_effects_are_those_of_the_contract() -> None:
+    once = {name for name, effect in EFFECTS.items() if effect is Effect.ONCE}
+    reads = {name for name, effect in EFFECTS.items() if effect is Effect.READS}
+    assert once == {"Set", "BatchSet", "Fill"}
+    assert reads == {"Get", "BatchGet", "Metrics", "DescribeCatalog"}
+    assert {"Delete", "Touch", "Invalidate"} <= EFFECTS.keys() - once - reads
+
+
+def test_attempts_are_bounded() -> None:
+    assert wait(Effect.READS, Retry.SAFE, attempts=MAX_ATTEMPTS - 1) is not None
+    assert wait(Effect.READS, Retry.SAFE, attempts=MAX_ATTEMPTS) is None
+
+
+def test_back_off_doubles_up_to_its_bound() -> None:
+    waits = [wait(Effect.READS, Retry.SAFE, attempts=n, draw=0.999_999) for n in range(1, MAX_ATTEMPTS)]
+    assert [round(each or 0) for each in waits] == [50, 100, 200]
+    assert MAX_BACKOFF_MS >= 200
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.25, 0.999])
+def test_advised_wait_is_never_undercut_and_jitter_lies_above_it(draw: float) -> None:
+    waited = wait(Effect.READS, Retry.SAFE, retry_after_ms=200, draw=draw)
+    assert waited == pytest.approx(200 + 50 * draw)
+
+
+def test_a_wait_past_the_deadline_is_no_wait() -> None:
+    assert wait(Effect.READS, Retry.SAFE, retry_after_ms=200, remaining_ms=200, draw=0.0) is None
+    assert wait(Effect.READS, Retry.SAFE, retry_after_ms=200, remaining_ms=201, draw=0.0) == 200
+    assert wait(Effect.READS, Retry.SAFE, remaining_ms=-1, draw=0.0) is None

@@ -1,0 +1,188 @@
+"""Declarations that are no usable catalog are refused at load, each problem naming file and element."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from coherd.contract.catalog import CatalogError
+from coherd.contract.catalog_load import Source, builtin_source, load_catalog
+from rig.protos import HEAD, compile_text
+
+TTL = "ttl: {seconds: 60}"
+USER = "message K { string user = 1; } "
+
+
+def domain(options: str = TTL, rpcs: str = "rpc A(K) returns (coherd.v1.Json) {}", name: str = "shop") -> str:
+    """A domain service named after its domain."""
+    service = "".join(word.capitalize() for word in name.split("_"))
+    return f'service {service}Cache {{ option (coherd.v1.domain) = {{ name: "{name}" {options} }}; {rpcs} }} '
+
+
+def key_field(field: str, further: str = "") -> str:
+    """A domain whose only key message has this field."""
+    return f"{further} message K {{ {field} }} " + domain()
+
+
+def invalidation(tags: str, name: str = "user") -> str:
+    """A named invalidation, in front of a domain with the tag user."""
+    option = f'option (coherd.v1.invalidation) = {{ name: "{name}" summary: "s" {tags} }}; '
+    return option + USER + domain(TTL + ' tags: "user"')
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            USER + domain(rpcs="rpc A(K) returns (coherd.v1.Json) {} rpc a(K) returns (coherd.v1.Json) {}"),
+            "resource 'a' is declared twice",
+        ),
+        (
+            USER
+            + domain(
+                rpcs="rpc A(K) returns (coherd.v1.Json) {} rpc B(K) returns (coherd.v1.Json) {"
+                ' option (coherd.v1.resource) = { name: "a" }; }'
+            ),
+            "resource 'a' is declared twice",
+        ),
+        (
+            USER + domain() + domain().replace("ShopCache", "Other"),
+            "domain 'shop' is declared twice, also by t.ShopCache",
+        ),
+        (USER + domain(TTL + ' tags: "nobody"'), "tag 'nobody' is not an identifier"),
+        (USER + domain(TTL + ' tags: "user" tags: "user"'), "a tag is listed twice"),
+        (USER + domain(""), "needs a ttl"),
+        (USER + domain("ttl: {seconds: 0}"), "ttl must be in 1"),
+        (USER + domain("ttl: {seconds: -5}"), "ttl must be in 1"),
+        (USER + domain("ttl: {seconds: 31622401}"), "ttl must be in 1"),
+        (USER + domain("ttl: {nanos: 1500}"), "whole milliseconds"),
+        (USER + domain(TTL + " policy: {max: {seconds: 59}}"), "max must be in 60000"),
+        (USER + domain(TTL + " policy: {stale: {seconds: 2592001}}"), "stale must be in"),
+        (USER + domain(TTL + " policy: {jitter: 0.6}"), "jitter must be in 0..0.5"),
+        (USER + domain(TTL + " policy: {early_refresh: 11}"), "early_refresh must be in 0..10"),
+        (USER + domain(TTL + " wait_replicas: 9"), "wait_replicas must be in 0..8"),
+        (USER + domain(name="coherd"), "reserved"),
+        (USER + domain(name="Shop"), "must be lower snake case"),
+        (USER + domain(name="s" * 65), "must be lower snake case"),
+        (USER + domain(rpcs=""), "declares no resource and is not open"),
+        (USER + domain(rpcs="rpc A(stream K) returns (coherd.v1.Json) {}"), "a resource is a unary rpc"),
+        (USER + domain(rpcs="rpc A(K) returns (stream coherd.v1.Json) {}"), "a resource is a unary rpc"),
+        (
+            USER + domain(rpcs="rpc A(K) returns (K) { option (coherd.v1.resource) = { json_object: true }; }"),
+            "json_object needs coherd.v1.Json",
+        ),
+        (key_field("repeated string user = 1;"), "not repeated, optional or in a oneof"),
+        (key_field("optional string user = 1;"), "not repeated, optional or in a oneof"),
+        (key_field("oneof one { string user = 1; }"), "not repeated, optional or in a oneof"),
+        (key_field("map<string, string> user = 1;"), "not repeated, optional or in a oneof"),
+        (key_field("M user = 1;", "message M {}"), "is a string, bool, integer, enum or date"),
+        (key_field("double user = 1;"), "is a string, bool, integer, enum or date"),
+        (key_field("bytes user = 1;"), "is a string, bool, integer, enum or date"),
+        (key_field("string userName = 1;"), "named in lower snake case"),
+        (
+            key_field('string user = 1 [(coherd.v1.identifier) = {unit: "d"}];'),
+            "a unit is 1..8 lower-case letters behind an integer",
+        ),
+        (key_field('int32 user = 1 [(coherd.v1.identifier) = {unit: "D"}];'), "a unit is 1..8 lower-case letters"),
+        (key_field("int32 user = 1 [(coherd.v1.identifier) = {format: DATE}];"), "format DATE needs a string field"),
+        (key_field("E user = 1;", "enum E { E_UNKNOWN = 0; E_A = 1; a = 2; }"), "two values for one key text"),
+        (
+            key_field("E user = 1;", "enum E { option allow_alias = true; E_UNKNOWN = 0; E_A = 1; E_B = 1; }"),
+            "two values for one key text or number",
+        ),
+        (key_field("E user = 1;", "enum E { E_UNKNOWN = 0; E_ = 1; }"), "key text would be empty"),
+        (invalidation('tags: "shop/nobody"'), "does not declare 'nobody' as a tag"),
+        (invalidation('tags: "nowhere/user"'), "no such domain"),
+        (invalidation('tags: "shop:user"'), 'must be written "domain/identifier"'),
+        (invalidation('tags: "shop/user:5"'), 'must be written "domain/identifier"'),
+        (invalidation(""), "lists no tags"),
+        (invalidation('tags: "shop/user"', name="User"), "must be lower snake case"),
+        (
+            'option (coherd.v1.invalidation) = { name: "user" summary: "s" tags: "shop/user" };'
+            + invalidation('tags: "shop/user"'),
+            "declared twice",
+        ),
+        ("message Nothing {}", "the catalog is empty"),
+    ],
+)
+def test_declarations_that_are_refused(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([Source("t", compile_text(tmp_path, HEAD + text))])
+    assert any(problem in line for line in refused.value.problems)
+    assert all("t.proto" in line or "empty" in line for line in refused.value.problems)
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    text = key_field("repeated string user = 1;") + domain("", name="other")
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([Source("t", compile_text(tmp_path, HEAD + text))])
+    assert len(refused.value.problems) == 3  # K twice, a missing ttl
+
+
+def test_options_of_a_later_version_are_refused(tmp_path: Path) -> None:
+    files = FileDescriptorSet.FromString(compile_text(tmp_path, HEAD + USER + domain()))
+    file = files.file[-1]
+    later = b"\x98\x06\x01"  # field 99, varint
+    file.service[0].options.MergeFromString(b"\xda\xe7\x18" + bytes([len(later)]) + later)  # field 50811
+    with pytest.raises(CatalogError, match="has a field this version does not know"):
+        load_catalog([Source("t", files.SerializeToString())])
+
+
+@pytest.mark.parametrize("element", ["file", "service", "method", "field"])
+def test_unknown_options_of_ours_are_refused(tmp_path: Path, element: str) -> None:
+    files = FileDescriptorSet.FromString(compile_text(tmp_path, HEAD + USER + domain()))
+    file = files.file[-1]
+    declared = {
+        "file": file,
+        "service": file.service[0],
+        "method": file.service[0].method[0],
+        "field": file.message_type[0].field[0],
+    }[element]
+    declared.options.MergeFromString(b"\xf0\xe9\x18\x01")  # field 50846, varint
+    with pytest.raises(CatalogError, match="option 50846 is not known"):
+        load_catalog([Source("t", files.SerializeToString())])
+
+
+@pytest.mark.parametrize(("data", "problem"), [(b"\xff\xff", "not a compiled descriptor set"), (b"", "is empty")])
+def test_what_is_no_descriptor_set(data: bytes, problem: str) -> None:
+    with pytest.raises(CatalogError, match=problem):
+        load_catalog([Source("shop.binpb", data)])
+
+
+def test_missing_imports_name_the_way_out(tmp_path: Path) -> None:
+    data = compile_text(tmp_path, HEAD + USER + domain(), imports=False)
+    with pytest.raises(CatalogError, match="coherd/v1/annotations.proto: imported but not in .* --include_imports"):
+        load_catalog([Source("t", data)])
+
+
+def test_two_files_of_one_name_that_differ(tmp_path: Path) -> None:
+    one = Source("one", compile_text(tmp_path / "one", HEAD + USER + domain()))
+    other = Source("other", compile_text(tmp_path / "other", HEAD + USER + domain("ttl: {seconds: 61}")))
+    with pytest.raises(CatalogError, match=r"t\.proto: differs between one and other"):
+        load_catalog([one, other])
+    assert load_catalog([one, one]).domains.keys() == {"shop"}
+
+
+def test_two_files_that_declare_one_message(tmp_path: Path) -> None:
+    one = Source("one", compile_text(tmp_path / "one", HEAD + USER + domain()))
+    other = Source("other", compile_text(tmp_path / "other", HEAD + USER + domain(name="other"), name="u.proto"))
+    with pytest.raises(CatalogError, match="does not link"):
+        load_catalog([one, other])
+
+
+def test_an_own_catalog_beside_the_built_in_one(tmp_path: Path) -> None:
+    own = Source("own", compile_text(tmp_path, HEAD + USER + domain()))
+    both = load_catalog([builtin_source(), own])
+    assert {"shop", "analytics"} < both.domains.keys()
+    assert both.resolve("shop:a:user:u").policy.ttl_ms == 60_000
+    clash = Source("clash", compile_text(tmp_path, HEAD + USER + domain(name="analytics")))
+    with pytest.raises(CatalogError, match="domain 'analytics' is declared twice"):
+        load_catalog([builtin_source(), clash])
+
+
+def test_part_of_a_catalog_may_name_domains_that_are_elsewhere(tmp_path: Path) -> None:
+    text = 'option (coherd.v1.invalidation) = { name: "user" summary: "s" tags: "nowhere/user" };'
+    part = load_catalog([Source("t", compile_text(tmp_path, HEAD + text))], partial=True)
+    assert [str(tag) for tag in part.invalidations["user"].tags] == ["nowhere/user"]
