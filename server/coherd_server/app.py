@@ -20,7 +20,7 @@ from coherd_server.adapters.connect import open_store
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.access import Access
-from coherd_server.domain.cache import Cache
+from coherd_server.domain.cache import build_cache
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.doctor import Level, examine
 from coherd_server.domain.ports import StoreUnavailable
@@ -149,7 +149,7 @@ class Server:
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
         self._reporter = Reporter(self._store, self._counters)
-        cache = Cache(self._store, self._catalog, self._counters, max_value_bytes=settings.max_value_bytes)
+        cache = build_cache(self._store, self._counters, max_value_bytes=settings.max_value_bytes)
         principals = Principals(settings.tokens, client_certificates=settings.tls_client_ca is not None)
         access = Access(settings.access_configured)
         self._endpoint = Endpoint(principals, max_in_flight=settings.max_in_flight)
@@ -157,7 +157,7 @@ class Server:
         handlers = {
             **service_handlers(self._endpoint, rpcs),
             **session_handlers(),
-            **typed_handlers(self._catalog, cache, access, self._endpoint),
+            **typed_handlers(self._catalog, cache.reads, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
         own = (cache_service_pb2.DESCRIPTOR, session_pb2.DESCRIPTOR)

@@ -41,5 +41,6 @@ def _load(sources: list[Source]) -> Catalog:
     try:
         return load_catalog(sources)
     except CatalogError as error:
-        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        raise CommandFailure(error.problems[0] + more, ExitCode.USAGE) from None
+        first, *others = error.problems
+        more = f" (and {len(others)} more)" if others else ""
+        raise CommandFailure(first + more, ExitCode.USAGE) from None

@@ -48,8 +48,9 @@ def docstring(paragraphs: Sequence[str], margin: str = "") -> list[str]:
             width = WIDTH - len(margin) - (3 if not lines else 0)
             lines += textwrap.wrap(line, width, subsequent_indent=hanging + INDENT if hanging else "") or [""]
     safe = [_safe(line) for line in lines]
-    if len(safe) == 1 and len(margin) + len(safe[0]) + 6 <= WIDTH and not safe[0].endswith('"'):
-        return [f'{margin}"""{safe[0]}"""']
+    if len(safe) == 1 and len(margin) + len(safe[0]) + 7 <= WIDTH:
+        space = " " if safe[0].endswith('"') else ""
+        return [f'{margin}"""{safe[0]}{space}"""']
     first, *rest = safe
     return [f'{margin}"""{first}', *(f"{margin}{line}".rstrip() for line in rest), f'{margin}"""']
 

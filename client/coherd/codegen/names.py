@@ -7,7 +7,9 @@ from typing import Final
 
 from coherd.key import Key, parameter_name
 
-_TAKEN_IN_CLASS: Final = frozenset(dir(Key)) | {"bool", "cast", "datetime", "int", "property", "str"}
+_TAKEN_IN_CLASS: Final = (
+    frozenset(dir(Key)) | {"codec", "domain", "resource"} | {"bool", "cast", "datetime", "int", "property", "str"}
+)
 """Attributes of keys, and names that annotations and decorators of a key class use."""
 _TAKEN_IN_MODULE: Final = frozenset(
     {"Any", "DateLike", "Final", "JSON", "JSON_OBJECT", "Key", "Literal", "MessageCodec"}

@@ -151,7 +151,12 @@ def key_vectors(catalog: Catalog) -> str:
         ],
         "refused_texts": [{"text": text, **_refusal(catalog, text)} for text in _REFUSED_TEXTS],
         "refused_parts": [
-            {"domain": domain, "resource": resource, "values": values, **_refused_parts(catalog, domain, resource, values)}
+            {
+                "domain": domain,
+                "resource": resource,
+                "values": values,
+                **_refused_parts(catalog, domain, resource, values),
+            }
             for domain, resource, values in _REFUSED_VALUES
         ],
     }

@@ -303,7 +303,8 @@ class _Reader:
         if inherited is None:
             if ttl_ms is None:
                 self._problems.append(f"{where}: a domain needs a ttl")
-            base = TtlPolicy(ttl_ms or 1, max(DEFAULT_MAX_TTL_MS, ttl_ms or 1))
+                ttl_ms = DEFAULT_MAX_TTL_MS
+            base = TtlPolicy(ttl_ms, max(DEFAULT_MAX_TTL_MS, ttl_ms))
         elif ttl_ms is not None:
             base = TtlPolicy(
                 ttl_ms,

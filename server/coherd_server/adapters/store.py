@@ -34,7 +34,6 @@ from coherd_server.domain.ports import (
     Wake,
 )
 
-
 E = TypeVar("E", GrantOutcome, FillOutcome)
 FENCE_LIFETIMES: Final = 5
 """A fence outlives its write's deadline this many times."""
@@ -125,7 +124,9 @@ class RedisStore:
     async def await_changes(self, key: str, wait_ms: int) -> None:
         """See `Store.await_changes`."""
         _, waiting = self._names(key, "waiting")
-        for _ in _all(await self._driver.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)):
+        for _ in _all(
+            await self._driver.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)
+        ):
             pass
 
     def on_wake(self, wake: Wake) -> None:

@@ -11,8 +11,12 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.access import Access, Action
-from coherd_server.domain.cache import Cache, Failure, Found, SetItem, domain_of_tag, refused
+from coherd_server.domain.cache import Cache
+from coherd_server.domain.changing import domain_of_tag
+from coherd_server.domain.failure import Failure, refused
+from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
+from coherd_server.domain.writing import SetItem
 from coherd_server.rpc import wire
 from coherd_server.rpc.describe import describe_domain, describe_invalidation, domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served
@@ -42,7 +46,7 @@ class CacheRpcs:
 
     async def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.READ)
-        found = _must((await self._cache.get([key], accept_stale=request.accept_stale))[0])
+        found = _must((await self._cache.reads.get([key], accept_stale=request.accept_stale))[0])
         response = pb.GetResponse()
         wire.fill_get(response, found, request.accept_stale)
         return response
@@ -56,7 +60,7 @@ class CacheRpcs:
                 resolved.append(self._allowed(wire.key_of(self._catalog, key), call, Action.READ))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
-        found = iter(await self._cache.get(resolved, accept_stale=request.accept_stale) if resolved else ())
+        found = iter(await self._cache.reads.get(resolved, accept_stale=request.accept_stale) if resolved else ())
         response = pb.BatchGetResponse()
         add = response.results.add
         for index in range(len(request.keys)):
@@ -69,7 +73,7 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return wire.set_response(_must((await self._cache.set([item]))[0]))
+        return wire.set_response(_must((await self._cache.writes.set([item]))[0]))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
         self._check_batch(len(request.items))
@@ -80,7 +84,7 @@ class CacheRpcs:
                 items.append(self._set_item(one, call))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
-        done = iter(await self._cache.set(items) if items else ())
+        done = iter(await self._cache.writes.set(items) if items else ())
         response = pb.BatchSetResponse()
         for index in range(len(request.items)):
             outcome = failures.get(index) or next(done)
@@ -101,11 +105,11 @@ class CacheRpcs:
 
     async def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.DeleteResponse:
         key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.WRITE)
-        return pb.DeleteResponse(existed=_must((await self._cache.delete([key]))[0]))
+        return pb.DeleteResponse(existed=_must((await self._cache.changes.delete([key]))[0]))
 
     async def Touch(self, request: pb.TouchRequest, call: Call) -> pb.TouchResponse:
         key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.WRITE)
-        ttl_ms = _must(await self._cache.touch(key, request.ttl_ms if request.HasField("ttl_ms") else None))
+        ttl_ms = _must(await self._cache.changes.touch(key, request.ttl_ms if request.HasField("ttl_ms") else None))
         return pb.TouchResponse(touched=ttl_ms is not None, ttl_ms=ttl_ms or 0)
 
     async def Invalidate(self, request: pb.InvalidateRequest, call: Call) -> pb.InvalidateResponse:
@@ -125,9 +129,9 @@ class CacheRpcs:
             for tag in selected:
                 self._access.check(call.principal, self._catalog.domain(domain_of_tag(tag)), Action.INVALIDATE)
                 tags[tag] = None
-        deleted = sum(_must(existed) for existed in (await self._cache.delete(keys) if keys else ()))
+        deleted = sum(_must(existed) for existed in (await self._cache.changes.delete(keys) if keys else ()))
         if tags:
-            failure = await self._cache.invalidate(list(tags))
+            failure = await self._cache.changes.invalidate(list(tags))
             if failure is not None:
                 raise Failed(failure)
         return pb.InvalidateResponse(tags=list(tags), deleted_keys=deleted)

@@ -11,9 +11,10 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.cache import Found, SetDone, SetItem
 from coherd_server.domain.judge import State
 from coherd_server.domain.ports import PutOutcome
+from coherd_server.domain.reading import Found
+from coherd_server.domain.writing import SetDone, SetItem
 
 _OUTCOMES = {
     PutOutcome.STORED: pb.SET_OUTCOME_STORED,

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from coherd.v1.values_pb2 import Json
+from rig.own_catalog import shop_set
 from rig.server import CoherdServer
 
 
@@ -111,7 +112,9 @@ def test_invalidate_a_user(cli: Cli, user: str) -> None:
         tags = ["--tag", f"user={user}"] if key.startswith("session") else []
         assert cli("set", key, "{}", *tags).exit_code == 0
     done = cli("invalidate", f"user={user}")
-    assert done.stdout.split() == [f"{domain}/user:{user}" for domain in ("analytics", "psychology", "crisis", "session")]
+    assert done.stdout.split() == [
+        f"{domain}/user:{user}" for domain in ("analytics", "psychology", "crisis", "session")
+    ]
     assert done.stderr == "4 tags got a new epoch\n"
     assert [cli("get", key).exit_code for key in keys] == [1, 1, 1]
     assert cli("get", other).exit_code == 0
@@ -165,7 +168,11 @@ def test_metrics(cli: Cli, user: str) -> None:
     cli("set", key, "{}")
     cli("get", key)
     after = json.loads(cli("metrics", "content", "--json").stdout)["content"]
-    assert {name: after[name] - before[name] for name in ("hits", "misses", "sets")} == {"hits": 1, "misses": 1, "sets": 1}
+    assert {name: after[name] - before[name] for name in ("hits", "misses", "sets")} == {
+        "hits": 1,
+        "misses": 1,
+        "sets": 1,
+    }
     table = cli("metrics", "content").stdout
     assert "content:topics:user:{user}" in table
     assert "hit ratio" in table
@@ -174,7 +181,9 @@ def test_metrics(cli: Cli, user: str) -> None:
 
 def test_metrics_watched_until_ctrl_c(server: CoherdServer) -> None:
     command = [sys.executable, "-m", "coherd.cli", "metrics", "--watch", "--json", "--every", "100ms"]
-    with subprocess.Popen([*command, "--server", server.target], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*command, "--server", server.target], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         seen = [json.loads(process.stdout.readline()) for _ in range(3)]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from own_catalog import shop_set
 
 from coherd.cli.app import coherd
 from coherd.contract.catalog_load import builtin_source
+from rig.own_catalog import shop_set
 
 NOWHERE = ("--server", "127.0.0.1:1", "--timeout", "1s")
 
@@ -41,7 +41,19 @@ def test_help_says_what_it_is_and_lists_every_command() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["get", "set", "delete", "touch", "invalidate", "metrics", "catalog", "catalog check", "keys explain", "replay", "demo"],
+    [
+        "get",
+        "set",
+        "delete",
+        "touch",
+        "invalidate",
+        "metrics",
+        "catalog",
+        "catalog check",
+        "keys explain",
+        "replay",
+        "demo",
+    ],
 )
 def test_every_command_has_examples(command: str) -> None:
     result = run(*command.split(), "--help")
@@ -104,7 +116,8 @@ def test_no_server_is_one_line_and_code_4(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["analytics", "content:topics:user:a b", "content:topics:user:[red]", "x" * 70_000, "a:b\x00", "a:b\n", "\udcff:x"]
+    "key",
+    ["analytics", "content:topics:user:a b", "content:topics:user:[red]", "x" * 70_000, "a:b\x00", "a:b\n", "\udcff:x"],
 )
 def test_text_that_is_no_key_is_one_line_and_code_3(key: str) -> None:
     for words in (["get", key], ["set", key, "{}"], ["delete", key], ["touch", key]):
@@ -116,7 +129,11 @@ def test_text_that_is_no_key_is_one_line_and_code_3(key: str) -> None:
 def test_explain_a_key() -> None:
     result = run("keys", "explain", "analytics:writing_stats:user:user123:days:30d")
     assert result.exit_code == 0
-    for text in ("1h, declared by domain analytics", "coherd:epoch:analytics/user:user123", "coherd invalidate user=user123"):
+    for text in (
+        "1h, declared by domain analytics",
+        "coherd:epoch:analytics/user:user123",
+        "coherd invalidate user=user123",
+    ):
         assert text in result.stdout
 
 
@@ -179,7 +196,8 @@ def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"), [(b"", "empty"), (b"\0\0\0", "truncated"), (b"a\n\xff\n", "line 2"), (b"\xfd7zXZ\x00oops", "truncated")]
+    ("data", "says"),
+    [(b"", "empty"), (b"\0\0\0", "truncated"), (b"a\n\xff\n", "line 2"), (b"\xfd7zXZ\x00oops", "truncated")],
 )
 def test_a_file_that_is_no_trace(tmp_path: Path, data: bytes, says: str) -> None:
     path = tmp_path / "trace"
@@ -190,9 +208,14 @@ def test_a_file_that_is_no_trace(tmp_path: Path, data: bytes, says: str) -> None
 
 
 def test_without_click_or_rich_the_extra_is_named() -> None:
-    block = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == 'rich' else f(n, p)"
+    block = (
+        "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == 'rich' else f(n, p)"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", f"{block}; from coherd.cli import main; main()"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", f"{block}; from coherd.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2
     assert done.stderr == "coherd: the command line needs rich: pip install 'coherd[cli]'\n"
@@ -202,7 +225,10 @@ def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path) -> None:
     fifo = tmp_path / "trace"
     os.mkfifo(fifo)
     process = subprocess.Popen(
-        [sys.executable, "-m", "coherd.cli", "replay", str(fifo)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "coherd.cli", "replay", str(fifo)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with fifo.open("wb"):
         time.sleep(0.2)

@@ -85,7 +85,10 @@ def test_what_is_wrong_and_what_was_meant(text: str, says: str, suggestion: str 
     assert found.suggestion == suggestion
 
 
-@given(st.text(max_size=80) | st.lists(st.sampled_from(["analytics", "daily", "user", "u1", "date", "", "%"])).map(":".join))
+@given(
+    st.text(max_size=80)
+    | st.lists(st.sampled_from(["analytics", "daily", "user", "u1", "date", "", "%"])).map(":".join)
+)
 def test_any_text_is_a_key_or_has_a_problem_and_suggestions_are_keys(text: str) -> None:
     found = diagnose(text, CATALOG)
     if found is None:

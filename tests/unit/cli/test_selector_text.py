@@ -13,7 +13,17 @@ from coherd.selectors import Domain, NamedInvalidation, Resource, Tag, to_wire
 
 
 def test_every_form_in_one_line() -> None:
-    words = "user=user123 tag analytics/user:u%3A1 tag date:20250806 resource analytics:daily domain content".split()
+    words = [
+        "user=user123",
+        "tag",
+        "analytics/user:u%3A1",
+        "tag",
+        "date:20250806",
+        "resource",
+        "analytics:daily",
+        "domain",
+        "content",
+    ]
     named, *rest = parse_selectors([*words, "key", "content:topics:user:u1"])
     assert isinstance(named, NamedInvalidation)
     assert (named.name, named.value) == ("user", "user123")

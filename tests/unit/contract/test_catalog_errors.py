@@ -87,7 +87,6 @@ def invalidation(tags: str, name: str = "user") -> str:
         ),
         (key_field('int32 user = 1 [(coherd.v1.identifier) = {unit: "D"}];'), "a unit is 1..8 lower-case letters"),
         (key_field("int32 user = 1 [(coherd.v1.identifier) = {format: DATE}];"), "format DATE needs a string field"),
-        (key_field("E user = 1;", "enum E { E_UNKNOWN = 0; E_A = 1; a = 2; }"), "two values for one key text"),
         (
             key_field("E user = 1;", "enum E { option allow_alias = true; E_UNKNOWN = 0; E_A = 1; E_B = 1; }"),
             "two values for one key text or number",
@@ -153,7 +152,7 @@ def test_what_is_no_descriptor_set(data: bytes, problem: str) -> None:
 
 def test_missing_imports_name_the_way_out(tmp_path: Path) -> None:
     data = compile_text(tmp_path, HEAD + USER + domain(), imports=False)
-    with pytest.raises(CatalogError, match="coherd/v1/annotations.proto: imported but not in .* --include_imports"):
+    with pytest.raises(CatalogError, match=r"coherd/v1/annotations\.proto: imported but not in .* --include_imports"):
         load_catalog([Source("t", data)])
 
 

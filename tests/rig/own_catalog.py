@@ -27,4 +27,6 @@ def shop_set(*, identifier: str = "sku", ttl_s: int = 60) -> bytes:
     service.method.add(name="Product", input_type=".shop.v1.ProductKey", output_type=".shop.v1.Product")
     files = builtin_catalog().files
     needed = ("google/protobuf/descriptor.proto", "google/protobuf/duration.proto", "coherd/v1/annotations.proto")
-    return FileDescriptorSet(file=[*(FileDescriptorProto.FromString(files[name]) for name in needed), file]).SerializeToString()
+    return FileDescriptorSet(
+        file=[*(FileDescriptorProto.FromString(files[name]) for name in needed), file]
+    ).SerializeToString()

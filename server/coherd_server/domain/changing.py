@@ -1,0 +1,87 @@
+"""Delete, touch, invalidate: changes that carry no value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.entry import encode_header
+from coherd.contract.reasons import Refusal
+from coherd.contract.ttl import choose_ttl_ms
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
+from coherd_server.domain.judge import State, expected_block
+from coherd_server.domain.ports import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.domain.reading import Reader
+
+MAX_ATTEMPTS: Final = 4
+"""How often a touch starts over because the entry changed under it."""
+
+
+class Changer:
+    """Changes over one store.
+
+    Args:
+        store: where entries live.
+        reader: of the same store.
+        counters: that every change adds to.
+    """
+
+    def __init__(self, store: Store, reader: Reader, counters: Counters) -> None:
+        self._store = store
+        self._reader = reader
+        self._counters = counters
+
+    async def delete(self, keys: Sequence[ResolvedKey]) -> list[bool | Failure]:
+        """Remove each key and void its lease; whether an entry was stored."""
+        done: list[bool | Failure] = []
+        for key, outcome in zip(keys, await self._store.remove([key.text for key in keys]), strict=True):
+            if isinstance(outcome, StoreUnavailable):
+                done.append(failure_of(outcome))
+            elif outcome is RemoveOutcome.FOREIGN:
+                done.append(FOREIGN_VALUE)
+            else:
+                self._counters.of(key.domain.name)["deletes"] += 1
+                done.append(outcome is RemoveOutcome.REMOVED)
+        return done
+
+    async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | Failure | None:
+        """Give a fresh value a new TTL from now; the TTL, or None on a miss."""
+        try:
+            chosen_ms = choose_ttl_ms(key.policy, ttl_ms)
+            for _ in range(MAX_ATTEMPTS):
+                found = (await self._reader.find([key]))[0]
+                header = found.verdict.header
+                if found.verdict.state is not State.FRESH or header is None:
+                    return None
+                lifetime_ms = chosen_ms + header.times.stale_ms
+                needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
+                (holder,), epochs = await self._store.mint([key.text], needs)
+                if header.block != expected_block(key, found.extra, holder.identity, epochs):
+                    return None
+                times = header.times._replace(fresh_until_ms=holder.redis_now_ms + chosen_ms)
+                renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
+                outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
+                if outcome is TouchOutcome.TOUCHED:
+                    return chosen_ms
+        except Refusal as refusal:
+            return refused(refusal)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        return CONTENDED
+
+    async def invalidate(self, names: Sequence[str]) -> Failure | None:
+        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold."""
+        try:
+            await self._store.invalidate(names)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        for name in names:
+            self._counters.of(domain_of_tag(name))["invalidations"] += 1
+        return None
+
+
+def domain_of_tag(tag: str) -> str:
+    """The domain a tag's canonical text begins with."""
+    return tag.split("/", 1)[0].split(":", 1)[0]

@@ -1,0 +1,141 @@
+"""Reading: what is stored under keys and what it is worth.
+
+Each verb takes a list and answers per item, so that unary calls, batches and session frames are one code path; one bad
+item never fails the rest. Answers are values or `Failure`; only programming errors are raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.entry import EntryFormatError, Flags, Header
+from coherd.contract.keys import decode_value
+from coherd.contract.tags import TagRef
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import Failure, failure_of
+from coherd_server.domain.judge import FOREIGN, State, Verdict, extra_tags_of, judge, open_entry
+from coherd_server.domain.ports import EpochRead, Store, StoreUnavailable, ValueRead
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a read found, for the caller."""
+
+    key: ResolvedKey
+    verdict: Verdict
+    extra: tuple[TagRef, ...] = ()
+
+    def is_hit(self, accept_stale: bool) -> bool:
+        """Whether the caller gets a value."""
+        state = self.verdict.state
+        return state is State.FRESH or (accept_stale and state is State.STALE)
+
+    @property
+    def extra_tags(self) -> dict[str, str]:
+        """Identifier and decoded value of the extra tags."""
+        pairs = (ref.split("=", 1) for ref, _ in self.extra if "=" in ref)
+        return {name: decode_value(value) for name, value in pairs}
+
+
+class Reader:
+    """Reads over one store.
+
+    Args:
+        store: where entries live.
+        counters: that every read adds to.
+    """
+
+    def __init__(self, store: Store, counters: Counters) -> None:
+        self._store = store
+        self._counters = counters
+
+    async def get(self, keys: Sequence[ResolvedKey], *, accept_stale: bool = False) -> list[Found | Failure]:
+        """What is stored under each key, in order.
+
+        A read that starts after an acknowledged invalidation never returns a value from before it (P1): values and
+        epochs are read within this call.
+        """
+        started = time.perf_counter()
+        try:
+            found: list[Found | Failure] = list(await self.find(keys))
+        except StoreUnavailable as error:
+            if len(keys) == 1:
+                return [failure_of(error)]
+            found = await self._find_each(keys)
+        self._count(found, accept_stale, time.perf_counter() - started)
+        return found
+
+    async def _find_each(self, keys: Sequence[ResolvedKey]) -> list[Found | Failure]:
+        """One read per key, so that a node that is down fails only its own keys."""
+
+        async def one(key: ResolvedKey) -> Found | Failure:
+            try:
+                return (await self.find([key]))[0]
+            except StoreUnavailable as error:
+                return failure_of(error)
+
+        return await asyncio.gather(*map(one, keys))
+
+    async def find(self, keys: Sequence[ResolvedKey]) -> list[Found]:
+        """As `get`, without counting.
+
+        Raises:
+            StoreUnavailable: a node does not answer.
+        """
+        names = list({tag: None for key in keys for _, tag in key.tags})
+        reads, epoch_reads = await self._store.read([key.text for key in keys], names)
+        epochs = dict(zip(names, epoch_reads, strict=True))
+        return await self.weigh(keys, reads, epochs)
+
+    async def weigh(
+        self, keys: Sequence[ResolvedKey], reads: Sequence[ValueRead], epochs: dict[str, EpochRead]
+    ) -> list[Found]:
+        """What values that were read are worth by these epochs, to which those of extra tags are added: one more round
+        trip, only for entries that have them.
+
+        Raises:
+            StoreUnavailable: the epochs of extra tags cannot be read.
+        """
+        opened = [open_entry(read) for read in reads]
+        extras: dict[int, tuple[TagRef, ...]] = {}
+        for index, (key, entry) in enumerate(zip(keys, opened, strict=True)):
+            if isinstance(entry, Header) and entry.flags & Flags.EXTRA_TAGS:
+                try:
+                    extras[index] = extra_tags_of(key, entry)
+                except EntryFormatError:
+                    opened[index] = FOREIGN
+        if extras:
+            more = list({tag: None for refs in extras.values() for _, tag in refs})
+            epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
+        found: list[Found] = []
+        for index, (key, read, entry) in enumerate(zip(keys, reads, opened, strict=True)):
+            extra = extras.get(index, ())
+            verdict = judge(key, read, entry, extra, epochs) if isinstance(entry, Header) else entry
+            found.append(Found(key, verdict, extra))
+        return found
+
+    def _count(self, found: Iterable[Found | Failure], accept_stale: bool, seconds: float) -> None:
+        timed: set[str] = set()
+        for one in found:
+            if isinstance(one, Failure):
+                continue
+            domain = one.key.domain.name
+            counts = self._counters.of(domain)
+            state = one.verdict.state
+            if one.is_hit(accept_stale):
+                counts["hits" if state is State.FRESH else "stale_hits"] += 1
+                header = one.verdict.header
+                counts["read_bytes"] += len(one.verdict.raw) - (header.size if header else 0)
+            else:
+                counts["misses"] += 1
+                if state is State.FOREIGN:
+                    counts["foreign"] += 1
+                elif state is State.DEAD:
+                    counts["dead"] += 1
+            if domain not in timed:
+                timed.add(domain)
+                self._counters.reads[domain].add(seconds)

@@ -1,0 +1,245 @@
+"""Writing: values that their callers state to be current now."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from coherd.contract import tags as tag_rules
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.entry import Flags, Times, encode_header
+from coherd.contract.reasons import Refusal
+from coherd.contract.ttl import choose_ttl_ms
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of, refused
+from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
+from coherd_server.domain.ports import EpochRead, Holder, Put, PutOutcome, Store, StoreUnavailable
+from coherd_server.domain.reading import Reader
+from coherd_server.domain.turnstile import Turnstile
+
+MAX_ATTEMPTS: Final = 16
+"""How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
+turns, so only those of other processes can."""
+MAX_VERSION: Final = 2**63 - 1
+
+
+class SetItem(NamedTuple):
+    """One value to store. Bounds as in `coherd.v1.SetRequest`."""
+
+    key: ResolvedKey
+    payload: bytes
+    ttl_ms: int | None = None
+    extra_tags: Mapping[str, str] = {}
+    only_if_absent: bool = False
+    version: int | None = None
+    negative: bool = False
+
+
+class SetDone(NamedTuple):
+    """What a set did."""
+
+    outcome: PutOutcome
+    """STORED, OCCUPIED (a fresh value is present) or OLDER."""
+    ttl_ms: int = 0
+
+
+class _Plan(NamedTuple):
+    item: SetItem
+    ttl_ms: int
+    extra: tuple[tag_rules.TagRef, ...]
+
+    @property
+    def tags(self) -> Iterable[str]:
+        return (tag for _, tag in (*self.item.key.tags, *self.extra))
+
+    @property
+    def stale_ms(self) -> int:
+        return 0 if self.item.negative else self.item.key.policy.stale_ms
+
+    @property
+    def lifetime_ms(self) -> int:
+        return self.ttl_ms + self.stale_ms
+
+
+class Writer:
+    """Sets over one store.
+
+    Args:
+        store: where entries live.
+        reader: of the same store.
+        counters: that every set adds to.
+        max_value_bytes: longest payload accepted.
+        spread: source of random numbers in ``[0, 1)`` for jitter.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        counters: Counters,
+        *,
+        max_value_bytes: int,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._counters = counters
+        self._max_value_bytes = max_value_bytes
+        self._spread = spread
+        self._turnstile = Turnstile()
+
+    async def set(self, items: Sequence[SetItem]) -> list[SetDone | Failure]:
+        """Store values, each stating that it is current now. Items are concurrent.
+
+        Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
+        """
+        started = time.perf_counter()
+        done: list[SetDone | Failure] = [CONTENDED] * len(items)
+        pending: dict[int, _Plan] = {}
+        for index, item in enumerate(items):
+            try:
+                pending[index] = self._plan(item)
+            except Refusal as refusal:
+                done[index] = refused(refusal)
+        tries = dict.fromkeys(pending, 0)
+        while pending:
+            turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
+            if not turn:
+                await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                continue
+            try:
+                outcomes = await self._attempt(turn)
+            finally:
+                self._turnstile.leave(plan.item.key.text for plan in turn.values())
+            for index in turn:
+                tries[index] += 1
+                if index in outcomes or tries[index] == MAX_ATTEMPTS:
+                    done[index] = outcomes.get(index, CONTENDED)
+                    del pending[index]
+        self._count(items, done, time.perf_counter() - started)
+        return done
+
+    def _plan(self, item: SetItem) -> _Plan:
+        if len(item.payload) > self._max_value_bytes:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_VALUE_TOO_LARGE,
+                f"the value has {len(item.payload)} bytes, the server's max_value_bytes is {self._max_value_bytes}",
+                field="value",
+            )
+        if item.negative and item.payload:
+            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a negative entry has no value", field="value")
+        if item.version is not None and not 1 <= item.version <= MAX_VERSION:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
+            )
+        key = item.key
+        ttl_ms = choose_ttl_ms(key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
+        extra: tuple[tag_rules.TagRef, ...] = ()
+        if item.extra_tags:
+            domain = key.domain
+            extra = tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, key.tags)
+        return _Plan(item, ttl_ms, extra)
+
+    async def _attempt(self, pending: Mapping[int, _Plan]) -> dict[int, SetDone | Failure]:
+        """One try at every pending set; those absent from the answer must be tried again."""
+        needs: dict[str, int] = {}
+        for plan in pending.values():
+            for tag in plan.tags:
+                needs[tag] = max(needs.get(tag, 0), plan.lifetime_ms)
+        try:
+            holders, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
+        except StoreUnavailable as error:
+            if len(pending) == 1:
+                return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
+            return await self._attempt_each(pending)
+        answers: dict[int, SetDone | Failure] = {}
+        puts: dict[int, Put] = {}
+        for (index, plan), holder in zip(pending.items(), holders, strict=True):
+            replaces: bytes | None = None
+            if plan.item.only_if_absent:
+                verdict = await self._present(plan.item.key)
+                if isinstance(verdict, Failure) or verdict.state is State.FOREIGN:
+                    answers[index] = verdict if isinstance(verdict, Failure) else FOREIGN_VALUE
+                    continue
+                if verdict.state is State.FRESH:
+                    answers[index] = SetDone(PutOutcome.OCCUPIED)
+                    continue
+                replaces = verdict.head
+            puts[index] = self._put(plan, holder, epochs, replaces)
+        for index, outcome in zip(puts, await self._store.put(list(puts.values())), strict=True):
+            answer = _answer(outcome, pending[index].ttl_ms)
+            if answer is not None:
+                answers[index] = answer
+        return answers
+
+    async def _attempt_each(self, pending: Mapping[int, _Plan]) -> dict[int, SetDone | Failure]:
+        """One try per item, so that a node that is down fails only its own items."""
+        parts = await asyncio.gather(*(self._attempt({index: plan}) for index, plan in pending.items()))
+        return {index: answer for part in parts for index, answer in part.items()}
+
+    async def _present(self, key: ResolvedKey) -> Verdict | Failure:
+        """The verdict on a key, dead only by epochs read after the value (rule 4)."""
+        try:
+            found = (await self._reader.find([key]))[0]
+            if found.verdict.state is State.DEAD:
+                again = (await self._reader.find([key]))[0]
+                if again.verdict.state is not State.DEAD or again.verdict.head == found.verdict.head:
+                    return again.verdict
+                return ABSENT
+        except StoreUnavailable as error:
+            return failure_of(error)
+        return found.verdict
+
+    def _put(self, plan: _Plan, holder: Holder, epochs: Mapping[str, EpochRead], replaces: bytes | None) -> Put:
+        item = plan.item
+        block = expected_block(item.key, plan.extra, holder.identity, epochs)
+        if block is None:
+            raise AssertionError("mint answered without an epoch")
+        flags = Flags.NONE
+        if item.negative:
+            flags |= Flags.NEGATIVE
+        if item.version is not None:
+            flags |= Flags.VERSIONED
+        if plan.extra:
+            flags |= Flags.EXTRA_TAGS
+        now_ms = holder.redis_now_ms
+        header = encode_header(
+            flags=flags,
+            version=item.version or 0,
+            times=Times(now_ms, now_ms + plan.ttl_ms, plan.stale_ms),
+            block=block,
+        )
+        return Put(item.key.text, header + item.payload, plan.lifetime_ms, holder.identity, holder.fence, replaces)
+
+    def _count(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
+        timed: set[str] = set()
+        for item, outcome in zip(items, done, strict=True):
+            domain = item.key.domain.name
+            if isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED:
+                counts = self._counters.of(domain)
+                counts["sets"] += 1
+                counts["written_bytes"] += len(item.payload)
+                if domain not in timed:
+                    timed.add(domain)
+                    self._counters.writes[domain].add(seconds)
+
+
+def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:
+    """What the caller of a set is told; None where the set must start over."""
+    if isinstance(outcome, StoreUnavailable):
+        return failure_of(outcome)
+    match outcome:
+        case PutOutcome.STORED:
+            return SetDone(outcome, ttl_ms)
+        case PutOutcome.OLDER:
+            return SetDone(outcome)
+        case PutOutcome.FOREIGN:
+            return FOREIGN_VALUE
+        case PutOutcome.LATE:
+            return UNAVAILABLE
+        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
+            return None

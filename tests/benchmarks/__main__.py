@@ -1,0 +1,44 @@
+"""``python -m tests.benchmarks``: measure, show a table, keep the figures."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.result import Row, keep
+from tests.benchmarks.subjects import SUBJECTS
+from tests.benchmarks.table import table_of
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(SUBJECTS), help="one subject; repeatable")
+    parser.add_argument("--rounds", type=int, help="rounds per subject")
+    parser.add_argument("--quick", action="store_true", help="tiny counts: shows that it runs, says nothing of speed")
+    parser.add_argument("--results", type=Path, default=Path("bench-results"), help="where the JSON goes")
+    args = parser.parse_args()
+    plan = Plan.quick() if args.quick else Plan()
+    if args.rounds is not None:
+        plan = plan.with_rounds(args.rounds)
+    rows = asyncio.run(_measure(args.only or list(SUBJECTS), plan))
+    console = Console()
+    console.print(table_of(rows, width=None if console.is_terminal else 150))
+    console.print(f"figures kept in {keep(rows, plan, args.results)}", soft_wrap=True)
+
+
+async def _measure(names: list[str], plan: Plan) -> list[Row]:
+    rows: list[Row] = []
+    log = Console(stderr=True)
+    for name in names:
+        log.print(f"measuring {name}: {plan.rounds} rounds ...", style="dim")
+        rows += await SUBJECTS[name](plan)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

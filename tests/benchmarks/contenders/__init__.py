@@ -1,0 +1,66 @@
+"""Who takes part: each stores and reads the same values under keys of its own, and decodes what it reads."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+BATCH: Final = 100
+"""Keys of one call that reads or writes many."""
+
+
+class WrongAnswer(AssertionError):
+    """A contender did not do what is measured."""
+
+
+def expect(holds: bool) -> None:
+    """Raises:
+    WrongAnswer: it does not hold.
+    """
+    if not holds:
+        raise WrongAnswer("a contender did not get what it stored")
+
+
+class Contender(Protocol):
+    """``turn`` numbers calls; it says which key, or which keys, a call is about."""
+
+    name: str
+
+    async def prepare(self) -> None:
+        """Store every key."""
+        ...
+
+    async def get(self, turn: int) -> None:
+        """Read and decode one value that is there."""
+        ...
+
+    async def miss(self, turn: int) -> None:
+        """Read one value that is not there."""
+        ...
+
+    async def set(self, turn: int) -> None:
+        """Encode and store one value for an hour."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class Batching(Contender, Protocol):
+    """One that has calls for many keys."""
+
+    get_many_name: str
+    set_many_name: str
+
+    async def get_many(self, turn: int) -> None:
+        """Read and decode `BATCH` values that are there."""
+        ...
+
+    async def set_many(self, turn: int) -> None:
+        """Encode and store `BATCH` values for an hour."""
+        ...
+
+
+def batches(keys: list[str]) -> list[list[str]]:
+    """The keys in batches of `BATCH`."""
+    return [keys[start : start + BATCH] for start in range(0, len(keys) - BATCH + 1, BATCH)]

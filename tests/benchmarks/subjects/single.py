@@ -1,0 +1,46 @@
+"""One key per call: each is a unary rpc on Coherd's side. Must beat the service a team would write itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tests.benchmarks.contenders import Contender
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.result import Row, speed_row
+from tests.benchmarks.rounds import Call, Turn, run_rounds
+from tests.benchmarks.stage import stage
+
+ALONE: Final = 1
+TOGETHER: Final = 32
+"""Concurrent callers."""
+
+
+async def get(plan: Plan) -> list[Row]:
+    """Reading what is there."""
+    return await _compare("get", lambda one: one.get, (ALONE, TOGETHER), plan)
+
+
+async def set_(plan: Plan) -> list[Row]:
+    """Storing."""
+    return await _compare("set", lambda one: one.set, (ALONE, TOGETHER), plan)
+
+
+async def miss(plan: Plan) -> list[Row]:
+    """Reading what is not there."""
+    return await _compare("miss", lambda one: one.miss, (TOGETHER,), plan)
+
+
+async def _compare(
+    subject: str, call_of: Callable[[Contender], Call], callers: Sequence[int], plan: Plan
+) -> list[Row]:
+    rows: list[Row] = []
+    async with stage(plan) as on:
+        contenders = [on.coherd, *on.others]
+        for concurrency in callers:
+            ours, *others = await run_rounds([Turn(one.name, call_of(one), concurrency) for one in contenders], plan)
+            what = f"{subject}, {concurrency} caller{'s' if concurrency > 1 else ''}"
+            for theirs in others:
+                over = 1.0 if theirs.turn.name == on.service.name else None
+                rows.append(speed_row(subject, what, theirs.turn.name, ours, theirs, over))
+    return rows
