@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -12,6 +13,10 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.result import Row, keep
 from tests.benchmarks.subjects import SUBJECTS
 from tests.benchmarks.table import table_of
+
+
+WIDTH_IN_FILES: Final = 160
+"""Columns where no terminal says how wide it is."""
 
 
 def main() -> None:
@@ -27,7 +32,9 @@ def main() -> None:
         plan = plan.with_rounds(args.rounds)
     rows = asyncio.run(_measure(args.only or list(SUBJECTS), plan))
     console = Console()
-    console.print(table_of(rows, width=None if console.is_terminal else 150))
+    if not console.is_terminal:
+        console = Console(width=WIDTH_IN_FILES)
+    console.print(table_of(rows))
     console.print(f"figures kept in {keep(rows, plan, args.results)}", soft_wrap=True)
 
 

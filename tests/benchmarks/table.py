@@ -12,9 +12,9 @@ from tests.benchmarks.result import Row
 _MET = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}
 
 
-def table_of(rows: Sequence[Row], *, width: int | None) -> Table:
+def table_of(rows: Sequence[Row]) -> Table:
     """One line per comparison; figures are medians over the rounds."""
-    table = Table(title="Coherd against what one would do instead", width=width, title_justify="left")
+    table = Table(title="Coherd against what one would do instead", title_justify="left")
     for header in ("what", "against"):
         table.add_column(header)
     for header in ("ours", "theirs", "unit", "ratio", "min..max", "target", "met"):

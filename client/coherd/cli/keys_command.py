@@ -113,7 +113,9 @@ def _table(explanation: Explanation, origin: str) -> Table:
     row("redis epochs", *explanation.redis_epochs)
     row("redis lease", explanation.redis_lease)
     row("catalog", origin)
-    table.caption = Text("Names in Redis stand behind the deployment's --key-prefix.", "dim")
+    table.caption = Text(
+        "A deployment's --key-prefix stands before every name in Redis, and before the key in braces.", "dim"
+    )
     table.caption_justify = "left"
     return table
 

@@ -113,7 +113,7 @@ class Header(NamedTuple):
     @property
     def stamps(self) -> list[Stamp]:
         """The stamps, in stored order."""
-        return _parse_block(self.block)
+        return parse_block(self.block)
 
 
 class EntryFormatError(ValueError):
@@ -188,7 +188,12 @@ def decode_header(raw: bytes) -> Header:
     return Header(Flags(flags), version, Times(written, fresh, stale, load), raw[FIXED_BYTES:size], size)
 
 
-def _parse_block(block: bytes) -> list[Stamp]:
+def parse_block(block: bytes) -> list[Stamp]:
+    """The stamps in a stamp block, in stored order.
+
+    Raises:
+        EntryFormatError: the block is damaged.
+    """
     at = 1 + block[0] * IDENTITY_BYTES
     identities = [block[i : i + IDENTITY_BYTES] for i in range(1, at, IDENTITY_BYTES)]
     stamps: list[Stamp] = []

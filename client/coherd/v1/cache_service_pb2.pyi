@@ -245,16 +245,18 @@ class LeaseResponse(_message.Message):
     def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ..., granted: _Optional[_Union[LeaseGranted, _Mapping]] = ..., held: _Optional[_Union[LeaseHeld, _Mapping]] = ...) -> None: ...
 
 class FillRequest(_message.Message):
-    __slots__ = ("set", "token", "load_ms", "abandon")
+    __slots__ = ("set", "token", "load_ms", "abandon", "cooldown_ms")
     SET_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     LOAD_MS_FIELD_NUMBER: _ClassVar[int]
     ABANDON_FIELD_NUMBER: _ClassVar[int]
+    COOLDOWN_MS_FIELD_NUMBER: _ClassVar[int]
     set: SetRequest
     token: bytes
     load_ms: int
     abandon: bool
-    def __init__(self, set: _Optional[_Union[SetRequest, _Mapping]] = ..., token: _Optional[bytes] = ..., load_ms: _Optional[int] = ..., abandon: _Optional[bool] = ...) -> None: ...
+    cooldown_ms: int
+    def __init__(self, set: _Optional[_Union[SetRequest, _Mapping]] = ..., token: _Optional[bytes] = ..., load_ms: _Optional[int] = ..., abandon: _Optional[bool] = ..., cooldown_ms: _Optional[int] = ...) -> None: ...
 
 class FillResponse(_message.Message):
     __slots__ = ("outcome", "ttl_ms")
@@ -263,6 +265,46 @@ class FillResponse(_message.Message):
     outcome: FillOutcome
     ttl_ms: int
     def __init__(self, outcome: _Optional[_Union[FillOutcome, str]] = ..., ttl_ms: _Optional[int] = ...) -> None: ...
+
+class BatchLeaseRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[LeaseRequest]
+    def __init__(self, items: _Optional[_Iterable[_Union[LeaseRequest, _Mapping]]] = ...) -> None: ...
+
+class BatchLeaseResult(_message.Message):
+    __slots__ = ("lease", "error")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    lease: LeaseResponse
+    error: ItemError
+    def __init__(self, lease: _Optional[_Union[LeaseResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+
+class BatchLeaseResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchLeaseResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchLeaseResult, _Mapping]]] = ...) -> None: ...
+
+class BatchFillRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[FillRequest]
+    def __init__(self, items: _Optional[_Iterable[_Union[FillRequest, _Mapping]]] = ...) -> None: ...
+
+class BatchFillResult(_message.Message):
+    __slots__ = ("fill", "error")
+    FILL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    fill: FillResponse
+    error: ItemError
+    def __init__(self, fill: _Optional[_Union[FillResponse, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+
+class BatchFillResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchFillResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchFillResult, _Mapping]]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("key",)

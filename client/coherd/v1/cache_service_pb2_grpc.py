@@ -60,10 +60,20 @@ class CacheServiceStub:
                 request_serializer=coherd_dot_v1_dot_cache__service__pb2.LeaseRequest.SerializeToString,
                 response_deserializer=coherd_dot_v1_dot_cache__service__pb2.LeaseResponse.FromString,
                 _registered_method=True)
+        self.BatchLease = channel.unary_unary(
+                '/coherd.v1.CacheService/BatchLease',
+                request_serializer=coherd_dot_v1_dot_cache__service__pb2.BatchLeaseRequest.SerializeToString,
+                response_deserializer=coherd_dot_v1_dot_cache__service__pb2.BatchLeaseResponse.FromString,
+                _registered_method=True)
         self.Fill = channel.unary_unary(
                 '/coherd.v1.CacheService/Fill',
                 request_serializer=coherd_dot_v1_dot_cache__service__pb2.FillRequest.SerializeToString,
                 response_deserializer=coherd_dot_v1_dot_cache__service__pb2.FillResponse.FromString,
+                _registered_method=True)
+        self.BatchFill = channel.unary_unary(
+                '/coherd.v1.CacheService/BatchFill',
+                request_serializer=coherd_dot_v1_dot_cache__service__pb2.BatchFillRequest.SerializeToString,
+                response_deserializer=coherd_dot_v1_dot_cache__service__pb2.BatchFillResponse.FromString,
                 _registered_method=True)
         self.Delete = channel.unary_unary(
                 '/coherd.v1.CacheService/Delete',
@@ -132,14 +142,28 @@ class CacheServiceServicer:
 
     def Lease(self, request, context):
         """The value, or on a miss or a stale value the right to load it for one caller; the others are held until it is
-        filled, bounded by `wait_ms` and the call's deadline. Served with the coherence work; UNIMPLEMENTED until then.
+        filled, bounded by `wait_ms` and the call's deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchLease(self, request, context):
+        """Many leases; `wait_ms` must be 0 in each. One bad item never fails the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Fill(self, request, context):
-        """Sets under a lease. Served with the coherence work; UNIMPLEMENTED until then.
+        """Sets under a lease. A repeated fill is answered `rejected`: the first one ended the lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchFill(self, request, context):
+        """Many fills; one bad item never fails the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,10 +241,20 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     request_deserializer=coherd_dot_v1_dot_cache__service__pb2.LeaseRequest.FromString,
                     response_serializer=coherd_dot_v1_dot_cache__service__pb2.LeaseResponse.SerializeToString,
             ),
+            'BatchLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchLease,
+                    request_deserializer=coherd_dot_v1_dot_cache__service__pb2.BatchLeaseRequest.FromString,
+                    response_serializer=coherd_dot_v1_dot_cache__service__pb2.BatchLeaseResponse.SerializeToString,
+            ),
             'Fill': grpc.unary_unary_rpc_method_handler(
                     servicer.Fill,
                     request_deserializer=coherd_dot_v1_dot_cache__service__pb2.FillRequest.FromString,
                     response_serializer=coherd_dot_v1_dot_cache__service__pb2.FillResponse.SerializeToString,
+            ),
+            'BatchFill': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchFill,
+                    request_deserializer=coherd_dot_v1_dot_cache__service__pb2.BatchFillRequest.FromString,
+                    response_serializer=coherd_dot_v1_dot_cache__service__pb2.BatchFillResponse.SerializeToString,
             ),
             'Delete': grpc.unary_unary_rpc_method_handler(
                     servicer.Delete,
@@ -400,6 +434,33 @@ class CacheService:
             _registered_method=True)
 
     @staticmethod
+    def BatchLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coherd.v1.CacheService/BatchLease',
+            coherd_dot_v1_dot_cache__service__pb2.BatchLeaseRequest.SerializeToString,
+            coherd_dot_v1_dot_cache__service__pb2.BatchLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Fill(request,
             target,
             options=(),
@@ -416,6 +477,33 @@ class CacheService:
             '/coherd.v1.CacheService/Fill',
             coherd_dot_v1_dot_cache__service__pb2.FillRequest.SerializeToString,
             coherd_dot_v1_dot_cache__service__pb2.FillResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchFill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coherd.v1.CacheService/BatchFill',
+            coherd_dot_v1_dot_cache__service__pb2.BatchFillRequest.SerializeToString,
+            coherd_dot_v1_dot_cache__service__pb2.BatchFillResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from coherd_server.domain.changing import Changer
 from coherd_server.domain.counters import Counters
+from coherd_server.domain.leasing import Leases
 from coherd_server.domain.ports import Store
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.writing import Writer
@@ -18,10 +19,12 @@ class Cache:
     reads: Reader
     writes: Writer
     changes: Changer
+    leases: Leases
 
 
 def build_cache(store: Store, counters: Counters, *, max_value_bytes: int) -> Cache:
     """The verbs over one store."""
     reader = Reader(store, counters)
     writer = Writer(store, reader, counters, max_value_bytes=max_value_bytes)
-    return Cache(reader, writer, Changer(store, reader, counters))
+    leases = Leases(store, reader, writer, counters)
+    return Cache(reader, writer, Changer(store, reader, counters), leases)

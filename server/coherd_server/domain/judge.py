@@ -16,6 +16,7 @@ from coherd.contract.entry import (
     Stamp,
     decode_header,
     is_ours,
+    parse_block,
     stamp_block,
 )
 from coherd_server.domain.ports import EpochRead, ValueRead
@@ -67,17 +68,15 @@ ABSENT: Final = Verdict(State.ABSENT)
 FOREIGN: Final = Verdict(State.FOREIGN)
 
 
-def extra_tags_of(key: ResolvedKey, header: Header) -> tuple[tags.TagRef, ...]:
-    """The tags an entry carries beyond those its key gives it, in stored order.
+def extra_refs_of(key: ResolvedKey, block: bytes) -> tuple[tags.TagRef, ...]:
+    """The tags in a stamp block beyond those the key gives, in stored order.
 
     Raises:
         EntryFormatError: the stamps are damaged, or name a tag the key cannot have.
     """
-    if not header.flags & Flags.EXTRA_TAGS:
-        return ()
     derived = {ref for ref, _ in key.tags}
     extra: list[tags.TagRef] = []
-    for stamp in header.stamps:
+    for stamp in parse_block(block):
         if stamp.ref not in derived:
             tag = tags.tag_of_ref(stamp.ref, key.parts)
             if tag is None:

@@ -17,7 +17,7 @@ from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import Failure, failure_of
-from coherd_server.domain.judge import FOREIGN, State, Verdict, extra_tags_of, judge, open_entry
+from coherd_server.domain.judge import FOREIGN, State, Verdict, extra_refs_of, judge, open_entry
 from coherd_server.domain.ports import EpochRead, Store, StoreUnavailable, ValueRead
 
 
@@ -105,7 +105,7 @@ class Reader:
         for index, (key, entry) in enumerate(zip(keys, opened, strict=True)):
             if isinstance(entry, Header) and entry.flags & Flags.EXTRA_TAGS:
                 try:
-                    extras[index] = extra_tags_of(key, entry)
+                    extras[index] = extra_refs_of(key, entry.block)
                 except EntryFormatError:
                     opened[index] = FOREIGN
         if extras:

@@ -123,7 +123,12 @@ class Writer:
         self._count(items, done, time.perf_counter() - started)
         return done
 
-    def _plan(self, item: SetItem) -> _Plan:
+    def check(self, item: SetItem) -> int:
+        """The TTL the value gets, in milliseconds.
+
+        Raises:
+            Refusal: VALUE_TOO_LARGE, REQUEST_INVALID, VERSION_INVALID or TTL_INVALID.
+        """
         if len(item.payload) > self._max_value_bytes:
             raise Refusal(
                 ErrorReason.ERROR_REASON_VALUE_TOO_LARGE,
@@ -136,8 +141,11 @@ class Writer:
             raise Refusal(
                 ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
             )
+        return choose_ttl_ms(item.key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
+
+    def _plan(self, item: SetItem) -> _Plan:
+        ttl_ms = self.check(item)
         key = item.key
-        ttl_ms = choose_ttl_ms(key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
         extra: tuple[tag_rules.TagRef, ...] = ()
         if item.extra_tags:
             domain = key.domain

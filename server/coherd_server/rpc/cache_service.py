@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ from coherd_server.domain.access import Access, Action
 from coherd_server.domain.cache import Cache
 from coherd_server.domain.changing import domain_of_tag
 from coherd_server.domain.failure import Failure, refused
+from coherd_server.domain.leasing import Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
 from coherd_server.domain.writing import SetItem
@@ -95,10 +97,63 @@ class CacheRpcs:
         return response
 
     async def Lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse:
-        raise Failed(not_served("Lease"))
+        return _must(await self._lease(request, call))
+
+    async def BatchLease(self, request: pb.BatchLeaseRequest, call: Call) -> pb.BatchLeaseResponse:
+        self._check_batch(len(request.items))
+        if any(item.wait_ms for item in request.items):
+            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a batch of leases does not wait", field="wait_ms")
+        answers = await asyncio.gather(*(self._lease(item, call) for item in request.items))
+        response = pb.BatchLeaseResponse()
+        for answer in answers:
+            if isinstance(answer, Failure):
+                response.results.add().error.CopyFrom(item_error(answer))
+            else:
+                response.results.add().lease.CopyFrom(answer)
+        return response
+
+    async def _lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse | Failure:
+        try:
+            item = wire.lease_item(self._catalog, request)
+            self._allowed(item.key, call, Action.READ)
+            self._allowed(item.key, call, Action.WRITE)
+        except Refusal as refusal:
+            return refused(refusal)
+        if request.renew:
+            held = await self._cache.leases.hold(item.key, item.token, item.lease_ms)
+            if isinstance(held, Failure):
+                return held
+            return wire.lease_response(Granted(item.lease_ms) if held else Held())
+        answer = await self._cache.leases.lease(item)
+        return answer if isinstance(answer, Failure) else wire.lease_response(answer)
 
     async def Fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse:
-        raise Failed(not_served("Fill"))
+        return _must(await self._fill(request, call))
+
+    async def BatchFill(self, request: pb.BatchFillRequest, call: Call) -> pb.BatchFillResponse:
+        self._check_batch(len(request.items))
+        answers = await asyncio.gather(*(self._fill(item, call) for item in request.items))
+        response = pb.BatchFillResponse()
+        for answer in answers:
+            if isinstance(answer, Failure):
+                response.results.add().error.CopyFrom(item_error(answer))
+            else:
+                response.results.add().fill.CopyFrom(answer)
+        return response
+
+    async def _fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse | Failure:
+        try:
+            fill = wire.fill_item(self._catalog, request)
+            self._allowed(fill.item.key, call, Action.WRITE)
+        except Refusal as refusal:
+            return refused(refusal)
+        if request.abandon:
+            released = await self._cache.leases.hold(fill.item.key, fill.token, request.cooldown_ms)
+            if isinstance(released, Failure):
+                return released
+            return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)
+        filled = await self._cache.leases.fill(fill)
+        return filled if isinstance(filled, Failure) else wire.fill_response(filled)
 
     async def Erase(self, request: pb.EraseRequest, call: Call) -> pb.EraseResponse:
         raise Failed(not_served("Erase"))

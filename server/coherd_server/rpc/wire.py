@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.entry import Flags
 from coherd.contract.keys import MAX_NAME_CHARS, is_name
+from coherd.contract.lease import DEFAULT_LEASE_MS
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.judge import State
+from coherd_server.domain.leasing import Filled, FillItem, Granted, Held, LeaseItem
 from coherd_server.domain.ports import PutOutcome
 from coherd_server.domain.reading import Found
 from coherd_server.domain.writing import SetDone, SetItem
 
+HELD_RETRY_MS = 100
+"""When a caller that was not let to load may ask again."""
 _OUTCOMES = {
     PutOutcome.STORED: pb.SET_OUTCOME_STORED,
     PutOutcome.OCCUPIED: pb.SET_OUTCOME_PRESENT,
@@ -108,6 +112,54 @@ def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Found, accept_st
 def set_response(done: SetDone) -> pb.SetResponse:
     """The answer of a set."""
     return pb.SetResponse(outcome=_OUTCOMES[done.outcome], ttl_ms=done.ttl_ms)
+
+
+def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
+    """The item of a lease.
+
+    Raises:
+        Refusal: as `key_of`.
+    """
+    extra = dict(request.extra_tags) if request.extra_tags else {}
+    lease_ms = request.lease_ms or DEFAULT_LEASE_MS
+    return LeaseItem(key_of(catalog, request.key), request.token, lease_ms, request.wait_ms, extra)
+
+
+def lease_response(answer: Found | Granted | Held) -> pb.LeaseResponse:
+    """The answer of a lease."""
+    response = pb.LeaseResponse()
+    if isinstance(answer, Found):
+        fill_hit(response.hit, answer)
+    elif isinstance(answer, Granted):
+        response.granted.lease_ms = answer.lease_ms
+        if answer.stale is not None:
+            fill_hit(response.granted.stale, answer.stale)
+    else:
+        response.held.retry_after_ms = HELD_RETRY_MS
+        if answer.stale is not None:
+            fill_hit(response.held.stale, answer.stale)
+    return response
+
+
+def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
+    """The item of a fill.
+
+    Raises:
+        Refusal: REQUEST_INVALID for what only a set takes; otherwise as `key_of`.
+    """
+    if request.set.only_if_absent or request.set.extra_tags:
+        raise Refusal(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID,
+            "a fill takes neither only_if_absent nor extra_tags: name the tags in the lease",
+            field="set",
+        )
+    return FillItem(set_item(catalog, request.set), request.token, request.load_ms)
+
+
+def fill_response(filled: Filled) -> pb.FillResponse:
+    """The answer of a fill."""
+    outcome = pb.FILL_OUTCOME_STORED if filled.stored else pb.FILL_OUTCOME_REJECTED
+    return pb.FillResponse(outcome=outcome, ttl_ms=filled.ttl_ms)
 
 
 def tags_of(catalog: Catalog, selector: keys_pb2.Selector) -> Sequence[str] | ResolvedKey:

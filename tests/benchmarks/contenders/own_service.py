@@ -26,7 +26,8 @@ _ROOT: Final = Path(__file__).parents[3]
 class OwnService:
     """A context manager: the server's process ends with it."""
 
-    name = "own service (sync grpc + redis-py)"
+    name = "own service"
+    """A sync `grpc` server that makes one redis-py call per rpc."""
 
     def __init__(self, redis_port: int, keys: int) -> None:
         self._redis_port = redis_port

@@ -45,10 +45,10 @@ async def _rows(what: str, key_of: Callable[[int], Key[Any]], plan: Plan) -> lis
             each = (_usage(plain, keys) + _usage(plain, epochs)) / len(keys)
             everything = (_used(plain) - before) / len(keys)
     against = "bare JSON value"
-    share = f"{what}, MEMORY USAGE with its share of {len(epochs):,} epochs"
+    share = f"{what}, share of {len(epochs):,} epochs included"
     return [
         Row("memory", share, against, "bytes", (each,), (bare_each,)),
-        Row("memory", f"{what}, growth of used_memory", against, "bytes", (everything,), (bare_all,)),
+        Row("memory", f"{what}, growth of used_memory per entry", against, "bytes", (everything,), (bare_all,)),
     ]
 
 

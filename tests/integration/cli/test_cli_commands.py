@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import redis
 from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
@@ -224,3 +225,13 @@ def test_a_catalog_of_ones_own(tmp_path: Path) -> None:
         assert cli("set", key, '{"title": "Tea", "cents": "499"}', "--catalog", str(own_set)).exit_code == 0
         assert json.loads(cli("get", key, "--catalog", str(own_set)).stdout) == {"title": "Tea", "cents": "499"}
         assert json.loads(cli("get", key).stdout)["@type"] == "shop.v1.Product"
+
+
+def test_names_in_redis_are_those_explained(own_server: CoherdServer, user: str) -> None:
+    cli = Cli(own_server.target)
+    key = f"analytics:daily:user:{user}:date:20250806"
+    assert cli("set", key, "{}").exit_code == 0
+    named = json.loads(cli("keys", "explain", key, "--json").stdout)["redis"]
+    with redis.Redis.from_url(own_server.store_url) as store:
+        stored = {name.decode() for name in store.scan_iter(count=1000)}
+    assert {named["value"], *named["epochs"]} <= stored

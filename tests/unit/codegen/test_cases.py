@@ -1,4 +1,4 @@
-"""The plugin, run by protoc: each case's input gives exactly the expected files, and they do what the case's usage says.
+"""The plugin, run by protoc: each case gives exactly the expected files, and they do what its usage says.
 
 After a change that is meant, write the expected files anew: ``python tests/unit/codegen/test_cases.py``.
 """
@@ -19,7 +19,9 @@ from coherd.codegen.protoc import run_protoc
 
 CASES = Path(__file__).parent / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir())
-PLUGIN = f"#!{sys.executable}\nimport sys\nsys.path[:0] = {sys.path!r}\nfrom coherd.codegen.plugin import main\nmain()\n"
+PLUGIN = (
+    f"#!{sys.executable}\nimport sys\nsys.path[:0] = {sys.path!r}\nfrom coherd.codegen.plugin import main\nmain()\n"
+)
 
 
 def inputs(case: Path) -> list[str]:

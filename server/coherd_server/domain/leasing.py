@@ -1,0 +1,318 @@
+"""Leases: one caller loads, the others wait, and a load that was overtaken by a change is dead on arrival (rules 4, 5).
+
+A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
+happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from coherd.contract import tags as tag_rules
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.entry import EntryFormatError, Flags, Times, encode_header
+from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, decode_lease
+from coherd.contract.reasons import Refusal
+from coherd.contract.ttl import refresh_early
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
+from coherd_server.domain.judge import State, expected_block, extra_refs_of
+from coherd_server.domain.ports import (
+    EpochRead,
+    Fill,
+    FillOutcome,
+    Grant,
+    GrantOutcome,
+    HoldOutcome,
+    Store,
+    StoreUnavailable,
+)
+from coherd_server.domain.reading import Found, Reader
+from coherd_server.domain.waiting import WaitingRooms
+from coherd_server.domain.writing import SetItem, Writer
+
+MAX_WAIT_MS: Final = 600_000
+LOOK_AGAIN_S: Final = 0.2
+"""The timer behind the wake-ups: a lease that expires wakes nobody."""
+MARK_MS: Final = 30_000
+"""How long the store remembers that somebody waits."""
+MAX_ATTEMPTS: Final = 16
+"""How often a grant starts over because value or lease changed under it."""
+_INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
+
+
+class LeaseItem(NamedTuple):
+    """Asks for a value or the right to load it. Bounds as in `coherd.v1.LeaseRequest`."""
+
+    key: ResolvedKey
+    token: bytes
+    lease_ms: int
+    wait_ms: int = 0
+    extra_tags: Mapping[str, str] = {}
+
+
+class Granted(NamedTuple):
+    """The caller loads; ``stale`` may be served meanwhile."""
+
+    lease_ms: int
+    stale: Found | None = None
+
+
+class Held(NamedTuple):
+    """Somebody else loads, or the lease is lost; ``stale`` may be served meanwhile."""
+
+    stale: Found | None = None
+
+
+class FillItem(NamedTuple):
+    """A loaded value, and the lease it was loaded under."""
+
+    item: SetItem
+    token: bytes
+    load_ms: int = 0
+
+
+class Filled(NamedTuple):
+    """What a fill did."""
+
+    stored: bool
+    ttl_ms: int = 0
+
+
+class Leases:
+    """Leases over one store.
+
+    Args:
+        store: where entries and leases live.
+        reader: of the same store.
+        writer: of the same store, for its checks.
+        counters: that every lease and fill adds to.
+        draw: source of random numbers in ``[0, 1)`` for early refresh.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        writer: Writer,
+        counters: Counters,
+        *,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._writer = writer
+        self._counters = counters
+        self._draw = draw
+        self._rooms = WaitingRooms()
+        store.on_wake(self._rooms.wake)
+
+    async def lease(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+        """A fresh value; else the lease, for one caller; the others are held until something changes, at most
+        ``wait_ms``, unless there is a stale value to serve."""
+        try:
+            _check(item)
+            answer = await self._look(item)
+            waited = False
+            if isinstance(answer, Held) and answer.stale is None and item.wait_ms:
+                answer = await self._wait(item)
+                waited = True
+        except Refusal as refusal:
+            return refused(refusal)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        self._count(item.key, answer, waited)
+        return answer
+
+    async def _wait(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+        """Look again at every change, until there is another answer than that somebody else loads."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + item.wait_ms / 1000
+        with self._rooms.enter(item.key) as room:
+            while True:
+                change = room.next_change
+                await self._store.await_changes(item.key.text, MARK_MS)
+                answer = await self._look(item)
+                remaining_s = end_s - loop.time()
+                if not isinstance(answer, Held) or answer.stale is not None or remaining_s <= 0:
+                    return answer
+                await asyncio.wait([change], timeout=min(remaining_s, LOOK_AGAIN_S))
+
+    async def _look(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+        """One judgement of value and lease, until it holds."""
+        for _ in range(MAX_ATTEMPTS):
+            answer = await self._try(item)
+            if answer is not None:
+                return answer
+        return CONTENDED
+
+    async def _try(self, item: LeaseItem) -> Found | Granted | Held | Failure | None:
+        """Judge value and lease once; None if they changed meanwhile."""
+        key = item.key
+        names = [tag for _, tag in key.tags]
+        values, leases, reads = await self._store.read_leased([key.text], names)
+        (found,) = await self._reader.weigh([key], values, dict(zip(names, reads, strict=True)))
+        state = found.verdict.state
+        if state is State.FOREIGN:
+            return FOREIGN_VALUE
+        early = state is State.FRESH and self._is_early(found)
+        if state is State.FRESH and not early:
+            return found
+        extra = self._extra(item)
+        needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
+        minted = [tag for _, tag in (*key.tags, *extra)]
+        (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(minted, needs_ms))
+        epochs = dict(epochs)
+        if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
+            (found,) = await self._reader.weigh([key], values, epochs)
+            if found.verdict.state is State.FRESH:
+                return found
+        stale = found if early or found.verdict.state is State.STALE else None
+        raw_lease = leases[0] or b""
+        holds = await self._current(key, raw_lease, holder.identity, epochs)
+        if holds is not None and holds.token != item.token:
+            return found if early else Held(stale)
+        if holds is not None:
+            return Granted(item.lease_ms, stale)
+        block = expected_block(key, extra, holder.identity, epochs)
+        if block is None:
+            raise AssertionError("mint answered without an epoch")
+        header = found.verdict.header
+        lease = Lease(item.token, holder.redis_now_ms, block)
+        grant = Grant(
+            key.text,
+            None if header is None else found.verdict.head,
+            raw_lease,
+            lease.encode(),
+            item.lease_ms,
+            holder.identity,
+        )
+        (outcome,) = await self._store.grant([grant])
+        if isinstance(outcome, StoreUnavailable):
+            return failure_of(outcome)
+        if outcome is GrantOutcome.FOREIGN:
+            return FOREIGN_VALUE
+        return Granted(item.lease_ms, stale) if outcome is GrantOutcome.GRANTED else None
+
+    async def _current(
+        self, key: ResolvedKey, raw: bytes, identity: bytes, epochs: dict[str, EpochRead]
+    ) -> Lease | None:
+        """The lease in the bytes, if its stamps are those of now; epochs of its extra tags are read here."""
+        if not raw:
+            return None
+        try:
+            lease = decode_lease(raw)
+            extra = extra_refs_of(key, lease.block)
+        except EntryFormatError:
+            return None
+        more = [tag for _, tag in extra if tag not in epochs]
+        if more:
+            epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
+        return lease if lease.block == expected_block(key, extra, identity, epochs) else None
+
+    def _is_early(self, found: Found) -> bool:
+        header = found.verdict.header
+        if header is None:
+            return False
+        return refresh_early(
+            found.key.policy,
+            remaining_ms=found.verdict.remaining_ms,
+            load_ms=header.times.load_ms,
+            draw=1.0 - self._draw(),
+        )
+
+    def _extra(self, item: LeaseItem) -> tuple[tag_rules.TagRef, ...]:
+        domain = item.key.domain
+        if not item.extra_tags:
+            return ()
+        return tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, item.key.tags)
+
+    async def fill(self, fill: FillItem) -> Filled | Failure:
+        """Store a value under its lease, with the stamps of the grant; not where they are no longer current or the lease
+        is lost."""
+        key = fill.item.key
+        try:
+            ttl_ms = self._writer.check(fill.item)
+            stale_ms = 0 if fill.item.negative else key.policy.stale_ms
+            names = [tag for _, tag in key.tags]
+            (values, leases, _), (_, minted) = await asyncio.gather(
+                self._store.read_leased([key.text], ()),
+                self._store.mint([], dict.fromkeys(names, ttl_ms + stale_ms)),
+            )
+            read, raw = values[0], leases[0] or b""
+            lease = await self._current(key, raw, read.identity, dict(minted))
+            if lease is None or lease.token != fill.token:
+                return self._filled(fill, FillOutcome.REJECTED, 0)
+            entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
+            (outcome,) = await self._store.fill([Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)])
+        except Refusal as refusal:
+            return refused(refusal)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        if isinstance(outcome, StoreUnavailable):
+            return failure_of(outcome)
+        return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
+
+    def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:
+        item = fill.item
+        flags = Flags.NONE
+        if item.negative:
+            flags |= Flags.NEGATIVE
+        if item.version is not None:
+            flags |= Flags.VERSIONED
+        if extra_refs_of(item.key, lease.block):
+            flags |= Flags.EXTRA_TAGS
+        times = Times(now_ms, now_ms + ttl_ms, stale_ms, max(0, fill.load_ms))
+        return encode_header(flags=flags, version=item.version or 0, times=times, block=lease.block) + item.payload
+
+    def _filled(self, fill: FillItem, outcome: FillOutcome, ttl_ms: int) -> Filled:
+        counts = self._counters.of(fill.item.key.domain.name)
+        if outcome is FillOutcome.STORED:
+            counts["fills"] += 1
+            counts["written_bytes"] += len(fill.item.payload)
+            return Filled(True, ttl_ms)
+        counts["rejected_fills"] += 1
+        return Filled(False)
+
+    async def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool | Failure:
+        """Let the holder's lease live ``lease_ms`` from now (0: give it back); whether the token held it."""
+        try:
+            _check_token(token)
+            if not 0 <= lease_ms <= MAX_LEASE_MS:
+                raise Refusal(_INVALID, f"a lease lives at most {MAX_LEASE_MS} ms", field="lease_ms")
+            return await self._store.hold(key.text, token, lease_ms) is not HoldOutcome.LOST
+        except Refusal as refusal:
+            return refused(refusal)
+        except StoreUnavailable as error:
+            return failure_of(error)
+
+    def _count(self, key: ResolvedKey, answer: Found | Granted | Held | Failure, waited: bool) -> None:
+        if isinstance(answer, Failure):
+            return
+        counts = self._counters.of(key.domain.name)
+        if isinstance(answer, Found):
+            counts["hits"] += 1
+            counts["read_bytes"] += len(answer.verdict.payload)
+            counts["loads_avoided"] += waited
+        elif answer.stale is not None:
+            counts["stale_hits"] += 1
+            counts["read_bytes"] += len(answer.stale.verdict.payload)
+        else:
+            counts["misses"] += 1
+
+
+def _check_token(token: bytes) -> None:
+    if len(token) != TOKEN_BYTES:
+        raise Refusal(_INVALID, f"a token has {TOKEN_BYTES} bytes", field="token")
+
+
+def _check(item: LeaseItem) -> None:
+    _check_token(item.token)
+    if not MIN_LEASE_MS <= item.lease_ms <= MAX_LEASE_MS:
+        raise Refusal(_INVALID, f"lease_ms must be in {MIN_LEASE_MS}..{MAX_LEASE_MS}", field="lease_ms")
+    if not 0 <= item.wait_ms <= MAX_WAIT_MS:
+        raise Refusal(_INVALID, f"wait_ms must be in 0..{MAX_WAIT_MS}", field="wait_ms")

@@ -1,0 +1,70 @@
+"""Callers that wait for somebody else's load, and how a change wakes them (P5: no polling; a timer stands behind)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from coherd.contract.catalog import ResolvedKey
+
+
+class Room:
+    """The callers of this process that wait for one key."""
+
+    def __init__(self) -> None:
+        self.callers = 0
+        self._next_change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def next_change(self) -> asyncio.Future[None]:
+        """Done at the next change. Take it before looking at the store, so that no change is missed in between."""
+        return self._next_change
+
+    def wake(self) -> None:
+        """The key, or a tag of it, changed."""
+        if not self._next_change.done():
+            self._next_change.set_result(None)
+        self._next_change = asyncio.get_running_loop().create_future()
+
+
+class WaitingRooms:
+    """All rooms of a process, by key and by tag."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Room] = {}
+        self._keys_by_tag: defaultdict[str, set[str]] = defaultdict(set)
+
+    def wake(self, name: str, is_key: bool) -> None:
+        """See `coherd_server.domain.ports.Wake`."""
+        if not name:
+            keys = list(self._rooms)
+        elif is_key:
+            keys = [name]
+        else:
+            keys = list(self._keys_by_tag.get(name, ()))
+        for key in keys:
+            room = self._rooms.get(key)
+            if room is not None:
+                room.wake()
+
+    @contextmanager
+    def enter(self, key: ResolvedKey) -> Iterator[Room]:
+        """The room of a key, while the caller waits for it."""
+        room = self._rooms.get(key.text)
+        if room is None:
+            room = self._rooms[key.text] = Room()
+            for _, tag in key.tags:
+                self._keys_by_tag[tag].add(key.text)
+        room.callers += 1
+        try:
+            yield room
+        finally:
+            room.callers -= 1
+            if not room.callers:
+                del self._rooms[key.text]
+                for _, tag in key.tags:
+                    self._keys_by_tag[tag].discard(key.text)
+                    if not self._keys_by_tag[tag]:
+                        del self._keys_by_tag[tag]

@@ -1,0 +1,148 @@
+"""What `test_client_processes` runs in an interpreter of its own: one client over forks, loops and threads.
+
+``python fork_scenarios.py NAME`` ends with exit code 0 if the scenario holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from fake_server import FakeServer
+
+from coherd import CacheClient, OpenKey, Unavailable
+
+KEY = OpenKey("content", "drafts", {"user": "u1"})
+"""Holds 7."""
+
+
+async def serve() -> None:
+    """Prints where it listens, and serves until its input ends."""
+    async with FakeServer() as fake:
+        async with CacheClient.connect(fake.target) as cache:
+            await cache.set(KEY, 7)
+        print(fake.target, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+def in_child(act: Callable[[], bool]) -> bool:
+    """Whether the act is true in a forked child; false if it fails or hangs."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        try:
+            os._exit(0 if act() else 1)
+        finally:
+            os._exit(2)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def reads(cache: CacheClient) -> bool:
+    """Whether the client reads, in a loop of its own."""
+    return asyncio.run(cache.get(KEY)) == 7
+
+
+def unused_client(cache: CacheClient) -> bool:
+    """A client made before the fork works on both sides of it, again and again."""
+    return in_child(lambda: reads(cache)) and reads(cache) and in_child(lambda: reads(cache)) and reads(cache)
+
+
+def connected_client(cache: CacheClient) -> bool:
+    """The loop rests while its process forks."""
+    loop = asyncio.new_event_loop()
+    before = loop.run_until_complete(cache.get(KEY))
+    child = in_child(lambda: reads(cache))
+    after = loop.run_until_complete(cache.get(KEY))
+    loop.run_until_complete(cache.close())
+    return (before, child, after) == (7, True, 7)
+
+
+def running_loop(cache: CacheClient) -> bool:
+    """The loop forks between its calls."""
+
+    def in_thread() -> bool:
+        answers: list[bool] = []
+        thread = threading.Thread(target=lambda: answers.append(reads(cache)))
+        thread.start()
+        thread.join(8)
+        return answers == [True]
+
+    async def between_calls() -> bool:
+        before = await cache.get(KEY)
+        child = in_child(in_thread)
+        after = await cache.get(KEY)
+        await cache.close()
+        return (before, child, after) == (7, True, 7)
+
+    return asyncio.run(between_calls())
+
+
+def open_call(cache: CacheClient) -> bool:
+    """A fork during a call ends in an error of the child, not in silence, and the parent's call is answered."""
+    loop = asyncio.new_event_loop()
+
+    async def start() -> asyncio.Task[object]:
+        await cache.get(KEY)
+        task = asyncio.create_task(cache.get(KEY))
+        await asyncio.sleep(0)
+        return task
+
+    def says_so() -> bool:
+        try:
+            asyncio.run(cache.get(KEY, timeout_ms=300))
+        except Unavailable as error:
+            return "forked" in str(error)
+        return False
+
+    task = loop.run_until_complete(start())
+    answers = task.done(), in_child(says_so), loop.run_until_complete(task)
+    loop.run_until_complete(cache.close())
+    return answers == (False, True, 7)
+
+
+def many_loops(cache: CacheClient) -> bool:
+    """Channels of loops that ended are let go."""
+    answers = [reads(cache) for _ in range(5)]
+    gc.collect()
+    kept = len(cache._transport._channels._by_loop)  # type: ignore[attr-defined]
+    return answers == [True] * 5 and kept == 1
+
+
+def threads(cache: CacheClient) -> bool:
+    """Loops in threads share a client."""
+    answers: list[bool] = []
+    running = [threading.Thread(target=lambda: answers.append(reads(cache))) for _ in range(4)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(10)
+    return answers == [True] * 4
+
+
+SCENARIOS = {act.__name__: act for act in (unused_client, connected_client, running_loop, open_call, many_loops, threads)}
+
+
+def main(name: str) -> int:
+    """Runs a scenario against a server in a process of its own."""
+    if name == "serve":
+        asyncio.run(serve())
+        return 0
+    command = [sys.executable, str(Path(__file__)), "serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        if server.stdout is None:
+            return 3
+        try:
+            return 0 if SCENARIOS[name](CacheClient.connect(server.stdout.readline().strip())) else 1
+        finally:
+            server.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
