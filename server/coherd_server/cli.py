@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 from rich.console import Console
 from rich.table import Table
 
+from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.contract.catalog import Catalog
 from coherd.contract.durations import format_duration
 from coherd_server import log
@@ -87,13 +88,15 @@ def serve(config: Path | None, **flags: Any) -> None:
             problem = run_single(settings, redis_url, announce)
         else:
             problem = Supervisor(settings, redis_url).run(announce)
-    except (EmbeddedError, RedisUrlError, SettingsError) as error:
+    except (RedisUrlError, SettingsError) as error:
+        raise CommandFailure(str(error), ExitCode.USAGE) from None
+    except EmbeddedError as error:
         problem = str(error)
     finally:
         if embedded is not None:
             embedded.stop()
     if problem is not None:
-        raise click.ClickException(problem)
+        raise CommandFailure(problem, ExitCode.UNAVAILABLE)
     click.echo("coherd stopped")
 
 
@@ -126,12 +129,16 @@ def doctor(config: Path | None, redis: str | None) -> None:
     """Examine the store: versions, eviction, memory, proxies. Exits with 1 where a promise does not hold."""
     settings, _ = _settings(config, {"redis": redis})
     if settings.redis is None:
-        raise click.ClickException("give the URL of the store to examine: --redis URL, or redis in the settings")
+        raise CommandFailure(
+            "give the URL of the store to examine: --redis URL, or redis in the settings", ExitCode.USAGE
+        )
     log.configure(settings.log_level, settings.log_format)
     try:
         findings = asyncio.run(_examine(settings.redis, settings.key_prefix))
-    except (StoreUnavailable, RedisUrlError) as error:
-        raise click.ClickException(str(error)) from None
+    except RedisUrlError as error:
+        raise CommandFailure(str(error), ExitCode.USAGE) from None
+    except StoreUnavailable as error:
+        raise CommandFailure(str(error), ExitCode.UNAVAILABLE) from None
     table = Table("", "node", "finding")
     styles = {Level.OK: "green", Level.WARNING: "yellow", Level.UNSAFE: "bold red"}
     for finding in findings:
@@ -156,4 +163,4 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> tuple[Settings, Cat
         settings = load_settings(given, os.environ, config)
         return settings, catalog_of(settings)
     except SettingsError as error:
-        raise click.ClickException(str(error)) from None
+        raise CommandFailure(str(error), ExitCode.USAGE) from None

@@ -1,8 +1,10 @@
 """One channel per process and event loop, made when first needed.
 
-gRPC's asyncio side keeps one polling thread per process, which a forked child does not have: whatever of it was alive
-at the fork never answers there. So before a fork every idle channel is let go, which stops that thread (the parent
-opens a new channel at its next call), and after it the child starts with none.
+gRPC's asyncio side keeps one polling thread per process, which a forked child does not have, and wakes loops through a
+socket, which the child shares: a channel that is alive at the fork never answers in the child, and a child that uses
+gRPC all the same takes the wake-ups of its parent. So before a fork every idle channel is let go, which stops all that;
+the parent opens a new one at its next call, and the child starts clean. After a fork during a call, which is not cut
+off, the child refuses to use gRPC.
 """
 
 from __future__ import annotations
@@ -10,14 +12,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import grpc.aio
 
 from coherd.contract.reasons import Retry
 from coherd.errors import Unavailable
+
+LET_GO_TIMEOUT_S: Final = 0.5
+"""Longest a fork waits for the event loop of another thread."""
 
 
 class Connection:
@@ -50,8 +56,7 @@ class Connection:
                     state = self.channel.get_state(try_to_connect=True)
                 return True
         except TimeoutError:
-            message = "no connection to the service within the time limit" + _fork_hint()
-            raise Unavailable(message, retry=Retry.SAFE) from None
+            raise Unavailable("no connection to the service within the time limit", retry=Retry.SAFE) from None
 
 
 class LoopChannels:
@@ -63,11 +68,18 @@ class LoopChannels:
         _living.add(self)
 
     def current(self) -> Connection:
-        """The connection of the running loop; made if there is none. Does no I/O."""
+        """The connection of the running loop; made if there is none. Does no I/O.
+
+        Raises:
+            Unavailable: this process was forked during a call of its parent.
+        """
+        if _lost:
+            raise Unavailable("this process was forked during a call of its parent: gRPC cannot be used in it")
         loop = asyncio.get_running_loop()
         connection = self._by_loop.get(loop)
         if connection is None:
-            self._drop(other for other in list(self._by_loop) if other.is_closed())
+            for ended in [other for other in list(self._by_loop) if other.is_closed()]:
+                self._by_loop.pop(ended, None)
             connection = self._by_loop[loop] = self._connect()
         return connection
 
@@ -79,20 +91,31 @@ class LoopChannels:
             await own.channel.close(None)
 
     def let_go(self) -> None:
-        """Before a fork: drops what is idle. A loop that runs in another thread keeps its channel."""
+        """Before a fork: drops what is idle. Loops that run in other threads do so themselves, if they are quick."""
         here = _running_loop()
-        idle = [loop for loop, c in list(self._by_loop.items()) if not c.in_flight]
-        self._drop(loop for loop in idle if loop is here or not loop.is_running())
+        for loop in list(self._by_loop):
+            if loop is here or not loop.is_running():
+                self._drop_idle(loop)
+                continue
+            done = threading.Event()
+            try:
+                loop.call_soon_threadsafe(self._drop_idle, loop, done)
+            except RuntimeError:  # it was closed just now
+                continue
+            done.wait(LET_GO_TIMEOUT_S)
+
+    def _drop_idle(self, loop: asyncio.AbstractEventLoop, done: threading.Event | None = None) -> None:
+        connection = self._by_loop.get(loop)
+        if connection is not None and not connection.in_flight:
+            del self._by_loop[loop], connection
+        if done is not None:
+            done.set()
 
     def forget(self) -> None:
         """After a fork, in the child: starts with none."""
         # Kept from destruction: destroying a channel waits for threads that are not here.
         _lost.extend(self._by_loop.values())
         self._by_loop.clear()
-
-    def _drop(self, loops: Iterable[asyncio.AbstractEventLoop]) -> None:
-        for loop in loops:
-            self._by_loop.pop(loop, None)
 
 
 _living: Final[weakref.WeakSet[LoopChannels]] = weakref.WeakSet()
@@ -114,10 +137,6 @@ def _before_fork() -> None:
 def _after_fork_in_child() -> None:
     for channels in list(_living):
         channels.forget()
-
-
-def _fork_hint() -> str:
-    return ": this process was forked during a call of its parent, gRPC cannot run here" if _lost else ""
 
 
 if sys.platform != "win32":

@@ -96,7 +96,7 @@ def open_call(cache: CacheClient) -> bool:
 
     def says_so() -> bool:
         try:
-            asyncio.run(cache.get(KEY, timeout_ms=300))
+            asyncio.run(cache.get(KEY))
         except Unavailable as error:
             return "forked" in str(error)
         return False
@@ -105,6 +105,17 @@ def open_call(cache: CacheClient) -> bool:
     answers = task.done(), in_child(says_so), loop.run_until_complete(task)
     loop.run_until_complete(cache.close())
     return answers == (False, True, 7)
+
+
+def loop_in_a_thread(cache: CacheClient) -> bool:
+    """A connected client rests in the running loop of another thread."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    def read() -> object:
+        return asyncio.run_coroutine_threadsafe(cache.get(KEY), loop).result(5)
+
+    return (read(), in_child(lambda: reads(cache)), read()) == (7, True, 7)
 
 
 def many_loops(cache: CacheClient) -> bool:
@@ -126,7 +137,10 @@ def threads(cache: CacheClient) -> bool:
     return answers == [True] * 4
 
 
-SCENARIOS = {act.__name__: act for act in (unused_client, connected_client, running_loop, open_call, many_loops, threads)}
+SCENARIOS = {
+    act.__name__: act
+    for act in (unused_client, connected_client, running_loop, loop_in_a_thread, open_call, many_loops, threads)
+}
 
 
 def main(name: str) -> int:

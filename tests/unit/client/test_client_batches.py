@@ -6,7 +6,16 @@ import grpc
 import pytest
 from fake_server import FakeServer, Fault
 
-from coherd import BatchError, CacheClient, ErrorReason, InvalidRequest, OpenKey, SetOutcome, Unavailable, UndecodableValue
+from coherd import (
+    BatchError,
+    CacheClient,
+    ErrorReason,
+    InvalidRequest,
+    OpenKey,
+    SetOutcome,
+    Unavailable,
+    UndecodableValue,
+)
 from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_sets
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2

@@ -57,7 +57,9 @@ async def test_no_wait_reaches_past_the_deadline(cache: CacheClient, fake: FakeS
     assert fake.calls["Get"] == 1
 
 
-@pytest.mark.parametrize("fault", [Fault(reason=UNKNOWN, after=True), Fault(code=grpc.StatusCode.UNAVAILABLE, after=True)])
+@pytest.mark.parametrize(
+    "fault", [Fault(reason=UNKNOWN, after=True), Fault(code=grpc.StatusCode.UNAVAILABLE, after=True)]
+)
 async def test_a_set_that_may_have_happened_is_never_repeated(
     cache: CacheClient, fake: FakeServer, fault: Fault
 ) -> None:

@@ -1,0 +1,211 @@
+"""Settings: precedence, and one line per bad value that says where it stands (`coherd_server.settings`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coherd_server.settings import Settings, SettingsError, load_settings
+
+SECRET = "s3cret-token"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    """A settings file."""
+    file = tmp_path / "coherd.toml"
+    file.write_text(text)
+    return file
+
+
+def problem(flags: dict[str, Any], environ: dict[str, str], file: Path | None) -> str:
+    """The one line a bad value gives."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(flags, environ, file)
+    [line] = str(caught.value).splitlines()
+    return line
+
+
+def test_defaults() -> None:
+    settings = load_settings({}, {"PATH": "/bin", "COHERD_TARGET": "elsewhere"}, None)
+    assert settings == Settings()
+    assert (settings.listen, settings.redis, settings.workers) == ("127.0.0.1:50051", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_file", "in_environment", "as_flag", "expected"),
+    [
+        ("listen", '"127.0.0.1:1"', "127.0.0.1:2", "127.0.0.1:3", ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")),
+        ("workers", "2", "3", "4", (2, 3, 4)),
+        ("redis", '"redis://a"', "redis://b", "redis://c", ("redis://a", "redis://b", "redis://c")),
+        ("redis_timeout", '"100ms"', "2s", "1m", (100, 2_000, 60_000)),
+        ("redis_timeout", "150", "150ms", "150ms", (150, 150, 150)),
+        ("max_value_bytes", '"2kb"', "3 MB", "4096", (2048, 3 << 20, 4096)),
+        ("embedded_memory", "1048576", "1gb", "64m", (1 << 20, 1 << 30, 64 << 20)),
+        ("key_prefix", '"a:"', "b:", "c:", ("a:", "b:", "c:")),
+        ("log_level", '"debug"', "warning", "error", ("debug", "warning", "error")),
+        ("builtin_catalog", "true", "1", True, (True, True, True)),
+        ("catalog", '["x", "y"]', "a:b", ("c",), (("x", "y"), ("a", "b"), ("c",))),
+        ("max_in_flight", "7", "8", "9", (7, 8, 9)),
+    ],
+)
+def test_flags_before_environment_before_file(
+    tmp_path: Path, name: str, in_file: str, in_environment: str, as_flag: object, expected: tuple[object, ...]
+) -> None:
+    file = written(tmp_path, f"{name} = {in_file}\n")
+    environ = {f"COHERD_{name.upper()}": in_environment}
+    assert getattr(load_settings({}, {}, file), name) == expected[0]
+    assert getattr(load_settings({}, environ, file), name) == expected[1]
+    assert getattr(load_settings({name: as_flag}, environ, file), name) == expected[2]
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    digest = "ab" * 32
+    file = written(
+        tmp_path,
+        f"""
+        workers = 3
+        [tokens]
+        web = "{digest}"
+        [ttl.analytics]
+        ttl = "30m"
+        [ttl."analytics:daily"]
+        ttl = "2h"
+        max = "7d"
+        stale = 0
+        jitter = 0.1
+        """,
+    )
+    settings = load_settings({}, {}, file)
+    assert settings.tokens == {"web": digest}
+    assert settings.access_configured
+    assert settings.ttl["analytics"].override().ttl_ms == 1_800_000
+    daily = settings.ttl["analytics:daily"].override()
+    assert (daily.ttl_ms, daily.max_ttl_ms, daily.stale_ms, daily.jitter) == (7_200_000, 604_800_000, 0, 0.1)
+    assert daily.negative_ms is None
+
+
+BAD = [
+    ("listen", "localhost", "host:port"),
+    ("listen", "127.0.0.1:99999", "0..65535"),
+    ("listen", ":50051", "host:port"),
+    ("listen", "127.0.0.1:http", "host:port"),
+    ("workers", "none", "integer"),
+    ("workers", "0", "greater than or equal to 1"),
+    ("workers", "65", "less than or equal to 64"),
+    ("redis_timeout", "5", "no unit"),
+    ("redis_timeout", "1h", "60000"),
+    ("redis_timeout", "1ms", "10"),
+    ("drain_grace", "-1s", "duration"),
+    ("max_value_bytes", "much", "a size is"),
+    ("max_value_bytes", "0", "greater than or equal to 1"),
+    ("max_message_bytes", "1kb", "4096"),
+    ("embedded_memory", "10tb", "a size is"),
+    ("max_batch_items", "1.5", "integer"),
+    ("key_prefix", "a{b}", "letters"),
+    ("key_prefix", "x" * 65, "64"),
+    ("log_level", "loud", "debug"),
+    ("log_format", "xml", "json"),
+    ("builtin_catalog", "perhaps", "boolean"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), BAD, ids=[f"{name}={value[:20]}" for name, value, _ in BAD])
+def test_a_bad_value_names_where_it_stands(tmp_path: Path, name: str, value: str, words: str) -> None:
+    line = problem({name: value}, {}, None)
+    flag = "--" + name.replace("_", "-")
+    assert line.startswith(f"{flag}: {name}: ")
+    assert words in line
+    line = problem({}, {f"COHERD_{name.upper()}": value}, None)
+    assert line.startswith(f"COHERD_{name.upper()}: {name}: ")
+    assert words in line
+    file = written(tmp_path, f"# a comment\n\n{name} = '{value}' # another\n")
+    line = problem({}, {}, file)
+    assert line.startswith(f"{file}:3: {name}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("workers = 1\nlisten = 5\n", 2, "string"),
+        ("\nport = 5\n", 2, "no such setting"),
+        ("workers = [1]\n", 1, "integer"),
+        ("catalog = 'one'\n", 1, "catalog"),
+        (f"[tokens]\n# a comment\nweb = '{SECRET}'\n", 1, "SHA-256"),
+        ("[tokens]\nweb = 5\n", 2, "string"),
+        ("[ttl.analytics]\nttl = 'soon'\n", 2, "duration"),
+        ("workers = 2\n[ttl.analytics]\nttl = '1h'\n[ttl.\"analytics:daily\"]\nttl = '5x'\n", 5, "duration"),
+        ("[ttl.analytics]\nsoft = '1h'\n", 2, "no such setting"),
+        ("[ttl.analytics]\njitter = 'much'\n", 2, "number"),
+        ("[listen]\nhost = 'x'\n", 1, "string"),
+        ("ttl = 5\n", 1, "dictionary"),
+    ],
+)
+def test_the_line_of_the_file(tmp_path: Path, text: str, line: int, words: str) -> None:
+    file = written(tmp_path, text)
+    said = problem({}, {}, file)
+    assert said.startswith(f"{file}:{line}: "), said
+    assert words in said
+    assert SECRET not in said
+
+
+def test_every_bad_value_has_its_line(tmp_path: Path) -> None:
+    file = written(tmp_path, "workers = 0\nlog_level = 'loud'\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"redis_timeout": "1x"}, {"COHERD_KEY_PREFIX": "{"}, file)
+    origins = [line.split(": ")[0] for line in str(caught.value).splitlines()]
+    assert sorted(origins) == sorted([f"{file}:1", f"{file}:2", "--redis-timeout", "COHERD_KEY_PREFIX"])
+
+
+@pytest.mark.parametrize("content", [b"workers = = 1\n", b"workers = 1\nworkers = 2\n", b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_as_toml(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "coherd.toml"
+    file.write_bytes(content)
+    assert problem({}, {}, file).startswith(f"{file}")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    assert "No such file" in problem({}, {}, tmp_path / "none.toml")
+    assert "directory" in problem({}, {}, tmp_path)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:50051", "[::]:50051", "192.0.2.1:1", "example.org:50051"])
+def test_other_than_loopback_needs_access_or_consent(tmp_path: Path, address: str) -> None:
+    assert problem({"listen": address}, {}, None).startswith("--listen: ")
+    assert problem({}, {"COHERD_LISTEN": address}, None).startswith("COHERD_LISTEN: ")
+    file = written(tmp_path, f"\nlisten = '{address}'\n")
+    line = problem({}, {}, file)
+    assert line.startswith(f"{file}:2: ")
+    assert "loopback" in line
+    tls = {"tls_cert": "c", "tls_key": "k"}
+    assert "loopback" in problem({"listen": address, **tls}, {}, None), "TLS alone lets everybody in"
+    tokens = {"a": "ab" * 32}
+    assert "loopback" in problem({"listen": address, "tokens": tokens}, {}, None), "tokens must not travel in the clear"
+    for consent in ({"insecure": True}, {**tls, "tls_client_ca": "ca"}, {**tls, "tokens": tokens}):
+        assert load_settings({"listen": address, **consent}, {}, None).listen == address
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1", "127.9.9.9:0"])
+def test_loopback_needs_nothing(address: str) -> None:
+    assert load_settings({"listen": address}, {}, None).listen == address
+
+
+@pytest.mark.parametrize(
+    ("values", "origin", "words"),
+    [
+        ({"tls_cert": "c"}, "tls_cert", "belong together"),
+        ({"tls_key": "k"}, "tls_key", "belong together"),
+        ({"tls_client_ca": "ca"}, "tls_client_ca", "needs tls_cert"),
+        ({"builtin_catalog": "false"}, "builtin_catalog", "at least one own catalog"),
+    ],
+)
+def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str], origin: str, words: str) -> None:
+    line = problem(values, {}, None)
+    assert line.startswith("--" + origin.replace("_", "-") + ": ")
+    assert words in line
+    line = problem({}, {f"COHERD_{name.upper()}": value for name, value in values.items()}, None)
+    assert line.startswith(f"COHERD_{origin.upper()}: ")
+    file = written(tmp_path, "\n\n" + "".join(f"{name} = '{value}'\n" for name, value in values.items()))
+    assert problem({}, {}, file).startswith(f"{file}:3: ")
