@@ -21,6 +21,7 @@ from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.access import Access
 from coherd_server.domain.cache import build_cache
+from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.doctor import Level, examine
 from coherd_server.domain.ports import StoreUnavailable
@@ -55,12 +56,22 @@ def catalog_of(settings: Settings) -> Catalog:
         try:
             sources.append(Source(name, Path(name).read_bytes()))
         except OSError as error:
-            raise SettingsError(f"catalog {name}: cannot be read: {error.strerror}") from None
+            raise SettingsError(f"{settings.origin('catalog')}: {name}: cannot be read: {error.strerror}") from None
     try:
         catalog = load_catalog(sources)
-        return catalog.with_overrides({name: one.override() for name, one in settings.ttl.items()})
     except CatalogError as error:
-        raise SettingsError("\n".join(f"catalog: {problem}" for problem in error.problems)) from None
+        raise SettingsError(
+            "\n".join(f"{settings.origin('catalog')}: {problem}" for problem in error.problems)
+        ) from None
+    problems: list[str] = []
+    for name in sorted(settings.ttl, key=lambda one: one.count(":")):  # domains first: what a resource sets wins
+        try:
+            catalog = catalog.with_overrides({name: settings.ttl[name].override()})
+        except CatalogError as error:
+            problems += (f"{settings.origin('ttl', name)}: {problem}" for problem in error.problems)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ def tls_of(settings: Settings) -> Tls | None:
         try:
             return Path(name).read_bytes()
         except OSError as error:
-            raise SettingsError(f"{setting} {name}: cannot be read: {error.strerror}") from None
+            raise SettingsError(f"{settings.origin(setting)}: {name}: cannot be read: {error.strerror}") from None
 
     client_ca = read("tls_client_ca", settings.tls_client_ca) if settings.tls_client_ca else None
     return Tls(read("tls_key", settings.tls_key), read("tls_cert", settings.tls_cert), client_ca)
@@ -107,6 +118,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._store: RedisStore
         self._reporter: Reporter
+        self._census: Census
         self._endpoint: Endpoint
         self._server: grpc.aio.Server
         self._health = health.aio.HealthServicer()
@@ -143,13 +155,15 @@ class Server:
             asyncio.create_task(self._reporter.run(FLUSH_INTERVAL_MS)),
             asyncio.create_task(self._watch_store()),
             asyncio.create_task(self._check_store()),
+            asyncio.create_task(self._census.run(settings.census_interval)),
         ]
         return port
 
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
-        self._reporter = Reporter(self._store, self._counters)
         cache = build_cache(self._store, self._counters, max_value_bytes=settings.max_value_bytes)
+        self._census = Census(self._store, cache.reads, self._catalog)
+        self._reporter = Reporter(self._store, self._counters, self._census)
         principals = Principals(settings.tokens, client_certificates=settings.tls_client_ca is not None)
         access = Access(settings.access_configured)
         self._endpoint = Endpoint(principals, max_in_flight=settings.max_in_flight)

@@ -9,10 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.ttl import TtlOverride
+from coherd_server.adapters.redis_url import parse_redis_url
 
 ENVIRONMENT_PREFIX: Final = "COHERD_"
 _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
@@ -102,6 +112,8 @@ class Settings(BaseModel):
     """Most items of one batch."""
     max_in_flight: int = Field(default=4_096, ge=1)
     """Unary calls served at one time and worker."""
+    census_interval: DurationMs = Field(default=60_000, ge=100, le=86_400_000)
+    """Time between two walks over the keyspace that count keys and unlink dead entries."""
     drain_grace: DurationMs = Field(default=5_000, ge=0, le=600_000)
     """How long calls in flight may take to end after SIGTERM."""
     tls_cert: str | None = None
@@ -117,6 +129,19 @@ class Settings(BaseModel):
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field(default="auto", pattern="^(auto|console|json)$")
     """``auto``: console on a terminal, JSON otherwise."""
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def origin(self, *path: str) -> str:
+        """Where a setting came from: flag, variable or ``file:line``; ``settings`` for one that was not given."""
+        return self._origins.get(".".join(path)) or self._origins.get(path[0], "settings")
+
+    @field_validator("redis")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_redis_url(value)
+        return value
 
     @field_validator("key_prefix")
     @classmethod
@@ -146,7 +171,7 @@ class Settings(BaseModel):
         if self.tls_client_ca and not self.tls_cert:
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         if not self.builtin_catalog and not self.catalog:
-            raise ValueError("without the built-in catalog at least one own catalog is needed")
+            raise ValueError("without builtin_catalog at least one own catalog is needed")
         host, _ = split_address(self.listen)
         if not is_loopback(host) and not self.insecure and not (self.tls_cert and (self.tls_client_ca or self.tokens)):
             raise ValueError(
@@ -215,10 +240,13 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Pa
         values[name] = value
         origins[name] = "--" + name.replace("_", "-")
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         lines = [_problem(dict(one), origins, file, text) for one in error.errors(include_url=False)]
         raise SettingsError("\n".join(lines)) from None
+    paths = [[name] for name in origins] + [["ttl", name] for name in settings.ttl]
+    settings._origins.update({".".join(path): _origin(path, origins, file, text) for path in paths})
+    return settings
 
 
 def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | None, text: str) -> str:
@@ -226,11 +254,17 @@ def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | Non
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "no such setting"
+    # A rule between settings has no path: it stands where the first one it names was given.
+    place = path or [name for name in re.findall(r"\w+", message) if name in origins][:1]
+    return f"{_origin(place, origins, file, text)}: {'.'.join(path) + ': ' if path else ''}{message}"
+
+
+def _origin(path: list[str], origins: Mapping[str, str], file: Path | None, text: str) -> str:
     origin = origins.get(path[0], "settings") if path else "settings"
     if file is not None and origin == str(file):
         line = _line_of(text, path)
         origin = f"{file}:{line}" if line else origin
-    return f"{origin}: {'.'.join(path) + ': ' if path else ''}{message}"
+    return origin
 
 
 def _line_of(text: str, path: list[str]) -> int | None:

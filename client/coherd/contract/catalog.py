@@ -223,7 +223,7 @@ class Catalog:
     """Digest of the declarations and overrides."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resolve", functools.lru_cache(RESOLVED_KEYS)(self._resolve))
+        object.__setattr__(self, "resolve", functools.lru_cache(RESOLVED_KEYS)(self.resolve_uncached))
 
     def resolve(self, text: str) -> ResolvedKey:
         """What follows from canonical key text.
@@ -233,7 +233,8 @@ class Catalog:
         """
         raise AssertionError("replaced by the cached look-up")
 
-    def _resolve(self, text: str) -> ResolvedKey:
+    def resolve_uncached(self, text: str) -> ResolvedKey:
+        """As `resolve`, for walks over all keys, which must not displace those in use."""
         parts = keys.parse_key(text)
         domain = self.domain(parts.domain)
         resource = self._resource(domain, parts.resource)

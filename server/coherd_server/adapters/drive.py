@@ -115,6 +115,21 @@ class Driver:
             for item in items
         ]
 
+    async def do_on(self, link: Link, job: Job) -> Done:
+        """Do a job that belongs to one primary, not to a name.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        [((place,), batch)] = link.submit([job])
+        await batch.join()
+        if batch.failure is not None:
+            raise StoreUnavailable(batch.failure.text)
+        answer = batch.answers[place]
+        if isinstance(answer, ResponseError):
+            raise refusal(answer)
+        return Done(answer, batch.identity, batch.redis_now_ms)
+
     async def _drive(self, items: Sequence[_Item], end_s: float, *, repeat: bool) -> None:
         loop = asyncio.get_running_loop()
         left = items

@@ -40,6 +40,7 @@ INVALIDATE: Final = _load("invalidate", fresh=True)
 GRANT: Final = _load("grant", "entry")
 FILL: Final = _load("fill", "entry", "wake")
 HOLD: Final = _load("hold", "wake")
-ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, FILL, HOLD)
+CLAIM: Final = _load("claim")
+ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, FILL, HOLD, CLAIM)
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""

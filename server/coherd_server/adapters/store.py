@@ -12,7 +12,7 @@ from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.listener import Listener
 from coherd_server.adapters.redis_url import RedisTarget
-from coherd_server.adapters.scripts import FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
+from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
 from coherd_server.domain.ports import (
@@ -185,6 +185,47 @@ class RedisStore:
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
             raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown)
+
+    def primaries(self) -> Sequence[str]:
+        """See `Store.primaries`."""
+        return [str(link.address) for link in self._topology.links()]
+
+    async def scan(self, primary: str, cursor: int, count: int) -> tuple[int, Sequence[str]]:
+        """See `Store.scan`."""
+        for link in self._topology.links():
+            if str(link.address) == primary:
+                break
+        else:
+            return 0, ()
+        command = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", count)
+        done = await self._driver.do_on(link, Job(None, (self._prefix,), command))
+        if not isinstance(done.answer, list) or len(done.answer) != 2:
+            raise TypeError("unexpected reply to SCAN")
+        following, names = done.answer
+        own = self._prefix + "coherd:"
+        texts = (name.decode("utf-8", "replace") for name in names)
+        return int(following), [text.removeprefix(self._prefix) for text in texts if not text.startswith(own)]
+
+    async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
+        """See `Store.claim`."""
+        [done] = _all(
+            await self._driver.do([Job(CLAIM, (self._own(f"claim:{task}"),), (token, lease_ms))], repeat=True)
+        )
+        return _text(done.answer) == "yes"
+
+    async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
+        """See `Store.note`."""
+        full = self._own(name)
+        for _ in _all(await self._driver.do([Job(None, (full,), ("SET", full, text, "PX", lifetime_ms))], repeat=True)):
+            pass
+
+    async def recall(self, name: str) -> bytes | None:
+        """See `Store.recall`."""
+        full = self._own(name)
+        return (await self._driver.read([full]))[full].raw
+
+    def _own(self, name: str) -> str:
+        return f"{self._prefix}coherd:{name}"
 
     async def count(self, increments: Mapping[str, Mapping[str, int]]) -> None:
         """See `Store.count`. Not repeated: a lost reply may cost or double increments, and is reported."""

@@ -232,8 +232,8 @@ class Leases:
         return tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, item.key.tags)
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
-        """Store a value under its lease, with the stamps of the grant; not where they are no longer current or the lease
-        is lost."""
+        """Store a value under its lease, with the stamps of the grant; not where they are no longer current, or the
+        lease is lost."""
         key = fill.item.key
         try:
             ttl_ms = self._writer.check(fill.item)

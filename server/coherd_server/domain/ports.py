@@ -256,6 +256,29 @@ class Store(Protocol):
         """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat."""
         ...
 
+    def primaries(self) -> Sequence[str]:
+        """Names of all primaries, for `scan`."""
+        ...
+
+    async def scan(self, primary: str, cursor: int, count: int) -> tuple[int, Sequence[str]]:
+        """A page of about ``count`` keys of entries on one primary, and the next cursor; 0 begins and ends.
+
+        A primary that is no longer known ends its scan.
+        """
+        ...
+
+    async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
+        """Take or extend the right of one replica to do a background task; whether the token has it."""
+        ...
+
+    async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
+        """Keep a note of a background task."""
+        ...
+
+    async def recall(self, name: str) -> bytes | None:
+        """The note, if there is one."""
+        ...
+
     async def count(self, increments: Mapping[str, Mapping[str, int]]) -> None:
         """Add to the persistent counters: ``{domain: {counter: n}}``."""
         ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from coherd_server.domain.census import Census, CensusResult
 from coherd_server.domain.counters import Counters, Quantiles, hit_ratio
 from coherd_server.domain.failure import Failure, failure_of
 from coherd_server.domain.ports import Store, StoreUnavailable
@@ -22,6 +23,8 @@ class DomainReport:
     counts: Mapping[str, int]
     reads: Quantiles
     writes: Quantiles
+    census: CensusResult | None
+    """What the last whole census pass counted; None before the first."""
 
     @property
     def hit_ratio(self) -> float:
@@ -32,8 +35,9 @@ class DomainReport:
 class Reporter:
     """Flushes pending counts to the store and reads them back."""
 
-    def __init__(self, store: Store, counters: Counters) -> None:
+    def __init__(self, store: Store, counters: Counters, census: Census) -> None:
         self._store = store
+        self._census = census
         self._counters = counters
 
     async def flush(self) -> None:
@@ -67,10 +71,11 @@ class Reporter:
         try:
             await self.flush()
             stored = await self._store.counters(domains)
+            census = await self._census.result()
         except StoreUnavailable as error:
             return failure_of(error)
         reads, writes = self._counters.reads, self._counters.writes
         return {
-            name: DomainReport(stored.get(name, {}), reads[name].quantiles(), writes[name].quantiles())
+            name: DomainReport(stored.get(name, {}), reads[name].quantiles(), writes[name].quantiles(), census)
             for name in domains
         }

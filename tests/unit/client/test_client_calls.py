@@ -185,9 +185,9 @@ async def test_wrong_values_and_payloads_name_the_resource_only(cache: CacheClie
 
 async def test_arguments_of_the_wrong_type_are_refused_before_sending(cache: CacheClient, fake: FakeServer) -> None:
     with pytest.raises(TypeError, match="OpenKey"):
-        await cache.get("content:drafts:user:u1")  # type: ignore[arg-type]
+        await cache.get("content:drafts:user:u1")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="OpenKey"):
-        await cache.get_many(["content:drafts:user:u1"])  # type: ignore[list-item]
+        await cache.get_many(["content:drafts:user:u1"])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="timedelta"):
         await cache.set(KEY, 1, ttl=60)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout_ms"):

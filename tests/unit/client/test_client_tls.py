@@ -17,22 +17,11 @@ KEY = OpenKey("content", "drafts", {"user": "u1"})
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate that is its own authority: ``cert.pem``, ``key.pem``."""
     folder = tmp_path_factory.mktemp("pki")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        + [
-            "-keyout",
-            "key.pem",
-            "-out",
-            "cert.pem",
-            "-subj",
-            "/CN=cache.test",
-            "-addext",
-            "subjectAltName=DNS:cache.test",
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout key.pem -out cert.pem "
+        "-subj /CN=cache.test -addext subjectAltName=DNS:cache.test"
     )
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
     return folder
 
 

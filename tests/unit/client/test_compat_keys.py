@@ -113,8 +113,19 @@ def test_migration(legacy: str, canonical: str) -> None:
 
 @pytest.mark.parametrize(
     "unknown",
-    ["", "secret", "secret:x", "topics::list", "topics:list", "writing_stats:u:030d", "writing_stats:u:99999999999d"]
-    + ["task_metrics:", "session:data:id:a b", "topics:\ud800:list", "task_metrics:" + "x" * 512],
+    [
+        "",
+        "secret",
+        "secret:x",
+        "session:data:id:a b",
+        "topics::list",
+        "topics:list",
+        "topics:\ud800:list",
+        "task_metrics:",
+        "writing_stats:u:030d",
+        "writing_stats:u:99999999999d",
+        "task_metrics:" + "x" * 512,
+    ],
 )
 def test_unknown_keys_are_refused_without_being_shown(unknown: str) -> None:
     with pytest.raises(Refusal) as caught:

