@@ -352,7 +352,7 @@ class CacheClient:
             raise
 
     async def invalidate(
-        self, *selectors: Selector | Key[Any], wait_for_near_caches: bool = False, timeout_ms: int | None = None
+        self, *selectors: Selector, wait_for_near_caches: bool = False, timeout_ms: int | None = None
     ) -> InvalidateResult:
         """Invalidates everything the selectors select, in time that does not depend on the number of entries.
 

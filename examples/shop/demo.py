@@ -27,7 +27,8 @@ async def show(cache: CacheClient) -> None:
     await cache.set(price, shop_pb2.Money(currency="EUR", minor_units=19_900), ttl=datetime.timedelta(minutes=5))
     sales = shop.Sales(product=4711, date=datetime.date(2025, 8, 6))
     await cache.set(sales, {"sold": 0, "returned": 0})
-    print(f"{sales} holds {await cache.get(sales)}")
+    figures = await cache.get(sales)
+    print(f"{sales} holds {figures}")
 
     carts = [shop.Cart(customer="ann", channel="web"), shop.Cart(customer="ann", channel=shop_pb2.CHANNEL_APP)]
     line = shop_pb2.CartContents.Line(product=4711, amount=2)
@@ -37,12 +38,15 @@ async def show(cache: CacheClient) -> None:
     print(f"ann's carts: {[cart.channel for cart in carts if cart in found]}")
 
     await cache.set_nothing(shop.Page(product=4712))
-    print(f"product 4712: {await cache.get(shop.Page(product=4712), default='a miss')}")
+    nothing = await cache.get(shop.Page(product=4712), default="a miss")
+    print(f"product 4712: {nothing}")
 
     invalidated = await cache.invalidate(shop.Customer("ann"))
-    print(f"ann left: {', '.join(invalidated.tags)}; carts now: {await cache.get_many(carts)}")
+    found = await cache.get_many(carts)
+    print(f"ann left: {', '.join(invalidated.tags)}; carts now: {found}")
     await cache.invalidate(shop.Product("4711"))
-    print(f"product 4711 changed: page {await cache.get(page)}, sales {await cache.get(sales)}")
+    product, figures = await cache.get(page), await cache.get(sales)
+    print(f"product 4711 changed: page {product}, sales {figures}")
 
     counts = (await cache.metrics("shop"))["shop"]
     print(f"hits {counts.hits}, misses {counts.misses}, sets {counts.sets}, invalidations {counts.invalidations}")

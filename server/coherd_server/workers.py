@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import signal
@@ -27,7 +28,15 @@ _RESTART_AFTER_S: Final = 1.0
 
 def run_single(settings: Settings, redis_url: str, announce: Callable[[int], None]) -> str | None:
     """Serve in this process until SIGTERM or SIGINT; why it could not start, or None after a clean end."""
+    try:
+        reserve_port(settings.listen).close()  # gRPC would say it, too, in a line of its own
+    except OSError as error:
+        return _cannot_listen(settings.listen, error)
     return asyncio.run(_serve(settings, redis_url, share_port=False, announce=announce))
+
+
+def _cannot_listen(listen: str, error: OSError) -> str:
+    return f"cannot listen on {listen}: {error.strerror or error}"
 
 
 async def _serve(
@@ -37,6 +46,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    _stop_with_parent(loop, stopping)
     try:
         server = Server(settings, catalog_of(settings), redis_url, share_port=share_port)
         port = await server.start()
@@ -52,10 +62,30 @@ async def _serve(
 def _work(settings: Settings, redis_url: str, report: multiprocessing.connection.Connection) -> None:
     """Body of a worker process."""
     log.configure(settings.log_level, settings.log_format)
-    problem = asyncio.run(_serve(settings, redis_url, share_port=True, announce=lambda port: report.send(None)))
+
+    def tell(problem: str | None) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # nobody listens: another worker's problem came first, or this one replaces one
+            report.send(problem)
+
+    problem = asyncio.run(_serve(settings, redis_url, share_port=True, announce=lambda port: tell(None)))
     if problem is not None:
-        report.send(problem)
+        tell(problem)
         sys.exit(1)
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    """A worker does not outlive its supervisor, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def orphaned() -> None:
+        loop.remove_reader(parent.sentinel)
+        stopping.set()
+
+    loop.add_reader(parent.sentinel, orphaned)
 
 
 class Supervisor:
@@ -73,7 +103,7 @@ class Supervisor:
         try:
             reserved = reserve_port(self._settings.listen)
         except OSError as error:
-            return f"cannot listen on {self._settings.listen}: {error.strerror or error}"
+            return _cannot_listen(self._settings.listen, error)
         host, _ = split_address(self._settings.listen)
         port = reserved.getsockname()[1]
         shown_host = f"[{host}]" if ":" in host else host
@@ -151,6 +181,7 @@ def reserve_port(listen: str) -> socket.socket:
     host, port = split_address(listen)
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server before may still linger
         probe.bind(address)
         chosen = probe.getsockname()[1]
     reserved = socket.socket(family, kind, protocol)

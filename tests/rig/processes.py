@@ -42,3 +42,20 @@ def _state(pid: int) -> str | None:
 def _parent(pid: int) -> int | None:
     fields = _fields(pid)
     return int(fields[1]) if fields else None
+
+
+def connections(pid: int, port: int) -> int:
+    """Established TCP connections to a local port that the process holds."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if int(fields[1].rsplit(":", 1)[1], 16) == port and fields[3] == "01":
+                inodes.add(f"socket:[{fields[9]}]")
+    held = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            held += str(entry.readlink()) in inodes
+        except OSError:
+            continue
+    return held

@@ -93,7 +93,7 @@ _REFUSED_TEXTS: Final = (
     "analytics:writing_stats:user:user123:days:+30d",
     "analytics:writing_stats:user:user123:days:-0d",
     "analytics:writing_stats:user:user123:days:4294967296d",
-    "analytics:writing_stats:user:user123:days:٣٠d",
+    "analytics:writing_stats:user:user123:days:\u0663\u0660d",
     "content:topics:user:%3a",
     "content:topics:user:%41",
     "content:topics:user:%",

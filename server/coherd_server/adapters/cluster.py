@@ -10,6 +10,7 @@ from typing import Final
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.settings import StoreSettings
@@ -27,7 +28,8 @@ class ClusterTopology:
 
     wide = False
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings) -> None:
+    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
+        self._journal = journal
         self._target = target
         self._settings = settings
         self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -47,7 +49,7 @@ class ClusterTopology:
     def _link(self, address: Address) -> Link:
         link = self._links.get(address)
         if link is None:
-            link = Link(self._target, address, self._settings, cluster=True, on_trouble=self.refresh)
+            link = Link(self._target, address, self._settings, self._journal, cluster=True, on_trouble=self.refresh)
             self._links[address] = link
         return link
 

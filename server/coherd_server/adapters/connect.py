@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coherd_server.adapters.cluster import ClusterTopology
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.redis_url import Mode, RedisTarget, parse_redis_url
 from coherd_server.adapters.sentinel import SentinelTopology
 from coherd_server.adapters.settings import StoreSettings
@@ -27,8 +28,9 @@ async def open_store(
         raise ValueError("the key prefix must not hold braces")
     settings = settings or StoreSettings()
     target = parse_redis_url(target) if isinstance(target, str) else target
-    topology = _topology(target, settings)
-    store = RedisStore(target, topology, settings, prefix=prefix)
+    journal = Journal()
+    topology = _topology(target, settings, journal)
+    store = RedisStore(target, topology, settings, journal, prefix=prefix)
     try:
         await topology.start()
         await store.ping()
@@ -41,11 +43,11 @@ async def open_store(
     return store
 
 
-def _topology(target: RedisTarget, settings: StoreSettings) -> Topology:
+def _topology(target: RedisTarget, settings: StoreSettings, journal: Journal) -> Topology:
     match target.mode:
         case Mode.SINGLE:
-            return SingleTopology(target, settings)
+            return SingleTopology(target, settings, journal)
         case Mode.SENTINEL:
-            return SentinelTopology(target, settings)
+            return SentinelTopology(target, settings, journal)
         case Mode.CLUSTER:
-            return ClusterTopology(target, settings)
+            return ClusterTopology(target, settings, journal)

@@ -11,7 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from redis.exceptions import AskError, ResponseError
+
 from coherd_server.adapters.batch import Batch, Failure, Job
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.wire import Address, Wire, WireLost
@@ -32,6 +35,7 @@ class Link:
         target: RedisTarget,
         address: Address,
         settings: StoreSettings,
+        journal: Journal,
         *,
         cluster: bool,
         on_trouble: Callable[[], None],
@@ -39,6 +43,8 @@ class Link:
         self.address = address
         self._target = target
         self._settings = settings
+        self._journal = journal
+        self._switching = asyncio.Lock()
         self._cluster = cluster
         self._on_trouble = on_trouble
         self._queue: deque[Batch] = deque()
@@ -207,11 +213,34 @@ class Link:
             await wire.check()
         else:
             return wire
-        if self.identity not in (None, wire.identity):
-            self.distrust()
-        self.identity = wire.identity
+        if self.identity != wire.identity:
+            await self._switch(wire)
         self._note_answer()
         return wire
+
+    async def _switch(self, wire: Wire) -> None:
+        """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8).
+
+        Names that a cluster keeps elsewhere are refused there with MOVED, which is as it should be.
+        """
+        async with self._switching:
+            if self.identity == wire.identity:
+                return
+            if self.identity is not None:
+                self.distrust()
+            jobs = self._journal.recent()
+            step = self._settings.batch_items
+            for at in range(0, len(jobs), step):
+                batch = Batch(wide=not self._cluster)
+                for job in jobs[at : at + step]:
+                    batch.add_job(job)
+                timeout_ms = self._settings.reply_timeout_ms
+                commands = batch.pack(wire.identity, wire.redis_now_ms() + timeout_ms)
+                replies = await wire.exchange(commands, timeout_ms=timeout_ms)
+                if any(isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies):
+                    await wire.close()
+                    raise WireLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
+            self.identity = wire.identity
 
     async def _carry(self, wire: Wire, batch: Batch) -> bool:
         """Send a batch and settle it; False when the connection is gone."""

@@ -11,6 +11,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError
 
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.settings import StoreSettings
@@ -23,7 +24,8 @@ class SentinelTopology:
 
     wide = True
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings) -> None:
+    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
+        self._journal = journal
         self._target = target
         self._settings = settings
         self._link: Link | None = None
@@ -73,7 +75,7 @@ class SentinelTopology:
             return
         old, self._link = (
             self._link,
-            Link(self._target, address, self._settings, cluster=False, on_trouble=self.refresh),
+            Link(self._target, address, self._settings, self._journal, cluster=False, on_trouble=self.refresh),
         )
         if old is not None:
             task = asyncio.create_task(old.close())

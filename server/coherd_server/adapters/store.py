@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from coherd_server.adapters.batch import Job, Moved
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.listener import Listener
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
@@ -42,9 +43,12 @@ FENCE_LIFETIMES: Final = 5
 class RedisStore:
     """Implements `coherd_server.domain.ports.Store`; every name gets the deployment's prefix here and nowhere else."""
 
-    def __init__(self, target: RedisTarget, topology: Topology, settings: StoreSettings, *, prefix: str) -> None:
+    def __init__(
+        self, target: RedisTarget, topology: Topology, settings: StoreSettings, journal: Journal, *, prefix: str
+    ) -> None:
         self._target = target
         self._topology = topology
+        self._journal = journal
         self._settings = settings
         self._driver = Driver(topology, settings)
         self._listener = Listener(target, topology, settings, prefix=prefix)
@@ -100,7 +104,9 @@ class RedisStore:
             )
             for one in grants
         ]
-        return [_outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._do_once(jobs)]
+        return [
+            _outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._driver.do(jobs, repeat=False)
+        ]
 
     async def fill(self, fills: Sequence[Fill]) -> Sequence[FillOutcome | StoreUnavailable]:
         """See `Store.fill`."""
@@ -113,7 +119,8 @@ class RedisStore:
             )
             for one in fills
         ]
-        return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in await self._do_once(jobs)]
+        answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills])
+        return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in answers]
 
     async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
@@ -133,8 +140,18 @@ class RedisStore:
         """See `Store.on_wake`."""
         self._listener.on_wake(wake)
 
-    async def _do_once(self, jobs: Sequence[Job]) -> Sequence[Done | StoreUnavailable]:
-        return await self._driver.do(jobs, repeat=False)
+    async def _do_noted(
+        self, jobs: Sequence[Job], again: Sequence[Job], *, repeat: bool = False
+    ) -> Sequence[Done | StoreUnavailable]:
+        """Do jobs, and note how to repeat them on a new primary: before, since a switch may come between the node's
+        answer and its arrival here, and after, since the window begins with the acknowledgement (rule 8)."""
+        self._journal.note(again)
+        answers = await self._driver.do(jobs, repeat=repeat)
+        self._journal.note(again)
+        return answers
+
+    def _removal(self, key: str) -> Job:
+        return Job(REMOVE, self._names(key, "lease", "fence", "waiting"), (self._settings.tombstone_ms,))
 
     async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
         """See `Store.put`."""
@@ -147,15 +164,14 @@ class RedisStore:
             )
             for put in puts
         ]
-        return [_put_outcome(answer) for answer in await self._driver.do(jobs, repeat=False)]
+        return [_put_outcome(answer) for answer in await self._do_noted(jobs, [self._removal(put.key) for put in puts])]
 
     async def remove(self, keys: Sequence[str]) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        tombstone_ms = self._settings.tombstone_ms
-        jobs = [Job(REMOVE, self._names(key, "lease", "fence", "waiting"), (tombstone_ms,)) for key in keys]
+        jobs = [self._removal(key) for key in keys]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(_text(answer.answer))
-            for answer in await self._driver.do(jobs, repeat=False)
+            for answer in await self._do_noted(jobs, jobs)
         ]
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
@@ -180,7 +196,7 @@ class RedisStore:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,)) for tag in dict.fromkeys(tags)]
-        answers = await self._driver.do(jobs, repeat=True)
+        answers = await self._do_noted(jobs, jobs, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from redis.exceptions import AskError
 
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.settings import StoreSettings
@@ -56,10 +57,10 @@ class SingleTopology:
 
     wide = True
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings) -> None:
+    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
         host, port = target.addresses[0] if target.addresses else ("", 0)
         address = Address(host, port, target.path)
-        self._link = Link(target, address, settings, cluster=False, on_trouble=self.refresh)
+        self._link = Link(target, address, settings, journal, cluster=False, on_trouble=self.refresh)
 
     def link_for(self, name: str) -> Link | None:
         return self._link

@@ -56,7 +56,7 @@ def test_a_busy_port(rig_pool: RigPool, workers: int) -> None:
         address = f"127.0.0.1:{busy.getsockname()[1]}"
         line = failed("--listen", address, "--redis", url, "--workers", str(workers))
     assert f"cannot listen on {address}" in line
-    assert "in use" in line
+    assert "already in use" in line
 
 
 def test_a_port_another_server_serves(rig_pool: RigPool) -> None:
@@ -214,3 +214,16 @@ def test_the_grace_is_not_for_ever(connect: CallerMaker) -> None:
         assert time.monotonic() - started_s < 10
         assert held.exception(timeout=5) is not None
         node.resume()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_restart_takes_the_same_port(rig_pool: RigPool, connect: CallerMaker, workers: str) -> None:
+    """Although connections that the server closed linger."""
+    arguments = ("--redis", rig_pool.get("standalone").url, "--workers", workers)
+    with CoherdServer(*arguments) as first:
+        connect(first.target).health()
+        target = first.target
+        assert first.stop() == 0
+    with CoherdServer(*arguments, "--listen", target) as second:
+        assert second.target == target
+        assert connect(target).health() == "SERVING"

@@ -1,0 +1,107 @@
+"""`--workers 2`: both serve on one port, counts are whole, whoever dies is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from coherd.v1 import cache_service_pb2 as pb
+from rig.calls import Caller, eventually
+from rig.process import wait_until
+from rig.processes import command, connections, descendants
+from rig.server import CoherdServer
+from rig.stand import CallerMaker
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[CoherdServer]:
+    """A server of two workers."""
+    with CoherdServer("--workers", "2", "--log-format", "json") as server:
+        yield server
+
+
+def workers_of(server: CoherdServer) -> set[int]:
+    """Pids of its workers."""
+    return {pid for pid in descendants(server.process.pid) if "spawn_main" in command(pid)}
+
+
+def port_of(server: CoherdServer) -> int:
+    """Its port."""
+    return int(server.target.rsplit(":", 1)[1])
+
+
+def reached(server: CoherdServer, connect: CallerMaker) -> set[int]:
+    """The workers that new connections come to; every one of them answers."""
+    callers = [connect(server.target) for _ in range(24)]
+    for caller in callers:
+        assert caller.health() == "SERVING"
+    found = {pid for pid in workers_of(server) if connections(pid, port_of(server))}
+    for caller in callers:
+        caller.close()
+    return found
+
+
+def test_both_serve(pair: CoherdServer, connect: CallerMaker) -> None:
+    assert "2 workers" in pair.banner[0]
+    assert len(workers_of(pair)) == 2
+    assert reached(pair, connect) == workers_of(pair)
+
+
+def test_counts_are_whole(pair: CoherdServer, connect: CallerMaker) -> None:
+    callers = [connect(pair.target) for _ in range(12)]
+    callers[0].set("celery:own:id:1", b"12345")
+    for caller in callers:
+        for _ in range(5):
+            assert caller.value("celery:own:id:1") == b"12345"
+            assert caller.value("celery:own:id:2") is None
+
+    def whole(caller: Caller) -> bool:
+        counts = caller.call("Metrics", pb.MetricsRequest(domains=["celery"])).domains[0]
+        return (counts.sets, counts.hits, counts.misses, counts.read_bytes) == (1, 60, 60, 300)
+
+    for caller in callers[:4]:
+        eventually("every worker tells the sum", lambda caller=caller: whole(caller), timeout_s=5)
+
+
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_who_is_killed_is_replaced(pair: CoherdServer, connect: CallerMaker, how_many: int) -> None:
+    before = workers_of(pair)
+    for pid in sorted(before)[:how_many]:
+        os.kill(pid, signal.SIGKILL)
+
+    def whole_again() -> bool:
+        now = workers_of(pair)
+        return len(now) == 2 and len(now & before) == 2 - how_many and reached(pair, connect) == now
+
+    eventually("two workers serve again", whole_again, timeout_s=30)
+    settled = workers_of(pair)
+    time.sleep(1.5)  # longer than a replacement takes: what came stays
+    assert workers_of(pair) == settled
+    assert pair.process.poll() is None
+    assert "a worker ended" in pair.errors()
+    assert "Traceback" not in pair.errors()
+
+
+def test_one_worker_gone_does_not_stop_the_other(pair: CoherdServer, connect: CallerMaker) -> None:
+    """A stopped worker holds up only the connections it has."""
+    stopped = min(workers_of(pair))
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        answered = failed = 0
+        for _ in range(12):
+            with Caller(pair.target) as caller:
+                try:
+                    caller.call("Get", pb.GetRequest(key={"text": "celery:own:id:1"}), timeout_s=0.3)
+                    answered += 1
+                except grpc.RpcError as error:
+                    assert error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+                    failed += 1
+        assert answered > 0
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    wait_until("both serve", lambda: reached(pair, connect) == workers_of(pair))
