@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol, Self, TypeVar, overload
 from coherd import values
 from coherd.batches import Part, SetItems, read_call, results_of, run_calls, split_keys, split_sets, write_call
 from coherd.errors import DeadlineExceeded, InvalidRequest, OutcomeUnknown, ServerDefect, Unavailable
-from coherd.key import Key
+from coherd.key import Key, ReadKey
 from coherd.metrics import DomainMetrics, metrics_of
 from coherd.results import Entry, InvalidateResult, SetOutcome, SetResult
 from coherd.selectors import Selector, to_wire
@@ -124,13 +124,13 @@ class CacheClient:
     # Reading.
 
     @overload
-    async def get(self, key: Key[V], *, accept_stale: bool = False, timeout_ms: int | None = None) -> V | None: ...
+    async def get(self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None) -> V | None: ...
     @overload
     async def get(
-        self, key: Key[V], *, default: D, accept_stale: bool = False, timeout_ms: int | None = None
+        self, key: ReadKey[V], *, default: D, accept_stale: bool = False, timeout_ms: int | None = None
     ) -> V | D | None: ...
     async def get(
-        self, key: Key[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
+        self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
     ) -> Any:
         """The value; ``default`` for a miss; None for a remembered "there is nothing". Falsy values are values.
 
@@ -147,7 +147,7 @@ class CacheClient:
         return default if hit is None else values.decoded(key, hit)
 
     async def get_entry(
-        self, key: Key[V], *, accept_stale: bool = False, timeout_ms: int | None = None
+        self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None
     ) -> Entry[V] | None:
         """The value with its age, remaining TTL, version and tags; None for a miss.
 
@@ -167,7 +167,7 @@ class CacheClient:
             extra_tags=dict(hit.extra_tags),
         )
 
-    async def _hit(self, key: Key[Any], accept_stale: bool, timeout_ms: int | None) -> wire.Hit | None:
+    async def _hit(self, key: ReadKey[Any], accept_stale: bool, timeout_ms: int | None) -> wire.Hit | None:
         request = wire.GetRequest(key=values.key_message(key), accept_stale=accept_stale)
         try:
             answer = await self._transport.get(request, self._limit_ms(timeout_ms))

@@ -6,7 +6,6 @@ here by hand because it stands on every hit.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
@@ -53,8 +52,8 @@ class Codec(Protocol[V]):
 class JsonCodec(Generic[V]):
     """JSON documents as plain dicts, lists, strings, numbers, bools and None.
 
-    Tuples become lists, `datetime` and `UUID` become strings, dict keys must be strings; NaN and infinities are refused
-    by JSON and become null.
+    Tuples become lists, `datetime` and `UUID` become strings. Dict keys must be strings; integers beyond 64 bits are
+    refused, since readers would round them. JSON has no NaN and no infinities: they become null.
     """
 
     type_name: str = "coherd.v1.Json"
@@ -62,8 +61,8 @@ class JsonCodec(Generic[V]):
     def encode(self, value: V) -> bytes:
         try:
             text = orjson.dumps(value)
-        except TypeError:
-            text = _encode_slow(value)
+        except TypeError as error:
+            raise ValueEncodeError(f"a value of type {type(value).__name__} cannot be JSON: {_reason(error)}") from None
         size = len(text)
         if size < 0x80:
             return b"\x0a%c%b" % (size, text)
@@ -98,12 +97,14 @@ class JsonCodec(Generic[V]):
         return document
 
 
-def _encode_slow(value: object) -> bytes:
-    """What orjson refuses but JSON can write: integers beyond 64 bits."""
-    try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError):
-        raise ValueEncodeError(f"a value of type {type(value).__name__} cannot be written as JSON") from None
+def _reason(error: TypeError) -> str:
+    """Why orjson refused, without anything of the value."""
+    text = str(error).lower()
+    if "integer" in text:
+        return "an integer is beyond 64 bits, which readers would round"
+    if "key" in text:
+        return "the keys of an object must be strings"
+    return "it holds something that JSON has not, or is nested too deeply"
 
 
 class MessageCodec(Generic[M]):

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from coherd.codec import ValueDecodeError
 from coherd.errors import CacheError, ServerDefect, UndecodableValue, error_of
-from coherd.key import Key
+from coherd.key import Key, ReadKey
 from coherd.results import SetOutcome, SetResult
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
@@ -23,7 +23,7 @@ _OUTCOMES: Final = {
 }
 
 
-def key_message(key: Key[Any]) -> keys_pb2.Key:
+def key_message(key: ReadKey[Any]) -> keys_pb2.Key:
     """The wire form of a key.
 
     Raises:
@@ -52,7 +52,7 @@ def encoded(key: Key[Any], value: object) -> bytes:
     return payload
 
 
-def decoded(key: Key[V], hit: wire.Hit) -> V | None:
+def decoded(key: ReadKey[V], hit: wire.Hit) -> V | None:
     """The value of a hit; None for a remembered "there is nothing".
 
     Raises:
@@ -67,7 +67,7 @@ def decoded(key: Key[V], hit: wire.Hit) -> V | None:
     return value
 
 
-def undecodable(key: Key[Any], error: ValueDecodeError) -> UndecodableValue:
+def undecodable(key: ReadKey[Any], error: ValueDecodeError) -> UndecodableValue:
     """The error of a payload that does not decode; names the resource only."""
     domain, resource = key.split(":", 2)[:2]
     return UndecodableValue(f"{domain}:{resource}: {error}")

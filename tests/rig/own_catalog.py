@@ -1,32 +1,68 @@
-"""A small catalog of a team's own, as a compiled descriptor set: ``shop:product`` with a message as its value."""
+"""A catalog of a test's own, with every kind of identifier and of value; the server is only started with its compiled form."""
 
 from __future__ import annotations
 
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from pathlib import Path
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.v1 import annotations_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import Message
 
-_STRING = FieldDescriptorProto.TYPE_STRING
-_OPTIONAL = FieldDescriptorProto.LABEL_OPTIONAL
+from rig.protos import compile_text
+
+TEXT = """
+syntax = "proto3";
+package kinds.v1;
+import "coherd/v1/annotations.proto";
+import "coherd/v1/values.proto";
+import "google/protobuf/timestamp.proto";
+
+// Everything a catalog can say.
+service KindsCache {
+  option (coherd.v1.domain) = { name: "kinds" ttl: { seconds: 60 } tags: "who" };
+  // Looked up by every kind of identifier.
+  rpc Mixed(MixedKey) returns (Report) {}
+  // There is one of it.
+  rpc Single(SingleKey) returns (google.protobuf.Timestamp) {}
+  rpc Plain(PlainKey) returns (coherd.v1.Json) {}
+}
+// Key of Mixed.
+message MixedKey {
+  // Whose it is.
+  string who = 1;
+  int64 offset = 2;
+  uint32 days = 3 [(coherd.v1.identifier) = { unit: "d" }];
+  string day = 4 [(coherd.v1.identifier) = { format: DATE }];
+  Colour colour = 5;
+  bool full = 6;
+}
+// Key of Single.
+message SingleKey {}
+// Key of Plain.
+message PlainKey { string id = 1; }
+// What is cached.
+message Report {
+  // How many.
+  uint64 count = 1;
+  repeated string words = 2;
+  google.protobuf.Timestamp made_at = 3;
+}
+enum Colour { COLOUR_UNSPECIFIED = 0; COLOUR_RED = 1; COLOUR_DARK_BLUE = 2; }
+"""
+SERVICE = "kinds.v1.KindsCache"
 
 
-def shop_set(*, identifier: str = "sku", ttl_s: int = 60) -> bytes:
-    """The descriptor set; other arguments make another version of it."""
-    file = FileDescriptorProto(name="shop/v1/shop.proto", package="shop.v1", syntax="proto3")
-    file.dependency.append("coherd/v1/annotations.proto")
-    key = file.message_type.add(name="ProductKey")
-    key.field.add(name=identifier, number=1, type=_STRING, label=_OPTIONAL)
-    value = file.message_type.add(name="Product")
-    value.field.add(name="title", number=1, type=_STRING, label=_OPTIONAL)
-    value.field.add(name="cents", number=2, type=FieldDescriptorProto.TYPE_INT64, label=_OPTIONAL)
-    service = file.service.add(name="ShopCache")
-    domain = service.options.Extensions[annotations_pb2.domain]
-    domain.name = "shop"
-    domain.ttl.seconds = ttl_s
-    service.method.add(name="Product", input_type=".shop.v1.ProductKey", output_type=".shop.v1.Product")
-    files = builtin_catalog().files
-    needed = ("google/protobuf/descriptor.proto", "google/protobuf/duration.proto", "coherd/v1/annotations.proto")
-    return FileDescriptorSet(
-        file=[*(FileDescriptorProto.FromString(files[name]) for name in needed), file]
-    ).SerializeToString()
+class OwnCatalog:
+    """The compiled catalog in a file, and its message types."""
+
+    def __init__(self, directory: Path) -> None:
+        data = compile_text(directory, TEXT, name="kinds/v1/kinds.proto")
+        self.file = directory / "own.binpb"
+        self.file.write_bytes(data)
+        pool = descriptor_pool.DescriptorPool()
+        for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
+            pool.Add(file)
+        self._pool = pool
+
+    def message(self, name: str) -> type[Message]:
+        """A message type of the catalog by its short name."""
+        return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(f"kinds.v1.{name}"))

@@ -22,14 +22,17 @@ class CoherdServer:
     Args:
         args: further arguments of ``coherd serve``.
         environ: further environment variables.
+        module: what to run instead of ``coherd.cli``: module and arguments before ``serve``.
 
     Raises:
         RuntimeError: it ended or said nothing within `START_TIMEOUT_S`; the text holds what it printed.
     """
 
-    def __init__(self, *args: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *args: str, environ: Mapping[str, str] | None = None, module: Sequence[str] = ("coherd.cli",)
+    ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
-        command: Sequence[str] = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", *args)
+        command: Sequence[str] = (sys.executable, "-m", *module, "serve", "--listen", "127.0.0.1:0", *args)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
         self.process = subprocess.Popen(
             command,

@@ -19,6 +19,7 @@ async def values_have_the_type_of_their_key(cache: CacheClient) -> None:
     assert_type(await cache.get(celery.WorkerStatus(name="w")), celery_pb2.WorkerStatus | None)
     assert_type(await cache.get(OpenKey("content", "drafts", {"user": "u"})), Any | None)
     assert_type(await cache.get(celery.TaskMetrics(id="x"), default="none"), celery_pb2.TaskMetrics | str | None)
+    print(await cache.get(celery.TaskMetrics(id="x")), await cache.get_entry(celery.TaskMetrics(id="x")))
     task = await cache.get(celery.TaskMetrics(id="x"))
     if task is not None:
         assert_type(task.runtime_ms, float)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Final
 
 import grpc
+from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -35,12 +36,12 @@ class Reflection:
     """
 
     def __init__(self, files: Mapping[str, bytes], services: Iterable[str]) -> None:
-        self._files = dict(files)
+        self._files = {**_own_files(), **files}
         self._services = sorted(services)
         self._symbols: dict[str, str] = {}
         self._extensions: dict[str, dict[int, str]] = {}
         self._imports: dict[str, list[str]] = {}
-        for name, data in files.items():
+        for name, data in self._files.items():
             self._index(FileDescriptorProto.FromString(data), name)
 
     def handlers(self) -> dict[str, Handler]:
@@ -133,6 +134,14 @@ class Reflection:
             for field in message.field:
                 self._symbols[f"{full}.{field.name}"] = name
             self._index_types(name, full + ".", message.nested_type, message.enum_type, message.extension)
+
+
+def _own_files() -> dict[str, bytes]:
+    """The files of the reflection services themselves: who lists a service wants to describe it."""
+    alpha = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+    current = text_format.Parse(text_format.MessageToString(alpha).replace("v1alpha", "v1"), FileDescriptorProto())
+    return {file.name: file.SerializeToString() for file in (alpha, current)}
 
 
 def _not_found(response: reflection_pb2.ServerReflectionResponse) -> None:

@@ -189,3 +189,11 @@ def test_numbers_that_do_not_fit_are_refused(version: int, times_: Times, block:
 def test_a_long_load_is_written_as_the_longest_there_is() -> None:
     raw = encode_header(flags=Flags.NONE, version=0, times=Times(0, 0, load_ms=2**40), block=stamp_block(KEY_NODE, []))
     assert decode_header(raw).times.load_ms == 2**32 - 1
+
+
+def test_the_longest_block_there_is() -> None:
+    block = stamp_block(KEY_NODE, [Stamp("x" * 65_515, b"E" * 8, KEY_NODE)])
+    assert len(block) == 65_535
+    header = decode_header(encode_header(flags=Flags.NONE, version=0, times=Times(1, 2), block=block))
+    assert header.block == block
+    assert len(header.stamps[0].ref) == 65_515

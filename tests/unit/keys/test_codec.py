@@ -45,6 +45,13 @@ def test_every_length_of_the_length(size: int) -> None:
     assert JSON.decode(payload) == text
 
 
+@pytest.mark.parametrize("value", [2**64, {"n": [-(2**70)]}, {1: 2}, {1, 2}, object(), "\ud800"])
+def test_what_would_not_come_back_is_refused_without_showing_it(value: Any) -> None:
+    with pytest.raises(ValueEncodeError) as caught:
+        JSON.encode(value)
+    assert "18446744073709551616" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [0, "", {}, [], None, False, 0.0])
 def test_falsy_values_are_values(value: Any) -> None:
     assert JSON.encode(value)
@@ -57,8 +64,6 @@ def test_falsy_values_are_values(value: Any) -> None:
         ((1, 2), [1, 2]),
         (float("nan"), None),
         (float("inf"), None),
-        (2**70, 2**70),
-        ({"n": [2**70]}, {"n": [2**70]}),
         (datetime.date(2025, 8, 6), "2025-08-06"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ],

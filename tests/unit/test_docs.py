@@ -1,0 +1,118 @@
+"""The documentation names only what exists: links, make targets, settings, reasons, counters, Python that compiles."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from coherd.contract.reasons import REASONS, reason_name
+from coherd.errors import BY_REASON
+from coherd_server.domain.counters import COUNTERS
+from coherd_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path
+    for path in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+    ]
+    if "node_modules" not in path.parts
+)
+_CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_MAKE = re.compile(r"`make ([a-z][a-z-]*)")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", _CODE.sub("", text))
+
+
+def _anchors(text: str) -> set[str]:
+    """Anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_relative_link_resolves(page: Path) -> None:
+    for target in _LINK.findall(_prose(page.read_text("utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), f"{_name(page)} links to {target}, which is not there"
+        if anchor:
+            assert anchor in _anchors(found.read_text("utf-8")), f"{_name(page)} links to {target}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_make_target_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    named = set(_MAKE.findall(page.read_text("utf-8")))
+    assert named <= targets, f"{_name(page)} names targets that are not there: {sorted(named - targets)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_python_example_compiles(page: Path) -> None:
+    for language, code in _CODE.findall(page.read_text("utf-8")):
+        if language == "python":
+            # Some examples are the inside of a coroutine.
+            compile(code, _name(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_code_block_is_closed(page: Path) -> None:
+    fences = [line for line in page.read_text("utf-8").splitlines() if line.startswith("```")]
+    assert len(fences) % 2 == 0, f"{_name(page)} has a code block that is not closed"
+
+
+def test_every_page_is_on_the_map() -> None:
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    linked = {(ROOT / "docs" / target.partition("#")[0]).resolve() for target in _LINK.findall(index)}
+    pages = {path.resolve() for path in (ROOT / "docs").rglob("*.md")} - {(ROOT / "docs" / "index.md").resolve()}
+    assert pages <= linked, f"not on the map: {sorted(path.name for path in pages - linked)}"
+
+
+def test_every_target_is_described() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    described = set(_MAKE.findall((ROOT / "docs" / "contributing.md").read_text("utf-8")))
+    assert set(re.findall(r"^([a-z][a-z-]*):.*##", makefile, re.MULTILINE)) <= described
+
+
+def test_every_setting_is_listed() -> None:
+    text = (ROOT / "docs" / "server.md").read_text("utf-8")
+    table = text[text.index("| setting |") :].split("\n\n", 1)[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(Settings.model_fields)
+
+
+def test_every_reason_is_listed_as_it_is() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+)$", text, re.MULTILINE))
+    assert rows.keys() == {reason_name(reason) for reason in REASONS}
+    for reason, rule in REASONS.items():
+        code, retry, kind = (cell.strip(" `") for cell in rows[reason_name(reason)].split("|")[:3])
+        wait = f", after {rule.retry_after_ms} ms" if rule.retry_after_ms else ""
+        assert (code, retry, kind) == (rule.code, rule.retry.value + wait, BY_REASON[reason].__name__)
+
+
+def test_every_counter_is_listed() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    cells = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    assert set(COUNTERS) <= set(re.findall(r"`(\w+)`", cells))
+
+
+def test_the_worked_example_is_what_the_code_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = _CODE.findall((ROOT / "docs" / "storage.md").read_text("utf-8"))
+    shown = next(code for language, code in blocks if language == "text" and code.startswith("0000"))
+    exec(next(code for language, code in blocks if language == "python" and "stamp_block" in code), {})
+    assert capsys.readouterr().out == shown
