@@ -34,7 +34,7 @@ lint: $(STAMP) ## Check style: ruff, buf lint, buf format, buf breaking against 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
-	@$(BIN)/buf breaking --against docs/released.binpb
+	@$(BIN)/buf breaking --against protos/released.binpb
 
 type: $(STAMP) ## Check types: mypy --strict and pyright
 	@$(BIN)/mypy
