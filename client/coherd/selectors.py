@@ -31,7 +31,7 @@ class NamedInvalidation:
         encode_value(self.value, name=self.name)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.value == other.value
+        return isinstance(other, NamedInvalidation) and (self.name, self.value) == (other.name, other.value)
 
     def __hash__(self) -> int:
         return hash((self.name, self.value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,7 +88,7 @@ def tls_of(settings: Settings) -> Tls | None:
     """The TLS files the settings name, read.
 
     Raises:
-        SettingsError: a file cannot be read.
+        SettingsError: a file cannot be read, or does not hold what it must.
     """
     if settings.tls_cert is None or settings.tls_key is None:
         return None
@@ -99,7 +100,22 @@ def tls_of(settings: Settings) -> Tls | None:
             raise SettingsError(f"{settings.origin(setting)}: {name}: cannot be read: {error.strerror}") from None
 
     client_ca = read("tls_client_ca", settings.tls_client_ca) if settings.tls_client_ca else None
-    return Tls(read("tls_key", settings.tls_key), read("tls_cert", settings.tls_cert), client_ca)
+    tls = Tls(read("tls_key", settings.tls_key), read("tls_cert", settings.tls_cert), client_ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # gRPC would only say that it cannot listen
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except ssl.SSLError as error:
+        files = f"{settings.tls_cert} and {settings.tls_key} are not a certificate chain and its unencrypted key, PEM"
+        raise SettingsError(f"{settings.origin('tls_cert')}: {files}: {error.reason}") from None
+    if settings.tls_client_ca:
+        try:
+            context.load_verify_locations(settings.tls_client_ca)
+        except ssl.SSLError as error:
+            origin = settings.origin("tls_client_ca")
+            raise SettingsError(
+                f"{origin}: {settings.tls_client_ca} holds no certificates, PEM: {error.reason}"
+            ) from None
+    return tls
 
 
 class PortInUse(Exception):
@@ -225,17 +241,17 @@ class Server:
         serving = True
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
+            trouble = ""
             try:
                 await self._store.ping()
-                answers = True
             except StoreUnavailable as error:
-                answers = False
-                reason = str(error)
+                trouble = str(error)
+            answers = not trouble
             if answers and not serving:
                 _log.info("the store answers again")
                 await self._set_health(health_pb2.HealthCheckResponse.SERVING)
             elif serving and not answers:
-                _log.warning("the store does not answer: not serving", reason=reason)
+                _log.warning("the store does not answer: not serving", reason=trouble)
                 await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
             serving = answers
 

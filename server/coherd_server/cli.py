@@ -27,7 +27,7 @@ from coherd_server.domain.ports import StoreUnavailable
 from coherd_server.settings import Settings, SettingsError, load_settings, parse_duration, parse_size
 from coherd_server.workers import Supervisor, run_single
 
-_METAVARS = {parse_duration: "TIME", parse_size: "SIZE"}
+_METAVARS = ((parse_duration, "TIME"), (parse_size, "SIZE"))
 
 
 def _with_flags(command: Any) -> Any:
@@ -41,12 +41,12 @@ def _with_flags(command: Any) -> Any:
         elif setting.default_factory is dict:
             continue
         else:
-            kinds = [
-                _METAVARS[v.func] for v in setting.metadata if isinstance(v, BeforeValidator) and v.func in _METAVARS
-            ]
-            metavar = kinds[0] if kinds else "N" if setting.annotation is int else "TEXT"
+            parsers = [one.func for one in setting.metadata if isinstance(one, BeforeValidator)]
+            metavar = next((text for parse, text in _METAVARS if parse in parsers), None)
+            metavar = metavar or ("N" if setting.annotation is int else "TEXT")
             shown = setting.default if isinstance(setting.default, str | int) else None
-            shown = format_duration(setting.default) if metavar == "TIME" else shown
+            if metavar == "TIME" and isinstance(shown, int):
+                shown = format_duration(shown)
             default = f"  [default: {shown}]" if shown not in (None, "") else ""
             option = click.option(flag, name, metavar=metavar, multiple=name == "catalog", help=summary + default)
         command = option(command)

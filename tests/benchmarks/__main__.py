@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.result import Row, keep
 from tests.benchmarks.subjects import SUBJECTS
 from tests.benchmarks.table import table_of
-
 
 WIDTH_IN_FILES: Final = 160
 """Columns where no terminal says how wide it is."""

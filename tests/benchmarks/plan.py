@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-
-from typing_extensions import Self
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from rig.server import CoherdServer
-from rig.valkey import standalone
 from tests.benchmarks.contenders import Contender
 from tests.benchmarks.contenders.aiocache_library import AiocacheLibrary
 from tests.benchmarks.contenders.cashews_library import CashewsLibrary
@@ -15,6 +13,9 @@ from tests.benchmarks.contenders.coherd_client import CoherdClient
 from tests.benchmarks.contenders.direct_redis import DirectRedis
 from tests.benchmarks.contenders.own_service import OwnService
 from tests.benchmarks.plan import Plan
+
+from rig.server import CoherdServer
+from rig.valkey import standalone
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 
 from rich.table import Table
-
 from tests.benchmarks.result import Row
 
 _MET = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}
@@ -30,9 +29,9 @@ def table_of(rows: Sequence[Row]) -> Table:
             f"{statistics.median(row.ours):,.0f}",
             f"{statistics.median(row.theirs):,.0f}",
             row.unit,
-            f"{row.ratio:.2f}×",
+            f"{row.ratio:.2f}x",
             f"{min(row.ratios):.2f}..{max(row.ratios):.2f}",
-            "" if row.over is None else f"> {row.over:g}×",
+            "" if row.over is None else f"> {row.over:g}x",
             _MET[row.met],
         )
     return table

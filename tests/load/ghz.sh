@@ -42,8 +42,9 @@ each='load{{mod .RequestNumber 100}}'
 
 run() { # TITLE METHOD CALLS DATA
   printf '\n== %s ==\n' "$1"
-  ghz --insecure --skipFirst 0 --name "$1" --call "$2" -n "$3" -x "$time" -c "$(($3 < callers ? $3 : callers))" --timeout 5s \
-    -d @ "$server" <<<"$4" | sed -n '/^Summary/,/^Latency/{/^Latency/d;p};/^Latency/,$p'
+  # ghz ignores -n where it is given a time, so the time is kept from outside; at SIGINT it reports what it has.
+  timeout --signal=INT "$time" ghz --insecure --name "$1" --call "$2" -n "$3" -c "$(($3 < callers ? $3 : callers))" \
+    --timeout 5s --data-file=/dev/stdin "$server" <<<"$4" || (($? == 124))
 }
 
 run "store 100 values (BatchSet)" coherd.v1.CacheService/BatchSet 1 "{\"items\":[$(joined "${items[@]}")]}"

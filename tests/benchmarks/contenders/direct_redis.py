@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import orjson
 import redis.asyncio
-
 from tests.benchmarks.contenders import BATCH, batches, expect
 from tests.benchmarks.data import TTL_MS, daily, document
 
@@ -35,7 +34,8 @@ class DirectRedis:
         expect(await self._client.get(self._absent[turn % len(self._absent)]) is None)
 
     async def set(self, turn: int) -> None:
-        expect(await self._client.set(self._keys[turn % len(self._keys)], orjson.dumps(self._value), px=TTL_MS))
+        stored = await self._client.set(self._keys[turn % len(self._keys)], orjson.dumps(self._value), px=TTL_MS)
+        expect(stored is True)
 
     async def get_many(self, turn: int) -> None:
         keys = self._batches[turn % len(self._batches)]

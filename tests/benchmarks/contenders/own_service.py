@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import grpc.aio
 import orjson
+from tests.benchmarks.contenders import expect
+from tests.benchmarks.data import TTL_MS, daily, document
 
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
-from tests.benchmarks.contenders import expect
-from tests.benchmarks.data import TTL_MS, daily, document
 
 GET: Final = "/own.Cache/Get"
 SET: Final = "/own.Cache/Set"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import redis
+from tests.benchmarks.contenders.own_service import GET, SET
 
 from coherd.v1 import cache_service_pb2 as wire
-from tests.benchmarks.contenders.own_service import GET, SET
 
 THREADS: Final = 32
 
@@ -23,7 +23,7 @@ class Service:
 
     def get(self, request: wire.GetRequest, context: grpc.ServicerContext) -> wire.GetResponse:
         raw = self._redis.get(request.key.text)
-        if raw is None:
+        if not isinstance(raw, bytes):
             return wire.GetResponse(miss=wire.Miss(reason=wire.MISS_REASON_ABSENT))
         return wire.GetResponse(hit=wire.Hit(value=raw))
 
@@ -36,7 +36,7 @@ class Handlers(grpc.GenericRpcHandler):
     """The two paths."""
 
     def __init__(self, service: Service) -> None:
-        self._handlers = {
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             GET: grpc.unary_unary_rpc_method_handler(
                 service.get,
                 request_deserializer=wire.GetRequest.FromString,
@@ -49,7 +49,7 @@ class Handlers(grpc.GenericRpcHandler):
             ),
         }
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         return self._handlers.get(handler_call_details.method)
 
 

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import orjson
 import redis
+from tests.benchmarks.data import TTL_MS, daily, document, prompt
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.result import Row
 
 from coherd.client import CacheClient
 from coherd.key import Key
 from rig.server import CoherdServer
 from rig.valkey import standalone
-from tests.benchmarks.data import TTL_MS, daily, document, prompt
-from tests.benchmarks.plan import Plan
-from tests.benchmarks.result import Row
 
 _EPOCHS = "coherd:epoch:*"
 
@@ -35,15 +35,14 @@ async def _rows(what: str, key_of: Callable[[int], Key[Any]], plan: Plan) -> lis
             plain.set(str(key), orjson.dumps(document()), px=TTL_MS)
         bare_each = _usage(plain, keys) / len(keys)
         bare_all = (_used(plain) - before) / len(keys)
-    with standalone() as valkey, CoherdServer("--redis", valkey.url, "--log-level", "error") as server:
-        with valkey.client() as plain:
-            async with CacheClient.connect(server.target) as cache:
-                await cache.describe_catalog()  # connections and scripts are there before the first look
-                before = _used(plain)
-                await cache.set_many(dict.fromkeys(keys, document()))
-            epochs = [cast(bytes, name).decode() for name in plain.scan_iter(_EPOCHS, count=1000)]
-            each = (_usage(plain, keys) + _usage(plain, epochs)) / len(keys)
-            everything = (_used(plain) - before) / len(keys)
+    with standalone() as valkey, _server(valkey.url) as server, valkey.client() as plain:
+        async with CacheClient.connect(server.target) as cache:
+            await cache.describe_catalog()  # connections and scripts are there before the first look
+            before = _used(plain)
+            await cache.set_many(dict.fromkeys(keys, document()))
+        epochs = [cast(bytes, name).decode() for name in plain.scan_iter(_EPOCHS, count=1000)]
+        each = (_usage(plain, keys) + _usage(plain, epochs)) / len(keys)
+        everything = (_used(plain) - before) / len(keys)
     against = "bare JSON value"
     share = f"{what}, share of {len(epochs):,} epochs included"
     return [
@@ -52,8 +51,12 @@ async def _rows(what: str, key_of: Callable[[int], Key[Any]], plan: Plan) -> lis
     ]
 
 
+def _server(redis_url: str) -> CoherdServer:
+    return CoherdServer("--redis", redis_url, "--log-level", "error")
+
+
 def _used(client: redis.Redis) -> int:
-    return int(cast(dict[str, Any], client.info("memory"))["used_memory"])
+    return int(client.info("memory")["used_memory"])
 
 
 def _usage(client: redis.Redis, names: Sequence[str]) -> int:

@@ -31,9 +31,7 @@ async def miss(plan: Plan) -> list[Row]:
     return await _compare("miss", lambda one: one.miss, (TOGETHER,), plan)
 
 
-async def _compare(
-    subject: str, call_of: Callable[[Contender], Call], callers: Sequence[int], plan: Plan
-) -> list[Row]:
+async def _compare(subject: str, call_of: Callable[[Contender], Call], callers: Sequence[int], plan: Plan) -> list[Row]:
     rows: list[Row] = []
     async with stage(plan) as on:
         contenders = [on.coherd, *on.others]

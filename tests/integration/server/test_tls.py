@@ -1,10 +1,7 @@
-"""TLS and mTLS: who is let in, who the certificate says it is, and files that cannot be used."""
+"""TLS and mTLS: who is let in, and who the certificate says it is. Unusable files: tests/unit/server/test_serve_refuses.py."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -81,35 +78,3 @@ def test_mutual_tls_names_the_caller(
         ):
             assert refused(connect(server.target, credentials=credentials)) is grpc.StatusCode.UNAVAILABLE
         assert refused(connect(server.target)) is grpc.StatusCode.UNAVAILABLE
-
-
-Damage = Callable[[Pair, Pair, Path], tuple[Path, Path]]
-UNUSABLE: dict[str, Damage] = {
-    "not PEM": lambda good, other, junk: (junk, good.key),
-    "key is not PEM": lambda good, other, junk: (good.cert, junk),
-    "key of another": lambda good, other, junk: (good.cert, other.key),
-    "swapped": lambda good, other, junk: (good.key, good.cert),
-}
-
-
-@pytest.mark.parametrize("kind", UNUSABLE)
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_files_that_cannot_be_used(
-    authority: Authority, server_pair: Pair, store: tuple[str, ...], tmp_path: Path, kind: str, workers: str
-) -> None:
-    junk = tmp_path / "junk.pem"
-    junk.write_text("not a certificate\n")
-    cert, key = UNUSABLE[kind](server_pair, authority.sign("other"), junk)
-    command = [sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", *store, "--workers", workers]
-    done = subprocess.run(
-        [*command, "--tls-cert", str(cert), "--tls-key", str(key)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        cwd=Path(__file__).parents[3],
-    )
-    assert done.returncode > 0
-    [line] = [line for line in done.stderr.strip().splitlines() if not line.startswith("{")]
-    assert "tls" in line.lower()
-    assert "port is in use" not in line

@@ -9,8 +9,10 @@ from click.testing import CliRunner
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from coherd_server.cli import doctor, serve
+from rig.certificates import Authority
 
 SECRET = "s3cret"
+NO_REDIS = ("--redis", "redis://127.0.0.1:1")
 
 
 def refusal(*args: str, environ: dict[str, str] | None = None) -> str:
@@ -95,14 +97,30 @@ def test_a_catalog_file(tmp_path: Path) -> None:
     assert "own catalog" in line
 
 
-def test_tls_files(tmp_path: Path) -> None:
-    """Read and understood before anything listens; the error names the setting, not the port."""
+def test_tls_files_that_are_not_there(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    redis = ("--redis", "redis://127.0.0.1:1")
-    line = refusal(*redis, "--tls-cert", str(cert), "--tls-key", str(key))
+    line = refusal(*NO_REDIS, "--tls-cert", str(cert), "--tls-key", str(key))
     assert line.startswith("--tls-key: ")
     assert "No such file" in line
-    assert refusal(*redis, "--tls-cert", str(cert)).startswith("--tls-cert: ")
+    assert refusal(*NO_REDIS, "--tls-cert", str(cert)).startswith("--tls-cert: ")
+
+
+def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
+    """Looked at before anything listens: the error names the setting, not the port."""
+    authority = Authority(tmp_path, "ca")
+    good, other = authority.sign("localhost"), authority.sign("other")
+    junk = tmp_path / "junk.pem"
+    junk.write_text("not a certificate\n")
+    for cert, key in ((junk, good.key), (good.cert, junk), (good.cert, other.key), (good.key, good.cert)):
+        line = refusal(*NO_REDIS, "--tls-cert", str(cert), "--tls-key", str(key))
+        assert line.startswith("--tls-cert: ")
+        assert str(cert) in line
+        assert "port" not in line
+    pair = ("--tls-cert", str(good.cert), "--tls-key", str(good.key))
+    line = refusal(*NO_REDIS, *pair, "--tls-client-ca", str(junk))
+    assert line.startswith("--tls-client-ca: ")
+    assert str(junk) in line
+    assert "127.0.0.1:1" in refusal(*NO_REDIS, *pair, "--tls-client-ca", str(authority.cert)), "these can be used"
 
 
 def test_doctor_needs_a_store() -> None:

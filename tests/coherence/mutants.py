@@ -1,0 +1,253 @@
+"""Deliberately broken servers. A check that cannot fail is no check: every mutant must be caught within 60 s.
+
+Each is a rule of DESIGN section 6 left out, made by replacing parts of the server from outside: no switch for it is in
+production code. ``patch`` is `setattr`, or pytest's ``monkeypatch.setattr`` where it must be undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Final
+
+import coherd_server.app  # noqa: F401 - all modules are there before one is patched
+from coherd.contract import tags as tag_rules
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.entry import EntryFormatError, Header
+from coherd.contract.lease import Lease, decode_lease
+from coherd_server.adapters import scripts, wire
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain import judge as judging
+from coherd_server.domain.changing import Changer
+from coherd_server.domain.leasing import FillItem, Leases
+from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, ValueRead
+from coherd_server.domain.reading import Reader
+from coherd_server.domain.writing import SetDone, SetItem, Writer
+
+Patch = Callable[[Any, str, Any], None]
+Mutant = Callable[[Patch], None]
+_filling: Final[ContextVar[bytes]] = ContextVar("token of the fill under way", default=b"")
+
+
+def _everywhere(patch: Patch, name: str, old: object, new: object) -> None:
+    """Replace what the server's modules imported under a name."""
+    for module in [one for title, one in sys.modules.items() if title.startswith("coherd_server")]:
+        if getattr(module, name, None) is old:
+            patch(module, name, new)
+
+
+def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
+    """Replace text of a Lua script."""
+    script: scripts.Script = getattr(scripts, name)
+    if old not in script.source:
+        raise AssertionError(f"{name} has no {old!r} any more: the mutant must be written anew")
+    source = script.source.replace(old, new)
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    broken = script._replace(source=source, sha=sha)
+    _everywhere(patch, name, script, broken)
+    patch(wire, "ALL", tuple(broken if one.name == script.name else one for one in wire.ALL))
+
+
+def _mark_fills(patch: Patch) -> None:
+    whole = Leases.fill
+
+    async def fill(self: Leases, one: FillItem) -> Any:
+        _filling.set(one.token)
+        return await whole(self, one)
+
+    patch(Leases, "fill", fill)
+
+
+def fill_without_lease_check(patch: Patch) -> None:
+    """Rule 4: a fill is stored though its lease is gone; the stamps are those of the grant."""
+    _mark_fills(patch)
+    granted: dict[tuple[str, bytes], Lease] = {}
+    grant, current = RedisStore.grant, Leases._current
+
+    async def remembering(self: RedisStore, grants: Sequence[Grant]) -> Any:
+        for one in grants:
+            lease = decode_lease(one.lease)
+            granted[one.key, lease.token] = lease
+        return await grant(self, grants)
+
+    async def always(self: Leases, key: ResolvedKey, *rest: Any) -> Lease | None:
+        return granted.get((key.text, _filling.get())) or await current(self, key, *rest)
+
+    patch(RedisStore, "grant", remembering)
+    patch(Leases, "_current", always)
+    _rewrite(patch, "FILL", "redis.call('GET', lease) ~= held", "false")
+
+
+def epochs_read_after_the_load(patch: Patch) -> None:
+    """Stamps: a fill carries the epochs of the fill, not of the grant."""
+    _mark_fills(patch)
+    current = Leases._current
+
+    async def restamped(self: Leases, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any) -> Lease | None:
+        if not raw or not _filling.get():
+            return await current(self, key, raw, identity, epochs)
+        await current(self, key, raw, identity, epochs)  # reads the epochs of extra tags
+        lease = decode_lease(raw)
+        block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
+        return None if block is None else lease._replace(block=block)
+
+    patch(Leases, "_current", restamped)
+
+
+def _with_stored_epochs(
+    key: ResolvedKey, header: Header, extra: Sequence[tag_rules.TagRef], epochs: Mapping[str, EpochRead], only: bool
+) -> dict[str, EpochRead]:
+    stamped = {stamp.ref: EpochRead(stamp.epoch, stamp.identity) for stamp in header.stamps}
+    known = dict(epochs)
+    for ref, tag in (*key.tags, *extra):
+        if ref in stamped and (not only or known[tag].epoch is None):
+            known[tag] = stamped[ref]
+    return known
+
+
+def _judging_with(patch: Patch, *, only_missing: bool) -> None:
+    judge = judging.judge
+
+    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> judging.Verdict:
+        try:
+            epochs = _with_stored_epochs(key, header, extra, epochs, only_missing)
+        except EntryFormatError:
+            pass
+        return judge(key, read, header, extra, epochs)
+
+    _everywhere(patch, "judge", judge, lenient)
+
+
+def missing_epoch_accepted(patch: Patch) -> None:
+    """Rule 1: an entry whose epoch is missing is served."""
+    _judging_with(patch, only_missing=True)
+
+
+def epochs_not_compared(patch: Patch) -> None:
+    """An entry is served whatever its epochs."""
+    _judging_with(patch, only_missing=False)
+
+
+def no_node_identity(patch: Patch) -> None:
+    """Rule 3: stamps name no node."""
+    expected = judging.expected_block
+
+    def anywhere(key: ResolvedKey, extra: Any, identity: bytes, epochs: Mapping[str, EpochRead]) -> bytes | None:
+        nowhere = judging.ANY_IDENTITY
+        return expected(key, extra, nowhere, {tag: EpochRead(read.epoch, nowhere) for tag, read in epochs.items()})
+
+    _everywhere(patch, "expected_block", expected, anywhere)
+
+
+def delete_keeps_lease(patch: Patch) -> None:
+    """Rule 4: Delete does not void the lease."""
+    _rewrite(patch, "REMOVE", "redis.call('DEL', KEYS[4 * i - 2], KEYS[4 * i - 1])", "redis.call('DEL', KEYS[4 * i - 1])")
+
+
+def set_keeps_lease(patch: Patch) -> None:
+    """Rule 4: Set does not void the lease."""
+    _rewrite(patch, "PUT", "redis.call('DEL', lease, fence)", "redis.call('DEL', fence)")
+
+
+def reply_to_the_wrong_caller(patch: Patch) -> None:
+    """P3: now and then a caller gets the reply to another one."""
+    get = Reader.get
+    last: list[Any] = []
+
+    async def confused(self: Reader, keys: Sequence[ResolvedKey], **options: Any) -> Any:
+        found = await get(self, keys, **options)
+        if last and random.random() < 0.05:
+            found[0] = last[0]
+        last[:] = found[-1:]
+        return found
+
+    patch(Reader, "get", confused)
+
+
+def no_fence(patch: Patch) -> None:
+    """Rule 6: a late write is stored whatever took effect meanwhile."""
+    _rewrite(patch, "PUT", "redis.call('GET', fence) ~= mark", "false")
+
+
+def counters_as_epochs(patch: Patch) -> None:
+    """Rule 1: epochs are counters, which begin anew when they are lost."""
+    is_epoch = "string.find(KEYS[i], 'coherd:epoch:', 1, true)"
+    _rewrite(patch, "MINT", "local fresh, need_ms = ARGV[2 * i]", f"local fresh, need_ms = {is_epoch} and '00000001' or ARGV[2 * i]")
+    count = "local fresh = string.format('%08d', (tonumber(redis.call('GET', KEYS[i]) or '0') or 0) + 1)\n  "
+    _rewrite(patch, "INVALIDATE", "local left_ms", count + "local left_ms")
+    _rewrite(patch, "INVALIDATE", "KEYS[i], ARGV[2 * i],", "KEYS[i], fresh,")
+
+
+def two_leases(patch: Patch) -> None:
+    """Rule 4: a grant does not look whether the lease is still what was judged."""
+    _rewrite(patch, "GRANT", "(held or '') ~= judged_lease", "false")
+
+
+def early_acknowledgement(patch: Patch) -> None:
+    """Rule 2: an invalidation is acknowledged before it holds."""
+    invalidate = Changer.invalidate
+    running: set[asyncio.Task[Any]] = set()
+
+    async def promised(self: Changer, names: Sequence[str]) -> None:
+        async def later() -> None:
+            await asyncio.sleep(0.03)
+            await invalidate(self, names)
+
+        task = asyncio.create_task(later())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    patch(Changer, "invalidate", promised)
+
+
+def sets_dropped(patch: Patch) -> None:
+    """P6: one set in twenty is answered and not done."""
+    whole = Writer.set
+
+    async def lazy(self: Writer, items: Sequence[SetItem]) -> Any:
+        if len(items) == 1 and random.random() < 0.05:
+            return [SetDone(PutOutcome.STORED, 1_000)]
+        return await whole(self, items)
+
+    patch(Writer, "set", lazy)
+
+
+def extra_tags_forgotten(patch: Patch) -> None:
+    """Rule 5: what is stored does not carry the extra tags its writer gave."""
+    patch(tag_rules, "extra_tags", lambda *_: ())
+
+
+def joins_a_read_that_was_sent(patch: Patch) -> None:
+    """Rule 9: a get joins a read that is on its way already."""
+    read = RedisStore.read
+    running: dict[Any, asyncio.Task[Any]] = {}
+
+    async def slowly(self: RedisStore, keys: Sequence[str], names: Sequence[str]) -> Any:
+        found = await read(self, keys, names)
+        await asyncio.sleep(0.02)
+        return found
+
+    async def shared(self: RedisStore, keys: Sequence[str], names: Sequence[str]) -> Any:
+        wanted = (tuple(keys), tuple(names))
+        if wanted not in running:
+            running[wanted] = asyncio.create_task(slowly(self, keys, names))
+            running[wanted].add_done_callback(lambda _: running.pop(wanted))
+        return await asyncio.shield(running[wanted])
+
+    patch(RedisStore, "read", shared)
+
+
+MUTANTS: Final[dict[str, Mutant]] = {
+    mutant.__name__: mutant
+    for mutant in (
+        fill_without_lease_check, epochs_read_after_the_load, missing_epoch_accepted, epochs_not_compared,
+        no_node_identity, delete_keeps_lease, set_keeps_lease, reply_to_the_wrong_caller, no_fence,
+        counters_as_epochs, two_leases, early_acknowledgement, sets_dropped, extra_tags_forgotten,
+        joins_a_read_that_was_sent,
+    )
+}
+"""By name."""

@@ -1,0 +1,78 @@
+"""One run: start the scene, let clients work while faults happen, and judge what was recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from coherence.checkers import Violation, check_all
+from coherence.faults import Fault
+from coherence.history import History
+from coherence.rates import Figures, Rates, figures_of, require_rates
+from coherence.scene import Scene, scene
+from rig.cluster import Cluster
+from rig.process import Node
+from rig.sentinel import SentinelTrio
+
+CENSUS: tuple[str, ...] = ("--census-interval", "500ms")
+
+
+class Outcome(NamedTuple):
+    """What a run showed."""
+
+    figures: Figures
+    violations: list[Violation]
+    history: History
+
+
+def run(
+    rig: Node | SentinelTrio | Cluster,
+    faults: Sequence[Fault],
+    *,
+    seconds: float,
+    seed: int,
+    servers: int = 2,
+    clients: int = 4,
+    mutant: str | None = None,
+    rates: Rates | None = None,
+    keep: Path | None = None,
+) -> Outcome:
+    """Clients work for ``seconds``, or longer where the faults, one after the other, take longer.
+
+    Args:
+        rates: least rates; without them no run is void.
+        keep: where the history is copied to if it holds a violation.
+
+    Raises:
+        Void: the run was too thin.
+    """
+    with scene(rig, mutant=mutant, seed=seed, server_args=CENSUS) as stage:
+        stage.start_servers(servers)
+        stage.start_clients(clients, seconds)
+        time.sleep(min(1.5, seconds / 4))
+        for fault in faults:
+            fault(stage)
+            time.sleep(0.7)
+        stage.wait()
+        history = stage.history()
+        violations = [*check_all(history), *_defects(stage)]
+        if violations and keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            for part in stage.directory.glob("*.jsonl"):
+                (keep / part.name).write_bytes(part.read_bytes())
+    figures = figures_of(history)
+    if rates is not None:
+        require_rates(figures, rates)
+    return Outcome(figures, violations, history)
+
+
+def _defects(stage: Scene) -> list[Violation]:
+    """Errors in the servers' logs."""
+    lines = [line for server in stage.servers for line in server.errors().splitlines()]
+    return [
+        Violation("P4 safe under loss", f"a server logged: {line}", tuple(stage.history().operations[:1]))
+        for line in lines
+        if '"level": "error"' in line or "Traceback" in line
+    ]

@@ -1,0 +1,142 @@
+"""Calls that arrive together share round trips; cancelled ones disturb nobody (P3)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from coherd.v1 import cache_service_pb2 as pb
+from rig.calls import Caller, text_key
+from rig.process import Node
+from rig.proxy import FaultProxy
+from rig.server import CoherdServer
+from rig.valkey import standalone
+
+CANCELLED = 2_000
+KEYS = [f"celery:own:id:{number}" for number in range(100)]
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A store of the test's own: its counts are ours."""
+    with standalone() as one:
+        yield one
+
+
+def fill(server: CoherdServer) -> None:
+    """Store every key under its own name."""
+    with Caller(server.target) as caller:
+        items = [pb.SetRequest(key=text_key(key), value=key.encode()) for key in KEYS]
+        done = caller.call("BatchSet", pb.BatchSetRequest(items=items)).results
+        assert {one.set.outcome for one in done} == {pb.SET_OUTCOME_STORED}
+
+
+class Async:
+    """Calls without waiting for their turn."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._get = channel.unary_unary(
+            "/coherd.v1.CacheService/Get", pb.GetRequest.SerializeToString, pb.GetResponse.FromString
+        )
+        self._set = channel.unary_unary(
+            "/coherd.v1.CacheService/Set", pb.SetRequest.SerializeToString, pb.SetResponse.FromString
+        )
+
+    def get(self, key: str) -> grpc.aio.UnaryUnaryCall:
+        """Start a Get."""
+        return self._get(pb.GetRequest(key=text_key(key)), timeout=30)
+
+    def set(self, key: str) -> grpc.aio.UnaryUnaryCall:
+        """Start a Set of the key's own value."""
+        return self._set(pb.SetRequest(key=text_key(key), value=key.encode()), timeout=30)
+
+
+@asynccontextmanager
+async def calling(server: CoherdServer) -> AsyncIterator[Async]:
+    """On one connection."""
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        yield Async(channel)
+
+
+def commands(node: Node) -> dict[str, int]:
+    """How often each command was called so far."""
+    stats = node.client().info("commandstats")
+    return {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in stats.items()}
+
+
+async def test_gets_that_arrive_together_share_round_trips(node: Node) -> None:
+    with CoherdServer("--redis", node.url) as server:
+        fill(server)
+        async with calling(server) as caller:
+            await caller.get(KEYS[0])
+            before = commands(node)
+            answers = await asyncio.gather(*(caller.get(key) for key in KEYS[:50]))
+            after = commands(node)
+    assert [one.hit.value.decode() for one in answers] == KEYS[:50]
+    reads = {name: after.get(name, 0) - before.get(name, 0) for name in ("get", "mget", "evalsha", "eval")}
+    assert 0 < reads["mget"] <= 25, f"50 calls must share: {reads}"
+    assert sum(reads.values()) - reads["mget"] <= 5, f"nothing but the shared reads: {reads}"
+
+
+async def test_sets_that_arrive_together_share_round_trips(node: Node) -> None:
+    with CoherdServer("--redis", node.url) as server:
+        fill(server)
+        async with calling(server) as caller:
+            await caller.set(KEYS[0])
+            before = commands(node)
+            answers = await asyncio.gather(*(caller.set(key) for key in KEYS[:50]))
+            after = commands(node)
+    assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
+    scripts = after["evalsha"] - before["evalsha"]
+    assert 0 < scripts <= 60, f"two scripts per shared batch, not per call: {scripts}"
+
+
+async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
+    """Behind a store that answers late, so that calls are cancelled while their replies are under way."""
+    dice = random.Random(2)
+    async with FaultProxy(node.port) as proxy:
+        server = await asyncio.to_thread(CoherdServer, "--redis", proxy.url, "--log-format", "json")
+        with server:
+            await asyncio.to_thread(fill, server)
+            proxy.reply_delay_s = 0.01
+            cancelled = 0
+            over = asyncio.Event()
+
+            async def neighbour(caller: Async) -> int:
+                """Is never cancelled, and always gets its own value."""
+                calls = 0
+                while not over.is_set():
+                    key = dice.choice(KEYS)
+                    assert (await caller.get(key)).hit.value == key.encode()
+                    calls += 1
+                return calls
+
+            async def victim(caller: Async) -> None:
+                nonlocal cancelled
+                key = dice.choice(KEYS)
+                call = caller.set(key) if dice.random() < 0.1 else caller.get(key)
+                await asyncio.sleep(dice.random() * 0.03)
+                if call.cancel():
+                    cancelled += 1
+                else:
+                    answer = await call
+                    assert not isinstance(answer, pb.GetResponse) or answer.hit.value == key.encode()
+
+            async with calling(server) as stormy, calling(server) as calm:
+                neighbours = [asyncio.create_task(neighbour(calm)) for _ in range(5)]
+                while cancelled < CANCELLED:
+                    await asyncio.gather(*(victim(stormy) for _ in range(90)))
+                over.set()
+                assert min(await asyncio.gather(*neighbours)) > 0
+                proxy.reply_delay_s = 0.0
+                answers = await asyncio.gather(*(caller.get(key) for caller in (stormy, calm) for key in KEYS))
+                assert [one.hit.value.decode() for one in answers] == KEYS * 2
+            assert proxy.connections < 20, "a cancelled call must not cost its connection"
+            assert '"level": "error"' not in server.errors()
+            assert "Traceback" not in server.errors()
+            assert await asyncio.to_thread(server.stop) == 0
