@@ -31,16 +31,17 @@ fi
 
 # 100 keys with a value of 512 bytes of JSON each; coherd.v1.Json is field 1, its length (512) and the text.
 payload=$(printf '\x0a\x80\x04{"words":812,"note":"%s"}' "$(printf 'n%.0s' {1..489})" | base64 -w0)
-keys=() items=()
+keys=() items=() gets=() days=()
 for number in {0..99}; do
   key="{\"text\":\"analytics:daily:user:load$number:date:20250806\"}"
   keys+=("$key")
   items+=("{\"key\":$key,\"value\":\"$payload\"}")
+  gets+=("{\"key\":$key}")
+  days+=("{\"user\":\"load$number\",\"date\":\"20250806\"}")
 done
 joined() { local IFS=,; echo "$*"; }
-each='load{{mod .RequestNumber 100}}'
 
-run() { # TITLE METHOD CALLS DATA
+run() { # TITLE METHOD CALLS DATA; of a list of messages each call sends the next
   printf '\n== %s ==\n' "$1"
   # ghz ignores -n where it is given a time, so the time is kept from outside; at SIGINT it reports what it has.
   timeout --signal=INT "$time" ghz --insecure --name "$1" --call "$2" -n "$3" -c "$(($3 < callers ? $3 : callers))" \
@@ -48,6 +49,6 @@ run() { # TITLE METHOD CALLS DATA
 }
 
 run "store 100 values (BatchSet)" coherd.v1.CacheService/BatchSet 1 "{\"items\":[$(joined "${items[@]}")]}"
-run "Get" coherd.v1.CacheService/Get "$calls" "{\"key\":{\"text\":\"analytics:daily:user:$each:date:20250806\"}}"
+run "Get" coherd.v1.CacheService/Get "$calls" "[$(joined "${gets[@]}")]"
 run "BatchGet of 100" coherd.v1.CacheService/BatchGet "$((calls / 10))" "{\"keys\":[$(joined "${keys[@]}")]}"
-run "typed method" coherd.domains.analytics.v1.AnalyticsCache/Daily "$calls" "{\"user\":\"$each\",\"date\":\"20250806\"}"
+run "typed method" coherd.domains.analytics.v1.AnalyticsCache/Daily "$calls" "[$(joined "${days[@]}")]"

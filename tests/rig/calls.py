@@ -107,6 +107,13 @@ class Caller:
         kind = response or (RPCS[rpc][1] if rpc in RPCS else None)
         return raw if kind is None else kind.FromString(raw)
 
+    def hold(self, rpc: str, request: Message, *, timeout_s: float = 60.0) -> grpc.Future:
+        """Start a call that the server will take a while to answer; returns once the server has it in hand."""
+        held = self.channel.unary_unary(f"/{SERVICE.full_name}/{rpc}", response_deserializer=RPCS[rpc][1].FromString)
+        future = held.future(request.SerializeToString(), timeout=timeout_s, metadata=self._metadata)
+        self.call("DescribeCatalog", b"")  # calls of one connection are taken in order, and this one needs no store
+        return future
+
     def refused(self, rpc: str, request: Message | bytes, *, timeout_s: float = 20.0) -> Problem:
         """The problem of a call that must fail."""
         try:

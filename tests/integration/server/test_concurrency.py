@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -69,31 +70,32 @@ def commands(node: Node) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in stats.items()}
 
 
+async def counted(node: Node, start: Callable[[Async, str], grpc.aio.UnaryUnaryCall]) -> tuple[list[Any], dict[str, int]]:
+    """50 calls at once before a store that takes 10 ms to answer; their answers, and the commands it was sent."""
+    async with FaultProxy(node.port) as proxy:
+        with await asyncio.to_thread(CoherdServer, "--redis", proxy.url) as server:
+            await asyncio.to_thread(fill, server)
+            async with calling(server) as caller:
+                await start(caller, KEYS[0])
+                proxy.reply_delay_s = 0.01
+                before = commands(node)
+                answers = await asyncio.gather(*(start(caller, key) for key in KEYS[:50]))
+                after = commands(node)
+            await asyncio.to_thread(server.stop)
+    return answers, {name: calls - before.get(name, 0) for name, calls in after.items()}
+
+
 async def test_gets_that_arrive_together_share_round_trips(node: Node) -> None:
-    with CoherdServer("--redis", node.url) as server:
-        fill(server)
-        async with calling(server) as caller:
-            await caller.get(KEYS[0])
-            before = commands(node)
-            answers = await asyncio.gather(*(caller.get(key) for key in KEYS[:50]))
-            after = commands(node)
+    answers, sent = await counted(node, Async.get)
     assert [one.hit.value.decode() for one in answers] == KEYS[:50]
-    reads = {name: after.get(name, 0) - before.get(name, 0) for name in ("get", "mget", "evalsha", "eval")}
-    assert 0 < reads["mget"] <= 25, f"50 calls must share: {reads}"
-    assert sum(reads.values()) - reads["mget"] <= 5, f"nothing but the shared reads: {reads}"
+    assert 0 < sent["mget"] <= 20, f"50 calls must share: {sent}"
+    assert sent.get("get", 0) + sent.get("eval", 0) == 0
 
 
 async def test_sets_that_arrive_together_share_round_trips(node: Node) -> None:
-    with CoherdServer("--redis", node.url) as server:
-        fill(server)
-        async with calling(server) as caller:
-            await caller.set(KEYS[0])
-            before = commands(node)
-            answers = await asyncio.gather(*(caller.set(key) for key in KEYS[:50]))
-            after = commands(node)
+    answers, sent = await counted(node, Async.set)
     assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
-    scripts = after["evalsha"] - before["evalsha"]
-    assert 0 < scripts <= 60, f"two scripts per shared batch, not per call: {scripts}"
+    assert 0 < sent["evalsha"] <= 40, f"a few scripts per shared batch, not per call: {sent}"
 
 
 async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
@@ -123,14 +125,19 @@ async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
                 await asyncio.sleep(dice.random() * 0.03)
                 if call.cancel():
                     cancelled += 1
-                else:
+                    return
+                try:
                     answer = await call
+                except grpc.RpcError as error:
+                    # The server may not have seen the cancellations yet and find its limit of streams reached.
+                    assert "RST_STREAM" in str(error.details())
+                else:
                     assert not isinstance(answer, pb.GetResponse) or answer.hit.value == key.encode()
 
             async with calling(server) as stormy, calling(server) as calm:
                 neighbours = [asyncio.create_task(neighbour(calm)) for _ in range(5)]
                 while cancelled < CANCELLED:
-                    await asyncio.gather(*(victim(stormy) for _ in range(90)))
+                    await asyncio.gather(*(victim(stormy) for _ in range(60)))
                 over.set()
                 assert min(await asyncio.gather(*neighbours)) > 0
                 proxy.reply_delay_s = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -56,12 +55,12 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Batches of at most 10, at most 2 calls in flight, 4 MiB of memory, tokens."""
+    """Batches of at most 10, at most 3 calls in flight, 4 MiB of memory, tokens."""
     directory = tmp_path_factory.mktemp("reasons")
     catalog = OwnCatalog(directory)
     config = directory / "coherd.toml"
     config.write_text(
-        f'catalog = ["{catalog.file}"]\nmax_batch_items = 10\nmax_in_flight = 2\nredis_timeout = "1500ms"\n'
+        f'catalog = ["{catalog.file}"]\nmax_batch_items = 10\nmax_in_flight = 3\nredis_timeout = "1500ms"\n'
         f'[tokens]\nsomebody = "{"ab" * 32}"\n'
     )
     with ExitStack() as stack:
@@ -75,6 +74,13 @@ def check(problem: Problem, reason: str) -> None:
     [rule] = [rule for number, rule in REASONS.items() if reason_name(number) == reason]
     assert (problem.reason, problem.code, problem.domain) == (reason, rule.code, "coherd")
     assert problem.retry_ms == (rule.retry_after_ms or None)
+
+
+def problem_of(held: grpc.Future) -> Problem:
+    """The problem of a held call that must fail."""
+    error = held.exception(15)
+    assert isinstance(error, grpc.RpcError)
+    return problem_in(error)
 
 
 @pytest.mark.parametrize("reason", SIMPLE)
@@ -119,28 +125,15 @@ def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: Stage) ->
     """While the store stands still: calls over the limit, a read, a write."""
     stage.caller.set("celery:own:id:1")
     stage.node.pause()
-    held: dict[str, Problem] = {}
-
-    def hold(rpc: str, request: Any) -> None:
-        held[rpc] = stage.caller.refused(rpc, request)
-
-    requests = [("Get", pb.GetRequest(key=KEY)), ("Delete", pb.DeleteRequest(key=KEY))]
-    threads = [threading.Thread(target=hold, args=one) for one in requests]
     try:
-        for thread in threads:
-            thread.start()
-
-        def overloaded() -> Problem | None:
-            problem = stage.caller.refused("Get", pb.GetRequest(key=KEY), timeout_s=0.2)
-            return problem if problem.reason == "OVERLOADED" else None
-
-        check(eventually("a third call is refused", overloaded, timeout_s=3), "OVERLOADED")
+        get = stage.caller.hold("Get", pb.GetRequest(key=KEY))
+        delete = stage.caller.hold("Delete", pb.DeleteRequest(key=KEY))
+        stage.caller.hold("Get", pb.GetRequest(key=KEY))
+        check(stage.caller.refused("Get", pb.GetRequest(key=KEY)), "OVERLOADED")
+        check(problem_of(get), "STORE_UNAVAILABLE")
+        check(problem_of(delete), "OUTCOME_UNKNOWN")
     finally:
-        for thread in threads:
-            thread.join()
         stage.node.resume()
-    check(held["Get"], "STORE_UNAVAILABLE")
-    check(held["Delete"], "OUTCOME_UNKNOWN")
     eventually("it answers again", lambda: stage.caller.get(KEY.text))
 
 
@@ -150,17 +143,16 @@ def test_the_end_is_told() -> None:
         with Caller(server.target) as caller:
             caller.set(KEY.text)
             node.pause()
-            threads = [threading.Thread(target=caller.value, args=(KEY.text,))]
-            threads[0].start()
+            held = caller.hold("Get", pb.GetRequest(key=KEY))
+            server.process.terminate()
 
             def draining() -> Problem | None:
-                server.process.terminate()
                 problem = caller.refused("Get", pb.GetRequest(key=KEY), timeout_s=0.3)
                 return problem if problem.reason == "DRAINING" else None
 
             check(eventually("new calls are sent away", draining), "DRAINING")
             node.resume()
-            threads[0].join()
+            assert held.result(15).HasField("hit")
 
 
 def test_no_reason_is_forgotten() -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -159,34 +158,17 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
         caller.set(key, b"before")
         caller.set(f"{key}2", b"before")
         node.pause()
-        answers: list[Any] = []
-
-        def hold(rpc: str, request: Any) -> threading.Thread:
-            def body() -> None:
-                try:
-                    answers.append(caller.call(rpc, request))
-                except grpc.RpcError as error:
-                    answers.append(problem_in(error))
-
-            thread = threading.Thread(target=body)
-            thread.start()
-            return thread
-
         held = [
-            hold("Get", pb.GetRequest(key=text_key(key))),
-            hold("BatchGet", pb.BatchGetRequest(keys=[text_key(key)] * 3)),
+            caller.hold("Get", pb.GetRequest(key=text_key(key))),
+            caller.hold("BatchGet", pb.BatchGetRequest(keys=[text_key(key)] * 3)),
         ]
-        time.sleep(0.3)  # nothing tells from outside that a call is in flight
         server.process.send_signal(signal.SIGTERM)
         sent_away = eventually("new calls are sent away", lambda: _draining(caller, key))
         assert (sent_away.code, sent_away.reason, sent_away.retry_ms) == ("UNAVAILABLE", "DRAINING", 50)
         assert caller.health() == "NOT_SERVING"
         assert server.process.poll() is None
         node.resume()
-        for thread in held:
-            thread.join(15)
-        values = sorted(type(answer).__name__ for answer in answers)
-        assert values == ["BatchGetResponse", "GetResponse"], answers
+        assert [type(one.result(15)) for one in held] == [pb.GetResponse, pb.BatchGetResponse]
         assert server.process.wait(15) == 0
 
 
@@ -206,9 +188,7 @@ def test_the_grace_is_not_for_ever(connect: CallerMaker) -> None:
         caller = connect(server.target)
         caller.set("celery:own:id:1")
         node.pause()
-        future = caller.channel.unary_unary("/coherd.v1.CacheService/Get")
-        held = future.future(pb.GetRequest(key=text_key("celery:own:id:1")).SerializeToString(), timeout=60)
-        time.sleep(0.3)  # nothing tells from outside that a call is in flight
+        held = caller.hold("Get", pb.GetRequest(key=text_key("celery:own:id:1")))
         started_s = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - started_s < 10

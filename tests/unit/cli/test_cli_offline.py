@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from coherd.contract.catalog_load import builtin_source
-from rig.own_catalog import shop_set
+from rig.shop_catalog import shop_set
 
 NOWHERE = ("--server", "127.0.0.1:1", "--timeout", "1s")
 

@@ -11,7 +11,7 @@ from coherd.contract.catalog_load import load_catalog
 from coherd.contract.descriptor_sets import Source
 from coherd.domains.celery.v1.celery_pb2 import TaskMetrics
 from coherd.v1.values_pb2 import Json
-from rig.own_catalog import shop_set
+from rig.shop_catalog import shop_set
 
 TASK = "coherd.domains.celery.v1.TaskMetrics"
 
