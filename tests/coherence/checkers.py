@@ -151,10 +151,11 @@ def check_nothing_silent(history: History) -> list[Violation]:
 
 
 def _unanswered(history: History) -> Iterable[Violation]:
+    faults = history.faults
     for one in history.operations:
         if one.path in ("fault", "load", "commit", "client_get_or_load") or one.end_ns is None:
             continue
-        took_s = (one.end_ns - one.start_ns) / 1e9 - stopped_for(history.faults, one)
+        took_s = (one.end_ns - one.start_ns) / 1e9 - stopped_for(faults, one)
         if took_s > CALL_BOUND_S:
             yield Violation("P6 nothing silent", f"a call of {took_s:.1f} s", (one,))
 

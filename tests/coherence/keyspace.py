@@ -7,6 +7,7 @@ code under test which entries an invalidation reaches would agree with its mista
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from coherd.v1 import keys_pb2
@@ -46,6 +47,7 @@ class Item(NamedTuple):
         return keys_pb2.Key(text=self.key)
 
 
+@lru_cache(1000)
 def derived_tags(key: str) -> tuple[str, ...]:
     """The tags of a key without escapes: domain, resource, ``domain/identifier:value`` where the domain declares it."""
     domain, resource, *pairs = key.split(":")

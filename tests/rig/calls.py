@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -111,7 +112,8 @@ class Caller:
         """Start a call that the server will take a while to answer; returns once the server has it in hand."""
         held = self.channel.unary_unary(f"/{SERVICE.full_name}/{rpc}", response_deserializer=RPCS[rpc][1].FromString)
         future = held.future(request.SerializeToString(), timeout=timeout_s, metadata=self._metadata)
-        self.call("DescribeCatalog", b"")  # calls of one connection are taken in order, and this one needs no store
+        with contextlib.suppress(grpc.RpcError):  # overloaded: also an answer
+            self.call("DescribeCatalog", b"")  # calls of one connection are taken in order, and this one needs no store
         return future
 
     def refused(self, rpc: str, request: Message | bytes, *, timeout_s: float = 20.0) -> Problem:

@@ -30,6 +30,27 @@ class Transport(Protocol):
         """As CacheService.BatchSet."""
         ...
 
+    async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
+        """As CacheService.Lease. The time limit covers ``wait_ms`` too.
+
+        Unless it renews, a request that may have arrived is never sent again, whatever its rpc declares: a late copy
+        could grant the key anew to a token under which a load already runs, and so make a value storable that was loaded
+        before a change (P1). Callers repeat with another token.
+        """
+        ...
+
+    async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:
+        """As CacheService.Fill."""
+        ...
+
+    async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
+        """As CacheService.BatchLease; repeated as `lease` is."""
+        ...
+
+    async def batch_fill(self, request: wire.BatchFillRequest, timeout_ms: int) -> wire.BatchFillResponse:
+        """As CacheService.BatchFill."""
+        ...
+
     async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
         """As CacheService.Delete."""
         ...

@@ -48,6 +48,10 @@ _RPCS: Final[dict[str, tuple[type[Message], type[Message]]]] = {
     "BatchGet": (wire.BatchGetRequest, wire.BatchGetResponse),
     "Set": (wire.SetRequest, wire.SetResponse),
     "BatchSet": (wire.BatchSetRequest, wire.BatchSetResponse),
+    "Lease": (wire.LeaseRequest, wire.LeaseResponse),
+    "BatchLease": (wire.BatchLeaseRequest, wire.BatchLeaseResponse),
+    "Fill": (wire.FillRequest, wire.FillResponse),
+    "BatchFill": (wire.BatchFillRequest, wire.BatchFillResponse),
     "Delete": (wire.DeleteRequest, wire.DeleteResponse),
     "Touch": (wire.TouchRequest, wire.TouchResponse),
     "Invalidate": (wire.InvalidateRequest, wire.InvalidateResponse),
@@ -111,6 +115,24 @@ class UnaryTransport:
         answer: wire.BatchSetResponse = await self._call("BatchSet", request, timeout_ms)
         return answer
 
+    async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
+        effect = Effect.IDEMPOTENT if request.renew else Effect.ONCE
+        answer: wire.LeaseResponse = await self._call("Lease", request, timeout_ms, effect)
+        return answer
+
+    async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:
+        answer: wire.FillResponse = await self._call("Fill", request, timeout_ms)
+        return answer
+
+    async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
+        effect = Effect.IDEMPOTENT if all(item.renew for item in request.items) else Effect.ONCE
+        answer: wire.BatchLeaseResponse = await self._call("BatchLease", request, timeout_ms, effect)
+        return answer
+
+    async def batch_fill(self, request: wire.BatchFillRequest, timeout_ms: int) -> wire.BatchFillResponse:
+        answer: wire.BatchFillResponse = await self._call("BatchFill", request, timeout_ms)
+        return answer
+
     async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
         answer: wire.DeleteResponse = await self._call("Delete", request, timeout_ms)
         return answer
@@ -137,10 +159,10 @@ class UnaryTransport:
         self._closed = True
         await self._channels.close()
 
-    async def _call(self, rpc: str, request: Message, timeout_ms: int) -> Any:
-        """Sends until it is answered, may not be repeated, or its time is up."""
+    async def _call(self, rpc: str, request: Message, timeout_ms: int, effect: Effect | None = None) -> Any:
+        """Sends until it is answered, may not be repeated, or its time is up. ``effect``: default, as the rpc declares."""
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        effect = EFFECTS[rpc]
+        effect = effect or EFFECTS[rpc]
         attempts = 0
         maybe_done = False
         while True:

@@ -36,6 +36,8 @@ class Job(NamedTuple):
     """Arguments of the item (without the fresh epoch); of a plain command everything, its name first."""
     identity: bytes | None = None
     """Send only on a connection with this identity (`Put.identity`)."""
+    replicas: int = 0
+    """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed (rule 8)."""
 
 
 class Moved(NamedTuple):
@@ -55,6 +57,10 @@ class LateError(ResponseError):
     """The call reached the node after its deadline and wrote nothing."""
 
 
+class UnconfirmedError(ResponseError):
+    """Done by the primary, confirmed by fewer replicas than asked for."""
+
+
 class Batch:
     """Filled by callers until it is sent, then answered as a whole. Not thread-safe; lives on one event loop."""
 
@@ -68,6 +74,7 @@ class Batch:
         self._shared: dict[tuple[str, str], int] = {}
         self._plan: list[tuple[Script | None, Sequence[str], Sequence[int]]] = []
         self._withdrawn: set[int] = set()
+        self._replicas = 0
         self._done = False
         self._waiters: list[asyncio.Future[Batch]] = []
         self.payload_bytes = 0
@@ -98,8 +105,9 @@ class Batch:
         if job.script is not None and job.script.fresh:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
             if place < len(self._jobs):
-                longest_ms = max(int(self._jobs[place].args[0]), int(job.args[0]))
-                self._jobs[place] = job._replace(args=(longest_ms,))
+                other = self._jobs[place]
+                longest_ms = max(int(other.args[0]), int(job.args[0]))
+                self._jobs[place] = job._replace(args=(longest_ms,), replicas=max(other.replicas, job.replicas))
                 return place
         self._jobs.append(job)
         self.payload_bytes += sum(len(arg) for arg in job.args if isinstance(arg, bytes))
@@ -120,9 +128,10 @@ class Batch:
             self._withdrawn.add(place)
         return not self.sent
 
-    def pack(self, identity: bytes, deadline_ms: int) -> list[Command]:
+    def pack(self, identity: bytes, deadline_ms: int, wait_ms: int) -> list[Command]:
         """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
-        here and leave in one command (rule 1). ``deadline_ms`` is in the node's time."""
+        here and leave in one command (rule 1). ``deadline_ms`` is in the node's time; ``wait_ms`` bounds the wait for
+        replicas, which comes last and covers all that the connection wrote before."""
         self.sent = True
         self.answers = [None] * len(self._jobs)
         commands: list[Command] = []
@@ -149,6 +158,9 @@ class Batch:
                 some = places[at : at + ITEMS_PER_CALL]
                 self._plan.append((script, (), some))
                 self._append(commands, self._call(script, some, deadline_ms))
+        self._replicas = max((job.replicas for job in self._jobs), default=0)
+        if self._replicas:
+            commands.append(("WAIT", self._replicas, wait_ms))
         return commands
 
     def _append(self, commands: list[Command], command: Command) -> None:
@@ -171,6 +183,7 @@ class Batch:
         """Take the replies to `pack`'s commands, carried by a connection with this identity, and wake the callers."""
         self.identity = identity
         self.redis_now_ms = redis_now_ms
+        confirmed = replies.pop() if self._replicas else 0
         if self.asking:
             replies = replies[1::2]
         for (script, names, places), reply in zip(self._plan, replies, strict=True):
@@ -178,6 +191,9 @@ class Batch:
                 self._take_values(names, reply, identity, redis_now_ms)
             else:
                 self._take_answers(script, places, reply)
+        for place, job in enumerate(self._jobs):
+            if job.replicas and (not isinstance(confirmed, int) or confirmed < job.replicas):
+                self.answers[place] = UnconfirmedError("NOREPLICAS", status_code="NOREPLICAS")
         self._wake()
 
     def _take_values(self, names: Sequence[str], reply: Reply, identity: bytes, redis_now_ms: int) -> None:

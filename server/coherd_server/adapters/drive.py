@@ -21,7 +21,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from coherd_server.adapters.batch import Batch, Job, LateError
+from coherd_server.adapters.batch import Batch, Job, LateError, UnconfirmedError
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
@@ -49,6 +49,8 @@ def refusal(error: ResponseError) -> StoreUnavailable:
     """A command that a node refused, told without keys and values."""
     if isinstance(error, OutOfMemoryError):
         return StoreUnavailable("the node is full: maxmemory is reached and maxmemory-policy evicts nothing", full=True)
+    if isinstance(error, UnconfirmedError):
+        return StoreUnavailable("fewer replicas than the domain asks for have confirmed it", outcome_unknown=True)
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
     return StoreUnavailable(f"the node refused the command: {error_code(error)}")

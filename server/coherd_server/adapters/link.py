@@ -233,9 +233,9 @@ class Link:
             for at in range(0, len(jobs), step):
                 batch = Batch(wide=not self._cluster)
                 for job in jobs[at : at + step]:
-                    batch.add_job(job)
+                    batch.add_job(job._replace(replicas=0))
                 timeout_ms = self._settings.reply_timeout_ms
-                commands = batch.pack(wire.identity, wire.redis_now_ms() + timeout_ms)
+                commands = batch.pack(wire.identity, wire.redis_now_ms() + timeout_ms, timeout_ms // 2)
                 replies = await wire.exchange(commands, timeout_ms=timeout_ms)
                 if any(isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies):
                     await wire.close()
@@ -245,7 +245,7 @@ class Link:
     async def _carry(self, wire: Wire, batch: Batch) -> bool:
         """Send a batch and settle it; False when the connection is gone."""
         reply_timeout_ms = self._settings.reply_timeout_ms
-        commands = batch.pack(wire.identity, wire.redis_now_ms() + reply_timeout_ms)
+        commands = batch.pack(wire.identity, wire.redis_now_ms() + reply_timeout_ms, reply_timeout_ms // 2)
         try:
             replies = await wire.exchange(commands, timeout_ms=reply_timeout_ms) if commands else []
             batch.settle(replies, wire.identity, wire.redis_now_ms())

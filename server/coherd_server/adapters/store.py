@@ -166,9 +166,9 @@ class RedisStore:
         ]
         return [_put_outcome(answer) for answer in await self._do_noted(jobs, [self._removal(put.key) for put in puts])]
 
-    async def remove(self, keys: Sequence[str]) -> Sequence[RemoveOutcome | StoreUnavailable]:
+    async def remove(self, keys: Mapping[str, int]) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        jobs = [self._removal(key) for key in keys]
+        jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(_text(answer.answer))
             for answer in await self._do_noted(jobs, jobs)
@@ -192,10 +192,13 @@ class RedisStore:
         for _ in _all(await self._driver.do(jobs, repeat=True)):
             pass
 
-    async def invalidate(self, tags: Sequence[str]) -> None:
+    async def invalidate(self, tags: Mapping[str, int]) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         keep_ms = self._settings.invalidated_epoch_ms
-        jobs = [Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,)) for tag in dict.fromkeys(tags)]
+        jobs = [
+            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
+            for tag, replicas in tags.items()
+        ]
         answers = await self._do_noted(jobs, jobs, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:

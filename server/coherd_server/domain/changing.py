@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from coherd.contract.catalog import ResolvedKey
+from coherd.contract.catalog import DomainSpec, ResolvedKey
 from coherd.contract.entry import encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
@@ -36,7 +36,11 @@ class Changer:
     async def delete(self, keys: Sequence[ResolvedKey]) -> list[bool | Failure]:
         """Remove each key and void its lease; whether an entry was stored."""
         done: list[bool | Failure] = []
-        for key, outcome in zip(keys, await self._store.remove([key.text for key in keys]), strict=True):
+        asked = {key.text: key for key in keys}
+        removed = await self._store.remove({text: key.domain.wait_replicas for text, key in asked.items()})
+        outcomes = dict(zip(asked, removed, strict=True))
+        for key in keys:
+            outcome = outcomes[key.text]
             if isinstance(outcome, StoreUnavailable):
                 done.append(failure_of(outcome))
             elif outcome is RemoveOutcome.FOREIGN:
@@ -71,14 +75,18 @@ class Changer:
             return failure_of(error)
         return CONTENDED
 
-    async def invalidate(self, names: Sequence[str]) -> Failure | None:
-        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold."""
+    async def invalidate(self, tags: Mapping[str, DomainSpec]) -> Failure | None:
+        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold.
+
+        Args:
+            tags: each with its domain.
+        """
         try:
-            await self._store.invalidate(names)
+            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()})
         except StoreUnavailable as error:
             return failure_of(error)
-        for name in names:
-            self._counters.of(domain_of_tag(name))["invalidations"] += 1
+        for domain in tags.values():
+            self._counters.of(domain.name)["invalidations"] += 1
         return None
 
 

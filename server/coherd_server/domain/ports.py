@@ -240,8 +240,11 @@ class Store(Protocol):
         """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script."""
         ...
 
-    async def remove(self, keys: Sequence[str]) -> Sequence[RemoveOutcome | StoreUnavailable]:
-        """Delete values of ours and void their leases. A versioned entry leaves a short tombstone."""
+    async def remove(self, keys: Mapping[str, int]) -> Sequence[RemoveOutcome | StoreUnavailable]:
+        """Delete values of ours and void their leases. A versioned entry leaves a short tombstone.
+
+        ``keys``: each with the number of replicas that must have confirmed it.
+        """
         ...
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
@@ -252,8 +255,11 @@ class Store(Protocol):
         """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
         ...
 
-    async def invalidate(self, tags: Sequence[str]) -> None:
-        """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat."""
+    async def invalidate(self, tags: Mapping[str, int]) -> None:
+        """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat.
+
+        ``tags``: each with the number of replicas that must have confirmed it.
+        """
         ...
 
     def primaries(self) -> Sequence[str]:

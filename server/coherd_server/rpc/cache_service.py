@@ -174,7 +174,7 @@ class CacheRpcs:
                 f"1..{MAX_SELECTORS} selectors are required",
                 field="selectors",
             )
-        tags: dict[str, None] = {}
+        tags: dict[str, DomainSpec] = {}
         keys: list[ResolvedKey] = []
         for selector in request.selectors:
             selected = wire.tags_of(self._catalog, selector)
@@ -182,11 +182,11 @@ class CacheRpcs:
                 keys.append(self._allowed(selected, call, Action.INVALIDATE))
                 continue
             for tag in selected:
-                self._access.check(call.principal, self._catalog.domain(domain_of_tag(tag)), Action.INVALIDATE)
-                tags[tag] = None
+                tags[tag] = self._catalog.domain(domain_of_tag(tag))
+                self._access.check(call.principal, tags[tag], Action.INVALIDATE)
         deleted = sum(_must(existed) for existed in (await self._cache.changes.delete(keys) if keys else ()))
         if tags:
-            failure = await self._cache.changes.invalidate(list(tags))
+            failure = await self._cache.changes.invalidate(tags)
             if failure is not None:
                 raise Failed(failure)
         return pb.InvalidateResponse(tags=list(tags), deleted_keys=deleted)

@@ -141,8 +141,10 @@ async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
                 over.set()
                 assert min(await asyncio.gather(*neighbours)) > 0
                 proxy.reply_delay_s = 0.0
-                answers = await asyncio.gather(*(caller.get(key) for caller in (stormy, calm) for key in KEYS))
-                assert [one.hit.value.decode() for one in answers] == KEYS * 2
+                for start in range(0, len(KEYS), 20):  # far below the limit of streams, see above
+                    some = KEYS[start : start + 20]
+                    answers = await asyncio.gather(*(caller.get(key) for caller in (stormy, calm) for key in some))
+                    assert [one.hit.value.decode() for one in answers] == some * 2
             assert proxy.connections < 20, "a cancelled call must not cost its connection"
             assert '"level": "error"' not in server.errors()
             assert "Traceback" not in server.errors()

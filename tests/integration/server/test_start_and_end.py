@@ -62,9 +62,8 @@ def test_a_port_another_server_serves(rig_pool: RigPool) -> None:
     """Also where both would share the port."""
     url = rig_pool.get("standalone").url
     with CoherdServer("--redis", url, "--workers", "2") as server:
-        for workers in ("1", "2"):
-            line = failed("--listen", server.target, "--redis", url, "--workers", workers)
-            assert f"cannot listen on {server.target}" in line
+        line = failed("--listen", server.target, "--redis", url, "--workers", "2")
+        assert f"cannot listen on {server.target}" in line
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -73,7 +72,7 @@ def test_redis_that_cannot_be_reached(workers: str) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         url = f"redis://someone:s3cret@127.0.0.1:{port}"
-        line = failed("--listen", "127.0.0.1:0", "--redis", url, "--workers", workers)
+        line = failed("--listen", "127.0.0.1:0", "--redis", url, "--workers", workers, "--redis-timeout", "200ms")
     assert f"127.0.0.1:{port}" in line
     assert "s3cret" not in line
     assert "someone" not in line
@@ -104,8 +103,7 @@ def test_what_a_good_start_says(own_server: CoherdServer, connect: CallerMaker) 
     assert connect(own_server.target).health() == "SERVING"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "2"), (signal.SIGINT, "1")], ids=["SIGTERM", "Ctrl-C"])
 def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Signals, workers: str) -> None:
     """No process, no Valkey, no directory of it; with callers connected and watching."""
     with CoherdServer("--workers", workers, "--log-format", "json") as server:
@@ -132,15 +130,15 @@ def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Sign
 
 def test_ctrl_c_in_a_terminal_reaches_every_process() -> None:
     """A terminal signals the whole group: workers and supervisor at once."""
-    for workers in ("1", "2"):
-        with CoherdServer("--workers", workers) as server:
-            children = descendants(server.process.pid)
-            ours = [pid for pid in children if os.getpgid(pid) == os.getpgid(server.process.pid)]
-            for pid in [server.process.pid, *ours]:
-                os.kill(pid, signal.SIGINT)
-            assert server.process.wait(15) == 0
-            wait_until("no child is left", lambda children=children: not any(map(is_running, children)))
-            assert "Traceback" not in server.errors()
+    with CoherdServer("--workers", "2") as server:
+        children = descendants(server.process.pid)
+        ours = [pid for pid in children if os.getpgid(pid) == os.getpgid(server.process.pid)]
+        assert len(ours) >= 2
+        for pid in [server.process.pid, *ours]:
+            os.kill(pid, signal.SIGINT)
+        assert server.process.wait(15) == 0
+        wait_until("no child is left", lambda: not any(map(is_running, children)))
+        assert "Traceback" not in server.errors()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -134,7 +134,7 @@ async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> 
     assert value.raw is None, "what was set lately was deleted before anything was served (rule 8)"
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, "k")]) == [PutOutcome.STORED]
-    await store.invalidate(["k"])
+    await store.invalidate(dict.fromkeys(["k"], 0))
     assert (await store.read([], ["k"]))[1][0].epoch != minted["k"].epoch
 
 

@@ -93,7 +93,7 @@ async def test_stalled_node(opener: Opener) -> None:
             assert not read.outcome_unknown
             assert isinstance(write[0], StoreUnavailable)
             assert write[0].outcome_unknown, "it may still be done"
-            lost = await unavailable(store.invalidate([SECRET]))
+            lost = await unavailable(store.invalidate(dict.fromkeys([SECRET], 0)))
             assert lost.outcome_unknown or "no answer" in str(lost)
         finally:
             node.resume()
@@ -165,11 +165,11 @@ async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
         assert not any(one.outcome_unknown for one in outcomes if isinstance(one, StoreUnavailable))
         assert "maxmemory" in str(await unavailable(store.mint([], {"fresh": 1000})))
         assert (await store.mint([], {"t": 90_000}))[1] == before
-        await store.invalidate(["t", "never"])
+        await store.invalidate(dict.fromkeys(["t", "never"], 0))
         assert (await store.read([], ["t"]))[1][0].epoch not in (None, before["t"].epoch)
         judged, renewed = header(keep.identity), header(keep.identity, written_at_ms=9)
         assert await store.touch("keep", judged, renewed, 5000) is TouchOutcome.TOUCHED
-        assert await store.remove(["plain", "versioned"]) == [RemoveOutcome.REMOVED] * 2
+        assert await store.remove(dict.fromkeys(["plain", "versioned"], 0)) == [RemoveOutcome.REMOVED] * 2
         await store.unlink_dead([("dead", judged)])
         assert (await store.read(["dead"], []))[0][0].raw is None
 

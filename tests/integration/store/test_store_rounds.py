@@ -64,7 +64,7 @@ async def test_an_epoch_that_is_none_is_replaced_by_the_next_mint(backend: Backe
 
 async def test_invalidation_changes_the_epoch_and_keeps_the_longer_life(backend: Backend, store: RedisStore) -> None:
     _, before = await store.mint([], {"x": 10_000, "y": 90_000_000})
-    await store.invalidate(["x", "y", "never seen", "x"])
+    await store.invalidate(dict.fromkeys(["x", "y", "never seen", "x"], 0))
     _, after = await store.read([], ["x", "y", "never seen"])
     assert all(read.epoch and len(read.epoch) == 8 for read in after)
     assert {before["x"].epoch, before["y"].epoch}.isdisjoint(read.epoch for read in after)
@@ -94,7 +94,7 @@ async def test_a_write_is_fenced_by_any_later_one(backend: Backend, store: Redis
     assert await store.put([first]) == [STORED]
     assert await store.put([late]) == [PutOutcome.FENCED]
     late = await refenced(store, late)
-    await store.remove(["k"])
+    await store.remove(dict.fromkeys(["k"], 0))
     assert await store.put([late]) == [PutOutcome.FENCED]
     late = await refenced(store, late)
     backend.client().delete(f"{backend.prefix}coherd:fence:{{{backend.prefix}k}}")
@@ -122,7 +122,7 @@ async def test_foreign_values_are_never_touched(backend: Backend, store: RedisSt
     before = client.dump(name)
     put = await put_of(store, "k")
     assert await store.put([put, put._replace(replaces=b"")]) == [FOREIGN, FOREIGN]
-    assert await store.remove(["k"]) == [RemoveOutcome.FOREIGN]
+    assert await store.remove(dict.fromkeys(["k"], 0)) == [RemoveOutcome.FOREIGN]
     assert await store.touch("k", put.entry[:-1], put.entry[:-1], 5000) is TouchOutcome.CHANGED
     await store.unlink_dead([("k", put.entry[:-1])])
     assert client.dump(name) == before
@@ -143,14 +143,14 @@ async def test_a_lower_version_never_overwrites_a_higher_one(store: RedisStore) 
 
 async def test_a_delete_leaves_the_version_behind(backend: Backend, store: RedisStore) -> None:
     await store.put([await put_of(store, "k", version=9)])
-    assert await store.remove(["k", "nothing"]) == [RemoveOutcome.REMOVED, RemoveOutcome.ABSENT]
+    assert await store.remove(dict.fromkeys(["k", "nothing"], 0)) == [RemoveOutcome.REMOVED, RemoveOutcome.ABSENT]
     [value], _ = await store.read(["k"], [])
     assert value.raw is not None
     left = decode_header(value.raw)
     assert (left.flags, left.version, left.size) == (Flags.VERSIONED | Flags.TOMBSTONE, 9, len(value.raw))
     assert left.key_identity == value.identity
     assert 50_000 < backend.client().pttl(f"{backend.prefix}k") <= 60_000
-    assert await store.remove(["k"]) == [RemoveOutcome.ABSENT]
+    assert await store.remove(dict.fromkeys(["k"], 0)) == [RemoveOutcome.ABSENT]
     await store.unlink_dead([("k", value.raw)])
     assert await store.put([await put_of(store, "k", version=8)]) == [OLDER]
     assert await store.put([await put_of(store, "k", version=10)]) == [STORED]
@@ -165,7 +165,7 @@ async def test_put_and_remove_void_the_lease(backend: Backend, store: RedisStore
     client.set(lease, "token")
     await store.put([put._replace(replaces=b"")])
     assert client.get(lease) == b"token", "a refused put voids nothing"
-    await store.remove(["k"])
+    await store.remove(dict.fromkeys(["k"], 0))
     assert client.get(lease) is None
 
 
@@ -191,7 +191,7 @@ async def test_prefixes_do_not_meet(backend: Backend, store: RedisStore, opener:
     await store.mint([], {"x": 5000})
     assert (await other.read(["k"], ["x"]))[0][0].raw is None
     assert (await other.read(["k"], ["x"]))[1][0].epoch is None
-    assert await other.remove(["k"]) == [RemoveOutcome.ABSENT]
+    assert await other.remove(dict.fromkeys(["k"], 0)) == [RemoveOutcome.ABSENT]
 
 
 async def test_counters_add_up(store: RedisStore) -> None:
@@ -206,7 +206,7 @@ async def test_scripts_come_back_after_a_flush(backend: Backend, store: RedisSto
     for node in backend.primaries():
         node.client().script_flush()
     before = (await store.mint([], {"x": 5000}))[1]["x"].epoch
-    await store.invalidate(["x"])
+    await store.invalidate(dict.fromkeys(["x"], 0))
     assert (await store.read([], ["x"]))[1][0].epoch != before
 
 

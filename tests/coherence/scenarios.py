@@ -1,0 +1,243 @@
+"""Short histories aimed at one rule each: what random work meets after seconds, at once.
+
+A scenario only acts; whether a promise was broken is for the checks to say. On a correct server each is clean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from coherd_server.app import Server, catalog_of
+from coherd_server.settings import Settings
+from coherence.caller import Caller
+from coherence.history import History, Recorder
+from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, probe
+from coherence.late_proxy import LateProxy
+from coherence.source import Source
+from coherd.v1 import keys_pb2
+from rig.process import Node
+DAILY: Final = next(item for item in ITEMS if item.key.startswith("analytics:daily"))
+SIBLING: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u1:date:20250102")
+EXTRA: Final = next(item for item in ITEMS if item.extra)
+
+
+@dataclass(slots=True)
+class Stage:
+    """Two servers before one Valkey; the first one reaches it through a proxy."""
+
+    caller: Caller
+    node: Node
+    proxy: LateProxy
+    directory: Path
+    servers: list[Server]
+
+    def history(self) -> History:
+        """What was recorded so far."""
+        return History.load(self.directory)
+
+    async def forget(self, *names: str) -> None:
+        """Delete names in the store."""
+        with self.node.client() as client:
+            client.delete(*names)
+
+
+@asynccontextmanager
+async def stage(node: Node, directory: Path) -> AsyncIterator[Stage]:
+    """Servers in this process, so that a mutant is a patch that is undone."""
+    node.client().flushall()
+    source = Source(directory / "source", len(ITEMS) + PROBES)
+    async with LateProxy(node.port) as proxy:
+        servers = [_server(proxy.url), _server(node.url)]
+        targets = [f"127.0.0.1:{await server.start()}" for server in servers]
+        caller = Caller(targets, Recorder(directory / "scenario.jsonl", "s"), source)
+        try:
+            yield Stage(caller, node, proxy, directory, servers)
+        finally:
+            await caller.close()
+            await asyncio.gather(*(server.stop() for server in servers))
+            source.close()
+
+
+def _server(url: str) -> Server:
+    settings = Settings(listen="127.0.0.1:0", redis=url, drain_grace=100)
+    return Server(settings, catalog_of(settings), url, share_port=False)
+
+
+def _tag(domain: str, name: str, value: str) -> Target:
+    tag = keys_pb2.Tag(domain=domain, identifier=name, value=value)
+    return Target(keys_pb2.Selector(tag=tag), (f"{domain}/{name}:{value}",))
+
+
+USER: Final = _tag("analytics", "user", "u1")
+
+
+async def _load_and_fill(on: Stage, item: Item, meanwhile: Callable[[], Awaitable[Any]] | None = None) -> None:
+    leased = await on.caller.lease(0, item)
+    value = await on.caller.load(item, 0)
+    if meanwhile is not None:
+        await meanwhile()
+    await on.caller.fill(0, leased, item, value)
+
+
+async def late_fill_after_invalidate(on: Stage) -> None:
+    await _load_and_fill(on, DAILY, lambda: on.caller.invalidate(1, USER))
+    await on.caller.get(1, DAILY)
+
+
+async def late_fill_after_delete(on: Stage) -> None:
+    await _load_and_fill(on, DAILY, lambda: on.caller.delete(1, DAILY))
+    await on.caller.get(1, DAILY)
+
+
+async def late_fill_after_set(on: Stage) -> None:
+    await _load_and_fill(on, DAILY, lambda: on.caller.set(1, DAILY, on.caller.source.commit(DAILY.index)))
+    await on.caller.get(1, DAILY)
+
+
+async def invalidate_then_get(on: Stage) -> None:
+    await _load_and_fill(on, DAILY)
+    await on.caller.get(0, DAILY)
+    await on.caller.invalidate(1, USER)
+    await on.caller.get(0, DAILY)
+
+
+async def extra_tag(on: Stage) -> None:
+    await _load_and_fill(on, EXTRA)
+    await on.caller.set(1, EXTRA, 1)
+    await on.caller.invalidate(1, _tag("session", *EXTRA.extra[0]))
+    await on.caller.get(0, EXTRA)
+
+
+async def epoch_lost(on: Stage) -> None:
+    """The invalidated epoch is evicted; then another key makes a new one."""
+    await _load_and_fill(on, DAILY)
+    await on.caller.invalidate(1, USER)
+    await on.forget("coherd:epoch:analytics/user:u1")
+    await on.caller.get(1, DAILY)
+    await _load_and_fill(on, DAILY)
+    await on.caller.invalidate(1, USER)
+    await on.forget("coherd:epoch:analytics/user:u1")
+    await _load_and_fill(on, SIBLING)
+    await on.caller.get(1, DAILY)
+
+
+async def restart_from_snapshot(on: Stage) -> None:
+    """The store goes back to before an acknowledged change, and the server that acknowledged it is gone: nobody is left to
+    repeat it (rule 8)."""
+    await _load_and_fill(on, DAILY)
+    await on.caller.set(0, EXTRA, 1)
+    await asyncio.to_thread(on.node.client().save)
+    await on.caller.invalidate(1, USER)
+    await on.caller.delete(1, EXTRA)
+    await on.servers.pop().stop()
+    with_fault = on.caller.recorder.begin("fault", key="restart_from_old_snapshot")
+    await asyncio.to_thread(on.node.restart)
+    on.caller.recorder.end(with_fault, "done")
+    for _ in range(50):
+        if (await on.caller.get(0, DAILY)).is_acknowledged:
+            break
+        await asyncio.sleep(0.1)
+    await on.caller.get(0, EXTRA)
+
+
+async def late_set(on: Stage) -> None:
+    """A Set whose connection was lost reaches the store after an acknowledged Delete."""
+    await on.caller.set(0, DAILY, 1)
+    on.proxy.hold(b"a late value")
+    item = DAILY
+    nonce = on.caller.recorder.new_id()
+    held = asyncio.create_task(_marked_set(on, item, nonce))
+    while not on.proxy.held:
+        await asyncio.sleep(0.005)
+    on.proxy.hang_up()
+    await held
+    await on.caller.delete(1, item)
+    on.proxy.release()
+    await asyncio.sleep(0.1)
+    await on.caller.get(1, item)
+
+
+async def _marked_set(on: Stage, item: Item, nonce: str) -> None:
+    marked = item._replace(extra=(("content", "a late value"),))
+    await on.caller.set(0, marked, 2)
+
+
+async def crowd(on: Stage) -> None:
+    """Many callers miss one key at the same time."""
+    for _ in range(10):
+        await asyncio.gather(*(on.caller.lease(number % 2, DAILY) for number in range(24)))
+        await on.caller.delete(0, DAILY)
+
+
+async def many_gets(on: Stage) -> None:
+    await asyncio.gather(*(_load_and_fill(on, item) for item in ITEMS))
+    for _ in range(10):
+        await asyncio.gather(*(on.caller.get(number % 2, item) for number, item in enumerate(ITEMS)))
+        await on.caller.batch_get(0, ITEMS[:6])
+
+
+async def invalidate_under_reads(on: Stage) -> None:
+    """Reads never pause while a key is loaded and invalidated."""
+    busy = True
+
+    async def read() -> None:
+        while busy:
+            await on.caller.get(0, DAILY)
+
+    readers = [asyncio.create_task(read()) for _ in range(4)]
+    for _ in range(30):
+        await _load_and_fill(on, DAILY)
+        await asyncio.sleep(0.01)
+        await on.caller.invalidate(1, USER)
+    busy = False
+    await asyncio.gather(*readers)
+
+
+async def read_back(on: Stage) -> None:
+    """What was stored is there."""
+    for number in range(80):
+        item = probe(number)
+        await on.caller.set(0, item, number)
+        await on.caller.get(1, item)
+
+
+async def mixed(on: Stage) -> None:
+    """A second of random invalidations over loads."""
+    rng = random.Random(1)
+    for _ in range(20):
+        await asyncio.gather(*(on.caller.get_or_load(rng.randrange(2), rng.choice(ITEMS), rng) for _ in range(6)))
+        await on.caller.invalidate(rng.randrange(2), choose_target(rng))
+
+
+SCENARIOS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {
+    one.__name__: one
+    for one in (
+        late_fill_after_invalidate, late_fill_after_delete, late_fill_after_set, invalidate_then_get, extra_tag, epoch_lost,
+        restart_from_snapshot, late_set, crowd, many_gets, invalidate_under_reads, read_back, mixed,
+    )
+}
+"""By name."""
+REVEALING: Final = {
+    "fill_without_lease_check": "late_fill_after_delete",
+    "epochs_read_after_the_load": "late_fill_after_invalidate",
+    "missing_epoch_accepted": "epoch_lost",
+    "epochs_not_compared": "invalidate_then_get",
+    "no_node_identity": "restart_from_snapshot",
+    "delete_keeps_lease": "late_fill_after_delete",
+    "set_keeps_lease": "late_fill_after_set",
+    "reply_to_the_wrong_caller": "many_gets",
+    "no_fence": "late_set",
+    "counters_as_epochs": "epoch_lost",
+    "two_leases": "crowd",
+    "early_acknowledgement": "invalidate_then_get",
+    "sets_dropped": "read_back",
+    "extra_tags_forgotten": "extra_tag",
+    "joins_a_read_that_was_sent": "invalidate_under_reads",
+}
+"""The scenario that shows a mutant."""
