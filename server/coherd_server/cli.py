@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,8 @@ def _with_flags(command: Any) -> Any:
             shown = setting.default if isinstance(setting.default, str | int) else None
             if metavar == "TIME" and isinstance(shown, int):
                 shown = format_duration(shown)
+            elif metavar == "SIZE" and isinstance(shown, int):
+                shown = f"{shown >> 20}mb"
             default = f"  [default: {shown}]" if shown not in (None, "") else ""
             option = click.option(flag, name, metavar=metavar, multiple=name == "catalog", help=summary + default)
         command = option(command)
@@ -73,7 +77,9 @@ def serve(config: Path | None, **flags: Any) -> None:
     try:
         if settings.redis is None:
             directory = Path(settings.embedded_dir) if settings.embedded_dir else None
-            embedded = EmbeddedValkey(data_dir=directory, maxmemory_bytes=settings.embedded_memory)
+            embedded = EmbeddedValkey(
+                data_dir=directory, persistent=directory is not None, maxmemory_bytes=settings.embedded_memory
+            )
             embedded.start()
             redis_url = embedded.url
         else:
@@ -110,7 +116,7 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
         f"catalog: {len(catalog.domains)} domains, {resources} resources",
     ]
     if embedded is not None:
-        kept = settings.embedded_dir or "in memory, gone when it stops"
+        kept = f"snapshots in {settings.embedded_dir}" if settings.embedded_dir else "in memory, gone when it stops"
         memory_mib = settings.embedded_memory >> 20
         lines.append(f"store: embedded Valkey at {embedded.url} ({kept}; at most {memory_mib} MiB)")
     else:
@@ -118,8 +124,17 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
     if "analytics" in catalog.domains:
         key = "analytics:writing_stats:user:user123:days:30d"
         server = "" if address == "127.0.0.1:50051" else f" --server {address}"
-        lines.append(f"try: coherd set{server} {key} '{{\"words\": 812}}' && coherd get{server} {key}")
+        program = _program()
+        lines.append(f"try: {program} set{server} {key} '{{\"words\": 812}}' && {program} get{server} {key}")
     return [*lines, "ready; Ctrl-C ends it"]
+
+
+def _program() -> str:
+    """How to call this program from the current directory."""
+    found = shutil.which("coherd")
+    if found is not None or Path(sys.argv[0]).name != "coherd":
+        return "coherd"
+    return os.path.relpath(sys.argv[0])
 
 
 @click.command()

@@ -99,7 +99,7 @@ class Settings(BaseModel):
     embedded_memory: SizeBytes = Field(default=256 << 20, ge=1 << 20)
     """maxmemory of the embedded Valkey."""
     embedded_dir: str | None = None
-    """Directory of the embedded Valkey; without it a temporary one that is removed at the end."""
+    """Directory in which the embedded Valkey keeps snapshots; without it nothing outlives the server."""
     catalog: tuple[str, ...] = ()
     """Compiled descriptor sets of own catalogs."""
     builtin_catalog: bool = True

@@ -101,7 +101,7 @@ class _Hold(NamedTuple):
 
 
 def check_one_load(history: History) -> list[Violation]:
-    """P5: no lease is granted while another of the key is live and current.
+    """P5: no two leases of a key are live and current at one moment.
 
     Live: from the answer that granted it until its fill or abandon begins, or its time is over. Not current any more: a
     change of the key or one of its tags began meanwhile, or the store forgot (`FORGETTING`).
@@ -120,18 +120,19 @@ def check_one_load(history: History) -> list[Violation]:
     for lease in history.on("lease", "batch_lease"):
         if lease.outcome != "granted" or lease.end_ns is None:
             continue
+        over_ns = lease.start_ns + lease.lease_ms * 1_000_000
+        to_ns = min(ended.get(lease.token, over_ns), over_ns)
         live = holds[lease.key]
         live[:] = [hold for hold in live if hold.to_ns > lease.start_ns]
         for hold in live:
-            if hold.from_ns > lease.start_ns or hold.to_ns < lease.end_ns:
+            if hold.to_ns <= lease.end_ns or to_ns <= hold.from_ns:
                 continue
             scopes = (f"={lease.key}", *derived_tags(lease.key), *extra.get(lease.key, ()))
-            span = (hold.lease.start_ns, lease.end_ns)
+            span = (hold.lease.start_ns, max(hold.from_ns, lease.end_ns))
             if forgetting.touch(*span) or any(changes[scope].touch(*span) for scope in scopes):
                 continue
             found.append(Violation("P5 one load", f"two live leases of {lease.key}", (hold.lease, lease)))
-        over_ns = lease.start_ns + lease.lease_ms * 1_000_000
-        live.append(_Hold(lease, lease.end_ns, min(ended.get(lease.token, over_ns), over_ns)))
+        live.append(_Hold(lease, lease.end_ns, to_ns))
     return found
 
 

@@ -65,9 +65,7 @@ def problem_in(error: grpc.RpcError) -> Problem:
                 fields += [violation.field for violation in bad.field_violations]
             elif detail.Unpack(retry):
                 retry_ms = retry.retry_delay.ToMilliseconds()
-    return Problem(
-        call.code().name, call.details(), reason, domain, tuple(fields), retry_ms, b"\n".join(everything)
-    )
+    return Problem(call.code().name, call.details(), reason, domain, tuple(fields), retry_ms, b"\n".join(everything))
 
 
 class Caller:

@@ -1,4 +1,4 @@
-"""A catalog of a test's own, with every kind of identifier and of value; the server is only started with its compiled form."""
+"""A catalog of a test's own, with every kind of identifier and value; a server gets only its compiled form."""
 
 from __future__ import annotations
 

@@ -278,6 +278,28 @@ class Leases:
         counts["rejected_fills"] += 1
         return Filled(False)
 
+    async def renew(self, item: LeaseItem) -> Granted | Held | Failure:
+        """Let a lease live ``lease_ms`` from now if the token holds it and its stamps are current, else `Held`.
+
+        Never grants: so a client learns whether the load that runs under its token is still worth joining (rule 9).
+        """
+        key = item.key
+        try:
+            _check(item)
+            names = [tag for _, tag in (*key.tags, *self._extra(item))]
+            needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
+            _, leases, _ = await self._store.read_leased([key.text], ())
+            (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(names, needs_ms))
+            lease = await self._current(key, leases[0] or b"", holder.identity, dict(epochs))
+            if lease is None or lease.token != item.token:
+                return Held()
+            held = await self._store.hold(key.text, item.token, item.lease_ms)
+        except Refusal as refusal:
+            return refused(refusal)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms)
+
     async def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool | Failure:
         """Let the holder's lease live ``lease_ms`` from now (0: give it back); whether the token held it."""
         try:

@@ -15,7 +15,6 @@ from coherd_server.domain.access import Access, Action
 from coherd_server.domain.cache import Cache
 from coherd_server.domain.changing import domain_of_tag
 from coherd_server.domain.failure import Failure, refused
-from coherd_server.domain.leasing import Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
 from coherd_server.domain.writing import SetItem
@@ -119,12 +118,8 @@ class CacheRpcs:
             self._allowed(item.key, call, Action.WRITE)
         except Refusal as refusal:
             return refused(refusal)
-        if request.renew:
-            held = await self._cache.leases.hold(item.key, item.token, item.lease_ms)
-            if isinstance(held, Failure):
-                return held
-            return wire.lease_response(Granted(item.lease_ms) if held else Held())
-        answer = await self._cache.leases.lease(item)
+        leases = self._cache.leases
+        answer = await (leases.renew(item) if request.renew else leases.lease(item))
         return answer if isinstance(answer, Failure) else wire.lease_response(answer)
 
     async def Fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse:

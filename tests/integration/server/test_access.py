@@ -15,7 +15,9 @@ from rig.calls import Caller, problem_in, reason_in, text_key
 from rig.protos import HEAD, compile_text
 from rig.server import CoherdServer
 
-VAULT = HEAD.replace("package t;", "package vault.v1;") + """
+VAULT = (
+    HEAD.replace("package t;", "package vault.v1;")
+    + """
 // Reserved.
 service VaultCache {
   option (coherd.v1.domain) = {
@@ -28,10 +30,12 @@ service VaultCache {
 }
 message ItemKey { string user = 1; }
 """
+)
 NAMES = ("reader", "writer", "janitor", "admin", "stranger")
 KEY = text_key("vault:item:user:s3cretuser")
 OPEN_KEY = text_key("celery:own:id:1")
 SENSITIVE_KEY = text_key("psychology:profile:user:s3cretuser")
+USER = {"identifier": "user", "value": "u"}
 TYPED = "/vault.v1.VaultCache/Item"
 REQUESTS: dict[str, list[tuple[str, Any]]] = {
     "read": [
@@ -48,8 +52,8 @@ REQUESTS: dict[str, list[tuple[str, Any]]] = {
         ("Invalidate", pb.InvalidateRequest(selectors=[{"key": KEY}])),
         ("Invalidate", pb.InvalidateRequest(selectors=[{"domain": {"domain": "vault"}}])),
         ("Invalidate", pb.InvalidateRequest(selectors=[{"resource": {"domain": "vault", "resource": "item"}}])),
-        ("Invalidate", pb.InvalidateRequest(selectors=[{"tag": {"domain": "vault", "identifier": "user", "value": "u"}}])),
-        ("Invalidate", pb.InvalidateRequest(selectors=[{"tag": {"identifier": "user", "value": "u"}}])),
+        ("Invalidate", pb.InvalidateRequest(selectors=[{"tag": {**USER, "domain": "vault"}}])),
+        ("Invalidate", pb.InvalidateRequest(selectors=[{"tag": USER}])),
     ],
 }
 MAY = {
@@ -86,7 +90,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     config = directory / "coherd.toml"
     config.write_text(f'catalog = ["{catalog}"]\n[tokens]\n{tokens}\n')
     with ExitStack() as stack:
-        server = stack.enter_context(CoherdServer("--config", str(config), "--log-format", "json", "--log-level", "debug"))
+        logging = ("--log-format", "json", "--log-level", "debug")
+        server = stack.enter_context(CoherdServer("--config", str(config), *logging))
         yield Guarded(server, stack)
         log = server.errors()
         assert "s3cret" not in log
@@ -115,8 +120,6 @@ def verdict(caller: Caller, rpc: str, request: Any) -> str:
 def test_a_reserved_domain(guarded: Guarded, who: str | None, action: str) -> None:
     refusal = "" if action in MAY[who] else "UNAUTHENTICATED" if who is None else "PERMISSION_DENIED"
     for rpc, request in REQUESTS[action]:
-        if "tag { identifier" in " ".join(str(request).split()) and who is None:
-            continue  # reaches other domains, too: below
         assert verdict(guarded[who], rpc, request) == refusal, (rpc, request)
 
 

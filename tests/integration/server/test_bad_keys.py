@@ -94,7 +94,10 @@ def test_text_that_is_not_canonical(single: Stand, secret: str, hostile: str) ->
         ),
         *(
             pytest.param(
-                parts_key("analytics", "daily", ("user", "u"), ("date", day)), "IDENTIFIER_INVALID", "date", id=repr(day)
+                parts_key("analytics", "daily", ("user", "u"), ("date", day)),
+                "IDENTIFIER_INVALID",
+                "date",
+                id=repr(day),
             )
             for day in ("2025-08-06", "20250230", "00000101", "20250806\n", "٢٠٢٥٠٨٠٦", "None")
         ),
@@ -109,9 +112,7 @@ def test_text_that_is_not_canonical(single: Stand, secret: str, hostile: str) ->
         ),
     ],
 )
-def test_what_the_catalog_does_not_know(
-    single: Stand, secret: str, key: keys_pb2.Key, reason: str, field: str
-) -> None:
+def test_what_the_catalog_does_not_know(single: Stand, secret: str, key: keys_pb2.Key, reason: str, field: str) -> None:
     problem = refused_everywhere(single, key, secret)
     assert (problem.reason, problem.fields) == (reason, (field,))
 
@@ -131,7 +132,8 @@ def test_too_long(single: Stand, secret: str) -> None:
 @pytest.mark.parametrize("value", ["v", ""], ids=["with a value", "without one"])
 @pytest.mark.parametrize("bad", ["A", "a:b", "{a}", "\n", "", "x" * 65_536], ids=lambda text: repr(text[:5]))
 def test_a_name_of_an_identifier_that_is_none(single: Stand, secret: str, bad: str, value: str) -> None:
-    problem = refused_everywhere(single, parts_key("celery", "own", (bad and bad + secret.upper(), value)), secret.upper())
+    shout = secret.upper()
+    problem = refused_everywhere(single, parts_key("celery", "own", (bad and bad + shout, value)), shout)
     assert (problem.reason, problem.fields) == ("IDENTIFIER_INVALID", ("key.parts.identifiers",))
 
 

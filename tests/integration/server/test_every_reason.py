@@ -138,20 +138,23 @@ def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: Stage) ->
 
 def test_the_end_is_told() -> None:
     """DRAINING."""
-    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "10s") as server:
-        with Caller(server.target) as caller:
-            caller.set(KEY.text)
-            node.pause()
-            held = caller.hold("Get", pb.GetRequest(key=KEY))
-            server.process.terminate()
+    with (
+        standalone() as node,
+        CoherdServer("--redis", node.url, "--redis-timeout", "10s") as server,
+        Caller(server.target) as caller,
+    ):
+        caller.set(KEY.text)
+        node.pause()
+        held = caller.hold("Get", pb.GetRequest(key=KEY))
+        server.process.terminate()
 
-            def draining() -> Problem | None:
-                problem = caller.refused("Get", pb.GetRequest(key=KEY), timeout_s=0.3)
-                return problem if problem.reason == "DRAINING" else None
+        def draining() -> Problem | None:
+            problem = caller.refused("Get", pb.GetRequest(key=KEY), timeout_s=0.3)
+            return problem if problem.reason == "DRAINING" else None
 
-            check(eventually("new calls are sent away", draining), "DRAINING")
-            node.resume()
-            assert held.result(15).HasField("hit")
+        check(eventually("new calls are sent away", draining), "DRAINING")
+        node.resume()
+        assert held.result(15).HasField("hit")
 
 
 def test_no_reason_is_forgotten() -> None:

@@ -1,4 +1,4 @@
-"""Somebody else's bytes under our keys: a miss or a precise error; untouched; never a crash, never another key's data."""
+"""Somebody else's bytes under our keys: a miss or a precise error; untouched; never a crash or another key's data."""
 
 from __future__ import annotations
 

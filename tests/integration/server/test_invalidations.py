@@ -48,7 +48,9 @@ OF_USER = USER_ANALYTICS | {
     *("session:activity mine", "session:data mine"),  # the latter by its extra tag
 }
 OF_CONTENT = frozenset({"psychology:content_analysis mine", "analytics:content_engagement mine"})
-DATED_MAINTENANCE = frozenset({f"maintenance:{name} {who}" for name in ("cleanup_report", "own") for who in ("mine", "other")})
+DATED_MAINTENANCE = frozenset(
+    {f"maintenance:{name} {who}" for name in ("cleanup_report", "own") for who in ("mine", "other")}
+)
 
 
 def of_domain(domain: str) -> frozenset[str]:
@@ -160,7 +162,8 @@ def test_the_answer_names_the_tags(stand: Stand, name: str) -> None:
 
 def test_several_selectors_at_once(stand: Stand, name: str) -> None:
     keys = filled(stand.caller, name)
-    user, content = {"named": {"name": "user", "value": f"u{name}"}}, {"named": {"name": "content", "value": f"c{name}"}}
+    user: Any = {"named": {"name": "user", "value": f"u{name}"}}
+    content: Any = {"named": {"name": "content", "value": f"c{name}"}}
     stand.caller.invalidate(user, content, {"key": {"text": keys["celery:own mine"]}})
     assert found(stand.caller, keys) == EVERYTHING - OF_USER - OF_CONTENT - {"celery:own mine"}
 

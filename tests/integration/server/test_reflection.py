@@ -169,7 +169,15 @@ def buf_curl(face: Face, *args: str) -> subprocess.CompletedProcess[str]:
     buf = shutil.which("buf", path=str(Path(sys.executable).parent)) or shutil.which("buf")
     assert buf is not None, "buf-bin brings it"
     url, *flags = args
-    command = [buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", *flags, f"http://{face.server.target}{url}"]
+    command = [
+        buf,
+        "curl",
+        "--protocol",
+        "grpc",
+        "--http2-prior-knowledge",
+        *flags,
+        f"http://{face.server.target}{url}",
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd="/")
 
 

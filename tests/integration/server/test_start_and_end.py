@@ -103,7 +103,9 @@ def test_what_a_good_start_says(own_server: CoherdServer, connect: CallerMaker) 
     assert connect(own_server.target).health() == "SERVING"
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "2"), (signal.SIGINT, "1")], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, "2"), (signal.SIGINT, "1")], ids=["SIGTERM", "Ctrl-C"]
+)
 def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Signals, workers: str) -> None:
     """No process, no Valkey, no directory of it; with callers connected and watching."""
     with CoherdServer("--workers", workers, "--log-format", "json") as server:

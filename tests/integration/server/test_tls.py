@@ -1,4 +1,4 @@
-"""TLS and mTLS: who is let in, and who the certificate says it is. Unusable files: tests/unit/server/test_serve_refuses.py."""
+"""TLS and mTLS: who is let in, and who the certificate says it is. Unusable files: test_serve_refuses.py."""
 
 from __future__ import annotations
 

@@ -50,14 +50,18 @@ def test_what_is_wrong_is_said_once_and_first(change: dict[str, object], level: 
     assert {finding.level for finding in others} == {Level.OK}
 
 
-@pytest.mark.parametrize(("software", "version"), [("redis", "7.0.15"), ("redis", "8.0.0"), ("valkey", "7.2.0"), ("valkey", "10.0")])
+@pytest.mark.parametrize(
+    ("software", "version"), [("redis", "7.0.15"), ("redis", "8.0.0"), ("valkey", "7.2.0"), ("valkey", "10.0")]
+)
 def test_supported_versions(software: str, version: str) -> None:
     findings = examine([GOOD._replace(software=software, version=version)])
     assert {finding.level for finding in findings} == {Level.OK}
 
 
 def test_the_worst_comes_first() -> None:
-    findings = examine([GOOD._replace(maxmemory_bytes=0), GOOD._replace(identity_stable=False, maxmemory_policy="noeviction")])
+    findings = examine(
+        [GOOD._replace(maxmemory_bytes=0), GOOD._replace(identity_stable=False, maxmemory_policy="noeviction")]
+    )
     levels = [finding.level for finding in findings]
     assert levels == sorted(levels, key=[Level.UNSAFE, Level.WARNING, Level.OK].index)
     assert levels.count(Level.WARNING) == 2

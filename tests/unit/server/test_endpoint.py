@@ -1,4 +1,4 @@
-"""The edge of every unary rpc (`coherd_server.rpc.endpoint`), on a real gRPC server: whatever a method does, nothing leaks."""
+"""The edge of every unary rpc (`coherd_server.rpc.endpoint`), on a real gRPC server: nothing leaks through it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class Face(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(method: Method, *, principals: Principals | None = None, max_in_flight: int = 10) -> AsyncIterator[Face]:
+async def serving(
+    method: Method, *, principals: Principals | None = None, max_in_flight: int = 10
+) -> AsyncIterator[Face]:
     """Serve one method."""
     endpoint = Endpoint(principals or Principals({}), max_in_flight=max_in_flight)
     server = grpc.aio.server()
@@ -176,20 +178,25 @@ class Gate:
     def __init__(self) -> None:
         self.release = asyncio.Event()
         self.inside = 0
+        self._changed = asyncio.Condition()
 
     async def method(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
-        self.inside += 1
+        await self._count(1)
         try:
             await self.release.wait()
         finally:
-            self.inside -= 1
+            await self._count(-1)
         return pb.GetResponse()
+
+    async def _count(self, change: int) -> None:
+        async with self._changed:
+            self.inside += change
+            self._changed.notify_all()
 
     async def holds(self, calls: int) -> None:
         """Wait until that many are inside."""
-        async with asyncio.timeout(10):
-            while self.inside != calls:
-                await asyncio.sleep(0.01)
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: self.inside == calls)
 
 
 async def test_calls_over_the_limit_are_refused_and_the_others_answered() -> None:

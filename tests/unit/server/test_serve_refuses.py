@@ -1,4 +1,4 @@
-"""`coherd serve` with what it cannot use: one line that names it, and a non-zero exit. In this process, with no server."""
+"""`coherd serve` with what it cannot use: one line that names it, and a non-zero exit. In this process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_an_address_for_everybody() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:6379", f"http://u:{SECRET}@h", f"redis://:{SECRET}@h:0", "redis+sentinel://h", "redis://h?x=1", ""]
+    "url",
+    ["localhost:6379", f"http://u:{SECRET}@h", f"redis://:{SECRET}@h:0", "redis+sentinel://h", "redis://h?x=1", ""],
 )
 def test_a_redis_url(url: str, tmp_path: Path) -> None:
     for line in (refusal("--redis", url), refusal(environ={"COHERD_REDIS": url})):

@@ -1,0 +1,208 @@
+"""The verbs of the service over `Memory`: requests in, answers out, one item at a time.
+
+The semantics are those of `coherd_server.domain`; the differential test holds the two together.
+Everything raises `coherd.contract.reasons.Refusal` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.contract.ttl import choose_ttl_ms, refresh_early
+from coherd.testing import requests
+from coherd.testing.clock import FakeClock
+from coherd.testing.counts import Counts
+from coherd.testing.memory import Found, Kept, Memory, State
+from coherd.v1 import cache_service_pb2 as wire
+
+HELD_RETRY_MS: Final = 100
+_MISSES: Final = {
+    State.ABSENT: wire.MISS_REASON_ABSENT,
+    State.INVALIDATED: wire.MISS_REASON_INVALIDATED,
+    State.STALE: wire.MISS_REASON_EXPIRED,
+}
+
+
+class Verbs:
+    """What a server does with one item.
+
+    Args:
+        catalog: of the keys.
+        memory: where entries live.
+        counts: that every verb adds to.
+        clock: gives the time.
+        draw: source of random numbers in ``[0, 1)``, for jitter and early refresh.
+        max_value_bytes: longest payload accepted.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        memory: Memory,
+        counts: Counts,
+        clock: FakeClock,
+        *,
+        draw: Callable[[], float],
+        max_value_bytes: int,
+    ) -> None:
+        self._catalog = catalog
+        self._memory = memory
+        self._counts = counts
+        self._clock = clock
+        self._draw = draw
+        self._max_value_bytes = max_value_bytes
+
+    def get(self, key: ResolvedKey, *, accept_stale: bool) -> wire.GetResponse:
+        """The value or a miss."""
+        found = self._memory.look(key)
+        domain = key.domain.name
+        if found.kept is not None and (found.state is State.FRESH or (accept_stale and found.state is State.STALE)):
+            self._counts.add(domain, "hits" if found.state is State.FRESH else "stale_hits")
+            self._counts.add(domain, "read_bytes", len(found.kept.payload))
+            return wire.GetResponse(hit=_hit(found, found.kept))
+        self._counts.add(domain, "misses")
+        if found.state is State.INVALIDATED:
+            self._counts.add(domain, "dead")
+        return wire.GetResponse(miss=wire.Miss(reason=_MISSES[found.state]))
+
+    def set(self, request: wire.SetRequest) -> wire.SetResponse:
+        """Store a value."""
+        key = requests.key_of(self._catalog, request.key)
+        ttl_ms = self._check(key, request)
+        extra = requests.extra_tags(key, request)
+        if request.only_if_absent and self._memory.look(key).state is State.FRESH:
+            return wire.SetResponse(outcome=wire.SET_OUTCOME_PRESENT)
+        entry = self._entry(key, request, ttl_ms)._replace(epochs=self._memory.stamps(key, extra), extra=extra)
+        if not self._memory.store(key, entry):
+            return wire.SetResponse(outcome=wire.SET_OUTCOME_OLDER_VERSION)
+        self._counts.add(key.domain.name, "sets")
+        self._counts.add(key.domain.name, "written_bytes", len(request.value))
+        return wire.SetResponse(outcome=wire.SET_OUTCOME_STORED, ttl_ms=ttl_ms)
+
+    def delete(self, key: ResolvedKey) -> bool:
+        """Remove an entry; whether one was stored."""
+        self._counts.add(key.domain.name, "deletes")
+        return self._memory.remove(key)
+
+    def touch(self, request: wire.TouchRequest) -> wire.TouchResponse:
+        """Give a fresh entry a new TTL."""
+        key = requests.key_of(self._catalog, request.key)
+        ttl_ms = choose_ttl_ms(key.policy, request.ttl_ms if request.HasField("ttl_ms") else None)
+        touched = self._memory.renew(key, ttl_ms)
+        return wire.TouchResponse(touched=touched, ttl_ms=ttl_ms if touched else 0)
+
+    def invalidate(self, request: wire.InvalidateRequest) -> wire.InvalidateResponse:
+        """Invalidate all that the selectors select."""
+        requests.check_selectors(request)
+        tags: dict[str, None] = {}
+        keys: list[ResolvedKey] = []
+        for selector in request.selectors:
+            chosen = requests.selected(self._catalog, selector)
+            if isinstance(chosen, ResolvedKey):
+                keys.append(chosen)
+            else:
+                tags.update(dict.fromkeys(chosen))
+        deleted = sum([self.delete(key) for key in keys])
+        self._memory.invalidate(list(tags))
+        for tag in tags:
+            self._counts.add(tag.split("/", 1)[0].split(":", 1)[0], "invalidations")
+        return wire.InvalidateResponse(tags=list(tags), deleted_keys=deleted)
+
+    def metrics(self, request: wire.MetricsRequest) -> wire.MetricsResponse:
+        """Counts of the named domains, or of all."""
+        specs = [self._catalog.domain(name) for name in request.domains] or list(self._catalog.domains.values())
+        return wire.MetricsResponse(domains=[self._counts.of(spec) for spec in specs])
+
+    def lease(self, key: ResolvedKey, request: wire.LeaseRequest) -> wire.LeaseResponse:
+        """A value, the lease, or that somebody else has it; looks once and counts nothing."""
+        lease_ms = requests.check_lease(request)
+        if request.renew:
+            held = self._memory.hold(key, request.token, lease_ms)
+            return _granted(lease_ms) if held else wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS))
+        found = self._memory.look(key)
+        fresh = found.state is State.FRESH
+        early = fresh and self._is_early(key, found)
+        if fresh and not early and found.kept is not None:
+            return wire.LeaseResponse(hit=_hit(found, found.kept))
+        extra = requests.extra_tags(key, request)
+        stale = _hit(found, found.kept) if found.kept and (early or found.state is State.STALE) else None
+        lease = self._memory.lease_of(key)
+        if lease is not None and lease.token != request.token:
+            if early:
+                return wire.LeaseResponse(hit=stale)
+            return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS, stale=stale))
+        if lease is None:
+            self._memory.grant(key, request.token, lease_ms, extra)
+        return _granted(lease_ms, stale)
+
+    def count_lease(self, key: ResolvedKey, answer: wire.LeaseResponse, *, waited: bool) -> None:
+        """Count the answer that a caller of `lease` gets in the end."""
+        domain = key.domain.name
+        part = answer.granted if answer.HasField("granted") else answer.held
+        if answer.HasField("hit"):
+            self._counts.add(domain, "hits")
+            self._counts.add(domain, "read_bytes", len(answer.hit.value))
+            self._counts.add(domain, "loads_avoided", int(waited))
+        elif part.HasField("stale"):
+            self._counts.add(domain, "stale_hits")
+            self._counts.add(domain, "read_bytes", len(part.stale.value))
+        else:
+            self._counts.add(domain, "misses")
+
+    def fill(self, request: wire.FillRequest) -> wire.FillResponse:
+        """Store a value under its lease, or give the lease back."""
+        requests.check_fill(request)
+        key = requests.key_of(self._catalog, request.set.key)
+        if request.abandon:
+            requests.check_hold(request.token, request.cooldown_ms)
+            held = self._memory.hold(key, request.token, request.cooldown_ms)
+            return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED if held else wire.FILL_OUTCOME_REJECTED)
+        ttl_ms = self._check(key, request.set)
+        lease = self._memory.lease_of(key)
+        if lease is not None and lease.token == request.token:
+            entry = self._entry(key, request.set, ttl_ms)
+            entry = entry._replace(epochs=lease.epochs, extra=lease.extra, load_ms=max(0, request.load_ms))
+            if self._memory.store(key, entry):
+                self._counts.add(key.domain.name, "fills")
+                self._counts.add(key.domain.name, "written_bytes", len(request.set.value))
+                return wire.FillResponse(outcome=wire.FILL_OUTCOME_STORED, ttl_ms=ttl_ms)
+            self._memory.release(key)
+        self._counts.add(key.domain.name, "rejected_fills")
+        return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
+
+    def _check(self, key: ResolvedKey, request: wire.SetRequest) -> int:
+        return requests.check_set(key, request, max_value_bytes=self._max_value_bytes, spread=self._draw())
+
+    def _entry(self, key: ResolvedKey, request: wire.SetRequest, ttl_ms: int) -> Kept:
+        now_ms = self._clock.now_ms
+        return Kept(
+            payload=request.value,
+            written_at_ms=now_ms,
+            fresh_until_ms=now_ms + ttl_ms,
+            stale_ms=0 if request.negative else key.policy.stale_ms,
+            epochs=(),
+            version=request.version if request.HasField("version") else None,
+            negative=request.negative,
+        )
+
+    def _is_early(self, key: ResolvedKey, found: Found) -> bool:
+        load_ms = 0 if found.kept is None else found.kept.load_ms
+        return refresh_early(key.policy, remaining_ms=found.remaining_ms, load_ms=load_ms, draw=1.0 - self._draw())
+
+
+def _granted(lease_ms: int, stale: wire.Hit | None = None) -> wire.LeaseResponse:
+    return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=lease_ms, stale=stale))
+
+
+def _hit(found: Found, kept: Kept) -> wire.Hit:
+    return wire.Hit(
+        value=kept.payload,
+        age_ms=found.age_ms,
+        remaining_ttl_ms=found.remaining_ms,
+        stale=found.state is State.STALE,
+        negative=kept.negative,
+        version=kept.version,
+        extra_tags=kept.extra_tags,
+    )

@@ -1,0 +1,237 @@
+"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values (section 6, rules 4 and 5)."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import keys_pb2
+from rig.calls import Caller, Problem, reason_in, text_key
+from rig.stand import Stand
+
+
+def lease(caller: Caller, key: str, token: bytes | None = None, **fields: Any) -> pb.LeaseResponse:
+    """Ask for a lease; the answer."""
+    request = pb.LeaseRequest(key=text_key(key), token=token or os.urandom(16), **fields)
+    answer: pb.LeaseResponse = caller.call("Lease", request)
+    return answer
+
+
+def fill(caller: Caller, key: str, token: bytes, value: bytes = b"loaded", **fields: Any) -> str:
+    """Fill; name of the outcome."""
+    request = pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=value, **fields), token=token)
+    return pb.FillOutcome.Name(caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
+
+
+def abandon(caller: Caller, key: str, token: bytes, cooldown_ms: int = 0) -> str:
+    """Give a lease back; name of the outcome."""
+    request = pb.FillRequest(set=pb.SetRequest(key=text_key(key)), token=token, abandon=True, cooldown_ms=cooldown_ms)
+    return pb.FillOutcome.Name(caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
+
+
+def user(name: str) -> keys_pb2.Selector:
+    """Everything of a user."""
+    return keys_pb2.Selector(named=keys_pb2.NamedInvalidation(name="user", value=name))
+
+
+def kind(answer: pb.LeaseResponse) -> str | None:
+    return answer.WhichOneof("result")
+
+
+@pytest.fixture
+def key(name: str) -> str:
+    return f"analytics:daily:user:{name}:date:20250806"
+
+
+def test_one_caller_loads_and_the_others_get_its_value(stand: Stand, key: str) -> None:
+    caller, token = stand.caller, os.urandom(16)
+    assert kind(lease(caller, key, token)) == "granted"
+    assert kind(lease(caller, key, token)) == "granted", "a repeated request finds its own lease"
+    assert kind(lease(caller, key)) == "held"
+    assert fill(caller, key, token, b"v1") == "STORED"
+    assert lease(caller, key).hit.value == b"v1"
+    assert caller.value(key) == b"v1"
+    assert fill(caller, key, token, b"v2") == "REJECTED", "the first fill ended the lease"
+
+
+@pytest.mark.parametrize("change", ["tag", "domain", "delete", "set"])
+def test_a_fill_never_survives_a_change(stand: Stand, key: str, name: str, change: str) -> None:
+    """P1: loaded before the change, filled after it."""
+    caller, token = stand.caller, os.urandom(16)
+    assert kind(lease(caller, key, token)) == "granted"
+    match change:
+        case "tag":
+            caller.invalidate(user(name))
+        case "domain":
+            caller.invalidate(keys_pb2.Selector(domain=keys_pb2.DomainSelector(domain="analytics")))
+        case "delete":
+            caller.delete(key)
+        case "set":
+            caller.set(key, b"newer")
+    assert fill(caller, key, token, b"old") == "REJECTED"
+    assert caller.value(key) == (b"newer" if change == "set" else None)
+
+
+def test_a_lease_that_was_invalidated_is_taken_over_at_once(stand: Stand, key: str, name: str) -> None:
+    caller, old, new = stand.caller, os.urandom(16), os.urandom(16)
+    assert kind(lease(caller, key, old, lease_ms=600_000)) == "granted"
+    caller.invalidate(user(name))
+    assert kind(lease(caller, key, new)) == "granted"
+    assert fill(caller, key, old, b"old") == "REJECTED"
+    assert fill(caller, key, new, b"new") == "STORED"
+    assert caller.value(key) == b"new"
+
+
+def test_extra_tags_are_named_in_the_lease(stand: Stand, name: str) -> None:
+    """Rule 5: their epochs are from before the load."""
+    caller, key, token = stand.caller, f"session:data:id:{name}", os.urandom(16)
+    assert kind(lease(caller, key, token, extra_tags={"user": name})) == "granted"
+    assert fill(caller, key, token) == "STORED"
+    assert dict(caller.get(key).hit.extra_tags) == {"user": name}
+    caller.invalidate(user(name))
+    assert caller.miss(key) == "INVALIDATED"
+    assert kind(lease(caller, key, token, extra_tags={"user": name})) == "granted"
+    caller.invalidate(user(name))
+    assert fill(caller, key, token) == "REJECTED"
+
+
+def test_waiters_are_woken_by_the_fill(stand: Stand, key: str) -> None:
+    caller, token = stand.caller, os.urandom(16)
+    assert kind(lease(caller, key, token)) == "granted"
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(lease, caller, key, wait_ms=20_000) for _ in range(8)]
+        time.sleep(0.3)
+        assert not any(future.done() for future in waiting)
+        assert fill(caller, key, token, b"v") == "STORED"
+        answers = [future.result(15) for future in waiting]
+    assert [answer.hit.value for answer in answers] == [b"v"] * 8
+
+
+@pytest.mark.parametrize("end", ["abandon", "invalidate", "expire"])
+def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: str) -> None:
+    """P5: also when the holder dies and nothing but the lease's expiry tells."""
+    caller, token = stand.caller, os.urandom(16)
+    assert kind(lease(caller, key, token, lease_ms=1_000 if end == "expire" else 60_000)) == "granted"
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(lease, caller, key, wait_ms=4_000, lease_ms=60_000) for _ in range(3)]
+        if end == "abandon":
+            assert abandon(caller, key, token) == "ABANDONED"
+        elif end == "invalidate":
+            caller.invalidate(user(name))
+        kinds = sorted(str(kind(future.result(15))) for future in waiting)
+    assert kinds == ["granted", "held", "held"]
+
+
+def test_a_lease_lives_as_long_as_it_is_renewed(single: Stand, key: str) -> None:
+    caller, token = single.caller, os.urandom(16)
+    assert kind(lease(caller, key, token, lease_ms=1_500)) == "granted"
+    end_s = time.monotonic() + 2.5
+    while time.monotonic() < end_s:
+        assert kind(lease(caller, key, token, lease_ms=1_500, renew=True)) == "granted"
+        assert kind(lease(caller, key)) == "held"
+        time.sleep(0.2)
+    assert kind(lease(caller, key, renew=True)) == "held", "another token renews nothing"
+    assert fill(caller, key, token) == "STORED"
+    assert kind(lease(caller, key, token, renew=True)) == "held", "nothing is left to renew"
+
+
+def test_a_stale_value_is_served_while_one_refreshes(single: Stand, key: str) -> None:
+    caller, token = single.caller, os.urandom(16)
+    caller.set(key, b"old", ttl_ms=50)
+    time.sleep(0.1)
+    granted = lease(caller, key, token)
+    assert granted.granted.stale.value == b"old"
+    assert granted.granted.stale.stale
+    held = lease(caller, key, wait_ms=10_000)
+    assert held.held.stale.value == b"old", "nobody waits who can be served"
+    assert abandon(caller, key, token, cooldown_ms=60_000) == "ABANDONED"
+    assert lease(caller, key).held.stale.value == b"old", "the next load is not tried at once"
+    caller.delete(key)
+    assert kind(lease(caller, key)) == "granted", "a delete ends the cool-down too"
+
+
+def test_a_stale_value_that_was_invalidated_is_not_served(single: Stand, key: str, name: str) -> None:
+    caller = single.caller
+    caller.set(key, b"old", ttl_ms=50)
+    time.sleep(0.1)
+    caller.invalidate(user(name))
+    answer = lease(caller, key)
+    assert kind(answer) == "granted"
+    assert not answer.granted.HasField("stale")
+
+
+def test_negative_and_versioned_fills(stand: Stand, key: str) -> None:
+    caller, token = stand.caller, os.urandom(16)
+    assert kind(lease(caller, key, token)) == "granted"
+    assert fill(caller, key, token, b"", negative=True, ttl_ms=60_000) == "STORED"
+    assert lease(caller, key).hit.negative
+    caller.set(key, b"v5", version=5)
+    caller.delete(key)
+    assert kind(lease(caller, key, token)) == "granted"
+    assert fill(caller, key, token, b"v4", version=4) == "REJECTED", "the tombstone of version 5 counts"
+    assert kind(lease(caller, key, token)) == "granted"
+    assert fill(caller, key, token, b"v6", version=6) == "STORED"
+    assert caller.value(key) == b"v6"
+
+
+def test_a_foreign_value_is_neither_leased_nor_touched(stand: Stand, key: str) -> None:
+    stand.redis().set(f"suite:{key}", "somebody else's")
+    problem: Problem = stand.caller.refused("Lease", pb.LeaseRequest(key=text_key(key), token=os.urandom(16)))
+    assert (problem.code, problem.reason) == ("FAILED_PRECONDITION", "FOREIGN_VALUE")
+    assert stand.redis().get(f"suite:{key}") == b"somebody else's"
+
+
+def test_batches_of_leases_and_fills(stand: Stand, name: str) -> None:
+    caller = stand.caller
+    keys = [f"content:topics:user:{name}{i}" for i in range(20)]
+    tokens = [os.urandom(16) for _ in keys]
+    caller.set(keys[0], b"there")
+    items = [pb.LeaseRequest(key=text_key(key), token=token) for key, token in zip(keys, tokens, strict=True)]
+    items[1].key.text = "nonsense"
+    results = caller.call("BatchLease", pb.BatchLeaseRequest(items=items)).results
+    assert results[0].lease.hit.value == b"there"
+    assert reason_in(results[1]) == "KEY_INVALID"
+    assert [kind(one.lease) for one in results[2:]] == ["granted"] * 18
+    fills = [
+        pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"v"), token=token)
+        for key, token in zip(keys, tokens, strict=True)
+    ]
+    outcomes = [one.fill.outcome for one in caller.call("BatchFill", pb.BatchFillRequest(items=fills)).results]
+    assert outcomes == [pb.FILL_OUTCOME_REJECTED] * 2 + [pb.FILL_OUTCOME_STORED] * 18
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"token": b"short"}, "token"),
+        ({"lease_ms": 9}, "lease_ms"),
+        ({"lease_ms": 600_001}, "lease_ms"),
+        ({"wait_ms": -1}, "wait_ms"),
+        ({"wait_ms": 600_001}, "wait_ms"),
+        ({"extra_tags": {"nonsense": "x"}}, "extra_tags"),
+    ],
+)
+def test_bad_leases(single: Stand, key: str, fields: dict[str, Any], field: str) -> None:
+    request = pb.LeaseRequest(**{"key": text_key(key), "token": os.urandom(16), **fields})
+    problem = single.caller.refused("Lease", request)
+    assert problem.code == "INVALID_ARGUMENT"
+    assert problem.fields == (field,)
+
+
+def test_bad_fills(single: Stand, key: str) -> None:
+    caller, token = single.caller, os.urandom(16)
+    lease(caller, key, token)
+    for bad in (
+        pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"v", only_if_absent=True), token=token),
+        pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"v", extra_tags={"user": "u"}), token=token),
+        pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"v", ttl_ms=0), token=token),
+        pb.FillRequest(set=pb.SetRequest(key=text_key(key)), token=b"x", abandon=True),
+        pb.FillRequest(set=pb.SetRequest(key=text_key(key)), token=token, abandon=True, cooldown_ms=600_001),
+    ):
+        assert caller.refused("Fill", bad).code == "INVALID_ARGUMENT"
+    assert fill(caller, key, token) == "STORED", "a refused fill loses nothing"
