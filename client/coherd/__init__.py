@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         DeadlineExceeded,
         ForeignValue,
         InvalidRequest,
+        LoadCancelled,
+        LoadTimeout,
         NotPermitted,
         NotServed,
         OutcomeUnknown,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         UndecodableValue,
     )
     from coherd.key import Key, OpenKey
+    from coherd.loading.policy import NOTHING, LoadLimits, LoadPolicy
     from coherd.metrics import DomainMetrics
     from coherd.results import Entry, InvalidateResult, SetOutcome, SetResult
     from coherd.selectors import Domain, NamedInvalidation, Resource, Selector, Tag
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from coherd.v1.errors_pb2 import ErrorReason
 
 __all__ = [
+    "NOTHING",
     "BatchError",
     "CacheClient",
     "CacheError",
@@ -59,6 +63,10 @@ __all__ = [
     "InvalidRequest",
     "InvalidateResult",
     "Key",
+    "LoadCancelled",
+    "LoadLimits",
+    "LoadPolicy",
+    "LoadTimeout",
     "NamedInvalidation",
     "NotPermitted",
     "NotServed",
@@ -86,6 +94,7 @@ _HOMES: Final = {
     "coherd.codec": ("ValueDecodeError", "ValueEncodeError"),
     "coherd.contract.reasons": ("Refusal", "Retry"),
     "coherd.key": ("Key", "OpenKey"),
+    "coherd.loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
     "coherd.metrics": ("DomainMetrics",),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),

@@ -13,6 +13,8 @@
     ├── DeadlineExceeded            no answer in time; a change may or may not have taken effect (a TimeoutError)
     ├── ServerDefect                a defect of the server, or an answer that is not Coherd's
     ├── UndecodableValue            the stored bytes are not a value of the key's type (a ValueDecodeError)
+    ├── LoadTimeout                 a loader, or somebody else's, took too long (a TimeoutError)
+    ├── LoadCancelled               a loader cancelled itself
     ├── ClientClosed                the client was closed
     └── BatchError                  some items of a batch failed; carries the others' results
 
@@ -104,6 +106,15 @@ class ServerDefect(CacheError):
 
 class UndecodableValue(CacheError, ValueDecodeError):
     """The stored bytes are not a value of the key's type: never a miss, since somebody wrote them by mistake."""
+
+
+class LoadTimeout(CacheError, TimeoutError):
+    """A loader took longer than ``load_timeout_ms`` and was cancelled, or somebody else's was waited for that long."""
+
+
+class LoadCancelled(CacheError):
+    """A loader ended in a cancellation that nobody outside asked for; raised as an error, since its callers were not
+    cancelled."""
 
 
 class ClientClosed(CacheError):

@@ -80,9 +80,6 @@ def check_hold(token: bytes, lease_ms: int) -> None:
 def check_lease(request: wire.LeaseRequest) -> int:
     """How long the lease is asked for, in milliseconds."""
     lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    if request.renew:
-        check_hold(request.token, lease_ms)
-        return lease_ms
     check_token(request.token)
     if not MIN_LEASE_MS <= lease_ms <= MAX_LEASE_MS:
         raise Refusal(_INVALID, f"lease_ms must be in {MIN_LEASE_MS}..{MAX_LEASE_MS}", field="lease_ms")

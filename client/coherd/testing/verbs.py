@@ -104,11 +104,13 @@ class Verbs:
                 keys.append(chosen)
             else:
                 tags.update(dict.fromkeys(chosen))
-        deleted = sum([self.delete(key) for key in keys])
+        existed = {text: self._memory.remove(key) for text, key in {key.text: key for key in keys}.items()}
+        for key in keys:
+            self._counts.add(key.domain.name, "deletes")
         self._memory.invalidate(list(tags))
         for tag in tags:
             self._counts.add(tag.split("/", 1)[0].split(":", 1)[0], "invalidations")
-        return wire.InvalidateResponse(tags=list(tags), deleted_keys=deleted)
+        return wire.InvalidateResponse(tags=list(tags), deleted_keys=sum(existed[key.text] for key in keys))
 
     def metrics(self, request: wire.MetricsRequest) -> wire.MetricsResponse:
         """Counts of the named domains, or of all."""
@@ -119,8 +121,7 @@ class Verbs:
         """A value, the lease, or that somebody else has it; looks once and counts nothing."""
         lease_ms = requests.check_lease(request)
         if request.renew:
-            held = self._memory.hold(key, request.token, lease_ms)
-            return _granted(lease_ms) if held else wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS))
+            return self._renew(key, request, lease_ms)
         found = self._memory.look(key)
         fresh = found.state is State.FRESH
         early = fresh and self._is_early(key, found)
@@ -132,10 +133,18 @@ class Verbs:
         if lease is not None and lease.token != request.token:
             if early:
                 return wire.LeaseResponse(hit=stale)
-            return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS, stale=stale))
+            return _held(stale)
         if lease is None:
             self._memory.grant(key, request.token, lease_ms, extra)
         return _granted(lease_ms, stale)
+
+    def _renew(self, key: ResolvedKey, request: wire.LeaseRequest, lease_ms: int) -> wire.LeaseResponse:
+        requests.extra_tags(key, request)
+        lease = self._memory.lease_of(key)
+        if lease is None or lease.token != request.token:
+            return _held()
+        self._memory.hold(key, request.token, lease_ms)
+        return _granted(lease_ms)
 
     def count_lease(self, key: ResolvedKey, answer: wire.LeaseResponse, *, waited: bool) -> None:
         """Count the answer that a caller of `lease` gets in the end."""
@@ -194,6 +203,10 @@ class Verbs:
 
 def _granted(lease_ms: int, stale: wire.Hit | None = None) -> wire.LeaseResponse:
     return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=lease_ms, stale=stale))
+
+
+def _held(stale: wire.Hit | None = None) -> wire.LeaseResponse:
+    return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS, stale=stale))
 
 
 def _hit(found: Found, kept: Kept) -> wire.Hit:

@@ -34,8 +34,8 @@ class Transport(Protocol):
         """As CacheService.Lease. The time limit covers ``wait_ms`` too.
 
         Unless it renews, a request that may have arrived is never sent again, whatever its rpc declares: a late copy
-        could grant the key anew to a token under which a load already runs, and so make a value storable that was loaded
-        before a change (P1). Callers repeat with another token.
+        could grant the key anew to a token under which a load already runs, and so make a value storable that was
+        loaded before a change (P1). Callers repeat with another token.
         """
         ...
 

@@ -160,7 +160,7 @@ class UnaryTransport:
         await self._channels.close()
 
     async def _call(self, rpc: str, request: Message, timeout_ms: int, effect: Effect | None = None) -> Any:
-        """Sends until it is answered, may not be repeated, or its time is up. ``effect``: default, as the rpc declares."""
+        """Sends until it is answered, may not be repeated, or its time is up. ``effect``: default as declared."""
         deadline_s = time.monotonic() + timeout_ms / 1_000
         effect = effect or EFFECTS[rpc]
         attempts = 0

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 from coherd import values
 from coherd.batches import Part, read_call, results_of, run_calls, split_keys
 from coherd.errors import ServerDefect
-from coherd.key import Key
+from coherd.key import Key, ReadKey
 from coherd.results import Entry
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.verbs.base import NO_READ, Verbs

@@ -201,9 +201,13 @@ def test_a_restart_takes_the_same_port(rig_pool: RigPool, connect: CallerMaker, 
     """Although connections that the server closed linger."""
     arguments = ("--redis", rig_pool.get("standalone").url, "--workers", workers)
     with CoherdServer(*arguments) as first:
-        connect(first.target).health()
         target = first.target
-        assert first.stop() == 0
+        host, port = target.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=20) as lingering:
+            assert connect(target).health() == "SERVING"
+            assert first.stop() == 0
+            while lingering.recv(4096):  # until the server's end: the one that closes first lingers
+                pass
     with CoherdServer(*arguments, "--listen", target) as second:
         assert second.target == target
         assert connect(target).health() == "SERVING"

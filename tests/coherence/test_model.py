@@ -1,0 +1,53 @@
+"""The rules hold in every interleaving within the bounds; each rule left out breaks a promise, by a shortest trace."""
+
+from __future__ import annotations
+
+import pytest
+
+from coherence.model import Bounds, Rules, search
+
+CORRECT = {
+    "two readers": Bounds(readers=2, writes=1),
+    "two readers, two changes": Bounds(readers=2, writes=2, verbs="ID"),
+    "eviction and expiry": Bounds(evictions=1, expiries=1),
+    "late commands": Bounds(late=1, evictions=1),
+    "a node goes back": Bounds(rollbacks=1, verbs="ID"),
+    "a node goes back, with sets": Bounds(rollbacks=1, writes=1, late=1),
+    "two tags": Bounds(tags=2, writes=1, evictions=1),
+    "two tags, a node goes back": Bounds(tags=2, writes=1, rollbacks=1, verbs="I"),
+}
+MUTANTS = {
+    "epochs not compared": (Rules(epochs_compared=False), Bounds(writes=1), "P1"),
+    "missing epoch accepted": (Rules(missing_is_a_miss=False), Bounds(writes=1, evictions=1, verbs="I"), "P1"),
+    "counters as epochs": (Rules(epochs_unique=False), Bounds(writes=1, evictions=1, verbs="I"), "P1"),
+    "a repetition with the same id": (
+        Rules(copies_have_ids_of_their_own=False), Bounds(writes=2, late=1, verbs="I"), "P1",
+    ),
+    "no identity of the tag's node": (Rules(tag_node_identity=False), Bounds(writes=1, rollbacks=1, verbs="I"), "P1"),
+    "no identity of the key's node": (Rules(key_node_identity=False), Bounds(writes=1, rollbacks=1, verbs="D"), "P1"),
+    "epochs read after the load": (Rules(stamps_of_the_grant=False), Bounds(writes=1, verbs="I"), "P1"),
+    "fill without lease": (Rules(fill_needs_lease=False), Bounds(writes=1, verbs="D"), "P1"),
+    "Delete keeps the lease": (Rules(delete_voids_lease=False), Bounds(writes=1, verbs="D"), "P1"),
+    "Set keeps the lease": (Rules(set_voids_lease=False), Bounds(writes=1, verbs="S"), "P1"),
+    "no fence": (Rules(fenced=False), Bounds(writes=2, late=1, verbs="DS"), "P1"),
+    "writes keep the fence": (Rules(writes_change_the_fence=False), Bounds(writes=2, late=1, verbs="DS"), "P1"),
+    "judged by earlier epochs": (Rules(judged_by_later_epochs=False), Bounds(readers=2, writes=2, verbs="I"), "P5"),
+    "grant does not compare": (Rules(grant_compares=False), Bounds(readers=2, writes=1, verbs="I"), "P5"),
+}
+"""Rule left out, the bounds that suffice, the promise it breaks."""
+
+
+@pytest.mark.parametrize("bounds", CORRECT.values(), ids=CORRECT)
+def test_the_rules_hold(bounds: Bounds) -> None:
+    result = search(Rules(), bounds)
+    assert not result.broken, "\n".join([result.broken, *result.trace])
+    assert result.states > 1_000, "the bounds allow next to nothing"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_each_rule_is_needed(name: str) -> None:
+    rules, bounds, promise = MUTANTS[name]
+    result = search(rules, bounds)
+    print(f"{name}: {result.broken} after {len(result.trace)} steps, {result.states} states", *result.trace, sep="\n  ")
+    assert result.broken.startswith(promise)
+    assert not search(Rules(), bounds).broken
