@@ -17,6 +17,7 @@ from coherence.proxy_thread import ProxyThread
 from coherence.scene import Scene
 from rig.cluster import Cluster
 from rig.process import Node
+from rig.proxy import FaultProxy
 from rig.sentinel import SentinelTrio
 
 Fault = Callable[[Scene], None]
@@ -158,6 +159,32 @@ def restart_from_old_snapshot(scene: Scene) -> None:
         scene.rig.restart()
 
 
+def restart_all_from_old_snapshot(scene: Scene) -> None:
+    """As before, and every server with it: nobody is left who remembers what was acknowledged (rule 8)."""
+    assert isinstance(scene.rig, Node)
+    with recorded(scene, "restart_from_old_snapshot", "servers"):
+        scene.rig.client().save()
+        time.sleep(1.0)
+        for server in scene.servers:
+            server.kill()
+        scene.rig.restart()
+        for number in range(len(scene.servers)):
+            scene.restart_server(number)
+
+
+def late_commands(scene: Scene) -> None:
+    """The connections of one server are cut while its commands are on their way; they arrive later."""
+    assert scene.late is not None
+    with recorded(scene, "late_commands"):
+        for _ in range(5):
+            scene.late.act(lambda proxy: proxy.hold(b"EVALSHA"))
+            time.sleep(0.05)
+            scene.late.act(lambda proxy: proxy.hang_up())
+            time.sleep(0.15)
+            scene.late.act(lambda proxy: proxy.release())
+            time.sleep(0.3)
+
+
 def stop_store(scene: Scene) -> None:
     """``SIGSTOP`` of a primary for longer than a call waits, but not long enough to be replaced."""
     node = scene.rng.choice(scene.primaries())
@@ -195,14 +222,14 @@ def fail_over_with_loss(scene: Scene) -> None:
 def _sever_by_proxy(trio: SentinelTrio) -> None:
     """The replicas follow through a proxy that first delays and then passes nothing."""
     old = trio.primary()
-    with ProxyThread(old.port) as proxy:
+    with ProxyThread(FaultProxy(old.port)) as proxy:
         others = [node for node in trio.nodes if node is not old]
         for node in others:
             node.client().replicaof("127.0.0.1", proxy.port)
         time.sleep(0.5)
-        proxy.set(reply_delay_s=0.1)
+        proxy.act(lambda one: setattr(one, "reply_delay_s", 0.1))
         time.sleep(0.3)
-        proxy.set(half_open=True)
+        proxy.act(lambda one: setattr(one, "half_open", True))
         time.sleep(1.0)
         old.kill()
         trio.wait_for_change(old)
@@ -252,9 +279,12 @@ ANYWHERE: Final[tuple[Fault, ...]] = (
     kill_client, stop_client, kill_server, stop_server, flush_all, forget_epochs, forget_leases, stop_store,
     *(fill_memory(policy) for policy in EVICTION_POLICIES),
 )
+SINGLE: Final[tuple[Fault, ...]] = (
+    restart_from_old_snapshot, late_commands, restart_store, restart_all_from_old_snapshot,
+)
 BY_TOPOLOGY: Final[dict[str, tuple[Fault, ...]]] = {
-    "standalone": (restart_store, restart_from_old_snapshot, *ANYWHERE),
-    "redis7": (restart_store, restart_from_old_snapshot, *ANYWHERE),
+    "standalone": (*SINGLE, *ANYWHERE),
+    "redis7": (*SINGLE, *ANYWHERE),
     "sentinel": (fail_over_with_loss, fail_over, *ANYWHERE),
     "cluster": (fail_over_with_loss, move_slots, fail_over, *ANYWHERE),
 }

@@ -1,20 +1,23 @@
-"""The rig's fault proxy on an event loop of its own, for callers that have none."""
+"""A proxy on an event loop of its own, for callers that have none."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
 
+from coherence.late_proxy import LateProxy
 from rig.proxy import FaultProxy
 
+P = TypeVar("P", FaultProxy, LateProxy)
 
-class ProxyThread:
-    """``with ProxyThread(port) as proxy``: connect to ``proxy.port``; `set` its fields at any time."""
 
-    def __init__(self, target_port: int) -> None:
-        self._proxy = FaultProxy(target_port)
+class ProxyThread(Generic[P]):
+    """``with ProxyThread(FaultProxy(port)) as proxy``: connect to ``proxy.port``; `act` on it at any time."""
+
+    def __init__(self, proxy: P) -> None:
+        self._proxy = proxy
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -23,26 +26,15 @@ class ProxyThread:
         """Where it listens."""
         return self._proxy.port
 
-    def set(self, **fields: Any) -> None:
-        """Set fields of the proxy."""
+    def act(self, act: Callable[[P], object]) -> None:
+        """Do something with the proxy, on its loop."""
 
-        def act() -> None:
-            for name, value in fields.items():
-                setattr(self._proxy, name, value)
-
-        self._call(act)
-
-    def cut(self) -> None:
-        """Reset every connection."""
-        self._call(self._proxy.cut)
-
-    def _call(self, act: Callable[[], None]) -> None:
         async def run() -> None:
-            act()
+            act(self._proxy)
 
         asyncio.run_coroutine_threadsafe(run(), self._loop).result(5)
 
-    def __enter__(self) -> ProxyThread:
+    def __enter__(self) -> ProxyThread[P]:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._proxy.__aenter__(), self._loop).result(5)
         return self

@@ -21,6 +21,8 @@ from coherd_server.adapters.embedded import free_port
 from coherence.client_process import ClientConfig
 from coherence.history import History, Recorder
 from coherence.keyspace import ITEMS, PROBES
+from coherence.late_proxy import LateProxy
+from coherence.proxy_thread import ProxyThread
 from coherence.source import Source
 from rig.cluster import Cluster, cluster
 from rig.process import Node
@@ -65,18 +67,25 @@ class Scene:
         self.source = Source(directory / "source", len(ITEMS) + PROBES)
         self.servers: list[CoherdServer] = []
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
+        self.late: ProxyThread[LateProxy] | None = None
+        """Between the first server and a single node."""
         self._mutant = mutant
         self._server_args = server_args
         self._ports: list[int] = []
         self._end_s = 0.0
         self._started = 0
+        self._urls: list[str] = []
 
     # Servers.
 
-    def start_servers(self, count: int, urls: Sequence[str] = ()) -> None:
+    def start_servers(self, count: int) -> None:
         """Start them in parallel; each on a port it keeps when it is started again."""
         self._ports = [free_port() for _ in range(count)]
-        self._urls = list(urls) or [self.rig.url] * count
+        self._urls = [self.rig.url] * count
+        if isinstance(self.rig, Node):
+            self.late = ProxyThread(LateProxy(self.rig.port))
+            self.late.__enter__()
+            self._urls[0] = f"redis://127.0.0.1:{self.late.port}"
         with ThreadPoolExecutor(count) as pool:
             self.servers = list(pool.map(self._server, range(count)))
 
@@ -157,6 +166,8 @@ class Scene:
             if server.process.poll() is None:
                 server.process.send_signal(signal.SIGCONT)
                 server.kill()
+        if self.late is not None:
+            self.late.__exit__()
         self.source.close()
 
 

@@ -68,6 +68,13 @@ def problem_in(error: grpc.RpcError) -> Problem:
     return Problem(call.code().name, call.details(), reason, domain, tuple(fields), retry_ms, b"\n".join(everything))
 
 
+def problem_of(held: grpc.Future, *, within_s: float = 20.0) -> Problem:
+    """The problem of a held call that must fail."""
+    error = held.exception(within_s)
+    assert isinstance(error, grpc.RpcError), f"it must fail, not {error!r}"
+    return problem_in(error)
+
+
 class Caller:
     """A blocking caller of one server; a context manager."""
 

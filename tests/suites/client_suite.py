@@ -15,12 +15,14 @@ from typing import Any, Final
 import pytest
 
 from coherd import (
+    NOTHING,
     BatchError,
     CacheClient,
     Domain,
     ErrorReason,
     InvalidRequest,
     Key,
+    LoadTimeout,
     OpenKey,
     Resource,
     SetOutcome,
@@ -334,6 +336,153 @@ class Batches:
         assert answers == [str(key) for key in keys]
 
 
+class Loading:
+    """get_or_load and its kin; nothing here depends on more than a few tenths of a second."""
+
+    async def test_what_is_missing_is_loaded_once(self, cache: CacheClient) -> None:
+        key = content.Topics(user=own())
+        calls = 0
+
+        async def load(wanted: content.Topics) -> list[str]:
+            nonlocal calls
+            calls += 1
+            await asyncio.sleep(0.05)
+            return [wanted.user]
+
+        assert await asyncio.gather(*(cache.get_or_load(key, load) for _ in range(200))) == [[key.user]] * 200
+        assert [await cache.get_or_load(key, load), await cache.get(key)] == [[key.user]] * 2
+        assert calls == 1
+
+    @pytest.mark.parametrize("value", [0, "", False, [], {}, None])
+    async def test_falsy_values_are_loaded_once(self, cache: CacheClient, value: object) -> None:
+        key = content.Topics(user=own())
+        assert await cache.get_or_load(key, lambda _: value) == value
+        assert await cache.get_or_load(key, lambda _: "loaded again") == value
+
+    async def test_nothing_is_remembered_for_its_own_time(self, cache: CacheClient) -> None:
+        key = psychology.Profile(user=own())
+        assert await cache.get_or_load(key, lambda _: NOTHING) is None
+        assert await cache.get(key, default=MISS) is MISS
+        assert await cache.get_or_load(key, lambda _: NOTHING, nothing_ttl=timedelta(minutes=1)) is None
+        assert await cache.get_or_load(key, lambda _: "loaded again") is None
+        await cache.invalidate(User(key.user))
+        assert await cache.get_or_load(key, lambda _: "there") == "there"
+
+    async def test_a_load_has_the_ttl_and_tags_of_its_call(self, cache: CacheClient) -> None:
+        user, key = own(), session.Data(id=own())
+        await cache.get_or_load(key, lambda _: {"cart": []}, ttl=timedelta(seconds=90), tags={"user": user})
+        entry = await cache.get_entry(key)
+        assert entry is not None
+        assert entry.extra_tags == {"user": user}
+        assert 80_000 < entry.remaining_ttl_ms <= 90_000
+        await cache.invalidate(User(user))
+        assert await cache.get(key, default=MISS) is MISS
+
+    @pytest.mark.parametrize("change", ["invalidate", "delete", "set"])
+    async def test_what_was_loaded_before_a_change_is_not_read_after_it(self, cache: CacheClient, change: str) -> None:
+        key = psychology.Profile(user=own())
+        gate, started = asyncio.Event(), asyncio.Event()
+
+        async def old(_: object) -> str:
+            started.set()
+            await gate.wait()
+            return "old"
+
+        before = asyncio.create_task(cache.get_or_load(key, old))
+        await started.wait()
+        if change == "invalidate":
+            await cache.invalidate(User(key.user))
+        elif change == "delete":
+            await cache.delete(key)
+        else:
+            await cache.set(key, "new")
+        after = await asyncio.wait_for(cache.get_or_load(key, lambda _: "new"), 10)  # while the old load runs
+        gate.set()
+        assert (await before, after) == ("old", "new")
+        assert await cache.get(key) == "new"
+
+    async def test_a_late_fill_is_dead_on_arrival(self, cache: CacheClient) -> None:
+        key = psychology.Profile(user=own())
+
+        async def load(_: object) -> str:
+            await cache.invalidate(User(key.user))
+            return "old"
+
+        assert await cache.get_or_load(key, load) == "old"
+        assert await cache.get(key, default=MISS) is MISS
+        assert await cache.get_or_load(key, lambda _: "new") == "new"
+
+    async def test_errors_reach_the_callers_and_poison_nothing(self, cache: CacheClient) -> None:
+        key = content.Topics(user=own())
+
+        async def fail(_: object) -> None:
+            raise KeyError("no row")
+
+        answers = await asyncio.gather(*(cache.get_or_load(key, fail) for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [KeyError] * 3
+        assert await cache.get_or_load(key, lambda _: "there") == "there"
+        with pytest.raises(InvalidRequest):
+            await cache.get_or_load(OpenKey("nowhere", "x"), lambda _: 1)
+
+    async def test_loads_past_their_time_are_given_up(self, cache: CacheClient) -> None:
+        key = content.Topics(user=own())
+
+        async def hang(_: object) -> None:
+            await asyncio.sleep(60)
+
+        with pytest.raises(LoadTimeout):
+            await cache.get_or_load(key, hang, load_timeout_ms=50)
+        assert await cache.get_or_load(key, lambda _: "there") == "there"
+
+    async def test_cancelling_a_caller_cancels_no_load(self, cache: CacheClient) -> None:
+        key = content.Topics(user=own())
+        gate, started = asyncio.Event(), asyncio.Event()
+
+        async def load(_: object) -> str:
+            started.set()
+            await gate.wait()
+            return "loaded"
+
+        first = asyncio.create_task(cache.get_or_load(key, load))
+        await started.wait()
+        second = asyncio.create_task(cache.get_or_load(key, lambda _: "loaded twice"))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        gate.set()
+        assert await second == "loaded"
+
+    async def test_many_are_loaded_with_one_call(self, cache: CacheClient) -> None:
+        user = own()
+        keys = [OpenKey("content", "drafts", {"user": user, "n": str(n)}) for n in range(5)]
+        await cache.set(keys[2], 0)
+        calls: list[list[OpenKey]] = []
+
+        async def load(missing: list[OpenKey]) -> dict[OpenKey, str]:
+            calls.append(missing)
+            return {key: "loaded" for key in missing if key is not keys[4]}
+
+        answer = await cache.get_or_load_many(keys, load, nothing_ttl=timedelta(minutes=1))
+        assert list(answer.items()) == list(zip(keys, ["loaded", "loaded", 0, "loaded", None], strict=True))
+        assert calls == [[keys[0], keys[1], keys[3], keys[4]]]
+        assert await cache.get_or_load_many(keys, load) == answer
+        assert len(calls) == 1
+
+    async def test_decorated_functions(self, cache: CacheClient) -> None:
+        calls = 0
+
+        @cache.cached(lambda user: content.Topics(user=user))
+        async def topics(user: str) -> list[Any]:
+            nonlocal calls
+            calls += 1
+            return [user, calls]
+
+        user = own()
+        assert [await topics(user), await topics(user)] == [[user, 1]] * 2
+        assert await topics.refresh(user) == [user, 2]
+        assert await topics.invalidate(user) is True
+        assert await topics(user) == [user, 3]
+
+
 class Refusals:
     """What the server does not take."""
 
@@ -389,5 +538,5 @@ class Looking:
         assert [domain.name for domain in (await cache.describe_catalog("content")).domains] == ["content"]
 
 
-class ClientSuite(ReadingAndWriting, Lifetimes, Invalidation, Batches, Refusals, Looking):
+class ClientSuite(ReadingAndWriting, Lifetimes, Invalidation, Batches, Loading, Refusals, Looking):
     """All of it."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, ForeignValue, OutcomeUnknown, Unavailable
+from coherd.errors import ClientClosed, DeadlineExceeded, ForeignValue, OutcomeUnknown, Unavailable
 from coherd.loading.policy import LoadPolicy
 
 WAIT_MS: Final = 2_000
@@ -62,14 +61,9 @@ def falls_back(policy: LoadPolicy, error: BaseException, *, stale: bool) -> bool
     return stale and policy.on_load_error == "stale" and not isinstance(error, ClientClosed)
 
 
-def loads_directly(policy: LoadPolicy, error: CacheError) -> bool:
+def loads_directly(policy: LoadPolicy, error: Exception) -> bool:
     """Whether a caller that got no judgement loads by itself: fail-open, or somebody else's bytes are in the place."""
     return isinstance(error, ForeignValue) or (isinstance(error, AWAY) and policy.on_unavailable == "load")
-
-
-def pause_after_error_ms(policies: Iterable[LoadPolicy], *, stale: bool) -> int:
-    """How long a key stays leased to nobody after a failed load: not at all where there is nothing to serve instead."""
-    return max((policy.error_pause_ms for policy in policies), default=0) if stale else 0
 
 
 def poll_pause_ms(retry_after_ms: int, draw: float) -> float:

@@ -130,7 +130,8 @@ class Desk:
             await asyncio.wait([answer], timeout=max(0.0, until_s - time.monotonic()))
             return answer.result() if answer.done() else None
         finally:
-            answer.cancel()
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # seen, also if the caller was cancelled just now
 
     async def outcome(self, call: Call, load: Load, stale: wire.Hit | None, started_s: float) -> Outcome | None:
         """How a load of this process ended; None if the call that began at ``started_s`` waits no longer."""

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from coherd import values
 from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_keys
-from coherd.errors import CacheError, InvalidRequest, ServerDefect
+from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
 from coherd.loading.decide import AWAY, renew_every_ms
 from coherd.transport.protocol import Transport
@@ -17,10 +17,13 @@ from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1.errors_pb2 import ErrorReason
 
 log: Final = logging.getLogger("coherd.loading")
+_MISTAKES: Final = (InvalidRequest, NotPermitted, NotServed)
+"""Errors of a fill that are the caller's and would come again."""
 
 
 class Payload(NamedTuple):
-    """What a load yielded for one key, as it is stored: callers decode it each for themselves, so that nobody can alter another's value, and a hit and a miss answer alike."""
+    """What a load yielded for one key, as it is stored. Callers decode it each for themselves: nobody can alter
+    another's value, and a hit and a miss answer alike."""
 
     value: bytes | None
     """None: there is nothing."""
@@ -76,16 +79,16 @@ class Leases:
             return
         requests = [lease_request(key, token, self._terms, renew=True) for key, token in known]
         if len(requests) == 1:
-            answers = [await self._transport.lease(requests[0], self._terms.timeout_ms)]
+            kinds = [(await self._transport.lease(requests[0], self._terms.timeout_ms)).WhichOneof("result")]
         else:
             batch = wire.BatchLeaseRequest(items=requests)
             results = (await self._transport.batch_lease(batch, self._terms.timeout_ms)).results
-            # An item that failed is neither granted nor held: left to the next renewal.
-            answers = [result.lease for result in results]
-        if len(answers) != len(known):
+            # An item that failed is left to the next renewal.
+            kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
+        if len(kinds) != len(known):
             raise ServerDefect("the answer does not have one result per item")
-        for (key, _), answer in zip(known, answers, strict=True):
-            if answer.HasField("held"):
+        for (key, _), kind in zip(known, kinds, strict=True):
+            if kind is not None and kind != "granted":
                 self._tokens.pop(key, None)
 
     async def fill(self, loaded: Mapping[Key[Any], Payload], load_ms: int) -> dict[Key[Any], CacheError]:
@@ -100,8 +103,10 @@ class Leases:
         for call in _split_fills(items):
             for key, error in (await self._send(call)).items():
                 back.append(key)
-                if not isinstance(error, AWAY) and not self._is_unremembered(loaded[key], error):
+                if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):
                     mistakes[key] = error
+                elif not isinstance(error, (*AWAY, *_MISTAKES)):
+                    log.warning("a loaded value was not stored: %s", type(error).__name__)
         if back:
             await self.give_back(back, 0)
         return mistakes
@@ -128,7 +133,7 @@ class Leases:
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):
-            raise ServerDefect("the answer does not have one result per item")
+            return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
         return {
             key: values.item_error(result.error)
             for (key, _), result in zip(call, results, strict=True)

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from coherd.contract.lease import TOKEN_BYTES
-from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
+from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.loading.decide import (
     MAX_HELD_CALLS,
     MAX_LEASE_ATTEMPTS,
     WAIT_MS,
     loads_directly,
-    pause_after_error_ms,
     serves_at_once,
 )
 from coherd.loading.leases import Leases, Terms, give_back, lease_request
@@ -45,9 +44,10 @@ class Call:
     policy: LoadPolicy
     context: contextvars.Context
 
-    def plan(self, pause_ms: int) -> Plan:
+    def plan(self, *, stale: bool, pause_ms: int = 0) -> Plan:
         """The load this caller brings."""
-        return Plan((self.key,), self.source, self.policy.load_timeout_ms, pause_ms, self.context)
+        keys = (self.key,)
+        return Plan(keys, self.source, self.policy.load_timeout_ms, keys if stale else (), pause_ms, self.context)
 
 
 class Running(NamedTuple):
@@ -132,14 +132,14 @@ class Line:
     async def _answer(self, group: Sequence[_Place]) -> None:
         try:
             answer = await self._judge(group)
-        except CacheError as error:
+        except Exception as error:  # noqa: BLE001 - it reaches every caller
             self._answer_without(group, error)
             return
         for place in group:
             if not place.answer.done():
                 place.answer.set_result(answer)
 
-    def _answer_without(self, group: Sequence[_Place], error: CacheError) -> None:
+    def _answer_without(self, group: Sequence[_Place], error: Exception) -> None:
         """No judgement: those who may load directly share one load, which stores nothing."""
         load: Load | None = None
         for place in group:
@@ -149,7 +149,7 @@ class Line:
                 place.answer.set_exception(error)
                 continue
             if load is None:
-                load = self._desk.load_directly(place.call.plan(0))
+                load = self._desk.load_directly(place.call.plan(stale=False))
             place.answer.set_result(Running(load, None))
 
     async def _judge(self, group: Sequence[_Place]) -> Answer:
@@ -231,9 +231,9 @@ class Line:
         if not calls or (background and not self._desk.has_room_behind):
             await give_back(self._desk.transport, [(key, token)], 0, terms.timeout_ms)
             return Elsewhere(stale, 0)
-        pause_ms = pause_after_error_ms((c.policy for c in calls), stale=stale is not None)
+        pause_ms = max(call.policy.error_pause_ms for call in calls)
         leases = Leases(self._desk.transport, {key: token}, terms)
-        plan = calls[0].plan(pause_ms)
+        plan = calls[0].plan(stale=stale is not None, pause_ms=pause_ms)
         self._load = self._desk.load(plan, leases, has_stale=stale is not None, background=background)
         self._load.task.add_done_callback(lambda _: self._forget())
         return Running(self._load, stale)

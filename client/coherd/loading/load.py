@@ -29,8 +29,10 @@ class Plan(NamedTuple):
     keys: Collection[Key[Any]]
     source: Source
     load_timeout_ms: int
+    stale_keys: Collection[Key[Any]]
+    """Those that have a value to serve meanwhile."""
     pause_ms: int
-    """After a failure: how long nobody tries again."""
+    """After a failure: how long nobody tries those again."""
     context: contextvars.Context
     """The loader runs in a copy of it: the context of the caller who brought it."""
 
@@ -115,7 +117,8 @@ class Load:
                 names = ", ".join(sorted({":".join(key.split(":", 2)[:2]) for key in plan.keys}))
                 log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
             if leases is not None:
-                await leases.give_back(plan.keys, plan.pause_ms)
+                await leases.give_back(plan.stale_keys, plan.pause_ms)
+                await leases.give_back(plan.keys, 0)
             return Outcome({}, error)
         finally:
             if renewing is not None:

@@ -14,7 +14,7 @@ from coherd.batches import MAX_CALLS_AT_ONCE, Part, split_keys
 from coherd.contract.lease import TOKEN_BYTES
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
-from coherd.loading.decide import loads_directly, pause_after_error_ms, serves_at_once
+from coherd.loading.decide import loads_directly, serves_at_once
 from coherd.loading.desk import Desk, settle
 from coherd.loading.leases import Leases, Payload, Terms, give_back, lease_request
 from coherd.loading.line import Call
@@ -155,8 +155,9 @@ class ManyLoads:
 
     def _start(self, keys: Sequence[Key[Any]], *, background: bool) -> Load:
         call, desk = self._call, self._desk
-        pause_ms = pause_after_error_ms([call.policy], stale=bool(self._stale))
-        plan = Plan(keys, call.source_of(keys), call.policy.load_timeout_ms, pause_ms, call.context)
+        stale = [key for key in keys if key in self._stale]
+        policy = call.policy
+        plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
         tokens = {key: self._tokens[key] for key in keys if key in self._tokens}
         leases = Leases(desk.transport, tokens, call.terms)
         return desk.load(plan, leases, background=background, in_turn=bool(self._direct))

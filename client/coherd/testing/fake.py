@@ -15,6 +15,7 @@ from coherd.contract.catalog_load import builtin_catalog
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, Unavailable
 from coherd.key import Key
+from coherd.loading.policy import LoadLimits, LoadPolicy
 from coherd.testing.clock import FakeClock
 from coherd.testing.memory import State
 from coherd.testing.transport import Call, MemoryTransport
@@ -64,6 +65,8 @@ class FakeCache(CacheClient):
         draw: Callable[[], float] = lambda: 0.0,
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
         on_unavailable: Literal["raise", "miss"] = "raise",
+        loading: LoadPolicy | None = None,
+        load_limits: LoadLimits | None = None,
     ) -> None:
         """
         Args:
@@ -71,12 +74,17 @@ class FakeCache(CacheClient):
             clock: its time; None: one that stands still.
             draw: source of random numbers in ``[0, 1)``, for TTL jitter and early refresh. Default: always 0, which is
                 no jitter, never early.
-            timeout_ms: as in `CacheClient`.
-            on_unavailable: as in `CacheClient`.
+            timeout_ms, on_unavailable, loading, load_limits: as in `CacheClient`.
         """
         self.clock = FakeClock() if clock is None else clock
         self.transport = MemoryTransport(builtin_catalog() if catalog is None else catalog, self.clock, draw=draw)
-        super().__init__(self.transport, timeout_ms=timeout_ms, on_unavailable=on_unavailable)
+        super().__init__(
+            self.transport,
+            timeout_ms=timeout_ms,
+            on_unavailable=on_unavailable,
+            loading=loading,
+            load_limits=load_limits,
+        )
 
     @classmethod
     def connect(cls, *_: Any, **__: Any) -> Self:

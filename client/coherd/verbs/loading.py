@@ -29,7 +29,12 @@ P = ParamSpec("P")
 class Decorator(Protocol[V]):
     """What `CacheClient.cached` answers."""
 
+    @overload
     def __call__(self, function: Callable[P, Awaitable[V] | V], /) -> Cached[P, V]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Awaitable[V | Literal[Nothing.NOTHING]] | V | Literal[Nothing.NOTHING]], /
+    ) -> Cached[P, V | None]: ...
 
 
 class Loading(Verbs):
@@ -223,7 +228,7 @@ class Loading(Verbs):
         self._load_policy.override(options)
         settings = Settings(ttl, nothing_ttl, tags, timeout_ms, options)
 
-        def decorate(function: Callable[P, Awaitable[V] | V], /) -> Cached[P, V]:
+        def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
             return Cached(self, key, function, settings)
 
         return decorate
@@ -236,6 +241,7 @@ class Loading(Verbs):
         timeout_ms: int | None,
         policy: LoadPolicy,
     ) -> Terms:
+        wire.LeaseRequest(extra_tags=tags)  # a tag that is no text is refused here, before anybody waits
         return Terms(
             lease_ms=policy.lease_ms,
             tags=tags,

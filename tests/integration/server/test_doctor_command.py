@@ -76,10 +76,3 @@ async def test_a_proxy_that_hides_which_redis_answers() -> None:
     assert code != 0
     assert "unsafe" in said
     assert "proxy" in said
-
-
-def test_a_store_that_is_not_there() -> None:
-    code, said = doctor("redis://someone:s3cret@127.0.0.1:1")
-    assert code != 0
-    assert "127.0.0.1:1" in said
-    assert "s3cret" not in said

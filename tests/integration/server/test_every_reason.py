@@ -11,7 +11,7 @@ import pytest
 
 from coherd.contract.reasons import REASONS, reason_name
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import RPCS, Caller, Problem, eventually, problem_in, text_key
+from rig.calls import RPCS, Caller, Problem, eventually, problem_in, problem_of, text_key
 from rig.own_catalog import OwnCatalog
 from rig.process import Node
 from rig.server import CoherdServer
@@ -74,13 +74,6 @@ def check(problem: Problem, reason: str) -> None:
     [rule] = [rule for number, rule in REASONS.items() if reason_name(number) == reason]
     assert (problem.reason, problem.code, problem.domain) == (reason, rule.code, "coherd")
     assert problem.retry_ms == (rule.retry_after_ms or None)
-
-
-def problem_of(held: grpc.Future) -> Problem:
-    """The problem of a held call that must fail."""
-    error = held.exception(15)
-    assert isinstance(error, grpc.RpcError)
-    return problem_in(error)
 
 
 @pytest.mark.parametrize("reason", SIMPLE)

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, Problem, eventually, problem_in, reason_in, text_key
+from rig.calls import Caller, Problem, eventually, problem_in, problem_of, reason_in, text_key
 from rig.cluster import cluster
 from rig.process import Node
 from rig.server import CoherdServer
@@ -21,7 +21,7 @@ from rig.stand import CallerMaker
 from rig.valkey import standalone
 
 TIMEOUT = ("--redis-timeout", "400ms")
-WITHIN_S = 1.2
+WITHIN_S = 2.5
 """A call waits at most twice the time-out; the rest is for a busy machine."""
 SECRET = "s3cretperson"
 KEY = f"psychology:profile:user:{SECRET}"
@@ -134,15 +134,14 @@ def test_single(connect: CallerMaker, how: str) -> None:
 
 def test_a_short_deadline_is_kept(connect: CallerMaker) -> None:
     """The server answers within the caller's deadline, so that the caller learns whether anything was changed."""
-    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "5s") as server:
+    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "20s") as server:
         caller = connect(server.target)
         caller.set(KEY, b"v")
         node.pause()
         try:
-            for rpc, request, unknown in [(*READS[0], False), (*WRITES[0], True), (*READS[2], False)]:
-                problem = caller.refused(rpc, request, timeout_s=0.8)
-                check(problem, unknown_allowed=unknown)
-                assert (problem.reason == "OUTCOME_UNKNOWN") == unknown
+            read, *writes = [caller.hold(rpc, request, timeout_s=3) for rpc, request in (READS[0], *WRITES[:2])]
+            check(problem_of(read), unknown_allowed=False)
+            assert [problem_of(one).reason for one in writes] == ["OUTCOME_UNKNOWN"] * 2
         finally:
             node.resume()
         eventually("it answers again", lambda: caller.get(KEY))

@@ -126,7 +126,15 @@ def test_prefixes_are_worlds_apart(rig_pool: RigPool, connect: CallerMaker, name
         assert all(one.startswith((f"a{name}:".encode(), f"b{name}:".encode())) for one in names)
 
 
-def test_counts_are_whole_over_servers(stand: Stand, second: Caller, name: str) -> None:
+def test_counts_are_whole_over_servers(single: Stand, connect: CallerMaker, name: str) -> None:
+    arguments = ("--redis", single.backend.url, "--key-prefix", single.backend.prefix)
+    with CoherdServer(*arguments) as server:
+        check_counts(single.caller, connect(server.target), name)
+
+
+def check_counts(first: Caller, second: Caller, name: str) -> None:
+    """Both tell the sum of what both did."""
+
     def counts(caller: Caller) -> pb.DomainMetrics:
         found: pb.DomainMetrics = caller.call("Metrics", pb.MetricsRequest(domains=["ai_model"])).domains[0]
         return found
@@ -134,10 +142,10 @@ def test_counts_are_whole_over_servers(stand: Stand, second: Caller, name: str) 
     before = counts(second)
     keys = [f"ai_model:prompt:hash:{name}{index}:model:m" for index in range(10)]
     for key in keys:
-        stand.caller.set(key, b"12345")
+        first.set(key, b"12345")
     for key in keys:
         second.value(key)
-        stand.caller.value(key)
+        first.value(key)
     second.call("BatchGet", pb.BatchGetRequest(keys=[text_key(key + "x") for key in keys]))
 
     def grown() -> bool:
@@ -145,7 +153,7 @@ def test_counts_are_whole_over_servers(stand: Stand, second: Caller, name: str) 
         return (now.sets - before.sets, now.hits - before.hits, now.misses - before.misses) == (10, 20, 10)
 
     eventually("the sum over both", grown)
-    now = counts(stand.caller)
+    now = counts(first)
     assert (now.read_bytes - before.read_bytes, now.written_bytes - before.written_bytes) == (100, 50)
     assert now.hit_ratio == pytest.approx((now.hits + now.stale_hits) / (now.hits + now.stale_hits + now.misses))
     assert now.read_latency.count > 0

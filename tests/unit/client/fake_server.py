@@ -25,6 +25,10 @@ RPCS: dict[str, type[Message]] = {
     "BatchGet": wire.BatchGetRequest,
     "Set": wire.SetRequest,
     "BatchSet": wire.BatchSetRequest,
+    "Lease": wire.LeaseRequest,
+    "BatchLease": wire.BatchLeaseRequest,
+    "Fill": wire.FillRequest,
+    "BatchFill": wire.BatchFillRequest,
     "Delete": wire.DeleteRequest,
     "Touch": wire.TouchRequest,
     "Invalidate": wire.InvalidateRequest,
@@ -62,12 +66,27 @@ class Stored:
 
 
 @dataclass
+class Leased:
+    """A lease. One whose token nobody knows is somebody else's."""
+
+    token: bytes
+    until_s: float
+
+
+@dataclass
 class FakeServer:
     """Use as an async context manager; `target` is where it listens."""
 
     entries: dict[str, Stored] = field(default_factory=dict)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     """By rpc; each call takes the first one left."""
+    leases: dict[str, Leased] = field(default_factory=dict)
+    tokens: list[bytes] = field(default_factory=list)
+    """Of all requests for a grant, in order."""
+    fills: list[wire.FillRequest] = field(default_factory=list)
+    """As they came."""
+    stale: dict[str, wire.Hit] = field(default_factory=dict)
+    """Served beside leases; dropped by a fill."""
     bad_items: dict[str, int] = field(default_factory=dict)
     """Reason that items of batches with this key fail with."""
     calls: Counter[str] = field(default_factory=Counter)
@@ -210,7 +229,74 @@ class FakeServer:
                 answer.results.add(error=_item_error(refusal))
         return answer
 
+    async def _lease(self, request: wire.LeaseRequest) -> Message:
+        end_s = time.monotonic() + request.wait_ms / 1_000
+        while True:
+            answer = self._judge(request)
+            if not answer.HasField("held") or answer.held.HasField("stale") or time.monotonic() >= end_s:
+                return answer
+            await asyncio.sleep(0.01)
+
+    def _judge(self, request: wire.LeaseRequest) -> wire.LeaseResponse:
+        name, now_s = builtin_catalog().resolve(request.key.text).text, time.monotonic()
+        lease = self.leases.get(name)
+        lives = lease is not None and now_s < lease.until_s
+        stale = self.stale.get(name)
+        if request.renew:
+            if lease is None or not lives or lease.token != request.token:
+                return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=200))
+            lease.until_s = now_s + request.lease_ms / 1_000
+            return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms))
+        self.tokens.append(request.token)
+        read = self._read(request.key)
+        if read.HasField("hit") and stale is None:
+            return wire.LeaseResponse(hit=read.hit)
+        if lease is not None and lives and lease.token != request.token:
+            return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=200, stale=stale))
+        self.leases[name] = Leased(request.token, now_s + request.lease_ms / 1_000)
+        return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms, stale=stale))
+
+    async def _batchlease(self, request: wire.BatchLeaseRequest) -> Message:
+        answer = wire.BatchLeaseResponse()
+        for item in request.items:
+            try:
+                if item.key.text in self.bad_items:
+                    raise Refusal(self.bad_items[item.key.text], "injected", field="key")
+                answer.results.add(lease=self._judge(item))
+            except Refusal as refusal:
+                answer.results.add(error=_item_error(refusal))
+        return answer
+
+    def _store(self, request: wire.FillRequest) -> wire.FillResponse:
+        self.fills.append(request)
+        name = request.set.key.text
+        lease = self.leases.get(name)
+        if lease is None or lease.token != request.token or time.monotonic() >= lease.until_s:
+            return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
+        if request.abandon:
+            del self.leases[name]
+            if request.cooldown_ms:
+                self.leases[name] = Leased(request.token, time.monotonic() + request.cooldown_ms / 1_000)
+            return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED)
+        done = self._write(request.set)
+        del self.leases[name]
+        self.stale.pop(name, None)
+        return wire.FillResponse(outcome=wire.FILL_OUTCOME_STORED, ttl_ms=done.ttl_ms)
+
+    async def _fill(self, request: wire.FillRequest) -> Message:
+        return self._store(request)
+
+    async def _batchfill(self, request: wire.BatchFillRequest) -> Message:
+        answer = wire.BatchFillResponse()
+        for item in request.items:
+            try:
+                answer.results.add(fill=self._store(item))
+            except Refusal as refusal:
+                answer.results.add(error=_item_error(refusal))
+        return answer
+
     async def _delete(self, request: wire.DeleteRequest) -> Message:
+        self.leases.pop(request.key.text, None)
         return wire.DeleteResponse(existed=self.entries.pop(request.key.text, None) is not None)
 
     async def _touch(self, request: wire.TouchRequest) -> Message:

@@ -86,7 +86,7 @@ class TestClock:
         with pytest.raises(ValueError, match="backwards"):
             clock.advance(timedelta(seconds=-1))
         with pytest.raises(ValueError, match="time zone"):
-            FakeClock(datetime(2024, 2, 29))  # noqa: DTZ001
+            FakeClock(datetime(2024, 2, 29))
 
 
 class TestDraws:
@@ -176,6 +176,55 @@ class TestWaiting:
         task = await self.waiter(cache)
         await asyncio.to_thread(asyncio.run, cache.invalidate(User("u1")))
         assert (await task).HasField("granted")
+
+
+class TestLoading:
+    """`get_or_load` of the real client over the fake, by the fake's clock."""
+
+    async def test_a_stale_value_is_served_while_one_load_runs(self, cache: FakeCache) -> None:
+        loads: list[str] = []
+
+        async def load(key: analytics.Daily) -> int:
+            loads.append(str(key))
+            return len(loads)
+
+        assert await cache.get_or_load(DAILY, load) == 1
+        cache.clock.advance(HOUR)
+        assert await cache.get_or_load(DAILY, load) == 1
+        await asyncio.sleep(0.05)
+        assert await cache.get_or_load(DAILY, load) == 2
+        cache.clock.advance(2 * HOUR)
+        assert await cache.get_or_load(DAILY, load) == 3
+
+    async def test_a_failed_refresh_is_not_tried_again_at_once(self, cache: FakeCache) -> None:
+        attempts: list[int] = []
+
+        async def fail(_: analytics.Daily) -> int:
+            attempts.append(1)
+            raise LookupError("the database is away")
+
+        await cache.set(DAILY, 1)
+        cache.clock.advance(HOUR)
+        for _ in range(3):
+            assert await cache.get_or_load(DAILY, fail, stale="wait", error_pause_ms=60_000) == 1
+        assert len(attempts) == 1
+        cache.clock.advance(timedelta(minutes=1))
+        assert await cache.get_or_load(DAILY, fail, stale="wait", error_pause_ms=60_000) == 1
+        assert len(attempts) == 2
+
+    async def test_a_value_that_was_invalidated_while_it_was_loaded_is_not_kept(self, cache: FakeCache) -> None:
+        async def load(_: analytics.Daily) -> int:
+            await cache.invalidate(User("u1"))
+            return 1
+
+        await cache.get_or_load(DAILY, load)
+        assert cache.stored(DAILY) is None
+        assert (await cache.metrics("analytics"))["analytics"].rejected_fills >= 1
+
+    async def test_without_the_service_it_loads_directly(self, cache: FakeCache) -> None:
+        with cache.unavailable():
+            assert await cache.get_or_load(DAILY, lambda _: 1) == 1
+        assert cache.stored(DAILY) is None
 
 
 class TestFaults:

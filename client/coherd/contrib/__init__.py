@@ -1,0 +1,1 @@
+"""Coherd behind other libraries' interfaces; each module needs the extra of its name."""

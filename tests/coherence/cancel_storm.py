@@ -1,0 +1,96 @@
+"""A storm of cancelled calls behind a proxy that delays: no reply may reach another caller (P3)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import grpc.aio
+
+from coherd.v1 import cache_service_pb2 as pb
+from coherence.caller import CHANNEL, Caller
+from coherence.checkers import Violation, check_no_crossing, check_no_resurrection, check_safe_under_loss
+from coherence.history import History, Recorder
+from coherence.keyspace import ITEMS, PROBES
+from coherence.proxy_thread import ProxyThread
+from coherence.scenarios import USER
+from coherence.source import Source
+from rig.calls import SERVICE
+from rig.process import Node
+from rig.proxy import FaultProxy
+from rig.server import CoherdServer
+
+TASKS = 16
+
+
+class Storm(NamedTuple):
+    """What a storm showed."""
+
+    cancelled: int
+    answered: int
+    reads: int
+    hits: int
+    violations: list[Violation]
+
+
+async def storm(target: str, cancelled: int, directory: Path, seed: int) -> Storm:
+    """Cancel that many calls at random moments, while others of the same keys go on and are checked."""
+    rng = random.Random(seed)
+    source = Source(directory / "source", len(ITEMS) + PROBES)
+    recorder = Recorder(directory / "storm.jsonl", "storm")
+    caller = Caller([target], recorder, source, timeout_s=10.0)
+    async with grpc.aio.insecure_channel(target, CHANNEL) as channel:
+        get, batch = (channel.unary_unary(f"/{SERVICE.full_name}/{name}") for name in ("Get", "BatchGet"))
+        left, answered = cancelled, 0
+
+        async def cancel() -> None:
+            nonlocal left, answered
+            while left > 0:
+                left -= 1
+                item = rng.choice(ITEMS)
+                request: Any = pb.GetRequest(key=item.wire)
+                method = get
+                if rng.random() < 0.2:
+                    request = pb.BatchGetRequest(keys=[one.wire for one in rng.sample(ITEMS, 5)])
+                    method = batch
+                call = method(request.SerializeToString())
+                await asyncio.sleep(rng.random() * 0.004)
+                if call.done():
+                    left += 1
+                    answered += 1
+                call.cancel()
+
+        async def check() -> None:
+            while left > 0:
+                item = rng.choice(ITEMS)
+                if rng.random() < 0.3:
+                    await caller.batch_get(0, rng.sample(ITEMS, 6))
+                elif rng.random() < 0.1:
+                    await caller.set(0, item, source.commit(item.index))
+                elif rng.random() < 0.02:
+                    await caller.invalidate(0, USER)
+                else:
+                    await caller.get(0, item)
+
+        await asyncio.gather(*(caller.set(0, item, 1) for item in ITEMS))
+        await asyncio.gather(*(cancel() for _ in range(TASKS)), *(check() for _ in range(32)))
+    await caller.close()
+    source.close()
+    history = History.load(directory)
+    found = [*check_no_crossing(history), *check_no_resurrection(history), *check_safe_under_loss(history)]
+    reads = [one for one in history.on("get", "batch_get") if one.is_acknowledged]
+    return Storm(cancelled, answered, len(reads), sum(one.value is not None for one in reads), found)
+
+
+def run_storm(node: Node, cancelled: int, directory: Path, seed: int = 0) -> Storm:
+    """A storm against a server that reaches its store through a proxy which delays every reply."""
+    with ProxyThread(FaultProxy(node.port)) as proxy:
+        proxy.act(lambda one: setattr(one, "reply_delay_s", 0.003))
+        with CoherdServer("--redis", f"redis://127.0.0.1:{proxy.port}", "--log-format", "json") as server:
+            done = asyncio.run(storm(server.target, cancelled, directory, seed))
+            if '"level": "error"' in server.errors():
+                raise AssertionError(server.errors())
+    return done

@@ -1,0 +1,92 @@
+"""``python -m tests.coherence.soak --minutes N``: the long form; its figures go to docs/reliability.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from coherence.cancel_storm import run_storm
+from coherence.faults import BY_TOPOLOGY
+from coherence.hunt import Caught, hunt
+from coherence.mutants import MUTANTS
+from coherence.rates import Rates, Void
+from coherence.reliability import Soak, write_report
+from coherence.runs import run
+from coherence.scene import Topology, store_of
+from rig.valkey import BACKENDS, standalone
+
+FAULTS_PER_RUN = 3
+RUN_S = 25.0
+
+
+def main() -> None:
+    """Run what was asked for; exit code 1 if a promise was broken or a mutant got away."""
+    parser = argparse.ArgumentParser(prog="python -m tests.coherence.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long runs are started (default 10)")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="first seed; each run takes the next")
+    parser.add_argument("--topology", action="append", choices=BACKENDS, help="only this kind of store; repeatable")
+    parser.add_argument("--cancelled", type=int, default=100_000, help="calls of the storm; 0: no storm (default 100000)")
+    parser.add_argument("--hunt", action="store_true", help="also measure how long each mutant lives")
+    parser.add_argument("--keep", type=Path, default=Path("soak-violations"), help="where histories with violations go")
+    parser.add_argument("--report", type=Path, default=Path("docs/reliability.md"), help="the page to write into")
+    args = parser.parse_args()
+    soak = Soak(datetime.date.today().isoformat(), args.minutes, args.seed)
+    _runs(soak, args.topology or BACKENDS, args.keep)
+    if args.cancelled:
+        with standalone() as node, tempfile.TemporaryDirectory() as directory:
+            soak.storm = run_storm(node, args.cancelled, Path(directory), args.seed)
+            print(soak.storm._replace(violations=soak.storm.violations[:3]), flush=True)
+    if args.hunt:
+        soak.caught = [_hunted(mutant, args.seed) for mutant in MUTANTS]
+    write_report(args.report, soak)
+    lost = [one.mutant for one in soak.caught if one.seconds is None]
+    broken = sum(soak.violations.values()) + (len(soak.storm.violations) if soak.storm else 0)
+    print(f"{broken} violations; figures in {args.report}" + (f"; not caught: {', '.join(lost)}" if lost else ""))
+    sys.exit(1 if broken or lost else 0)
+
+
+def _runs(soak: Soak, topologies: list[Topology], keep: Path) -> None:
+    """Every fault in turn, in a shuffled order, on each kind of store."""
+    end_s = time.monotonic() + soak.minutes * 60
+    queues: dict[Topology, list] = {topology: [] for topology in topologies}
+    seed = soak.seed
+    while time.monotonic() < end_s:
+        topology = topologies[(seed - soak.seed) % len(topologies)]
+        queue = queues[topology]
+        if len(queue) < FAULTS_PER_RUN:
+            more = list(BY_TOPOLOGY[topology])
+            random.Random(seed).shuffle(more)
+            queue += more
+        chosen = [queue.pop(0) for _ in range(FAULTS_PER_RUN)]
+        names = " ".join(fault.__name__ for fault in chosen)
+        try:
+            with store_of(topology) as rig:
+                outcome = run(rig, chosen, seconds=RUN_S, seed=seed, rates=Rates(), keep=keep / f"{topology}-{seed}")
+        except Void as void:
+            soak.void += 1
+            print(f"void: {topology} seed {seed}, {names}: {void}", flush=True)
+        else:
+            soak.add(topology, outcome.figures, Counter(fault.__name__ for fault in chosen), outcome.violations)
+            print(f"{topology} seed {seed}, {names}: {len(outcome.violations)} violations, {outcome.figures}", flush=True)
+            for violation in outcome.violations[:5]:
+                print(violation, flush=True)
+        seed += 1
+
+
+def _hunted(mutant: str, seed: int) -> Caught:
+    caught = hunt(mutant, seed=seed)
+    print(caught, flush=True)
+    return caught
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Short recorded histories on each kind of store, each with its own kind of loss, and a storm of cancelled calls.
+
+`make soak` is the long form: every fault, for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from coherence import faults
+from coherence.cancel_storm import run_storm
+from coherence.faults import Fault
+from coherence.rates import Rates
+from coherence.runs import run
+from coherence.scene import Topology, store_of
+from rig.valkey import standalone
+
+SHORT: dict[Topology, list[Fault]] = {
+    "standalone": [faults.restart_from_old_snapshot, faults.stop_client],
+    "sentinel": [faults.fail_over_with_loss],
+    "cluster": [faults.move_slots],
+}
+
+
+@pytest.mark.parametrize("topology", SHORT)
+def test_no_promise_is_broken(topology: Topology, tmp_path: Path) -> None:
+    seed = time.time_ns() % 1_000_000
+    with store_of(topology) as rig:
+        outcome = run(rig, SHORT[topology], seconds=9, seed=seed, rates=Rates())
+    assert not outcome.violations, f"seed {seed}\n" + "\n".join(map(str, outcome.violations[:5]))
+    assert len(outcome.history.faults) == len(SHORT[topology])
+
+
+def test_cancelled_calls_disturb_nobody(tmp_path: Path) -> None:
+    with standalone() as node:
+        storm = run_storm(node, 3_000, tmp_path)
+    assert not storm.violations, "\n".join(map(str, storm.violations[:5]))
+    assert storm.hits > 20, "too few reads to prove anything"
