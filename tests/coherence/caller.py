@@ -1,4 +1,4 @@
-"""Every operation of the service as a recorded call, over raw gRPC: nothing of a client library between it and the wire."""
+"""Every operation of the service as a recorded call, over raw gRPC: no client library between it and the wire."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ class Caller:
         self.source = source
         self._timeout_s = timeout_s
         self._channels = [grpc.aio.insecure_channel(target, CHANNEL) for target in targets]
-        self._methods = [{name: channel.unary_unary(f"/{SERVICE.full_name}/{name}") for name in RPCS}
-                         for channel in self._channels]
+        self._methods = [
+            {name: channel.unary_unary(f"/{SERVICE.full_name}/{name}") for name in RPCS} for channel in self._channels
+        ]
 
     @property
     def servers(self) -> int:
@@ -159,9 +160,7 @@ class Caller:
         token = os.urandom(16)
         begun = self.recorder.begin(path, key=item.key, server=server, lease_ms=lease_ms, token=token.hex())
         extra = dict(item.extra)
-        return begun, pb.LeaseRequest(
-            key=item.wire, token=token, lease_ms=lease_ms, wait_ms=wait_ms, extra_tags=extra
-        )
+        return begun, pb.LeaseRequest(key=item.wire, token=token, lease_ms=lease_ms, wait_ms=wait_ms, extra_tags=extra)
 
     def _end_lease(self, begun: Operation, answer: Any) -> Operation:
         if isinstance(answer, str):
@@ -220,9 +219,7 @@ class Caller:
     async def abandon(self, server: int, leased: Operation, item: Item) -> Operation:
         """Give a lease back without a value."""
         begun = self.recorder.begin("abandon", key=item.key, server=server, token=leased.token)
-        request = pb.FillRequest(
-            set=pb.SetRequest(key=item.wire), token=bytes.fromhex(leased.token), abandon=True
-        )
+        request = pb.FillRequest(set=pb.SetRequest(key=item.wire), token=bytes.fromhex(leased.token), abandon=True)
         answer = await self.call(server, "Fill", request)
         return self.recorder.end(begun, answer if isinstance(answer, str) else "done")
 

@@ -11,7 +11,7 @@ from coherence.history import CHANGES, STORES, History, Operation, Traced
 from coherence.keyspace import derived_tags
 from coherence.timeline import FORGETTING, LOSING, Spans, Timeline, stopped_for
 
-CALL_BOUND_S: Final = 3.0 + 1.5
+CALL_BOUND_S: Final = 3.0 + 3.0
 """A call ends by its deadline, and the time its process gets to notice on a busy machine."""
 _REFUSED: Final = ("rejected", "older", "present", "error:STORE_UNAVAILABLE", "error:STORE_FULL", "error:CONTENDED")
 """Answers of a store that say that nothing was stored."""
@@ -198,8 +198,8 @@ def _stored_and_gone(history: History) -> Iterable[Violation]:
 
 
 def check_safe_under_loss(history: History) -> list[Violation]:
-    """P4: whatever is lost, a read answers a value that somebody stored before, or a miss, or an error that names a cause;
-    and no call runs into a defect of the server."""
+    """P4: whatever is lost, a read answers a value that somebody stored before, a miss, or an error that names a cause;
+    no call runs into a defect of the server."""
     begun: dict[str, Operation] = {one.id: one for one in history.on("set", "batch_set")}
     loads: dict[str, int] = {}
     for one in history.on("load", "fill", "batch_fill"):

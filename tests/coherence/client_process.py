@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from coherd import CacheClient
+from coherd.v1 import keys_pb2
 from coherence.caller import Caller
 from coherence.history import Recorder
 from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, derived_tags, probe
 from coherence.source import Source
 from coherence.typed import TypedCaller, serves_get_or_load
-from coherd.v1 import keys_pb2
 
 
 @dataclass(frozen=True, slots=True)

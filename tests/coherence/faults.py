@@ -1,40 +1,33 @@
-"""What is done to a scene while its clients work. Each fault is recorded, from its first act until all is whole again."""
+"""What is done to a scene while its clients work. Each fault is recorded, from its first act until all is whole."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 import redis
 from redis.crc import key_slot
 
+from coherence.failovers import fail_over, fail_over_with_loss
 from coherence.keyspace import ITEMS
-from coherence.proxy_thread import ProxyThread
-from coherence.scene import Scene
+from coherence.scene import Scene, recorded
 from rig.cluster import Cluster
 from rig.process import Node
-from rig.proxy import FaultProxy
-from rig.sentinel import SentinelTrio
 
 Fault = Callable[[Scene], None]
 EVICTION_POLICIES: Final = (
-    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
-    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
 )
-
-
-@contextmanager
-def recorded(scene: Scene, kind: str, *hit: str) -> Iterator[None]:
-    """The fault in the history."""
-    begun = scene.recorder.begin("fault", key=kind, tags=hit)
-    try:
-        yield
-    finally:
-        scene.recorder.end(begun, "done")
 
 
 # Clients and servers.
@@ -194,71 +187,6 @@ def stop_store(scene: Scene) -> None:
         node.resume()
 
 
-def fail_over(scene: Scene) -> None:
-    """``SIGSTOP`` of a primary until it is replaced; then it goes on, as if it were still primary."""
-    with recorded(scene, "fail_over"):
-        if isinstance(scene.rig, SentinelTrio):
-            old = scene.rig.primary()
-            old.pause()
-            scene.rig.wait_for_change(old)
-            old.resume()
-        elif isinstance(scene.rig, Cluster):
-            old = scene.rng.choice(scene.primaries())
-            _replace(scene.rig, old, old.pause)
-            old.resume()
-        time.sleep(0.5)
-
-
-def fail_over_with_loss(scene: Scene) -> None:
-    """Replication is severed for a second while changes are acknowledged; then the primary is killed, and a replica that
-    never heard of them takes over."""
-    with recorded(scene, "fail_over_with_loss"):
-        if isinstance(scene.rig, SentinelTrio):
-            _sever_by_proxy(scene.rig)
-        elif isinstance(scene.rig, Cluster):
-            _sever_by_password(scene.rig, scene.rng.choice(scene.primaries()))
-
-
-def _sever_by_proxy(trio: SentinelTrio) -> None:
-    """The replicas follow through a proxy that first delays and then passes nothing."""
-    old = trio.primary()
-    with ProxyThread(FaultProxy(old.port)) as proxy:
-        others = [node for node in trio.nodes if node is not old]
-        for node in others:
-            node.client().replicaof("127.0.0.1", proxy.port)
-        time.sleep(0.5)
-        proxy.act(lambda one: setattr(one, "reply_delay_s", 0.1))
-        time.sleep(0.3)
-        proxy.act(lambda one: setattr(one, "half_open", True))
-        time.sleep(1.0)
-        old.kill()
-        trio.wait_for_change(old)
-    old.restart()
-    time.sleep(0.5)
-
-
-def _sever_by_password(rig: Cluster, old: Node) -> None:
-    """Nodes of a cluster follow only the address it names: the replica is refused at the door instead."""
-    replica = rig.replica_of(old)
-    replica.client().config_set("masterauth", "wrong")
-    old.client().execute_command("CLIENT", "KILL", "TYPE", "replica")
-    time.sleep(1.0)
-    _replace(rig, old, old.kill)
-    replica.client().config_set("masterauth", "")
-    old.restart()
-    time.sleep(0.5)
-
-
-def _replace(rig: Cluster, old: Node, hit: Callable[[], None]) -> None:
-    replica = rig.replica_of(old)
-    hit()
-    end_s = time.monotonic() + 15
-    while replica.client().info("replication")["role"] != "master":
-        if time.monotonic() > end_s:
-            raise TimeoutError("no replica took over")
-        time.sleep(0.05)
-
-
 def move_slots(scene: Scene) -> None:
     """Slots of keys, epochs and leases move to another node and back while all of them are in use."""
     assert isinstance(scene.rig, Cluster)
@@ -276,11 +204,21 @@ def move_slots(scene: Scene) -> None:
 
 
 ANYWHERE: Final[tuple[Fault, ...]] = (
-    kill_client, stop_client, kill_server, stop_server, flush_all, forget_epochs, forget_leases, stop_store,
+    kill_client,
+    stop_client,
+    kill_server,
+    stop_server,
+    flush_all,
+    forget_epochs,
+    forget_leases,
+    stop_store,
     *(fill_memory(policy) for policy in EVICTION_POLICIES),
 )
 SINGLE: Final[tuple[Fault, ...]] = (
-    restart_from_old_snapshot, late_commands, restart_store, restart_all_from_old_snapshot,
+    restart_from_old_snapshot,
+    late_commands,
+    restart_store,
+    restart_all_from_old_snapshot,
 )
 BY_TOPOLOGY: Final[dict[str, tuple[Fault, ...]]] = {
     "standalone": (*SINGLE, *ANYWHERE),

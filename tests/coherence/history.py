@@ -21,7 +21,9 @@ READS: Final = frozenset({"get", "batch_get", "lease", "batch_lease", "get_or_lo
 """Paths whose operations may return a value."""
 STORES: Final = frozenset({"set", "batch_set", "fill", "batch_fill"})
 CHANGES: Final = frozenset({"invalidate", "delete"})
-ACKNOWLEDGED: Final = frozenset({"done", "stored", "hit", "stale", "miss", "granted", "held", "rejected", "older", "present"})
+ACKNOWLEDGED: Final = frozenset(
+    {"done", "stored", "hit", "stale", "miss", "granted", "held", "rejected", "older", "present"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ class LateProxy:
         self._open = asyncio.Event()
         self._open.set()
         self.port = 0
-        self.held = 0
-        """Pieces of requests that wait."""
+        self.holds = asyncio.Event()
+        """Something waits."""
         self.match = b""
         """Only pieces that contain this are held."""
 
@@ -31,6 +31,7 @@ class LateProxy:
     def hold(self, match: bytes) -> None:
         """Hold what matches from now on."""
         self.match = match
+        self.holds.clear()
         self._open.clear()
 
     def hang_up(self) -> None:
@@ -73,7 +74,7 @@ class LateProxy:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 if not self._open.is_set() and self.match in data:
-                    self.held += 1
+                    self.holds.set()
                     await self._open.wait()
                 writer.write(data)
         writer.close()

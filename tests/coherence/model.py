@@ -1,102 +1,31 @@
 """An exhaustive search of the protocol's interleavings: what the rules of DESIGN section 6 allow, step by step.
 
-One key on its node, its tags on theirs; readers that get or load under a lease, each before a server of its own; a writer
-that commits a version and then invalidates a tag, deletes or sets; and faults: a lost epoch, fence or lease, a node that
-comes back with what it held at some earlier time (a restart from a snapshot, or a failover to a replica that lags), and
-copies of commands that arrive late. Every read or script is one step on one node. Breadth first, so the first
-violation found has the shortest trace.
-
-Ids (epochs, fences, tokens, identities) are small integers: a fresh one is the smallest that occurs nowhere in the state,
-since ids that occur nowhere cannot be told apart.
+One key on its node, its tags on theirs; readers that get or load under a lease, each before a server of its own; a
+writer that commits a version and then invalidates a tag, deletes or sets; and faults: a lost epoch, fence or lease, a
+node that comes back with what it held earlier (a restart from a snapshot, or a failover to a replica that lags), and
+commands that arrive late. Every read or script is one step on one node. Breadth first, so the first violation found has
+the shortest trace.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-
-@dataclass(frozen=True)
-class Rules:
-    """The rules; each can be left out."""
-
-    epochs_compared: bool = True
-    missing_is_a_miss: bool = True
-    epochs_unique: bool = True
-    """Else counters, which begin anew when they are lost."""
-    copies_have_ids_of_their_own: bool = True
-    tag_node_identity: bool = True
-    key_node_identity: bool = True
-    stamps_of_the_grant: bool = True
-    fill_needs_lease: bool = True
-    delete_voids_lease: bool = True
-    set_voids_lease: bool = True
-    fenced: bool = True
-    writes_change_the_fence: bool = True
-    judged_by_later_epochs: bool = True
-    grant_compares: bool = True
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much of what may happen."""
-
-    readers: int = 1
-    tags: int = 1
-    writes: int = 2
-    verbs: str = "IDS"
-    """Of the writer: Invalidate the first tag, Delete, Set."""
-    evictions: int = 0
-    """Of an epoch or a fence."""
-    expiries: int = 0
-    """Of the lease."""
-    rollbacks: int = 0
-    """Of a node to what it held before."""
-    late: int = 0
-    """Commands that are executed late, or once more."""
-
-
-class Stamped(NamedTuple):
-    """An entry or a lease: what it is, and the stamps it was given."""
-
-    what: int
-    """Version of an entry, token of a lease."""
-    node: int
-    epochs: tuple[tuple[int, int], ...]
-    """Per tag: identity of its node, epoch."""
-
-
-NOTHING = (None, None, 0)
-
-
-class KeyNode(NamedTuple):
-    identity: int
-    entry: Stamped | None = None
-    lease: Stamped | None = None
-    fence: int = 0
-    saved: tuple[Stamped | None, Stamped | None, int] = NOTHING
-
-
-class TagNode(NamedTuple):
-    identity: int
-    epoch: int = 0
-    """0: none."""
-    saved: int = 0
-
-
-class State(NamedTuple):
-    key: KeyNode
-    tags: tuple[TagNode, ...]
-    readers: tuple[tuple[Any, ...], ...]
-    writer: tuple[Any, ...]
-    left: tuple[int, int, int, int, int]
-    """Writes, evictions, expiries, rollbacks, late copies."""
-    late: tuple[tuple[Any, ...], ...] = ()
-    source: int = 0
-    floor: int = 0
-    """No read that starts now may return less: Invalidate, Delete or Set of it was acknowledged."""
+from coherence.model_state import (
+    NOTHING,
+    Bounds,
+    KeyNode,
+    Rules,
+    Stamped,
+    State,
+    TagNode,
+    fresh,
+    minus,
+    with_reader,
+    with_tag,
+)
 
 
 class Broken(Exception):
@@ -135,7 +64,7 @@ class Model:
     def _mint(self, s: State, tag: int) -> State:
         if s.tags[tag].epoch or not self.rules.missing_is_a_miss:
             return s
-        return _with_tag(s, tag, epoch=fresh(s) if self.rules.epochs_unique else 1)
+        return with_tag(s, tag, epoch=fresh(s) if self.rules.epochs_unique else 1)
 
     def _valid(self, found: Stamped | None, node: int, epochs: tuple[tuple[int, int], ...]) -> bool:
         """Whether stamps are those read."""
@@ -156,17 +85,16 @@ class Model:
         match s.writer:
             case ("idle",) if s.left[0]:
                 for verb in self.bounds.verbs:
-                    yield f"commit v{s.source + 1}", s._replace(
-                        source=s.source + 1, writer=(verb,), left=_minus(s, 0)
-                    )
+                    yield f"commit v{s.source + 1}", s._replace(source=s.source + 1, writer=(verb,), left=minus(s, 0))
             case ("I",):
                 epoch = fresh(s) if self.rules.epochs_unique else s.tags[0].epoch + 1
-                done = _with_tag(s, 0, epoch=epoch)._replace(writer=IDLE, floor=s.source)
+                done = with_tag(s, 0, epoch=epoch)._replace(writer=IDLE, floor=s.source)
                 yield f"Invalidate of v{s.source - 1} acknowledged", done
                 if s.left[4]:
                     copy = ("I", 0 if self.rules.copies_have_ids_of_their_own else epoch)
-                    yield "Invalidate acknowledged, a copy is on its way", done._replace(
-                        late=(*s.late, copy), left=_minus(s, 4)
+                    yield (
+                        "Invalidate acknowledged, a copy is on its way",
+                        done._replace(late=(*s.late, copy), left=minus(s, 4)),
                     )
             case ("D",):
                 lease = None if self.rules.delete_voids_lease else s.key.lease
@@ -179,15 +107,20 @@ class Model:
                 stamp = self._stamp(after.tags[len(epochs)])
                 yield f"Set reads tag {len(epochs)}", after._replace(writer=("S", fence, *epochs, stamp))
             case ("S", fence, *epochs):
-                put = ("S", fence, Stamped(s.source, s.key.identity if self.rules.key_node_identity else 0, tuple(epochs)))
+                put = (
+                    "S",
+                    fence,
+                    Stamped(s.source, s.key.identity if self.rules.key_node_identity else 0, tuple(epochs)),
+                )
                 key = self._put(s.key, put)
                 if key is None:
                     yield "Set finds another fence", s._replace(writer=("S",))
                 else:
                     yield f"Set of v{s.source} acknowledged", s._replace(key=key, writer=IDLE, floor=s.source)
                 if s.left[4]:
-                    yield "Set is lost on its way", s._replace(
-                        writer=IDLE, late=(*s.late, (*put, s.key.identity)), left=_minus(s, 4)
+                    yield (
+                        "Set is lost on its way",
+                        s._replace(writer=IDLE, late=(*s.late, (*put, s.key.identity)), left=minus(s, 4)),
                     )
 
     def _fenced(self, s: State) -> State:
@@ -207,7 +140,7 @@ class Model:
         for at, copy in enumerate(s.late):
             rest = s._replace(late=s.late[:at] + s.late[at + 1 :])
             if copy[0] == "I":
-                yield "a late copy of Invalidate arrives", _with_tag(rest, 0, epoch=copy[1] or fresh(s))
+                yield "a late copy of Invalidate arrives", with_tag(rest, 0, epoch=copy[1] or fresh(s))
             else:
                 key = self._put(s.key, copy) if s.key.identity == copy[3] else None
                 yield f"a late Set of v{copy[2].what} arrives", rest if key is None else rest._replace(key=key)
@@ -220,96 +153,69 @@ class Model:
                 yield from self._reader(s, i, ("read", s.floor, None, (None,) * len(s.tags)))
             case ("read" | "mint" as way, floor, key, epochs) if key is None or None in epochs:
                 if key is None:
-                    yield "reads the key", _with_reader(s, i, (way, floor, s.key[:3], epochs))
+                    yield "reads the key", with_reader(s, i, (way, floor, s.key[:3], epochs))
                 for tag in (tag for tag, seen in enumerate(epochs) if seen is None):
                     after = s if way == "read" else self._mint(s, tag)
                     seen = (*epochs[:tag], self._stamp(after.tags[tag]), *epochs[tag + 1 :])
-                    yield f"{way}s tag {tag}", _with_reader(after, i, (way, floor, key, seen))
+                    yield f"{way}s tag {tag}", with_reader(after, i, (way, floor, key, seen))
             case ("read" | "mint" as way, floor, (node, entry, lease), epochs):
                 if self._valid(entry, node, epochs):
                     if entry.what < floor:
                         raise Broken(f"P1: reader {i} started after v{floor} was made known, and gets v{entry.what}")
-                    yield f"gets v{entry.what}", _with_reader(s, i, IDLE)
+                    yield f"gets v{entry.what}", with_reader(s, i, IDLE)
                 elif way == "read" and (self.rules.judged_by_later_epochs or not all(epoch for _, epoch in epochs)):
                     again = ("mint", floor, (node, entry, lease), (None,) * len(s.tags))
-                    yield "misses", _with_reader(s, i, again)
+                    yield "misses", with_reader(s, i, again)
                 elif self._valid(lease, node, epochs):
-                    yield "finds a lease", _with_reader(s, i, IDLE)
+                    yield "finds a lease", with_reader(s, i, IDLE)
                 else:
                     yield from self._grant(s, i, (node, entry, lease), epochs)
             case ("load", token, stamped):
-                yield f"loads v{s.source}", _with_reader(s, i, ("fill", token, stamped, s.source))
+                yield f"loads v{s.source}", with_reader(s, i, ("fill", token, stamped, s.source))
             case ("fill", token, stamped, version):
                 held = s.key.lease is not None and s.key.lease.what == token
                 if held or not self.rules.fill_needs_lease:
                     epochs = stamped.epochs if self.rules.stamps_of_the_grant else self._now(s)
                     key = s.key._replace(entry=Stamped(version, stamped.node, epochs), lease=None, fence=0)
-                    yield f"fills v{version}", _with_reader(s._replace(key=key), i, IDLE)
+                    yield f"fills v{version}", with_reader(s._replace(key=key), i, IDLE)
                 else:
-                    yield "is refused", _with_reader(s, i, IDLE)
+                    yield "is refused", with_reader(s, i, IDLE)
 
     def _grant(self, s: State, i: int, judged: tuple[Any, ...], epochs: tuple[tuple[int, int], ...]) -> Iterator[Step]:
         key = s.key
         if (key.identity, key.entry) != judged[:2] or (self.rules.grant_compares and key.lease != judged[2]):
-            yield "finds another key than it judged", _with_reader(s, i, IDLE)
+            yield "finds another key than it judged", with_reader(s, i, IDLE)
             return
-        if key.lease is not None and self._valid(key.lease, key.identity, self._now(s)):
-            if any(one[0] in ("load", "fill") and one[1] == key.lease.what for one in s.readers):
-                raise Broken(f"P5: reader {i} is granted a lease while another is live and current")
+        current = key.lease if self._valid(key.lease, key.identity, self._now(s)) else None
+        if current is not None and any(one[0] in ("load", "fill") and one[1] == current.what for one in s.readers):
+            raise Broken(f"P5: reader {i} is granted a lease while another is live and current")
         token = fresh(s)
         lease = Stamped(token, key.identity if self.rules.key_node_identity else 0, epochs)
-        yield "is granted the lease", _with_reader(s._replace(key=key._replace(lease=lease)), i, ("load", token, lease))
+        yield "is granted the lease", with_reader(s._replace(key=key._replace(lease=lease)), i, ("load", token, lease))
 
     # Faults.
 
     def _faults(self, s: State) -> Iterator[Step]:
         if s.left[1]:
-            less = s._replace(left=_minus(s, 1))
+            less = s._replace(left=minus(s, 1))
             for tag in (tag for tag, node in enumerate(s.tags) if node.epoch):
-                yield f"the epoch of tag {tag} is lost", _with_tag(less, tag, epoch=0)
+                yield f"the epoch of tag {tag} is lost", with_tag(less, tag, epoch=0)
             if s.key.fence:
                 yield "the fence is lost", less._replace(key=s.key._replace(fence=0))
         if s.left[2] and s.key.lease is not None:
-            yield "the lease expires", s._replace(key=s.key._replace(lease=None), left=_minus(s, 2))
+            yield "the lease expires", s._replace(key=s.key._replace(lease=None), left=minus(s, 2))
         if s.left[3]:
-            less = s._replace(left=_minus(s, 3))
+            less = s._replace(left=minus(s, 3))
             if s.key.saved == NOTHING != s.key[1:4]:
                 yield "the key's node saves", s._replace(key=s.key._replace(saved=s.key[1:4]))
             if s.key.saved != s.key[1:4]:
                 yield "the key's node goes back", less._replace(key=KeyNode(fresh(s), *s.key.saved))
             for tag, node in enumerate(s.tags):
                 if not node.saved and node.epoch:
-                    yield f"the node of tag {tag} saves", _with_tag(s, tag, saved=node.epoch)
+                    yield f"the node of tag {tag} saves", with_tag(s, tag, saved=node.epoch)
                 if node.saved != node.epoch:
                     back = {"epoch": node.saved, "identity": fresh(s), "saved": 0}
-                    yield f"the node of tag {tag} goes back", _with_tag(less, tag, **back)
-
-
-def _with_tag(s: State, tag: int, **fields: int) -> State:
-    return s._replace(tags=(*s.tags[:tag], s.tags[tag]._replace(**fields), *s.tags[tag + 1 :]))
-
-
-def _with_reader(s: State, i: int, reader: tuple[Any, ...]) -> State:
-    return s._replace(readers=(*s.readers[:i], reader, *s.readers[i + 1 :]))
-
-
-def _minus(s: State, at: int) -> tuple[int, int, int, int, int]:
-    left = list(s.left)
-    left[at] -= 1
-    return (left[0], left[1], left[2], left[3], left[4])
-
-
-def fresh(s: State) -> int:
-    """The smallest id that occurs nowhere; small enough numbers of other meaning in the way do no harm."""
-    used: set[int] = set()
-    todo: list[Any] = [s.key, s.tags, s.readers, s.writer, s.late]
-    while todo:
-        for one in todo.pop():
-            if type(one) is int:
-                used.add(one)
-            elif one is not None and type(one) is not str:
-                todo.append(one)
-    return next(number for number in range(1, 1000) if number not in used)
+                    yield f"the node of tag {tag} goes back", with_tag(less, tag, **back)
 
 
 class Result(NamedTuple):

@@ -7,6 +7,7 @@ production code. ``patch`` is `setattr`, or pytest's ``monkeypatch.setattr`` whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import sys
@@ -113,10 +114,8 @@ def _judging_with(patch: Patch, *, only_missing: bool) -> None:
     judge = judging.judge
 
     def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> judging.Verdict:
-        try:
+        with contextlib.suppress(EntryFormatError):
             epochs = _with_stored_epochs(key, header, extra, epochs, only_missing)
-        except EntryFormatError:
-            pass
         return judge(key, read, header, extra, epochs)
 
     _everywhere(patch, "judge", judge, lenient)
@@ -145,7 +144,9 @@ def no_node_identity(patch: Patch) -> None:
 
 def delete_keeps_lease(patch: Patch) -> None:
     """Rule 4: Delete does not void the lease."""
-    _rewrite(patch, "REMOVE", "redis.call('DEL', KEYS[4 * i - 2], KEYS[4 * i - 1])", "redis.call('DEL', KEYS[4 * i - 1])")
+    _rewrite(
+        patch, "REMOVE", "redis.call('DEL', KEYS[4 * i - 2], KEYS[4 * i - 1])", "redis.call('DEL', KEYS[4 * i - 1])"
+    )
 
 
 def set_keeps_lease(patch: Patch) -> None:
@@ -176,7 +177,12 @@ def no_fence(patch: Patch) -> None:
 def counters_as_epochs(patch: Patch) -> None:
     """Rule 1: epochs are counters, which begin anew when they are lost."""
     is_epoch = "string.find(KEYS[i], 'coherd:epoch:', 1, true)"
-    _rewrite(patch, "MINT", "local fresh, need_ms = ARGV[2 * i]", f"local fresh, need_ms = {is_epoch} and '00000001' or ARGV[2 * i]")
+    _rewrite(
+        patch,
+        "MINT",
+        "local fresh, need_ms = ARGV[2 * i]",
+        f"local fresh, need_ms = {is_epoch} and '00000001' or ARGV[2 * i]",
+    )
     count = "local fresh = string.format('%08d', (tonumber(redis.call('GET', KEYS[i]) or '0') or 0) + 1)\n  "
     _rewrite(patch, "INVALIDATE", "local left_ms", count + "local left_ms")
     _rewrite(patch, "INVALIDATE", "KEYS[i], ARGV[2 * i],", "KEYS[i], fresh,")
@@ -244,9 +250,20 @@ def joins_a_read_that_was_sent(patch: Patch) -> None:
 MUTANTS: Final[dict[str, Mutant]] = {
     mutant.__name__: mutant
     for mutant in (
-        fill_without_lease_check, epochs_read_after_the_load, missing_epoch_accepted, epochs_not_compared,
-        no_node_identity, delete_keeps_lease, set_keeps_lease, reply_to_the_wrong_caller, no_fence,
-        counters_as_epochs, two_leases, early_acknowledgement, sets_dropped, extra_tags_forgotten,
+        fill_without_lease_check,
+        epochs_read_after_the_load,
+        missing_epoch_accepted,
+        epochs_not_compared,
+        no_node_identity,
+        delete_keeps_lease,
+        set_keeps_lease,
+        reply_to_the_wrong_caller,
+        no_fence,
+        counters_as_epochs,
+        two_leases,
+        early_acknowledgement,
+        sets_dropped,
+        extra_tags_forgotten,
         joins_a_read_that_was_sent,
     )
 }

@@ -74,19 +74,43 @@ def render(soak: Soak) -> str:
         f"{soak.date}, {os.cpu_count()} cores, Python {platform.python_version()}, {soak.minutes:g} minutes from seed"
         f" {soak.seed}; {sum(soak.runs.values())} runs counted, {soak.void} void.",
         _table(
-            ("store", "runs", "operations", "values read", "loads", "fills", "rejected fills", "sets",
-             "acknowledged invalidations", "without acknowledgement"),
+            (
+                "store",
+                "runs",
+                "operations",
+                "values read",
+                "loads",
+                "fills",
+                "rejected fills",
+                "sets",
+                "acknowledged invalidations",
+                "without acknowledgement",
+            ),
             [
-                (name, soak.runs[name] or sum(soak.runs.values()), one.operations, one.hits, one.loads, one.fills, one.rejected_fills, one.sets,
-                 one.invalidations, one.unanswered)
+                (
+                    name,
+                    soak.runs[name] or sum(soak.runs.values()),
+                    one.operations,
+                    one.hits,
+                    one.loads,
+                    one.fills,
+                    one.rejected_fills,
+                    one.sets,
+                    one.invalidations,
+                    one.unanswered,
+                )
                 for name, one in [*soak.figures.items(), ("all", total)]
             ],
         ),
         _table(
             ("promise", "violations", "out of", "rate at most (95 %)"),
             [
-                (promise, soak.violations[promise], f"{getattr(total, name):,} {text}",
-                 upper_bound(soak.violations[promise], getattr(total, name)))
+                (
+                    promise,
+                    soak.violations[promise],
+                    f"{getattr(total, name):,} {text}",
+                    upper_bound(soak.violations[promise], getattr(total, name)),
+                )
                 for promise, (name, text) in PROMISES.items()
             ],
         ),
@@ -101,8 +125,12 @@ def render(soak: Soak) -> str:
         )
     if soak.caught:
         rows = [
-            (one.mutant.replace("_", " "), "not caught" if one.seconds is None else f"{one.seconds:.1f}", one.promise,
-             one.operations)
+            (
+                one.mutant.replace("_", " "),
+                "not caught" if one.seconds is None else f"{one.seconds:.1f}",
+                one.promise,
+                one.operations,
+            )
             for one in soak.caught
         ]
         parts.append(_table(("mutant", "seconds until caught", "by", "operations until then"), rows))

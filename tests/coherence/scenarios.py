@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from coherd.v1 import keys_pb2
 from coherd_server.app import Server, catalog_of
 from coherd_server.settings import Settings
 from coherence.caller import Caller
@@ -20,8 +21,8 @@ from coherence.history import History, Recorder
 from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, probe
 from coherence.late_proxy import LateProxy
 from coherence.source import Source
-from coherd.v1 import keys_pb2
 from rig.process import Node
+
 DAILY: Final = next(item for item in ITEMS if item.key.startswith("analytics:daily"))
 SIBLING: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u1:date:20250102")
 EXTRA: Final = next(item for item in ITEMS if item.extra)
@@ -139,8 +140,8 @@ async def epoch_lost(on: Stage) -> None:
 
 
 async def restart_from_snapshot(on: Stage) -> None:
-    """The store goes back to before an acknowledged change. The servers that took part are gone: nobody is left to repeat
-    it (rule 8), and only the identity of the node tells that its entries are of another time."""
+    """The store goes back to before an acknowledged change. The servers that took part are gone, nobody is left to
+    repeat it (rule 8): only the identity of the node tells that its entries are of another time."""
     await _load_and_fill(on, DAILY)
     await on.caller.set(0, EXTRA, 1)
     on.node.client().save()
@@ -158,23 +159,16 @@ async def restart_from_snapshot(on: Stage) -> None:
 async def late_set(on: Stage) -> None:
     """A Set whose connection was lost reaches the store after an acknowledged Delete."""
     await on.caller.set(0, DAILY, 1)
-    on.proxy.hold(b"a late value")
-    item = DAILY
-    nonce = on.caller.recorder.new_id()
-    held = asyncio.create_task(_marked_set(on, item, nonce))
-    while not on.proxy.held:
-        await asyncio.sleep(0.005)
+    mark = "a late value"
+    on.proxy.hold(mark.encode())
+    late = asyncio.create_task(on.caller.set(0, DAILY._replace(extra=(("content", mark),)), 2))
+    await on.proxy.holds.wait()
     on.proxy.hang_up()
-    await held
-    await on.caller.delete(1, item)
+    await late
+    await on.caller.delete(1, DAILY)
     on.proxy.release()
     await asyncio.sleep(0.1)
-    await on.caller.get(1, item)
-
-
-async def _marked_set(on: Stage, item: Item, nonce: str) -> None:
-    marked = item._replace(extra=(("content", "a late value"),))
-    await on.caller.set(0, marked, 2)
+    await on.caller.get(1, DAILY)
 
 
 async def crowd(on: Stage) -> None:
@@ -228,8 +222,19 @@ async def mixed(on: Stage) -> None:
 SCENARIOS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {
     one.__name__: one
     for one in (
-        late_fill_after_invalidate, late_fill_after_delete, late_fill_after_set, invalidate_then_get, extra_tag, epoch_lost,
-        restart_from_snapshot, late_set, crowd, many_gets, invalidate_under_reads, read_back, mixed,
+        late_fill_after_invalidate,
+        late_fill_after_delete,
+        late_fill_after_set,
+        invalidate_then_get,
+        extra_tag,
+        epoch_lost,
+        restart_from_snapshot,
+        late_set,
+        crowd,
+        many_gets,
+        invalidate_under_reads,
+        read_back,
+        mixed,
     )
 }
 """By name."""

@@ -114,8 +114,13 @@ class Scene:
         number = self._started
         self._started += 1
         config = ClientConfig(
-            str(self.directory), f"c{number}", number, [f"127.0.0.1:{port}" for port in self._ports],
-            max(0.0, self._end_s - time.monotonic()), self.seed * 1000 + number, tasks,
+            str(self.directory),
+            f"c{number}",
+            number,
+            [f"127.0.0.1:{port}" for port in self._ports],
+            max(0.0, self._end_s - time.monotonic()),
+            self.seed * 1000 + number,
+            tasks,
         )
         command = (sys.executable, "-m", "coherence.client_process", str(config.write()))
         with (self.directory / "stderr").open("ab") as errors:
@@ -182,7 +187,12 @@ def _role(node: Node) -> str:
 def store_of(topology: Topology) -> Iterator[Node | SentinelTrio | Cluster]:
     """A store of a kind, running."""
     with ExitStack() as stack:
-        makers: dict[str, Any] = {"standalone": standalone, "sentinel": sentinel_trio, "cluster": cluster, "redis7": redis7}
+        makers: dict[str, Any] = {
+            "standalone": standalone,
+            "sentinel": sentinel_trio,
+            "cluster": cluster,
+            "redis7": redis7,
+        }
         yield stack.enter_context(makers[topology]())
 
 
@@ -197,3 +207,13 @@ def scene(
             yield made
         finally:
             made.close()
+
+
+@contextmanager
+def recorded(scene: Scene, kind: str, *hit: str) -> Iterator[None]:
+    """The fault in the history."""
+    begun = scene.recorder.begin("fault", key=kind, tags=hit)
+    try:
+        yield
+    finally:
+        scene.recorder.end(begun, "done")

@@ -32,9 +32,13 @@ def main() -> None:
     """Run what was asked for; exit code 1 if a promise was broken or a mutant got away."""
     parser = argparse.ArgumentParser(prog="python -m tests.coherence.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long runs are started (default 10)")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="first seed; each run takes the next")
+    parser.add_argument(
+        "--seed", type=int, default=time.time_ns() % 1_000_000, help="first seed; each run takes the next"
+    )
     parser.add_argument("--topology", action="append", choices=BACKENDS, help="only this kind of store; repeatable")
-    parser.add_argument("--cancelled", type=int, default=100_000, help="calls of the storm; 0: no storm (default 100000)")
+    parser.add_argument(
+        "--cancelled", type=int, default=100_000, help="calls of the storm; 0: no storm (default 100000)"
+    )
     parser.add_argument("--hunt", action="store_true", help="also measure how long each mutant lives")
     parser.add_argument("--keep", type=Path, default=Path("soak-violations"), help="where histories with violations go")
     parser.add_argument("--report", type=Path, default=Path("docs/reliability.md"), help="the page to write into")
@@ -76,7 +80,9 @@ def _runs(soak: Soak, topologies: list[Topology], keep: Path) -> None:
             print(f"void: {topology} seed {seed}, {names}: {void}", flush=True)
         else:
             soak.add(topology, outcome.figures, Counter(fault.__name__ for fault in chosen), outcome.violations)
-            print(f"{topology} seed {seed}, {names}: {len(outcome.violations)} violations, {outcome.figures}", flush=True)
+            print(
+                f"{topology} seed {seed}, {names}: {len(outcome.violations)} violations, {outcome.figures}", flush=True
+            )
             for violation in outcome.violations[:5]:
                 print(violation, flush=True)
         seed += 1

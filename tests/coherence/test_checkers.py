@@ -42,28 +42,41 @@ def put(nonce: str, key: str = KEY) -> Traced:
 def load_and_get(*between: Operation, get_at: float = 50, path: str = "get") -> History:
     """A value read from the source at 1 ms, and a read that returns it."""
     value = loaded(1)
-    return History.of([
-        op("load", 0, 2, key=KEY, value=value), *between, op(path, get_at, get_at + 2, "hit", key=KEY, value=value),
-    ])
+    return History.of(
+        [
+            op("load", 0, 2, key=KEY, value=value),
+            *between,
+            op(path, get_at, get_at + 2, "hit", key=KEY, value=value),
+        ]
+    )
 
 
 class TestNoResurrection:
-    @pytest.mark.parametrize("change", [
-        op("invalidate", 10, 20, tags=USER), op("invalidate", 10, 20, tags=("analytics",)),
-        op("delete", 10, 20, key=KEY), op("invalidate", 10, 20, key=KEY),
-    ])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            op("invalidate", 10, 20, tags=USER),
+            op("invalidate", 10, 20, tags=("analytics",)),
+            op("delete", 10, 20, key=KEY),
+            op("invalidate", 10, 20, key=KEY),
+        ],
+    )
     @pytest.mark.parametrize("path", ["get", "batch_get", "lease", "get_or_load"])
     def test_a_value_from_before_an_acknowledged_change(self, change: Operation, path: str) -> None:
         assert check_no_resurrection(load_and_get(change, path=path))
 
-    @pytest.mark.parametrize("change", [
-        op("invalidate", 10, 20, tags=("analytics/user:u2",)),
-        op("delete", 10, 20, key=OTHER),
-        op("invalidate", 10, 20, "error:OUTCOME_UNKNOWN", tags=USER),
-        op("invalidate", 10, 51, tags=USER),
-        op("invalidate", 0.5, 20, tags=USER),
-        op("delete", 10, None, "", key=KEY),
-    ], ids=["other tag", "other key", "not acknowledged", "read began before", "loaded after it began", "killed"])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            op("invalidate", 10, 20, tags=("analytics/user:u2",)),
+            op("delete", 10, 20, key=OTHER),
+            op("invalidate", 10, 20, "error:OUTCOME_UNKNOWN", tags=USER),
+            op("invalidate", 10, 51, tags=USER),
+            op("invalidate", 0.5, 20, tags=USER),
+            op("delete", 10, None, "", key=KEY),
+        ],
+        ids=["other tag", "other key", "not acknowledged", "read began before", "loaded after it began", "killed"],
+    )
     def test_what_is_allowed(self, change: Operation) -> None:
         assert not check_no_resurrection(load_and_get(change))
 
@@ -77,15 +90,24 @@ class TestNoResurrection:
         read = op("get", 50, 52, "hit", key=value.key, value=value)
         assert check_no_resurrection(History.of([op("invalidate", 10, 20, tags=("session/user:u1",)), read]))
 
-    @pytest.mark.parametrize(("outcome", "end", "broken"), [
-        ("stored", 5, True), ("error:OUTCOME_UNKNOWN", 5, True), ("lost:UNAVAILABLE", 5, False), ("stored", 15, False),
-    ])
+    @pytest.mark.parametrize(
+        ("outcome", "end", "broken"),
+        [
+            ("stored", 5, True),
+            ("error:OUTCOME_UNKNOWN", 5, True),
+            ("lost:UNAVAILABLE", 5, False),
+            ("stored", 15, False),
+        ],
+    )
     def test_a_set_counts_from_when_it_was_settled(self, outcome: str, end: float, broken: bool) -> None:
         value = put("set@0")
-        history = History.of([
-            op("set", 0, end, outcome, key=KEY, value=value), op("delete", 10, 20, key=KEY),
-            op("get", 50, 52, "hit", key=KEY, value=value),
-        ])
+        history = History.of(
+            [
+                op("set", 0, end, outcome, key=KEY, value=value),
+                op("delete", 10, 20, key=KEY),
+                op("get", 50, 52, "hit", key=KEY, value=value),
+            ]
+        )
         assert bool(check_no_resurrection(history)) is broken
 
     def test_a_set_ends_older_values(self) -> None:
@@ -114,16 +136,20 @@ class TestOneLoad:
     def test_two_live_leases(self, second: Operation) -> None:
         assert check_one_load(History.of([lease(1, 2, "a"), second]))
 
-    @pytest.mark.parametrize("others", [
-        [lease(10, 11, "b", "held")],
-        [op("fill", 5, 30, "stored", key=KEY, token="a"), lease(10, 11, "b")],
-        [op("abandon", 5, 30, key=KEY, token="a"), lease(10, 11, "b")],
-        [lease(1002, 1003, "b")],
-        [op("invalidate", 3, 4, tags=USER), lease(10, 11, "b")],
-        [op("invalidate", 3, 4, "lost:UNAVAILABLE", tags=USER), lease(10, 11, "b")],
-        [op("set", 3, 4, "stored", key=KEY, value=put("x")), lease(10, 11, "b")],
-        [op("fault", 3, 4, key="flush_all"), lease(10, 11, "b")],
-    ], ids=["held", "filled", "given back", "expired", "invalidated", "perhaps invalidated", "set", "forgotten"])
+    @pytest.mark.parametrize(
+        "others",
+        [
+            [lease(10, 11, "b", "held")],
+            [op("fill", 5, 30, "stored", key=KEY, token="a"), lease(10, 11, "b")],
+            [op("abandon", 5, 30, key=KEY, token="a"), lease(10, 11, "b")],
+            [lease(1002, 1003, "b")],
+            [op("invalidate", 3, 4, tags=USER), lease(10, 11, "b")],
+            [op("invalidate", 3, 4, "lost:UNAVAILABLE", tags=USER), lease(10, 11, "b")],
+            [op("set", 3, 4, "stored", key=KEY, value=put("x")), lease(10, 11, "b")],
+            [op("fault", 3, 4, key="flush_all"), lease(10, 11, "b")],
+        ],
+        ids=["held", "filled", "given back", "expired", "invalidated", "perhaps invalidated", "set", "forgotten"],
+    )
     def test_what_is_allowed(self, others: list[Operation]) -> None:
         assert not check_one_load(History.of([lease(1, 2, "a"), *others]))
 
@@ -148,7 +174,9 @@ class TestNothingSilent:
         gone = op("get", 5, 6, "miss", key=PROBE)
         assert check_nothing_silent(History.of([store, gone]))
         for excuse in (
-            op("fault", 2, 3, key="flush_all"), op("delete", 2, 3, key=PROBE), op("invalidate", 2, 9, tags=("content",)),
+            op("fault", 2, 3, key="flush_all"),
+            op("delete", 2, 3, key=PROBE),
+            op("invalidate", 2, 9, tags=("content",)),
             op("set", 0.5, 3, "lost:UNAVAILABLE", key=PROBE, value=put("y", PROBE)),
         ):
             assert not check_nothing_silent(History.of([store, excuse, gone]))
@@ -161,9 +189,14 @@ class TestSafeUnderLoss:
 
     def test_a_value_from_the_future(self) -> None:
         value = loaded(60)
-        assert check_safe_under_loss(History.of([
-            op("get", 50, 52, "hit", key=KEY, value=value), op("load", 59, 61, key=KEY, value=value),
-        ]))
+        assert check_safe_under_loss(
+            History.of(
+                [
+                    op("get", 50, 52, "hit", key=KEY, value=value),
+                    op("load", 59, 61, key=KEY, value=value),
+                ]
+            )
+        )
 
     def test_a_defect(self) -> None:
         assert check_safe_under_loss(History.of([op("get", 0, 1, "error:INTERNAL", key=KEY)]))

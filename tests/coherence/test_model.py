@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coherence.model import Bounds, Rules, search
+from coherence.model import search
+from coherence.model_state import Bounds, Rules
 
 CORRECT = {
     "two readers": Bounds(readers=2, writes=1),
@@ -21,7 +22,9 @@ MUTANTS = {
     "missing epoch accepted": (Rules(missing_is_a_miss=False), Bounds(writes=1, evictions=1, verbs="I"), "P1"),
     "counters as epochs": (Rules(epochs_unique=False), Bounds(writes=1, evictions=1, verbs="I"), "P1"),
     "a repetition with the same id": (
-        Rules(copies_have_ids_of_their_own=False), Bounds(writes=2, late=1, verbs="I"), "P1",
+        Rules(copies_have_ids_of_their_own=False),
+        Bounds(writes=2, late=1, verbs="I"),
+        "P1",
     ),
     "no identity of the tag's node": (Rules(tag_node_identity=False), Bounds(writes=1, rollbacks=1, verbs="I"), "P1"),
     "no identity of the key's node": (Rules(key_node_identity=False), Bounds(writes=1, rollbacks=1, verbs="D"), "P1"),

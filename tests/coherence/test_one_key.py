@@ -1,4 +1,4 @@
-"""Hypothesis drives one key of a real server, its tags, leases and what can be lost, against a model that fits on a page.
+"""Hypothesis drives one key of a real server, its tags, leases and what can be lost, against a model of one page.
 
 One caller does one thing at a time, so the model says exactly what each answer must be.
 """

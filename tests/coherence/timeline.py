@@ -8,10 +8,20 @@ from typing import Final
 
 from coherence.history import Operation
 
-FORGETTING: Final = frozenset({
-    "flush_all", "restart_store", "restart_from_old_snapshot", "fail_over", "fail_over_with_loss", "stop_store",
-    "forget_epochs", "forget_leases", "fill_memory", "move_slots",
-})
+FORGETTING: Final = frozenset(
+    {
+        "flush_all",
+        "restart_store",
+        "restart_from_old_snapshot",
+        "fail_over",
+        "fail_over_with_loss",
+        "stop_store",
+        "forget_epochs",
+        "forget_leases",
+        "fill_memory",
+        "move_slots",
+    }
+)
 """Faults after which a lease may be gone: P5 is promised while its epochs are current and the store remembers it."""
 LOSING: Final = FORGETTING - {"forget_leases"}
 """Faults after which an entry that was stored may be gone."""

@@ -374,7 +374,7 @@ class Loading:
         entry = await cache.get_entry(key)
         assert entry is not None
         assert entry.extra_tags == {"user": user}
-        assert 80_000 < entry.remaining_ttl_ms <= 90_000
+        assert 80_000 < entry.remaining_ttl_ms < 91_000
         await cache.invalidate(User(user))
         assert await cache.get(key, default=MISS) is MISS
 

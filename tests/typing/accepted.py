@@ -10,6 +10,7 @@ from coherd.domains import ai_model, analytics, celery, content, crisis, mainten
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.domains.tags import Content, Date, User
 from coherd.key import Key, OpenKey
+from coherd.loading.policy import NOTHING, Nothing
 from coherd.selectors import Domain, Resource, Selector, Tag
 
 
@@ -66,3 +67,49 @@ def identifiers_have_their_types() -> None:
     assert_type(celery.TaskMetrics.parse("celery:task_metrics:id:x"), celery.TaskMetrics)
     text: str = maintenance.ComponentStatus(component="db")
     assert_type(text.upper(), str)
+
+
+async def loaded_values_have_the_type_of_their_key(cache: CacheClient) -> None:
+    async def task(key: celery.TaskMetrics) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics(worker=key.id)
+
+    def task_in_a_thread(key: celery.TaskMetrics) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics(worker=key.id)
+
+    async def perhaps(key: celery.TaskMetrics) -> celery_pb2.TaskMetrics | Nothing:
+        return NOTHING if key.id == "x" else celery_pb2.TaskMetrics()
+
+    async def profile(key: psychology.Profile) -> dict[str, Any]:
+        return {"user": key.user}
+
+    assert_type(await cache.get_or_load(celery.TaskMetrics(id="x"), task), celery_pb2.TaskMetrics)
+    assert_type(await cache.get_or_load(celery.TaskMetrics(id="x"), task_in_a_thread), celery_pb2.TaskMetrics)
+    assert_type(await cache.get_or_load(celery.TaskMetrics(id="x"), perhaps), celery_pb2.TaskMetrics | None)
+    found = await cache.get_or_load(celery.TaskMetrics(id="x"), lambda key: celery_pb2.TaskMetrics())
+    assert_type(found, celery_pb2.TaskMetrics)
+    await cache.get_or_load(psychology.Profile(user="u"), profile, stale="wait", soft_timeout_ms=50, lease_ms=1_000)
+    await cache.get_or_load(session.Data(id="s"), lambda key: {"cart": []}, tags={"user": "u"})
+
+
+async def many_loaded_values_have_the_type_of_their_keys(cache: CacheClient) -> None:
+    async def tasks(keys: list[celery.TaskMetrics]) -> dict[celery.TaskMetrics, celery_pb2.TaskMetrics]:
+        return {key: celery_pb2.TaskMetrics(worker=key.id) for key in keys}
+
+    many = await cache.get_or_load_many([celery.TaskMetrics(id="x")], tasks)
+    assert_type(many, dict[Key[celery_pb2.TaskMetrics], celery_pb2.TaskMetrics | None])
+
+
+async def decorated_functions_keep_their_parameters(cache: CacheClient) -> None:
+    @cache.cached(lambda id, **_: celery.TaskMetrics(id=id), ttl=datetime.timedelta(minutes=1))
+    async def task(id: str, *, retries: int = 0) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics(worker=id, retries=retries)
+
+    @cache.cached(celery.TaskMetrics)
+    def perhaps(id: str) -> celery_pb2.TaskMetrics | Nothing:
+        return NOTHING
+
+    assert_type(await task("x", retries=2), celery_pb2.TaskMetrics)
+    assert_type(await task.refresh("x"), celery_pb2.TaskMetrics)
+    assert_type(await task.invalidate("x"), bool)
+    assert_type(task.key("x"), Key[celery_pb2.TaskMetrics])
+    assert_type(await perhaps("x"), celery_pb2.TaskMetrics | None)

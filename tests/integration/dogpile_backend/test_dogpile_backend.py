@@ -103,7 +103,8 @@ class TestInvalidation:
         regions = [region_over(server, domain="session", tags=lambda key: {"user": key.split("|")[0]}) for _ in "ab"]
         regions[0].set_multi({f"{user}|a": 1, f"{user}|b": 2, f"{other}|a": 3})
         regions[1].backend.invalidate(Tag("user", user))
-        assert regions[0].get_multi([f"{user}|a", f"{user}|b", f"{other}|a"]) == [NO_VALUE, NO_VALUE, 3]
+        keys = (f"{user}|a", f"{user}|b", f"{other}|a")
+        assert [regions[0].get(key) for key in keys] == [NO_VALUE, NO_VALUE, 3]
         regions[1].backend.invalidate(User(other))
         assert regions[0].get(f"{other}|a") is NO_VALUE
 
@@ -156,10 +157,11 @@ class TestMutex:
         region = make_region().configure(
             "dogpile.cache.coherd", arguments={"transport": cache.transport, "domain": "content"}
         )
-        loads = []
+        loads: list[int] = []
 
         def load() -> int:
-            loads.append(time.sleep(0.1))
+            time.sleep(0.1)
+            loads.append(7)
             return 7
 
         answers: list[int] = []
@@ -223,8 +225,9 @@ class TestBridge:
         async def name() -> str:
             return threading.current_thread().name
 
-        assert [bridge.run(name()), bridge.stop(), bridge.run(name())] == ["coherd", None, "coherd"]
-        bridge.stop()
+        for _ in range(2):
+            assert bridge.run(name()) == "coherd"
+            bridge.stop()
 
     def test_a_forked_child_has_its_own(self, server: CoherdServer) -> None:
         script = (

@@ -120,7 +120,7 @@ def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Sign
         started_s = time.monotonic()
         server.process.send_signal(number)
         assert server.process.wait(15) == 0
-        assert time.monotonic() - started_s < 6
+        assert time.monotonic() - started_s < 12
         wait_until("no child is left", lambda: not any(map(is_running, children)))
         assert not directory.exists()
         assert "Traceback" not in server.errors()
@@ -148,7 +148,7 @@ def test_a_killed_server_leaves_no_orphans(workers: str) -> None:
     with CoherdServer("--workers", workers) as server:
         children = descendants(server.process.pid)
         server.kill()
-        wait_until("no child is left", lambda: not any(map(is_running, children)))
+        wait_until("no child is left", lambda: not any(map(is_running, children)), timeout_s=40)
 
 
 def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMaker) -> None:

@@ -153,7 +153,7 @@ def test_redis_gone_for_good_does_not_hold_up_the_end(connect: CallerMaker) -> N
         node.pause()
         started_s = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - started_s < 4
+        assert time.monotonic() - started_s < 12
         node.resume()
 
 
