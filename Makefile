@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv: on Debian install python3-venv" >&2; exit 1; }
-	@echo "installing into $(VENV) ..."
+	@echo "installing into $(VENV) (about two minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
@@ -29,7 +29,7 @@ test: $(STAMP) ## Run all tests
 test-fast: $(STAMP) ## Run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-lint: $(STAMP) ## Check style: ruff, buf lint, buf format, buf breaking against the main branch's last tag
+lint: $(STAMP) ## Check style: ruff, buf lint, buf format, buf breaking against protos/released.binpb
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/buf lint

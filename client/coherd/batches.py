@@ -100,6 +100,10 @@ def results_of(part: Part) -> dict[Any, Any]:
     return part.results
 
 
+_TOO_LARGE: Final = (ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE, ErrorReason.ERROR_REASON_UNSPECIFIED)
+"""The values are too large for one answer: for the service, or (without a reason of its own) for the connection."""
+
+
 async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int) -> Part:
     """One call of `CacheClient.get_many`. Its loops are what a key of a batch costs."""
     request = wire.BatchGetRequest(accept_stale=accept_stale)
@@ -113,9 +117,8 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
     try:
         answer = await transport.batch_get(request, timeout_ms)
     except Overloaded as error:
-        if error.reason != ErrorReason.ERROR_REASON_UNSPECIFIED or len(keys) == 1:
+        if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
-        # A limit of the connection, not of the service: the values are too large for one answer.
         half = len(keys) // 2
         first = await read_call(transport, keys[:half], accept_stale, timeout_ms)
         second = await read_call(transport, keys[half:], accept_stale, timeout_ms)

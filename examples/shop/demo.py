@@ -1,4 +1,6 @@
-"""The shop's typed cache in use: ``python demo.py`` against ``coherd serve --catalog shop.binpb``."""
+"""The shop's typed cache in use: ``python demo.py`` against
+``coherd serve --catalog shop.binpb --listen 127.0.0.1:50052``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "gen"))
 import shop
 from shop.v1 import shop_pb2
 
-from coherd.client import CacheClient
+from coherd import CacheClient, CacheError, InvalidRequest
 
 
 async def show(cache: CacheClient) -> None:
@@ -55,10 +57,15 @@ async def show(cache: CacheClient) -> None:
 async def main() -> None:
     """Connect as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", default="localhost:50051", metavar="HOST:PORT")
+    parser.add_argument("--server", default="localhost:50052", metavar="HOST:PORT")
     options = parser.parse_args()
-    async with CacheClient.connect(options.server) as cache:
-        await show(cache)
+    try:
+        async with CacheClient.connect(options.server) as cache:
+            await show(cache)
+    except InvalidRequest as error:
+        sys.exit(f"{options.server} refuses: {error} (does it serve shop.binpb?)")
+    except CacheError as error:
+        sys.exit(f"{options.server}: {error}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from coherd_server.adapters.connect import open_store
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.access import Access
-from coherd_server.domain.cache import build_cache
+from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.doctor import Level, examine
@@ -42,6 +42,9 @@ WATCH_INTERVAL_S: Final = 0.5
 """How often readiness is looked at."""
 CONNECTION_AGE_MS: Final = 300_000
 """With several workers a connection is asked to move this often: a shared port pins connections to processes."""
+MAX_STREAMS: Final = 2_000
+"""Concurrent calls of one connection. gRPC's clients burst before they learn the limit, and what exceeds it is lost to
+them without a reason of ours; so it is far above what our client uses, and `max_in_flight` bounds the work."""
 MIN_PING_INTERVAL_MS: Final = 9_000
 """Clients may ping every 10 s, calls or not."""
 
@@ -135,6 +138,7 @@ class Server:
         self._store: RedisStore
         self._reporter: Reporter
         self._census: Census
+        self._cache: Cache
         self._endpoint: Endpoint
         self._server: grpc.aio.Server
         self._health = health.aio.HealthServicer()
@@ -177,13 +181,15 @@ class Server:
 
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
-        cache = build_cache(self._store, self._counters, max_value_bytes=settings.max_value_bytes)
+        self._cache = cache = build_cache(self._store, self._counters, max_value_bytes=settings.max_value_bytes)
         self._census = Census(self._store, cache.reads, self._catalog)
         self._reporter = Reporter(self._store, self._counters, self._census)
         principals = Principals(settings.tokens, client_certificates=settings.tls_client_ca is not None)
         access = Access(settings.access_configured)
         self._endpoint = Endpoint(principals, max_in_flight=settings.max_in_flight)
-        rpcs = CacheRpcs(cache, self._catalog, access, self._reporter, Limits(settings.max_batch_items))
+        rpcs = CacheRpcs(
+            cache, self._catalog, access, self._reporter, Limits(settings.max_batch_items, settings.max_message_bytes)
+        )
         handlers = {
             **service_handlers(self._endpoint, rpcs),
             **session_handlers(),
@@ -222,7 +228,7 @@ class Server:
             ("grpc.so_reuseport", int(self._share_port)),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
-            ("grpc.max_concurrent_streams", 100),
+            ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_allowed_incoming_connections", 10_000),
@@ -266,6 +272,7 @@ class Server:
         """Take it down: health first, then no new calls, then the running ones end, then counts and connections."""
         settings = self._settings
         await self._health.enter_graceful_shutdown()
+        self._cache.leases.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.drain_grace / 1000):
                 await self._endpoint.drain()

@@ -61,6 +61,8 @@ def check_no_resurrection(history: History) -> list[Violation]:
         value = read.value
         assert value is not None
         origin = settled.get(value.nonce)
+        if value.origin == "set" and origin is None:
+            continue  # nobody set it: `check_safe_under_loss` says so
         at_ns = float(value.read_ns) if origin is None else origin.settled_ns
         for scope in (f"={read.key}", *derived_tags(read.key), *value.tags):
             change = floors[scope].last_before(read.start_ns) if scope in floors else None

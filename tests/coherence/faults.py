@@ -166,16 +166,16 @@ def restart_all_from_old_snapshot(scene: Scene) -> None:
 
 
 def late_commands(scene: Scene) -> None:
-    """The connections of one server are cut while its commands are on their way; they arrive later."""
+    """The connections of one server are cut while sets are on their way; they arrive later."""
     assert scene.late is not None
     with recorded(scene, "late_commands"):
-        for _ in range(5):
-            scene.late.act(lambda proxy: proxy.hold(b"EVALSHA"))
-            time.sleep(0.05)
+        for _ in range(10):
+            scene.late.act(lambda proxy: proxy.hold(b'"set"'))  # in the value of a set, not of a load
+            time.sleep(0.1)
             scene.late.act(lambda proxy: proxy.hang_up())
-            time.sleep(0.15)
+            time.sleep(0.06)
             scene.late.act(lambda proxy: proxy.release())
-            time.sleep(0.3)
+            time.sleep(0.15)
 
 
 def stop_store(scene: Scene) -> None:

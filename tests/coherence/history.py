@@ -163,6 +163,14 @@ class History:
         """From all files of a run; a last line that is cut off is a process that is writing or was killed."""
         return cls.of(_lines(sorted(directory.glob("*.jsonl"))))
 
+    @classmethod
+    def load_running(cls, directory: Path) -> Self:
+        """While processes still write: without what began after now, so that all that a read can have met is in it."""
+        now_ns = time.monotonic_ns()
+        whole = cls.load(directory).operations
+        ended = (one for one in whole if one.path not in READS or (one.end_ns or now_ns) < now_ns)
+        return cls([one for one in ended if one.start_ns < now_ns])
+
     def on(self, *paths: str) -> Iterator[Operation]:
         """Operations of these paths."""
         return (one for one in self.operations if one.path in paths)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from coherence import faults
 from coherence.checkers import check_all
 from coherence.faults import Fault
+from coherence.history import History
 from coherence.runs import CENSUS
 from coherence.scene import scene, store_of
 
@@ -30,8 +31,8 @@ class Caught(NamedTuple):
     operations: int = 0
 
 
-def hunt(mutant: str, *, most_s: float = 60.0, seed: int = 0) -> Caught:
-    """Let clients work against mutant servers until a check fails, or the time is over."""
+def hunt(mutant: str | None, *, most_s: float = 60.0, seed: int = 0) -> Caught:
+    """Let clients work against mutant servers until a check fails, or the time is over. None: servers as they are."""
     with store_of("standalone") as rig, scene(rig, mutant=mutant, seed=seed, server_args=CENSUS) as stage:
         stage.start_servers(2)
         stage.start_clients(4, most_s)
@@ -40,7 +41,7 @@ def hunt(mutant: str, *, most_s: float = 60.0, seed: int = 0) -> Caught:
             if mutant in AIMED:
                 AIMED[mutant](stage)
             time.sleep(0.7)
-            history = stage.history()
+            history = History.load_running(stage.directory)
             if found := check_all(history):
-                return Caught(mutant, time.monotonic() - began_s, found[0].promise, len(history.operations))
-        return Caught(mutant, None, operations=len(stage.history().operations))
+                return Caught(mutant or "none", time.monotonic() - began_s, found[0].promise, len(history.operations))
+        return Caught(mutant or "none", None, operations=len(stage.history().operations))

@@ -1,12 +1,11 @@
-"""Certificates for tests of TLS, made with the `openssl` command: an authority and what it signs."""
+"""Certificates for tests of TLS: an authority and what it signs."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+import trustme
 
 
 class Pair(NamedTuple):
@@ -22,34 +21,19 @@ class Pair(NamedTuple):
 
 
 class Authority:
-    """Signs certificates for localhost; valid for two days."""
+    """Signs certificates for localhost."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
-        self._pair = Pair(directory / f"{name}.pem", directory / f"{name}.key")
-        self._openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={name}", *self._out(self._pair))
-
-    @property
-    def cert(self) -> Path:
+        self._authority = trustme.CA(organization_name=name)
+        self.cert = directory / f"{name}.pem"
         """Its own certificate."""
-        return self._pair.cert
+        self._authority.cert_pem.write_to_path(self.cert)
 
     def sign(self, name: str) -> Pair:
         """A certificate with this common name."""
         made = Pair(self._directory / f"{name}.pem", self._directory / f"{name}.key")
-        request, extensions = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        self._openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", *self._out(Pair(request, made.key)))
-        authority = ("-CA", str(self._pair.cert), "-CAkey", str(self._pair.key), "-CAcreateserial")
-        files = ("-in", str(request), "-out", str(made.cert), "-extfile", str(extensions))
-        self._openssl("x509", "-req", "-days", "2", *authority, *files)
+        signed = self._authority.issue_cert("localhost", "127.0.0.1", common_name=name)
+        signed.private_key_pem.write_to_path(made.key)
+        made.cert.write_bytes(b"".join(part.bytes() for part in signed.cert_chain_pems))
         return made
-
-    @staticmethod
-    def _out(pair: Pair) -> tuple[str, ...]:
-        return "-out", str(pair.cert), "-keyout", str(pair.key)
-
-    @staticmethod
-    def _openssl(*args: str) -> None:
-        done = subprocess.run(["openssl", *args], capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == 0, done.stderr

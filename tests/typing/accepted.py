@@ -85,8 +85,7 @@ async def loaded_values_have_the_type_of_their_key(cache: CacheClient) -> None:
     assert_type(await cache.get_or_load(celery.TaskMetrics(id="x"), task), celery_pb2.TaskMetrics)
     assert_type(await cache.get_or_load(celery.TaskMetrics(id="x"), task_in_a_thread), celery_pb2.TaskMetrics)
     assert_type(await cache.get_or_load(celery.TaskMetrics(id="x"), perhaps), celery_pb2.TaskMetrics | None)
-    found = await cache.get_or_load(celery.TaskMetrics(id="x"), lambda key: celery_pb2.TaskMetrics())
-    assert_type(found, celery_pb2.TaskMetrics)
+    await cache.get_or_load(celery.TaskMetrics(id="x"), lambda key: celery_pb2.TaskMetrics(worker=key.id))
     await cache.get_or_load(psychology.Profile(user="u"), profile, stale="wait", soft_timeout_ms=50, lease_ms=1_000)
     await cache.get_or_load(session.Data(id="s"), lambda key: {"cart": []}, tags={"user": "u"})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from coherd.cli.catalog_choice import Chosen, catalog_of_server
-from coherd.cli.catalog_view import catalog_json, catalog_tables
+from coherd.cli.catalog_view import catalog_json, catalog_views
 from coherd.cli.connection import ServerOptions, server_options
 from coherd.cli.console import out
 from coherd.cli.exits import ExitCode
@@ -54,8 +54,8 @@ def catalog(
         click.echo(pretty_json({"origin": chosen.origin, **catalog_json(chosen.catalog)}))
     else:
         console = out()
-        for table in catalog_tables(chosen.catalog, chosen.origin):
-            console.print(table)
+        for view in catalog_views(chosen.catalog, chosen.origin, console.width):
+            console.print(view)
     return ExitCode.OK
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Any, Final, TypeVar
 import click
 
 from coherd.cli import parameters
+from coherd.cli.endpoint import EndpointError, NobodyThere, check_listening, parse_endpoint
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
+from coherd.contract.durations import format_duration
 from coherd.contract.reasons import Refusal, reason_name
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from coherd.transport.tls import TlsConfig
@@ -29,6 +32,9 @@ DEFAULT_TARGET: Final = "localhost:50051"
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _AWAY: Final = (Unavailable, DeadlineExceeded, OutcomeUnknown)
 """Errors after which the same command may succeed later."""
+
+_BOUNDS: Final = re.compile(r"_ms must be in [0-9,]+\.\.([0-9]+)")
+"""A range of milliseconds in a refusal's text, of which only a copy for people is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +106,11 @@ def server_options(command: Callable[..., T]) -> Callable[..., T]:
     return packed
 
 
-def run(server: ServerOptions, act: Callable[[CacheClient], Awaitable[T]]) -> T:
+def run(server: ServerOptions, act: Callable[[CacheClient], Awaitable[T]], *, of_key: bool = False) -> T:
     """What the action returns, in an event loop of its own.
+
+    Args:
+        of_key: the action is about the key on the command line, which `coherd keys explain` can tell more of.
 
     Raises:
         CommandFailure: it failed in a way the contract knows; anything else is a defect and passes.
@@ -111,26 +120,39 @@ def run(server: ServerOptions, act: Callable[[CacheClient], Awaitable[T]]) -> T:
         async with server.client() as cache:
             return await act(cache)
 
-    with one_line_errors(server.target):
+    try:
+        check_listening(parse_endpoint(server.target), server.target, server.timeout_ms / 1000)
+    except EndpointError as error:
+        raise CommandFailure(f"--server: {error}", ExitCode.USAGE) from None
+    except NobodyThere as error:
+        raise CommandFailure(str(error), ExitCode.UNAVAILABLE) from None
+    with one_line_errors(server.target, of_key=of_key):
         return asyncio.run(connected())
 
 
 @contextmanager
-def one_line_errors(target: str) -> Iterator[None]:
+def one_line_errors(target: str = "", *, of_key: bool = False) -> Iterator[None]:
     """Turns what the contract and the client raise into a `CommandFailure`."""
     try:
         yield
     except _AWAY as error:
-        raise CommandFailure(f"{target}: {_with_reason(error)}", ExitCode.UNAVAILABLE) from None
-    except CacheError as error:
-        raise CommandFailure(_with_reason(error), ExitCode.REFUSED) from None
-    except Refusal as error:
-        raise CommandFailure(f"{error} [{reason_name(error.reason)}]", ExitCode.REFUSED) from None
+        text = f"{target}: {_line(str(error), error.reason)}"
+        if type(error) is Unavailable and error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
+            text += "; connections are accepted there: is it a Coherd server, with TLS on both sides or on neither?"
+        raise CommandFailure(text, ExitCode.UNAVAILABLE) from None
+    except (CacheError, Refusal) as error:
+        raise CommandFailure(_line(str(error), error.reason, of_key=of_key), ExitCode.REFUSED) from None
     except (ValueDecodeError, ValueEncodeError) as error:
         raise CommandFailure(str(error), ExitCode.REFUSED) from None
 
 
-def _with_reason(error: CacheError) -> str:
-    if error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
-        return str(error)
-    return f"{error} [{reason_name(error.reason)}]"
+def _line(message: str, reason: int, *, of_key: bool = False) -> str:
+    """A message with what helps whoever typed the command, and its reason at the end."""
+    if reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
+        return message
+    name = reason_name(reason)
+    if reason == ErrorReason.ERROR_REASON_TTL_INVALID and (bounds := _BOUNDS.search(message)):
+        message += f" (the TTL is at most {format_duration(int(bounds[1]))} here)"
+    if of_key and name.startswith(("KEY_", "DOMAIN_", "RESOURCE_", "IDENTIFIER_")):
+        message += " (see: coherd keys explain KEY)"
+    return f"{message} [{name}]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import click
 
 from coherd.cli.child_server import child_server
@@ -65,6 +67,7 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
             workload.value_bytes,
             title=f"Zipf workload, alpha {alpha:g}",
             as_json=as_json,
+            source="workload",
         )
         if not as_json:
             run(server, _show_metrics)
@@ -76,4 +79,7 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
 async def _show_metrics(cache: CacheClient) -> None:
     found = await cache.metrics()
     used = {name: domain for name, domain in found.items() if domain.hits or domain.misses or domain.sets}
-    out().print(metrics_view(used, with_resources=True))
+    console = out()
+    # The census of so young a server is older than the changes.
+    now = datetime.datetime.now(datetime.UTC)
+    console.print(metrics_view(used, with_resources=True, with_keyspace=False, width=console.width, now=now))

@@ -84,14 +84,14 @@ class _Doctor:
         domain = self._catalog.domains.get(text)
         if domain is not None:
             return domain
-        near = _nearest(text, self._catalog.domains)
+        near = nearest(text, self._catalog.domains)
         known = ", ".join(self._catalog.domains)
         hint = f"did you mean {near!r}?" if near else f"there are: {known}"
         problems.append(f"{text!r} is no domain of the catalog; {hint}")
         return self._catalog.domains[near] if near else None
 
     def _resource(self, domain: DomainSpec, text: str, problems: list[str]) -> ResourceSpec | None:
-        near = _nearest(text, domain.resources)
+        near = nearest(text, domain.resources)
         hint = f"did you mean {near!r}?" if near else f"it has: {', '.join(domain.resources) or 'none'}"
         if not keys.is_name(text):
             problems.append(f"{text!r} cannot name a resource: names are lower snake case, 1..64 characters; {hint}")
@@ -120,7 +120,7 @@ class _Doctor:
         values: dict[str, str] | None = {}
         for name, encoded in pairs:
             if name not in declared:
-                near = _nearest(name, declared)
+                near = nearest(name, declared)
                 hint = f"did you mean {near!r}?" if near else f"it has: {', '.join(declared) or 'none'}"
                 problems.append(f"{where} has no identifier {name!r}; {hint}")
                 if near is None or (values is not None and near in values):
@@ -195,7 +195,8 @@ class _Doctor:
         return key if key != text else None
 
 
-def _nearest(text: str, names: Iterable[str]) -> str | None:
+def nearest(text: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant, if there is one."""
     normal = text.lower().replace("-", "_").replace(" ", "_")
     return next(iter(difflib.get_close_matches(normal, list(names), n=1, cutoff=0.7)), None)
 

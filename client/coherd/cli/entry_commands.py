@@ -9,18 +9,20 @@ from typing import Any, ClassVar
 import click
 
 from coherd.cli import parameters
-from coherd.cli.connection import ServerOptions, run, server_options
+from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
 from coherd.cli.exits import CommandFailure, ExitCode
-from coherd.cli.payload import RawCodec, ValueTypes
+from coherd.cli.payload import RawCodec, ValueTypes, json_document
 from coherd.cli.sources import catalog_of_file
 from coherd.cli.text import plain, pretty_json
+from coherd.cli.undeclared import ask_and_show_remark, show_remark_on
 from coherd.client import CacheClient
-from coherd.codec import Codec
+from coherd.codec import Codec, ValueEncodeError
 from coherd.contract.catalog import JSON_TYPE
 from coherd.contract.durations import format_duration
 from coherd.contract.keys import parse_key
 from coherd.key import OpenKey
 from coherd.results import SetOutcome, SetResult
+from coherd.v1 import cache_service_pb2 as wire
 
 _EXACT_BELOW_MS = 10_000
 _TTL_HELP = "For instance 90s, 30m, 7d; the catalog's if not given."
@@ -36,12 +38,21 @@ class RawKey(OpenKey):
     codec: ClassVar[Codec[Any]] = RawCodec()
 
 
-async def _value_type(cache: CacheClient, key: RawKey) -> str:
+def _parsed(key: str) -> RawKey:
+    with one_line_errors(of_key=True):
+        return RawKey.parse(key)
+
+
+def _value_type(described: wire.DescribeCatalogResponse, key: RawKey) -> str:
     """Full name of the value message of a key, as the server's catalog has it."""
     parts = parse_key(key)
-    described = await cache.describe_catalog(parts.domain)
     declared = (resource for domain in described.domains for resource in domain.resources)
     return next((resource.value_type for resource in declared if resource.name == parts.resource), JSON_TYPE)
+
+
+async def _remark(cache: CacheClient, key: RawKey) -> None:
+    parts = parse_key(key)
+    await ask_and_show_remark(cache, parts.domain, parts.resource)
 
 
 @click.command(short_help="Show one value.")
@@ -74,13 +85,16 @@ def get(
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")
     types = ValueTypes(catalog_of_file(catalog_file))
+    item = _parsed(key)
 
     async def act(cache: CacheClient) -> int:
-        item = RawKey.parse(key)
         entry = await cache.get_entry(item, accept_stale=accept_stale)
         if entry is None:
+            await _remark(cache, item)
             raise CommandFailure(f"miss: nothing is cached under {key}", ExitCode.NEGATIVE)
-        type_name = JSON_TYPE if entry.value is None else await _value_type(cache, item)
+        type_name = JSON_TYPE
+        if entry.value is not None:
+            type_name = _value_type(await cache.describe_catalog(parse_key(item).domain), item)
         metadata = {
             "age_ms": entry.age_ms,
             "remaining_ttl_ms": entry.remaining_ttl_ms,
@@ -104,7 +118,7 @@ def get(
             click.echo(_metadata_line(metadata), err=True)
         return ExitCode.NEGATIVE if entry.negative else ExitCode.OK
 
-    return run(server, act)
+    return run(server, act, of_key=True)
 
 
 def _metadata_line(metadata: dict[str, Any]) -> str:
@@ -159,11 +173,15 @@ def set_(
       generate-profile u1 | coherd set psychology:profile:user:u1 -
     """
     types = ValueTypes(catalog_of_file(catalog_file))
+    item = _parsed(key)
     data = _given(value)
+    text = None if raw else _json_text(data)
 
     async def act(cache: CacheClient) -> int:
-        item = RawKey.parse(key)
-        payload = data if raw else types.to_payload(await _value_type(cache, item), _utf8(data))
+        payload = data
+        if text is not None:
+            described = await cache.describe_catalog(parse_key(item).domain)
+            payload = types.to_payload(_value_type(described, item), text)
         result = await cache.set(
             item,
             payload,
@@ -172,9 +190,13 @@ def set_(
             only_if_absent=only_if_absent,
             version=version,
         )
+        if text is None:
+            await _remark(cache, item)
+        else:
+            show_remark_on(described, parse_key(item).domain, parse_key(item).resource)
         return _report_set(key, result)
 
-    return run(server, act)
+    return run(server, act, of_key=True)
 
 
 def _report_set(key: str, result: SetResult) -> int:
@@ -194,11 +216,17 @@ def _given(value: str) -> bytes:
     return sys.stdin.buffer.read() if value == "-" else value.encode(errors="surrogateescape")
 
 
-def _utf8(data: bytes) -> str:
+def _json_text(data: bytes) -> str:
+    """The text of JSON that was given; whether it is a value of its key is seen once the type is known."""
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
-        raise CommandFailure("the JSON text is not UTF-8", ExitCode.USAGE) from None
+        raise click.UsageError("the JSON text is not UTF-8") from None
+    try:
+        json_document(text)
+    except ValueEncodeError as error:
+        raise click.UsageError(str(error)) from None
+    return text
 
 
 @click.command(short_help="Remove one value.")
@@ -211,13 +239,16 @@ def delete(key: str, server: ServerOptions) -> int:
     Examples:
       coherd delete session:data:id:session789
     """
+    item = _parsed(key)
 
     async def act(cache: CacheClient) -> int:
-        existed = await cache.delete(RawKey.parse(key))
+        existed = await cache.delete(item)
+        if not existed:
+            await _remark(cache, item)
         click.echo(f"deleted {plain(key)}" if existed else f"nothing was stored under {plain(key)}", err=True)
         return ExitCode.OK
 
-    return run(server, act)
+    return run(server, act, of_key=True)
 
 
 @click.command(short_help="Give one value a new TTL.")
@@ -232,11 +263,13 @@ def touch(key: str, ttl_ms: int | None, server: ServerOptions) -> int:
       coherd touch session:data:id:session789
       coherd touch session:data:id:session789 --ttl 12h
     """
+    item = _parsed(key)
 
     async def act(cache: CacheClient) -> int:
-        if not await cache.touch(RawKey.parse(key), ttl=parameters.timedelta_of(ttl_ms)):
+        if not await cache.touch(item, ttl=parameters.timedelta_of(ttl_ms)):
+            await _remark(cache, item)
             raise CommandFailure(f"miss: no fresh value under {key}", ExitCode.NEGATIVE)
         click.echo(f"touched {plain(key)}", err=True)
         return ExitCode.OK
 
-    return run(server, act)
+    return run(server, act, of_key=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coherd.contract.catalog import JSON_TYPE, Catalog, IdentifierSpec
+from coherd.contract.catalog import JSON_TYPE, Catalog, IdentifierSpec, NearCacheMode
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource, TtlPolicy
 
@@ -112,6 +112,11 @@ def _named_for(catalog: Catalog, domain: str, values: Mapping[str, str]) -> tupl
                 found.append(f"{invalidation.name}={value}")
                 break
     return tuple(found)
+
+
+def near_cache_text(mode: str) -> str:
+    """A mode of near caches for people."""
+    return mode if mode == NearCacheMode.OFF.value else f"{mode} (not served yet)"
 
 
 def ttl_origin(explanation: Explanation) -> str:

@@ -6,13 +6,19 @@ import click
 
 from coherd.cli.connection import ServerOptions, run, server_options
 from coherd.cli.selector_text import SelectorTextError, parse_selectors
-from coherd.cli.text import plain, pretty_json
+from coherd.cli.text import counted, plain, pretty_json
+from coherd.cli.undeclared import ask_and_show_remark
 from coherd.client import CacheClient
+from coherd.selectors import Resource
 
 
 @click.command(short_help="Invalidate a user, a tag, a resource, a domain.")
 @click.argument("selectors", metavar="SELECTOR...", nargs=-1, required=True)
-@click.option("--wait-for-near-caches", is_flag=True, help="Return only when every near cache has dropped the values.")
+@click.option(
+    "--wait-for-near-caches",
+    is_flag=True,
+    help="Return only when every near cache has dropped the values (no effect yet: near caches are not served).",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @server_options
 def invalidate(selectors: tuple[str, ...], wait_for_near_caches: bool, as_json: bool, server: ServerOptions) -> int:
@@ -42,13 +48,20 @@ def invalidate(selectors: tuple[str, ...], wait_for_near_caches: bool, as_json: 
         result = await cache.invalidate(*parsed, wait_for_near_caches=wait_for_near_caches)
         if as_json:
             click.echo(pretty_json({"tags": list(result.tags), "deleted_keys": result.deleted_keys}))
-            return 0
-        for tag in result.tags:
-            click.echo(plain(tag))
-        parts = [f"{len(result.tags)} tag{'s' * (len(result.tags) != 1)} got a new epoch"]
-        if result.deleted_keys:
-            parts.append(f"{result.deleted_keys} key{'s' * (result.deleted_keys != 1)} deleted")
-        click.echo(", ".join(parts), err=True)
+        else:
+            for tag in result.tags:
+                click.echo(plain(tag))
+            click.echo(_summary(len(result.tags), result.deleted_keys), err=True)
+        for selector in parsed:
+            if isinstance(selector, Resource):
+                await ask_and_show_remark(cache, selector.domain, selector.resource)
         return 0
 
     return run(server, act)
+
+
+def _summary(tags: int, deleted_keys: int) -> str:
+    parts = [f"{counted(tags, 'tag')} got a new epoch"] if tags else []
+    if deleted_keys:
+        parts.append(f"{counted(deleted_keys, 'key')} deleted")
+    return ", ".join(parts) or "nothing was stored"

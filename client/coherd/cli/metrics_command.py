@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
+from collections.abc import Mapping
 
 import click
+from rich.console import Group
 from rich.live import Live
 
 from coherd.cli import parameters
@@ -14,6 +17,7 @@ from coherd.cli.console import out
 from coherd.cli.metrics_view import metrics_json, metrics_view
 from coherd.cli.text import pretty_json
 from coherd.client import CacheClient
+from coherd.metrics import DomainMetrics
 
 
 @click.command(short_help="Hits, misses, sets, latencies per domain.")
@@ -44,12 +48,18 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
     """
     names = [domain] if domain else []
 
+    def shown(found: Mapping[str, DomainMetrics], width: int) -> Group:
+        return metrics_view(
+            found, with_resources=domain is not None, width=width, now=datetime.datetime.now(datetime.UTC)
+        )
+
     async def once(cache: CacheClient) -> int:
         found = await cache.metrics(*names)
         if as_json:
             click.echo(pretty_json(metrics_json(found)))
         else:
-            out().print(metrics_view(found, with_resources=domain is not None))
+            console = out()
+            console.print(shown(found, console.width))
         return 0
 
     async def lines(cache: CacheClient) -> int:
@@ -58,10 +68,11 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
             await asyncio.sleep(interval_ms / 1000)
 
     async def live(cache: CacheClient) -> int:
-        with Live(console=out(), auto_refresh=False) as screen:
+        console = out()
+        with Live(console=console, auto_refresh=False) as screen:
             while True:
                 found = await cache.metrics(*names)
-                screen.update(metrics_view(found, with_resources=domain is not None), refresh=True)
+                screen.update(shown(found, console.width), refresh=True)
                 await asyncio.sleep(interval_ms / 1000)
 
     if not watch:

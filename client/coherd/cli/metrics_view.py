@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from coherd.cli.fold import fold_pattern
 from coherd.contract.durations import format_duration
 from coherd.metrics import DomainMetrics, Keyspace, Latency
 
+_DROPPED: Final = ("near", "written", "read", "set p50/p99", "get p50/p99", "stale", "deletes", "invalid.", "ttl")
+"""Columns a narrow table leaves out, in this order: never the domain, nor hits, misses, hit ratio and sets."""
+_WIDE_GAP: Final = 3
+_NARROW_GAP: Final = 2
 
-def metrics_view(found: Mapping[str, DomainMetrics], *, with_resources: bool) -> Group:
-    """A table of domains and, where asked for, one of each domain's resources."""
-    tables = [_domains(found)]
+
+def metrics_view(
+    found: Mapping[str, DomainMetrics],
+    *,
+    with_resources: bool,
+    width: int,
+    now: datetime.datetime,
+    with_keyspace: bool = True,
+) -> Group:
+    """A table of domains and, where asked for, one of each domain's resources.
+
+    Args:
+        width: characters of a line; what does not fit is left out, never cut.
+        now: the age of the census is counted to it; with a time zone.
+        with_keyspace: also what the census counted.
+    """
+    tables = [_domains(found, width)]
     if with_resources:
-        tables += [_resources(domain) for domain in found.values()]
+        tables += [_resources(domain, width, now, with_keyspace=with_keyspace) for domain in found.values()]
     return Group(*tables)
 
 
@@ -39,41 +58,76 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} TiB"
 
 
-def _domains(found: Mapping[str, DomainMetrics]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("domain")
-    for column in ("hits", "stale", "misses", "near", "hit ratio", "sets", "deletes", "invalid.", "read", "written"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("get p50/p99", justify="right", no_wrap=True)
-    table.add_column("set p50/p99", justify="right", no_wrap=True)
-    table.add_column("ttl", justify="right", no_wrap=True)
-    for m in found.values():
-        reads = m.hits + m.stale_hits + m.misses + m.near_cache_hits
-        table.add_row(
-            Text(m.domain, "bold" if reads else ""),
-            *(f"{count:,}" for count in (m.hits, m.stale_hits, m.misses, m.near_cache_hits)),
-            f"{m.hit_ratio:.2%}" if reads else "-",
-            *(f"{count:,}" for count in (m.sets, m.deletes, m.invalidations)),
-            size_text(m.read_bytes),
-            size_text(m.written_bytes),
-            _latency(m.read_latency),
-            _latency(m.write_latency),
-            format_duration(m.recommended_ttl_ms),
-        )
+def _domains(found: Mapping[str, DomainMetrics], width: int) -> Table:
+    rows = [_domain_cells(m) for m in found.values()]
+    names = list(rows[0]) if rows else ["domain"]
+    gap, left_out = _WIDE_GAP, []
+    dropping = iter(_DROPPED)
+    while _table_width(names, rows, gap) > width:
+        if gap == _WIDE_GAP:
+            gap = _NARROW_GAP
+            continue
+        name = next(dropping, None)
+        if name is None:
+            break
+        if name in names:
+            names.remove(name)
+            left_out.append(name)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1) if gap == _WIDE_GAP else (0, 1, 0, 0))
+    for name in names:
+        table.add_column(name, justify="left" if name == "domain" else "right", no_wrap=True, min_width=len(name))
+    for m, cells in zip(found.values(), rows, strict=True):
+        used = m.hits + m.stale_hits + m.misses + m.near_cache_hits
+        table.add_row(Text(m.domain, "bold" if used else ""), *(cells[name] for name in names[1:]))
+    if left_out:
+        table.caption = Text(f"Left out at {width} columns: {', '.join(left_out)}.", "dim")
+        table.caption_justify = "left"
     return table
 
 
-def _resources(domain: DomainMetrics) -> Table:
+def _domain_cells(m: DomainMetrics) -> dict[str, str]:
+    """Text of each column, by its heading."""
+    reads = m.hits + m.stale_hits + m.misses + m.near_cache_hits
+    return {
+        "domain": m.domain,
+        "hits": f"{m.hits:,}",
+        "stale": f"{m.stale_hits:,}",
+        "misses": f"{m.misses:,}",
+        "near": f"{m.near_cache_hits:,}",
+        "hit ratio": f"{m.hit_ratio:.2%}" if reads else "-",
+        "sets": f"{m.sets:,}",
+        "deletes": f"{m.deletes:,}",
+        "invalid.": f"{m.invalidations:,}",
+        "read": size_text(m.read_bytes),
+        "written": size_text(m.written_bytes),
+        "get p50/p99": _latency(m.read_latency),
+        "set p50/p99": _latency(m.write_latency),
+        "ttl": format_duration(m.recommended_ttl_ms),
+    }
+
+
+def _table_width(names: Sequence[str], rows: Sequence[Mapping[str, str]], gap: int) -> int:
+    return 1 + sum(gap + max([len(name), *(len(cells[name]) for cells in rows)]) for name in names)
+
+
+def _resources(domain: DomainMetrics, width: int, now: datetime.datetime, *, with_keyspace: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=Text(f"Resources of {domain.domain}", "bold"), title_justify="left")
     table.add_column("key pattern", overflow="fold")
-    for column in ("ttl", "keys", "memory", "counted at"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for resource in domain.resources:
-        ttl = format_duration(resource.recommended_ttl_ms)
-        table.add_row(Text(resource.key_pattern), ttl, *_keyspace(resource.keyspace))
-    table.add_section()
-    ttl = format_duration(domain.recommended_ttl_ms)
-    table.add_row(Text("all keys of the domain"), ttl, *_keyspace(domain.keyspace))
+    headings = ("ttl", "keys", "memory", "counted") if with_keyspace else ("ttl",)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+    rows = [(r.key_pattern, r.recommended_ttl_ms, r.keyspace) for r in domain.resources]
+    rows.append(("all keys of the domain", domain.recommended_ttl_ms, domain.keyspace))
+    cells = [
+        (format_duration(ttl_ms), *(_keyspace(counted, now) if with_keyspace else ())) for _, ttl_ms, counted in rows
+    ]
+    others_width = sum(
+        _WIDE_GAP + max(len(heading), *(len(row[i]) for row in cells)) for i, heading in enumerate(headings)
+    )
+    for (pattern, _, _), row in zip(rows, cells, strict=True):
+        if pattern is rows[-1][0]:
+            table.add_section()
+        table.add_row(Text(fold_pattern(pattern, width - others_width - _WIDE_GAP - 1)), *row)
     others = [
         f"{count:,} {label}"
         for label, count in (
@@ -91,10 +145,13 @@ def _resources(domain: DomainMetrics) -> Table:
     return table
 
 
-def _keyspace(counted: Keyspace | None) -> tuple[str, str, str]:
+def _keyspace(counted: Keyspace | None, now: datetime.datetime) -> tuple[str, str, str]:
     if counted is None:
         return "-", "-", "not yet"
-    return f"{counted.keys:,}", size_text(counted.bytes), counted.counted_at.strftime("%Y-%m-%d %H:%M:%SZ")
+    age_s = max(0, round((now - counted.counted_at).total_seconds()))
+    unit_s = next(unit_s for unit_s in (86_400, 3_600, 60, 1) if age_s >= 2 * unit_s or unit_s == 1)
+    age = format_duration(age_s // unit_s * unit_s * 1000)
+    return f"{counted.keys:,}", size_text(counted.bytes), f"{age} ago"
 
 
 def _latency(latency: Latency) -> str:
@@ -108,7 +165,8 @@ def _plain(value: Any) -> Any:
         case datetime.datetime():
             return value.isoformat()
         case dict():
-            return {name: _plain(item) for name, item in value.items()}
+            # Microseconds of a histogram: a tenth is more than it knows.
+            return {name: round(item, 1) if name.endswith("_us") else _plain(item) for name, item in value.items()}
         case list() | tuple():
             return [_plain(item) for item in value]
         case _:

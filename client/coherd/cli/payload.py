@@ -72,7 +72,7 @@ class ValueTypes:
             ValueDecodeError: the payload is not a value of the type.
         """
         if type_name == JSON_TYPE:
-            return _json_document(payload)
+            return _stored_document(payload)
         kind = self.message_type(type_name)
         if kind is None:
             return {"@type": type_name, "base64": base64.b64encode(payload).decode()}
@@ -88,10 +88,7 @@ class ValueTypes:
         Raises:
             ValueEncodeError: it is no JSON, or not a value of the type; the text says where.
         """
-        try:
-            document = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise ValueEncodeError(f"not a JSON document: {error}") from None
+        document = json_document(text)
         if type_name == JSON_TYPE:
             return Json(text=text.strip()).SerializeToString()
         kind = self.message_type(type_name)
@@ -107,7 +104,21 @@ class ValueTypes:
         return message.SerializeToString()
 
 
-def _json_document(payload: bytes) -> Any:
+def json_document(text: str) -> Any:
+    """The document of JSON text.
+
+    Raises:
+        ValueEncodeError: it is no JSON; the text says where.
+    """
+    if not text.strip():
+        raise ValueEncodeError('not a JSON document: the text is empty (an empty text value is written "")')
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueEncodeError(f"not a JSON document: {error}") from None
+
+
+def _stored_document(payload: bytes) -> Any:
     try:
         return json.loads(Json.FromString(payload).text)
     except (DecodeError, ValueError, RecursionError):

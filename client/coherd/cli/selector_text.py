@@ -37,7 +37,8 @@ def parse_selectors(words: Sequence[str]) -> list[CliSelector]:
             continue
         name, equals, value = word.partition("=")
         if not equals:
-            raise SelectorTextError(f"{word!r} selects nothing: write {FORMS}")
+            meant = f"; did you mean: key {word}?" if _is_key(word) else f": write {FORMS}"
+            raise SelectorTextError(f"{word!r} selects nothing{meant}")
         found.append(_named(name, value))
     if not found:
         raise SelectorTextError(f"nothing to invalidate: write {FORMS}")
@@ -108,6 +109,14 @@ def _key(text: str) -> OpenKey:
         return OpenKey.parse(text)
     except Refusal as refusal:
         raise SelectorTextError(f"{refusal}; `coherd keys explain KEY` says what is wrong with it") from None
+
+
+def _is_key(text: str) -> bool:
+    try:
+        OpenKey.parse(text)
+    except Refusal:
+        return False
+    return True
 
 
 _KINDS: Final[dict[str, Callable[[str], CliSelector]]] = {

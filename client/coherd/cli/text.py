@@ -29,3 +29,8 @@ def pretty_json(document: Any) -> str:
     except RecursionError:
         return orjson.dumps(document).decode()
     return text
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 key``, ``2 keys``, ``20,000 keys``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"

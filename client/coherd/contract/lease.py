@@ -46,6 +46,11 @@ class Lease(NamedTuple):
         return _FIXED.pack(FORMAT_VERSION, self.token, self.granted_at_ms) + self.block
 
 
+def token_of(raw: bytes) -> bytes:
+    """The token in stored bytes, of whatever format; empty if there is none."""
+    return raw[1 : 1 + TOKEN_BYTES]
+
+
 def decode_lease(raw: bytes) -> Lease:
     """The lease in stored bytes.
 

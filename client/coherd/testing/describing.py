@@ -32,7 +32,7 @@ def describe(catalog: Catalog, domains: Sequence[str]) -> wire.DescribeCatalogRe
         Refusal: DOMAIN_UNKNOWN.
     """
     return wire.DescribeCatalogResponse(
-        domains=[_domain(catalog.domain(name)) for name in domains or catalog.domains],
+        domains=[_domain(catalog.domain(name)) for name in dict.fromkeys(domains or catalog.domains)],
         invalidations=[
             wire.InvalidationDescription(name=spec.name, summary=spec.summary, tags=[str(tag) for tag in spec.tags])
             for spec in catalog.invalidations.values()

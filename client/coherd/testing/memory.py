@@ -135,13 +135,9 @@ class Memory:
         self._changed()
         return existed
 
-    def renew(self, key: ResolvedKey, ttl_ms: int) -> bool:
-        """Give a fresh entry a new TTL from now."""
-        found = self.look(key)
-        if found.state is not State.FRESH or found.kept is None:
-            return False
-        self._kept[key.text] = found.kept._replace(fresh_until_ms=self._clock.now_ms + ttl_ms)
-        return True
+    def renew(self, key: ResolvedKey, kept: Kept, ttl_ms: int) -> None:
+        """Give an entry a new TTL from now."""
+        self._kept[key.text] = kept._replace(fresh_until_ms=self._clock.now_ms + ttl_ms)
 
     def invalidate(self, tags: Sequence[str]) -> None:
         """Give every tag a new epoch."""
@@ -153,6 +149,11 @@ class Memory:
         """The key's lease, if there is one whose epochs are those of now."""
         lease = self._held(key.text)
         return lease if lease is not None and self._current(lease.epochs) else None
+
+    def was_granted(self, key: ResolvedKey, token: bytes) -> bool:
+        """Whether the token has the key's lease, current or overtaken."""
+        lease = self._held(key.text)
+        return lease is not None and lease.token == token
 
     def grant(self, key: ResolvedKey, token: bytes, lease_ms: int, extra: tuple[TagRef, ...]) -> None:
         """Give the key's lease to a token, whoever had it."""

@@ -88,6 +88,12 @@ def check_lease(request: wire.LeaseRequest) -> int:
     return lease_ms
 
 
+def check_same_extra(held: tuple[TagRef, ...], asked: tuple[TagRef, ...]) -> None:
+    """A lease that is asked for again has the extra tags it was granted with."""
+    if held != asked:
+        raise Refusal(_INVALID, "this token holds a lease with other extra tags", field="extra_tags")
+
+
 def check_fill(request: wire.FillRequest) -> None:
     """A fill brings nothing that only a set takes."""
     if request.set.only_if_absent or request.set.extra_tags:

@@ -89,9 +89,13 @@ class Verbs:
     def touch(self, request: wire.TouchRequest) -> wire.TouchResponse:
         """Give a fresh entry a new TTL."""
         key = requests.key_of(self._catalog, request.key)
-        ttl_ms = choose_ttl_ms(key.policy, request.ttl_ms if request.HasField("ttl_ms") else None)
-        touched = self._memory.renew(key, ttl_ms)
-        return wire.TouchResponse(touched=touched, ttl_ms=ttl_ms if touched else 0)
+        found = self._memory.look(key)
+        if found.state is not State.FRESH or found.kept is None:
+            return wire.TouchResponse()
+        requested_ms = request.ttl_ms if request.HasField("ttl_ms") else None
+        ttl_ms = choose_ttl_ms(key.policy, requested_ms, negative=found.kept.negative)
+        self._memory.renew(key, found.kept, ttl_ms)
+        return wire.TouchResponse(touched=True, ttl_ms=ttl_ms)
 
     def invalidate(self, request: wire.InvalidateRequest) -> wire.InvalidateResponse:
         """Invalidate all that the selectors select."""
@@ -114,7 +118,9 @@ class Verbs:
 
     def metrics(self, request: wire.MetricsRequest) -> wire.MetricsResponse:
         """Counts of the named domains, or of all."""
-        specs = [self._catalog.domain(name) for name in request.domains] or list(self._catalog.domains.values())
+        specs = [self._catalog.domain(name) for name in dict.fromkeys(request.domains)] or list(
+            self._catalog.domains.values()
+        )
         return wire.MetricsResponse(domains=[self._counts.of(spec) for spec in specs])
 
     def lease(self, key: ResolvedKey, request: wire.LeaseRequest) -> wire.LeaseResponse:
@@ -134,7 +140,12 @@ class Verbs:
             if early:
                 return wire.LeaseResponse(hit=stale)
             return _held(stale)
-        if lease is None:
+        if lease is not None:
+            requests.check_same_extra(lease.extra, extra)
+            self._memory.hold(key, request.token, lease_ms)
+        elif self._memory.was_granted(key, request.token):
+            return _held(stale)  # overtaken: granting it again would give its load newer epochs than it has (P1)
+        else:
             self._memory.grant(key, request.token, lease_ms, extra)
         return _granted(lease_ms, stale)
 

@@ -26,10 +26,15 @@ LET_GO_TIMEOUT_S: Final = 0.5
 """Longest a fork waits for the event loop of another thread."""
 
 
+MAX_CALLS: Final = 500
+MAX_WAITS: Final = 1_000
+"""Concurrent calls of a connection, together below the service's limit: what exceeds that is lost without a reason."""
+
+
 class Connection:
     """A channel with its callables."""
 
-    __slots__ = ("calls", "channel", "in_flight")
+    __slots__ = ("calls", "channel", "in_flight", "places", "waits")
 
     def __init__(self, channel: grpc.aio.Channel, calls: dict[str, Any]) -> None:
         self.channel = channel
@@ -37,6 +42,9 @@ class Connection:
         """Callable of each rpc, by name."""
         self.in_flight = 0
         """Calls that use the channel now."""
+        self.places = asyncio.Semaphore(MAX_CALLS)
+        self.waits = asyncio.Semaphore(MAX_WAITS)
+        """For calls that the service holds until somebody else's load ends: they must not keep out what ends it."""
 
     async def ready(self, timeout_s: float) -> bool:
         """Waits until the channel is connected, or connecting has failed; True if it is connected.

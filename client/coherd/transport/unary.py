@@ -207,7 +207,17 @@ class UnaryTransport:
                     # Sent now, it might still arrive and be lost; a read may be, and its failure says why.
                     raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE)
                 remaining_s = deadline_s - time.monotonic()
-            answer = await connection.calls[rpc](request, timeout=remaining_s, metadata=self._metadata)
+            gate = connection.waits if getattr(request, "wait_ms", 0) else connection.places
+            try:
+                async with asyncio.timeout(remaining_s):
+                    await gate.acquire()
+            except TimeoutError:
+                raise Unavailable("too many calls of this client are in flight", retry=Retry.SAFE) from None
+            try:
+                remaining_s = max(0.001, deadline_s - time.monotonic())
+                answer = await connection.calls[rpc](request, timeout=remaining_s, metadata=self._metadata)
+            finally:
+                gate.release()
         except grpc.aio.AioRpcError as error:
             raise error_of_status(error)  # noqa: B904 - it sets its cause
         except grpc.aio.UsageError as error:

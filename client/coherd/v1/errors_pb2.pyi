@@ -32,6 +32,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_CONTENDED: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_VERSION_INVALID: _ClassVar[ErrorReason]
+    ERROR_REASON_ANSWER_TOO_LARGE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_KEY_INVALID: ErrorReason
 ERROR_REASON_DOMAIN_UNKNOWN: ErrorReason
@@ -58,3 +59,4 @@ ERROR_REASON_NOT_SERVED_YET: ErrorReason
 ERROR_REASON_CONTENDED: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_VERSION_INVALID: ErrorReason
+ERROR_REASON_ANSWER_TOO_LARGE: ErrorReason

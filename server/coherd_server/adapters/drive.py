@@ -32,6 +32,11 @@ PAUSE_S: Final = 0.02
 """Before a repetition, except after a first MOVED or ASK."""
 SLACK_S: Final = 0.05
 """A batch ends by the deadline on its own; this is for the scheduling of its answer."""
+NOT_EXECUTED: Final = frozenset(
+    {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "OOM", "LOADING", "MASTERDOWN", "MISCONF"}
+    | {"NOAUTH", "NOPERM", "BUSY"}
+)
+"""Codes of errors that come before a command's first write. A script that fails otherwise may have written (P6)."""
 _AGAIN: Final = (AskError, TryAgainError, ClusterDownError, NoScriptError, ReadOnlyError)
 
 
@@ -53,7 +58,8 @@ def refusal(error: ResponseError) -> StoreUnavailable:
         return StoreUnavailable("fewer replicas than the domain asks for have confirmed it", outcome_unknown=True)
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
-    return StoreUnavailable(f"the node refused the command: {error_code(error)}")
+    code = error_code(error)
+    return StoreUnavailable(f"the node refused the command: {code}", outcome_unknown=code not in NOT_EXECUTED)
 
 
 class LateRefusal(StoreUnavailable):
@@ -63,13 +69,15 @@ class LateRefusal(StoreUnavailable):
 class _Item:
     """One name to read, or one job, on its way."""
 
-    __slots__ = ("answer", "asked", "error", "job", "name", "under_way")
+    __slots__ = ("answer", "asked", "error", "job", "maybe_done", "name", "under_way")
 
     def __init__(self, name: str, job: Job | None) -> None:
         self.name = name
         self.job = job
         self.answer: ValueRead | Done | None = None
         self.error: StoreUnavailable | None = None
+        self.maybe_done = False
+        """Some attempt reached a node, as far as is known."""
         self.asked: Link | None = None
         """Where an ASK reply sends it, once."""
         self.under_way: tuple[Batch, str | int] | None = None
@@ -150,7 +158,8 @@ class Driver:
                 if item.under_way is not None:
                     batch, mark = item.under_way
                     unsent = isinstance(mark, int) and not repeat and batch.withdraw(mark)
-                    item.error = StoreUnavailable("no answer in time", outcome_unknown=not repeat and not unsent)
+                    maybe_done = item.job is not None and (item.maybe_done or not unsent)
+                    item.error = StoreUnavailable("no answer in time", outcome_unknown=maybe_done)
 
     async def _round(self, items: Sequence[_Item], *, repeat: bool) -> list[_Item]:
         """Send every item once; those to send again."""
@@ -190,7 +199,8 @@ class Driver:
         """Take the answer to an item, or note the error; True when it is to be sent again."""
         failure = batch.failure
         if failure is not None:
-            item.error = StoreUnavailable(failure.text, outcome_unknown=failure.sent and not repeat)
+            item.maybe_done = item.maybe_done or failure.sent
+            item.error = StoreUnavailable(failure.text, outcome_unknown=item.maybe_done and item.job is not None)
             return not failure.final and (repeat or not failure.sent)
         answer = batch.answers[mark] if isinstance(mark, int) else batch.errors.get(mark) or batch.values[mark]
         if isinstance(answer, ResponseError):

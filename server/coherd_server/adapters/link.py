@@ -16,6 +16,7 @@ from redis.exceptions import AskError, ResponseError
 from coherd_server.adapters.batch import Batch, Failure, Job
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.redis_url import RedisTarget
+from coherd_server.adapters.scripts import LATE
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.wire import Address, Wire, WireLost
 
@@ -237,7 +238,8 @@ class Link:
                 timeout_ms = self._settings.reply_timeout_ms
                 commands = batch.pack(wire.identity, wire.redis_now_ms() + timeout_ms, timeout_ms // 2)
                 replies = await wire.exchange(commands, timeout_ms=timeout_ms)
-                if any(isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies):
+                refused = (isinstance(one, ResponseError) and not isinstance(one, AskError) for one in replies)
+                if any(refused) or LATE in replies:
                     await wire.close()
                     raise WireLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
             self.identity = wire.identity

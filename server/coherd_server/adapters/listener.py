@@ -6,6 +6,8 @@ What is missed while it is not connected is made good: after each connect everyt
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from typing import Final
 
 from coherd_server.adapters.redis_url import RedisTarget
@@ -17,6 +19,8 @@ from coherd_server.domain.ports import Wake
 
 _PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
+_STEADY_S: Final = 5.0
+"""A connection that held this long ends the back-off."""
 
 
 class Listener:
@@ -46,22 +50,21 @@ class Listener:
     async def _run(self) -> None:
         pause_s = _PAUSE_S
         while True:
-            try:
+            began_s = time.monotonic()
+            with contextlib.suppress(*CONNECTION_ERRORS):
                 await self._listen()
-            except CONNECTION_ERRORS:
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            else:
+            if time.monotonic() - began_s > _STEADY_S:
                 pause_s = _PAUSE_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _listen(self) -> None:
-        """One connection, from connect to loss; returns when it was subscribed and is lost."""
+        """One connection, from connect to loss; always ends with one of `CONNECTION_ERRORS`."""
         links = self._topology.links()
         if not links:
             raise ConnectionError
         connection = open_connection(self._target, links[0].address, self._settings)
         timeout_s = self._settings.reply_timeout_ms / 1000
-        subscribed = False
         try:
             async with asyncio.timeout(2 * self._settings.connect_timeout_ms / 1000):
                 await connection.connect()
@@ -79,13 +82,9 @@ class Listener:
                 if not isinstance(reply, list):
                     raise TypeError("unexpected push")
                 if reply[0] == b"subscribe":
-                    subscribed = True
                     self._tell("", True)
                 elif reply[0] == b"message":
                     self._hear(reply[2].decode("utf-8", "replace"))
-        except CONNECTION_ERRORS:
-            if not subscribed:
-                raise
         finally:
             await connection.disconnect(nowait=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from coherd_server.adapters.batch import Job, Moved
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
@@ -72,7 +72,10 @@ class RedisStore:
         jobs = [Job(MINT, (self._epoch_prefix + tag,), (need_ms,)) for tag, need_ms in tags.items()]
         fence_ms = FENCE_LIFETIMES * self._settings.deadline_ms
         fences = [Job(MINT, (f"{self._fence_prefix}{key}}}",), (fence_ms,)) for key in keys]
-        answers = list(_all(await self._driver.do(fences + jobs, repeat=True)))
+        try:
+            answers = list(_all(await self._driver.do(fences + jobs, repeat=True)))
+        except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
+            raise StoreUnavailable(str(error), full=error.full) from None
         holders = [Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in answers[: len(keys)]]
         epochs = (EpochRead(_bytes(done.answer)[1:], done.identity) for done in answers[len(keys) :])
         return holders, dict(zip(tags, epochs, strict=True))
@@ -246,14 +249,18 @@ class RedisStore:
     def _own(self, name: str) -> str:
         return f"{self._prefix}coherd:{name}"
 
-    async def count(self, increments: Mapping[str, Mapping[str, int]]) -> None:
+    async def count(self, increments: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
         """See `Store.count`. Not repeated: a lost reply may cost or double increments, and is reported."""
         jobs = []
         for domain, counters in increments.items():
             name = self._counters_prefix + domain
             jobs += [Job(None, (name,), ("HINCRBY", name, counter, by)) for counter, by in counters.items()]
-        for _ in _all(await self._driver.do(jobs, repeat=False)):
-            pass
+        unstored: dict[str, dict[str, int]] = {}
+        for job, answer in zip(jobs, await self._driver.do(jobs, repeat=False), strict=True):
+            if isinstance(answer, StoreUnavailable) and not answer.outcome_unknown:
+                counter, by = cast(tuple[str, int], job.args[2:])
+                unstored.setdefault(job.keys[0].removeprefix(self._counters_prefix), {})[counter] = by
+        return unstored
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """See `Store.counters`."""

@@ -194,7 +194,11 @@ class Wire:
         marks = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
         self.identity = blake2b(marks.encode(), digest_size=IDENTITY_BYTES).digest()
         self.info = info
-        self._clock_offset_ms = int(info["server_time_usec"]) / 1000 - now_ms
+        clock = info.get("server_time_usec", "")
+        await self._require(
+            clock.isdigit(), "INFO names no server_time_usec: not a server this works with", refused=True
+        )
+        self._clock_offset_ms = int(clock) / 1000 - now_ms
         self.checked_at_s = sent_at_s
         self.scripts_loaded = True
 

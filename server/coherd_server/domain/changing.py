@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from coherd.contract.catalog import DomainSpec, ResolvedKey
-from coherd.contract.entry import encode_header
+from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.domain.counters import Counters
@@ -53,12 +53,14 @@ class Changer:
     async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | Failure | None:
         """Give a fresh value a new TTL from now; the TTL, or None on a miss."""
         try:
-            chosen_ms = choose_ttl_ms(key.policy, ttl_ms)
+            if ttl_ms is not None:
+                choose_ttl_ms(key.policy, ttl_ms)
             for _ in range(MAX_ATTEMPTS):
                 found = (await self._reader.find([key]))[0]
                 header = found.verdict.header
                 if found.verdict.state is not State.FRESH or header is None:
                     return None
+                chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
                 needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
                 (holder,), epochs = await self._store.mint([key.text], needs)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import EntryFormatError, Flags, Times, encode_header
-from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, decode_lease
+from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, decode_lease, token_of
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
@@ -37,7 +37,9 @@ from coherd_server.domain.writing import SetItem, Writer
 
 MAX_WAIT_MS: Final = 600_000
 LOOK_AGAIN_S: Final = 0.2
-"""The timer behind the wake-ups: a lease that expires wakes nobody."""
+"""The timer behind the wake-ups: a lease that expires wakes nobody. Stretched where many wait: one look is enough."""
+LOOKERS: Final = 10
+LONGEST_LOOK_S: Final = 5.0
 MARK_MS: Final = 30_000
 """How long the store remembers that somebody waits."""
 MAX_ATTEMPTS: Final = 16
@@ -135,12 +137,15 @@ class Leases:
         with self._rooms.enter(item.key) as room:
             while True:
                 change = room.next_change
-                await self._store.await_changes(item.key.text, MARK_MS)
+                if loop.time() >= room.marked_until_s:
+                    room.marked_until_s = loop.time() + MARK_MS / 2000
+                    await self._store.await_changes(item.key.text, MARK_MS)
                 answer = await self._look(item)
                 remaining_s = end_s - loop.time()
-                if not isinstance(answer, Held) or answer.stale is not None or remaining_s <= 0:
+                if not isinstance(answer, Held) or answer.stale is not None or remaining_s <= 0 or self._rooms.closed:
                     return answer
-                await asyncio.wait([change], timeout=min(remaining_s, LOOK_AGAIN_S))
+                look_s = min(LOOK_AGAIN_S * max(1.0, room.callers / LOOKERS), LONGEST_LOOK_S) * (0.5 + self._draw())
+                await asyncio.wait([change], timeout=min(remaining_s, look_s))
 
     async def _look(self, item: LeaseItem) -> Found | Granted | Held | Failure:
         """One judgement of value and lease, until it holds."""
@@ -177,7 +182,12 @@ class Leases:
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
         if holds is not None:
-            return Granted(item.lease_ms, stale)
+            if extra_refs_of(key, holds.block) != extra:
+                raise Refusal(_INVALID, "this token holds a lease with other extra tags", field="extra_tags")
+            held = await self._store.hold(key.text, item.token, item.lease_ms)
+            return None if held is HoldOutcome.LOST else Granted(item.lease_ms, stale)
+        if token_of(raw_lease) == item.token:
+            return Held(stale)  # overtaken: granting it again would give its load newer stamps than it has (P1)
         block = expected_block(key, extra, holder.identity, epochs)
         if block is None:
             raise AssertionError("mint answered without an epoch")
@@ -230,6 +240,10 @@ class Leases:
         if not item.extra_tags:
             return ()
         return tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, item.key.tags)
+
+    def close(self) -> None:
+        """End all waits: the server stops."""
+        self._rooms.close()
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
         """Store a value under its lease, with the stamps of the grant; not where they are no longer current, or the

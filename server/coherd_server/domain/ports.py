@@ -285,8 +285,8 @@ class Store(Protocol):
         """The note, if there is one."""
         ...
 
-    async def count(self, increments: Mapping[str, Mapping[str, int]]) -> None:
-        """Add to the persistent counters: ``{domain: {counter: n}}``."""
+    async def count(self, increments: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
+        """Add to the persistent counters: ``{domain: {counter: n}}``; those that were surely not added."""
         ...
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:

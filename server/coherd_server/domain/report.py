@@ -42,29 +42,17 @@ class Reporter:
 
     async def flush(self) -> None:
         """Store pending counts. What was surely not stored is kept for the next flush; where the outcome is unknown the
-        counts are dropped rather than counted twice.
-
-        Raises:
-            StoreUnavailable: the store does not answer.
-        """
+        counts are dropped rather than counted twice."""
         taken = self._counters.take()
         if not taken:
             return
-        try:
-            await self._store.count(taken)
-        except StoreUnavailable as error:
-            if not error.outcome_unknown:
-                self._counters.give_back(taken)
-            raise
+        self._counters.give_back(await self._store.count(taken))
 
     async def run(self, interval_ms: int) -> None:
         """Flush every ``interval_ms`` until cancelled."""
         while True:
             await asyncio.sleep(interval_ms / 1000)
-            try:
-                await self.flush()
-            except StoreUnavailable:
-                _log.debug("counters not stored: the store does not answer")
+            await self.flush()
 
     async def report(self, domains: Sequence[str]) -> Mapping[str, DomainReport] | Failure:
         """One report per domain, this process's latest counts included."""

@@ -15,6 +15,8 @@ class Room:
 
     def __init__(self) -> None:
         self.callers = 0
+        self.marked_until_s = 0.0
+        """Until when, on the loop's clock, the store is known to remember that somebody waits."""
         self._next_change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -23,7 +25,8 @@ class Room:
         return self._next_change
 
     def wake(self) -> None:
-        """The key, or a tag of it, changed."""
+        """The key, or a tag of it, changed; the store has forgotten the mark."""
+        self.marked_until_s = 0.0
         if not self._next_change.done():
             self._next_change.set_result(None)
         self._next_change = asyncio.get_running_loop().create_future()
@@ -34,6 +37,7 @@ class WaitingRooms:
 
     def __init__(self) -> None:
         self._rooms: dict[str, Room] = {}
+        self.closed = False
         self._keys_by_tag: defaultdict[str, set[str]] = defaultdict(set)
 
     def wake(self, name: str, is_key: bool) -> None:
@@ -48,6 +52,11 @@ class WaitingRooms:
             room = self._rooms.get(key)
             if room is not None:
                 room.wake()
+
+    def close(self) -> None:
+        """Wake everybody for the last time."""
+        self.closed = True
+        self.wake("", True)
 
     @contextmanager
     def enter(self, key: ResolvedKey) -> Iterator[Room]:

@@ -17,7 +17,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of, refused
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
-from coherd_server.domain.ports import EpochRead, Holder, Put, PutOutcome, Store, StoreUnavailable
+from coherd_server.domain.ports import Holder, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.turnstile import Turnstile
 
@@ -106,13 +106,14 @@ class Writer:
             except Refusal as refusal:
                 done[index] = refused(refusal)
         tries = dict.fromkeys(pending, 0)
+        blocks: dict[int, tuple[bytes, bytes]] = {}
         while pending:
             turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
             if not turn:
                 await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
                 continue
             try:
-                outcomes = await self._attempt(turn)
+                outcomes = await self._attempt(turn, blocks)
             finally:
                 self._turnstile.leave(plan.item.key.text for plan in turn.values())
             for index in turn:
@@ -152,8 +153,14 @@ class Writer:
             extra = tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, key.tags)
         return _Plan(item, ttl_ms, extra)
 
-    async def _attempt(self, pending: Mapping[int, _Plan]) -> dict[int, SetDone | Failure]:
-        """One try at every pending set; those absent from the answer must be tried again."""
+    async def _attempt(
+        self, pending: Mapping[int, _Plan], blocks: dict[int, tuple[bytes, bytes]]
+    ) -> dict[int, SetDone | Failure]:
+        """One try at every pending set; those absent from the answer must be tried again.
+
+        ``blocks``: node identity and stamps of each set's first try. A set that starts over because it was fenced keeps
+        them: with newer ones it could outlive an invalidation that came after it began.
+        """
         needs: dict[str, int] = {}
         for plan in pending.values():
             for tag in plan.tags:
@@ -163,7 +170,7 @@ class Writer:
         except StoreUnavailable as error:
             if len(pending) == 1:
                 return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
-            return await self._attempt_each(pending)
+            return await self._attempt_each(pending, blocks)
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
         for (index, plan), holder in zip(pending.items(), holders, strict=True):
@@ -177,16 +184,26 @@ class Writer:
                     answers[index] = SetDone(PutOutcome.OCCUPIED)
                     continue
                 replaces = verdict.head
-            puts[index] = self._put(plan, holder, epochs, replaces)
+            block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
+            if block is None:
+                raise AssertionError("mint answered without an epoch")
+            first_identity, first_block = blocks.setdefault(index, (holder.identity, block))
+            if first_identity == holder.identity:
+                block = first_block
+            else:
+                blocks[index] = (holder.identity, block)
+            puts[index] = self._put(plan, holder, block, replaces)
         for index, outcome in zip(puts, await self._store.put(list(puts.values())), strict=True):
             answer = _answer(outcome, pending[index].ttl_ms)
             if answer is not None:
                 answers[index] = answer
         return answers
 
-    async def _attempt_each(self, pending: Mapping[int, _Plan]) -> dict[int, SetDone | Failure]:
+    async def _attempt_each(
+        self, pending: Mapping[int, _Plan], blocks: dict[int, tuple[bytes, bytes]]
+    ) -> dict[int, SetDone | Failure]:
         """One try per item, so that a node that is down fails only its own items."""
-        parts = await asyncio.gather(*(self._attempt({index: plan}) for index, plan in pending.items()))
+        parts = await asyncio.gather(*(self._attempt({index: plan}, blocks) for index, plan in pending.items()))
         return {index: answer for part in parts for index, answer in part.items()}
 
     async def _present(self, key: ResolvedKey) -> Verdict | Failure:
@@ -202,11 +219,8 @@ class Writer:
             return failure_of(error)
         return found.verdict
 
-    def _put(self, plan: _Plan, holder: Holder, epochs: Mapping[str, EpochRead], replaces: bytes | None) -> Put:
+    def _put(self, plan: _Plan, holder: Holder, block: bytes, replaces: bytes | None) -> Put:
         item = plan.item
-        block = expected_block(item.key, plan.extra, holder.identity, epochs)
-        if block is None:
-            raise AssertionError("mint answered without an epoch")
         flags = Flags.NONE
         if item.negative:
             flags |= Flags.NEGATIVE

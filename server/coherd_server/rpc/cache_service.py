@@ -14,7 +14,8 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.access import Access, Action
 from coherd_server.domain.cache import Cache
 from coherd_server.domain.changing import domain_of_tag
-from coherd_server.domain.failure import Failure, refused
+from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
+from coherd_server.domain.leasing import Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
 from coherd_server.domain.writing import SetItem
@@ -24,6 +25,8 @@ from coherd_server.rpc.endpoint import Call, not_served
 from coherd_server.rpc.errors import Failed, item_error
 
 T = TypeVar("T")
+READ_PART: Final = 256
+"""Keys of a batch that are read at one time."""
 MAX_SELECTORS: Final = 100
 """Most selectors of one Invalidate."""
 
@@ -33,6 +36,7 @@ class Limits:
     """Bounds of a request."""
 
     batch_items: int = 10_000
+    message_bytes: int = 16 << 20
 
 
 class CacheRpcs:
@@ -61,7 +65,7 @@ class CacheRpcs:
                 resolved.append(self._allowed(wire.key_of(self._catalog, key), call, Action.READ))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
-        found = iter(await self._cache.reads.get(resolved, accept_stale=request.accept_stale) if resolved else ())
+        found = iter(await self._read(resolved, request.accept_stale))
         response = pb.BatchGetResponse()
         add = response.results.add
         for index in range(len(request.keys)):
@@ -71,6 +75,21 @@ class CacheRpcs:
             else:
                 add().error.CopyFrom(item_error(one))
         return response
+
+    async def _read(self, keys: Sequence[ResolvedKey], accept_stale: bool) -> list[Found | Failure]:
+        """What is stored under many keys, in parts, so that an answer that is too long is noticed early."""
+        found: list[Found | Failure] = []
+        size = 0
+        for at in range(0, len(keys), READ_PART):
+            part = await self._cache.reads.get(keys[at : at + READ_PART], accept_stale=accept_stale)
+            found += part
+            size += sum(len(one.verdict.raw) for one in part if isinstance(one, Found))
+            if size > self._limits.message_bytes:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE,
+                    f"the answer is over the server's max_message_bytes of {self._limits.message_bytes}; ask for less",
+                )
+        return found
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
@@ -119,7 +138,14 @@ class CacheRpcs:
         except Refusal as refusal:
             return refused(refusal)
         leases = self._cache.leases
-        answer = await (leases.renew(item) if request.renew else leases.lease(item))
+        answer: Found | Granted | Held | Failure
+        if request.renew:
+            answer = await leases.renew(item)
+        elif item.wait_ms:
+            with call.parked():
+                answer = await leases.lease(item._replace(wait_ms=call.wait_ms(item.wait_ms)))
+        else:
+            answer = await leases.lease(item)
         return answer if isinstance(answer, Failure) else wire.lease_response(answer)
 
     async def Fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse:
@@ -179,11 +205,12 @@ class CacheRpcs:
             for tag in selected:
                 tags[tag] = self._catalog.domain(domain_of_tag(tag))
                 self._access.check(call.principal, tags[tag], Action.INVALIDATE)
-        deleted = sum(_must(existed) for existed in (await self._cache.changes.delete(keys) if keys else ()))
-        if tags:
-            failure = await self._cache.changes.invalidate(tags)
-            if failure is not None:
-                raise Failed(failure)
+        removals, failure = await asyncio.gather(self._cache.changes.delete(keys), self._cache.changes.invalidate(tags))
+        failures = [one for one in removals if isinstance(one, Failure)] + ([failure] if failure else [])
+        if failures:
+            untouched = len(failures) == len(removals) + bool(tags)
+            raise Failed(failures[0] if untouched or failures[0] != UNAVAILABLE else UNKNOWN)
+        deleted = sum(existed is True for existed in removals)
         return pb.InvalidateResponse(tags=list(tags), deleted_keys=deleted)
 
     async def Metrics(self, request: pb.MetricsRequest, call: Call) -> pb.MetricsResponse:
@@ -194,7 +221,7 @@ class CacheRpcs:
         return pb.MetricsResponse(domains=[domain_metrics(d, reports[d.name]) for d in domains])
 
     async def DescribeCatalog(self, request: pb.DescribeCatalogRequest, call: Call) -> pb.DescribeCatalogResponse:
-        names = list(request.domains) or list(self._catalog.domains)
+        names = list(dict.fromkeys(request.domains)) or list(self._catalog.domains)
         return pb.DescribeCatalogResponse(
             domains=[describe_domain(self._catalog.domain(name)) for name in names],
             invalidations=[describe_invalidation(spec) for spec in self._catalog.invalidations.values()],
@@ -213,7 +240,7 @@ class CacheRpcs:
     def _domains(self, names: Sequence[str], call: Call) -> list[DomainSpec]:
         """The domains asked for; without names every one the caller may read."""
         if names:
-            asked = [self._catalog.domain(name) for name in names]
+            asked = [self._catalog.domain(name) for name in dict.fromkeys(names)]
             for domain in asked:
                 self._access.check(call.principal, domain, Action.READ)
             return asked

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 import grpc
@@ -39,6 +40,13 @@ class Call(NamedTuple):
 
     principal: Principal
     context: Context
+    parked: Callable[[], AbstractContextManager[None]]
+    """While it is entered the call waits for somebody else and does not count as in flight."""
+
+    def wait_ms(self, wanted_ms: int) -> int:
+        """The longest wait that leaves time for an answer within the caller's deadline."""
+        remaining_s = self.context.time_remaining()
+        return wanted_ms if remaining_s is None else min(wanted_ms, max(0, int(remaining_s * 800)))
 
 
 M = TypeVar("M", bound=Message)
@@ -99,13 +107,21 @@ class Endpoint:
             budget_s = None if remaining_s is None else remaining_s * _DEADLINE_SHARE
             try:
                 async with asyncio.timeout(budget_s):
-                    return await method(request, Call(principal, context))
+                    return await method(request, Call(principal, context, self._parked))
             except TimeoutError:
                 raise Failed(_UNANSWERED if reads_only else UNKNOWN) from None
         finally:
             self._in_flight -= 1
             if self._draining and not self._in_flight:
                 self._idle.set()
+
+    @contextmanager
+    def _parked(self) -> Iterator[None]:
+        self._in_flight -= 1
+        try:
+            yield
+        finally:
+            self._in_flight += 1
 
 
 def parse(request_type: type[M], data: bytes) -> M:

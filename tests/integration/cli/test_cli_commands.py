@@ -56,6 +56,29 @@ def test_set_get_touch_delete(cli: Cli, user: str) -> None:
     assert cli("touch", key).exit_code == 1
 
 
+def test_a_misspelt_resource_of_an_open_domain_is_remarked_on(cli: Cli, user: str) -> None:
+    remark = "analytics:dialy is not declared (the domain is open); did you mean analytics:daily?\n"
+    key = f"analytics:dialy:user:{user}"
+    for words, code in (
+        (["get", key], 1),
+        (["touch", key], 1),
+        (["delete", key], 0),
+        (["invalidate", "resource", "analytics:dialy"], 0),
+        (["set", key, "{}"], 0),
+        (["set", key, "", "--raw"], 0),
+    ):
+        result = cli(*words)
+        assert (result.exit_code, remark in result.stderr) == (code, True), words
+    assert cli("get", key, "--raw").stderr == ""
+
+
+def test_a_refusal_is_explained_to_whoever_typed_it(cli: Cli, user: str) -> None:
+    key = f"content:topics:user:{user}"
+    assert "(the TTL is at most 30d here) [TTL_INVALID]" in cli("set", key, "1", "--ttl", "60d").stderr
+    assert "(see: coherd keys explain KEY) [DOMAIN_UNKNOWN]" in cli("get", "nowhere:x").stderr
+    assert "keys explain" not in cli("metrics", "nowhere").stderr
+
+
 @pytest.mark.parametrize("text", ["0", "null", '""', "[]", '{"é": [1, 2.5]}', str(2**70)])
 def test_falsy_and_large_values_are_values(cli: Cli, user: str, text: str) -> None:
     key = f"content:topics:user:{user}"

@@ -80,7 +80,13 @@ def test_version() -> None:
         ["set", "content:topics:user:u1", "{}", "--ttl", "0s"],
         ["set", "content:topics:user:u1", "{}", "--tag", "user"],
         ["set", "content:topics:user:u1", "{}", "--version", "0"],
+        ["set", "content:topics:user:u1", '{"a'],
+        ["set", "content:topics:user:u1", ""],
+        ["get", "content:topics:user:u1", "--server", "http://localhost:50051"],
+        ["get", "content:topics:user:u1", "--server", "localhost"],
+        ["metrics", "--server", "localhost:0"],
         ["invalidate", "user123"],
+        ["invalidate", "content:topics:user:u1"],
         ["catalog", "--builtin", "--catalog", "x.binpb"],
         ["catalog", "check"],
         ["catalog", "check", "--against", "/does/not/exist"],
@@ -124,6 +130,18 @@ def test_text_that_is_no_key_is_one_line_and_code_3(key: str) -> None:
         result = run(*words, *NOWHERE)
         assert result.exit_code == 3
         assert "[KEY_INVALID]" in one_line(result.stderr)
+
+
+def test_a_resource_that_is_not_declared_is_remarked_on() -> None:
+    result = run("keys", "explain", "analytics:dialy:user:u1")
+    assert result.exit_code == 0
+    assert result.stderr == "analytics:dialy is not declared (the domain is open); did you mean analytics:daily?\n"
+    assert run("keys", "explain", "analytics:something:user:u1").stderr.endswith("(the domain is open)\n")
+    assert run("keys", "explain", "analytics:daily:user:u1:date:20250806").stderr == ""
+
+
+def test_a_key_alone_is_no_selector_but_probably_meant() -> None:
+    assert "did you mean: key content:topics:user:u1?" in run("invalidate", "content:topics:user:u1").stderr
 
 
 def test_explain_a_key() -> None:

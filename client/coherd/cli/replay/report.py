@@ -12,13 +12,13 @@ from coherd.cli.replay.session import Report, counts_of
 from coherd.cli.replay.statistics import Quantiles
 
 
-def report_table(report: Report, title: str) -> Table:
+def report_table(report: Report, title: str, source: str = "trace") -> Table:
     """Counts of the client beside what follows from the trace and what the server counted."""
     outcome = report.outcome
     table = Table(box=box.SIMPLE_HEAD, title=Text(title, "bold"), title_justify="left")
     table.add_column("")
     table.add_column("client", justify="right", no_wrap=True)
-    table.add_column("from the trace", justify="right", no_wrap=True)
+    table.add_column(f"from the {source}", justify="right", no_wrap=True)
     table.add_column("server", justify="right", no_wrap=True)
     table.add_column("")
 
@@ -82,7 +82,7 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def disagreements(report: Report) -> list[str]:
+def disagreements(report: Report, source: str = "trace") -> list[str]:
     """Why a report did not pass, one line each; empty if it did."""
     outcome = report.outcome
     found: list[str] = []
@@ -93,7 +93,7 @@ def disagreements(report: Report) -> list[str]:
     if report.as_expected is False and report.expected is not None:
         found.append(
             f"hits {outcome.hits:,} and misses {outcome.misses:,} differ from {report.expected.hits:,} and "
-            f"{report.expected.distinct:,} that follow from the trace (evictions, a short TTL, or an invalidation)"
+            f"{report.expected.distinct:,} that follow from the {source} (evictions, a short TTL, or an invalidation)"
         )
     if not report.server_agrees:
         wanted = counts_of(outcome)

@@ -25,8 +25,12 @@ def replay_and_report(
     *,
     title: str,
     as_json: bool,
+    source: str = "trace",
 ) -> int:
     """Replay, print the report and say on stderr what does not agree; the exit code.
+
+    Args:
+        source: what the ids are, in words: a trace or a workload.
 
     Raises:
         CommandFailure: the server cannot be used, or the run was given up.
@@ -43,7 +47,7 @@ def replay_and_report(
     if as_json:
         click.echo(pretty_json(report_json(report)))
     else:
-        out().print(report_table(report, plain(title)))
-    for line in disagreements(report):
+        out().print(report_table(report, plain(title), source))
+    for line in disagreements(report, source):
         click.echo(f"coherd: {line}", err=True)
     return ExitCode.OK if report.passed else ExitCode.NEGATIVE

@@ -67,8 +67,10 @@ class CoherdMutex(CacheMutex):
 
     def release(self) -> None:
         """Give the lock back. Never raises for the service: a lease that is not given back ends by itself."""
-        LOOP.run(self._give_back())
-        self._gate.release()
+        try:
+            LOOP.run(self._give_back())
+        finally:
+            self._gate.release()
 
     def locked(self) -> bool:
         """Whether somebody holds the lock, of any process.

@@ -2,8 +2,8 @@
 local answers = {}
 for i = 1, #KEYS do
   local token, lifetime_ms = ARGV[2 * i], ARGV[2 * i + 1]
-  local holder = redis.call('GET', KEYS[i])
-  if not holder or holder == token then
+  local holder = redis.pcall('GET', KEYS[i])
+  if type(holder) ~= 'string' or holder == token then
     redis.call('SET', KEYS[i], token, 'PX', lifetime_ms)
     answers[i] = 'yes'
   else

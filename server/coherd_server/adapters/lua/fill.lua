@@ -7,7 +7,7 @@ for i = 1, #KEYS / 4 do
   local answer
   if stored == nil then
     answer = 'foreign'
-  elseif redis.call('GET', lease) ~= held then
+  elseif redis.pcall('GET', lease) ~= held then
     answer = 'rejected'
   elseif stored and versioned(stored) and versioned(entry) and version_above(stored, entry) then
     redis.call('DEL', lease)

@@ -6,7 +6,10 @@ for i = 1, #KEYS / 2 do
   local judged, judged_lease, granted, lifetime_ms = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
   local head = string.sub(judged, 2)
   local stored = head_of(key, math.max(16, #head))
-  local held = redis.call('GET', lease)
+  local held = redis.pcall('GET', lease)
+  if type(held) ~= 'string' then
+    held = ''  -- of another type: no lease, and overwritten
+  end
   local same
   if stored and string.sub(judged, 1, 1) == '=' then
     same = string.sub(stored, 1, #head) == head
@@ -18,7 +21,7 @@ for i = 1, #KEYS / 2 do
   local answer
   if stored == nil then
     answer = 'foreign'
-  elseif not same or (held or '') ~= judged_lease then
+  elseif not same or held ~= judged_lease then
     answer = 'changed'
   else
     local written = redis.pcall('SET', lease, granted, 'PX', lifetime_ms)

@@ -4,8 +4,8 @@ local answers = {}
 for i = 1, #KEYS / 3 do
   local key, lease, waiting = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   local token, lifetime_ms = ARGV[2 * i], tonumber(ARGV[2 * i + 1])
-  local held = redis.call('GET', lease)
-  if not held or string.sub(held, 2, 17) ~= token then
+  local held = redis.pcall('GET', lease)
+  if type(held) ~= 'string' or string.sub(held, 2, 17) ~= token then
     answers[i] = 'lost'
   elseif lifetime_ms > 0 then
     redis.call('PEXPIRE', lease, lifetime_ms)

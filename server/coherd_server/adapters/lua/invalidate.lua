@@ -5,7 +5,7 @@ for i = 1, #KEYS do
   local left_ms = redis.call('PTTL', KEYS[i])
   redis.call('DEL', KEYS[i])
   redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', math.max(left_ms, tonumber(ARGV[2 * i + 1])))
-  redis.call('PUBLISH', 'coherd:wake', KEYS[i])
+  redis.pcall('PUBLISH', 'coherd:wake', KEYS[i])
   answers[i] = 'set'
 end
 return answers

@@ -11,7 +11,7 @@ for i = 1, #KEYS / 4 do
   local answer
   if stored == nil then
     answer = 'foreign'
-  elseif redis.call('GET', fence) ~= mark then
+  elseif redis.pcall('GET', fence) ~= mark then
     answer = 'fenced'
   elseif stored and string.sub(condition, 1, 1) == '=' and (judged == '' or string.sub(stored, 1, #judged) ~= judged) then
     answer = 'occupied'
