@@ -65,7 +65,7 @@ async def main() -> None:
     except InvalidRequest as error:
         sys.exit(f"{options.server} refuses: {error} (does it serve shop.binpb?)")
     except CacheError as error:
-        sys.exit(f"{options.server}: {error}")
+        sys.exit(f"the demo ended: {error}")
 
 
 if __name__ == "__main__":

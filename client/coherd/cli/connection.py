@@ -136,7 +136,9 @@ def one_line_errors(target: str = "", *, of_key: bool = False) -> Iterator[None]
     try:
         yield
     except _AWAY as error:
-        text = f"{target}: {_line(str(error), error.reason)}"
+        text = _line(str(error), error.reason)
+        if target not in text:
+            text = f"{target}: {text}"
         if type(error) is Unavailable and error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
             text += "; connections are accepted there: is it a Coherd server, with TLS on both sides or on neither?"
         raise CommandFailure(text, ExitCode.UNAVAILABLE) from None

@@ -13,6 +13,7 @@ from coherd.cli.metrics_view import metrics_view
 from coherd.cli.replay.run import replay_and_report
 from coherd.cli.replay.session import Settings
 from coherd.cli.replay.workload import ZipfWorkload
+from coherd.cli.text import counted
 from coherd.client import CacheClient
 
 _DEFAULT = ZipfWorkload()
@@ -58,7 +59,10 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
     say("Starting a server with an embedded Valkey ...")
     with child_server() as target:
         say(f"It listens on {target}.")
-        say(f"Replaying {requests:,} requests for {objects:,} objects, Zipf alpha {alpha:g}, {workers} at a time ...")
+        say(
+            f"Replaying {counted(requests, 'request')} for {counted(objects, 'object')}, Zipf alpha {alpha:g}, "
+            f"{workers} at a time ..."
+        )
         server = ServerOptions(target)
         code = replay_and_report(
             server,

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from coherd.v1.values_pb2 import Json
-from rig.shop_catalog import shop_set
 from rig.server import CoherdServer
+from rig.shop_catalog import shop_set
 
 
 class Cli:

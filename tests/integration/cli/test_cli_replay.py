@@ -139,17 +139,25 @@ def test_a_server_that_dies_ends_the_run(own_server: CoherdServer, tmp_path: Pat
     assert b"given up: 101 requests failed" in err
 
 
+def _analytics(server: CoherdServer) -> dict[str, int]:
+    metrics = CliRunner().invoke(coherd, ["metrics", "analytics", "--json", "--server", server.target])
+    counts: dict[str, int] = json.loads(metrics.stdout)["analytics"]
+    return counts
+
+
 def test_ctrl_c_removes_what_was_stored(own_server: CoherdServer, tmp_path: Path) -> None:
     path = tmp_path / "trace"
     path.write_bytes(lines(list(range(100_000))))
     command = [sys.executable, "-m", "coherd.cli", "replay", str(path), "--server", own_server.target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(3)
+        for _ in range(300):
+            time.sleep(0.1)
+            if _analytics(own_server)["sets"]:
+                break
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.decode().strip()) == (130, b"", "coherd: interrupted")
-    metrics = CliRunner().invoke(coherd, ["metrics", "analytics", "--json", "--server", own_server.target])
-    counted = json.loads(metrics.stdout)["analytics"]
+    counted = _analytics(own_server)
     assert counted["sets"] > 0
     assert counted["deletes"] == pytest.approx(counted["sets"], abs=32)
 

@@ -1,4 +1,4 @@
-"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values (section 6, rules 4 and 5)."""
+"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values (rules 4 and 5)."""
 
 from __future__ import annotations
 

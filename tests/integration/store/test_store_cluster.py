@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from coherd_server.domain.ports import PutOutcome, StoreUnavailable
 from rig.cluster import Cluster, cluster
-from rig.entries import header, identity_of, put_of
+from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
 from rig.process import Node
 

@@ -89,7 +89,7 @@ async def test_put_conditions(backend: Backend, store: RedisStore) -> None:
 
 
 async def test_a_write_is_fenced_by_any_later_one(backend: Backend, store: RedisStore) -> None:
-    """Rule 6: a put whose fence was read before another write of the key does nothing, also when the fence is evicted."""
+    """Rule 6: a put whose fence was read before another write of the key does nothing, also if the fence is evicted."""
     late, first = await put_of(store, "k", b"late"), await put_of(store, "k", b"first")
     assert await store.put([first]) == [STORED]
     assert await store.put([late]) == [PutOutcome.FENCED]

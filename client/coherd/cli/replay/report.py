@@ -10,6 +10,7 @@ from rich.text import Text
 
 from coherd.cli.replay.session import Report, counts_of
 from coherd.cli.replay.statistics import Quantiles
+from coherd.cli.text import counted
 
 
 def report_table(report: Report, title: str, source: str = "trace") -> Table:
@@ -87,9 +88,9 @@ def disagreements(report: Report, source: str = "trace") -> list[str]:
     outcome = report.outcome
     found: list[str] = []
     if outcome.errors:
-        found.append(f"{outcome.errors.total():,} requests failed")
+        found.append(f"{counted(outcome.errors.total(), 'request')} failed")
     if outcome.wrong_values:
-        found.append(f"{outcome.wrong_values:,} hits returned another object's value")
+        found.append(f"{counted(outcome.wrong_values, 'hit')} returned another object's value")
     if report.as_expected is False and report.expected is not None:
         found.append(
             f"hits {outcome.hits:,} and misses {outcome.misses:,} differ from {report.expected.hits:,} and "
