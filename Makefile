@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint type arch gen gen-check bench load demo check clean
+.PHONY: help run test test-fast lint type arch gen gen-check bench soak load demo check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ check: lint type arch gen-check test ## Everything CI checks
 
 bench: $(STAMP) ## Measure, as ratios against what one would do instead
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/reliability.md
+	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed
 	@tests/load/ghz.sh $(ARGS)

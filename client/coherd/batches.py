@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd import values
 from coherd.codec import ValueDecodeError
-from coherd.errors import BatchError, CacheError, Overloaded, ServerDefect
+from coherd.errors import BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
 from coherd.key import Key
 from coherd.transport.protocol import Transport
 from coherd.v1 import cache_service_pb2 as wire
@@ -116,7 +116,7 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
         add().text = key
     try:
         answer = await transport.batch_get(request, timeout_ms)
-    except Overloaded as error:
+    except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
         half = len(keys) // 2

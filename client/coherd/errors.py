@@ -158,7 +158,7 @@ BY_REASON: Final[dict[int, type[CacheError]]] = {
     ErrorReason.ERROR_REASON_STORE_UNAVAILABLE: Unavailable,
     ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN: OutcomeUnknown,
     ErrorReason.ERROR_REASON_STORE_FULL: StoreFull,
-    ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE: Overloaded,
+    ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE: InvalidRequest,
     ErrorReason.ERROR_REASON_OVERLOADED: Overloaded,
     ErrorReason.ERROR_REASON_DRAINING: Unavailable,
     ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED: DeadlineExceeded,

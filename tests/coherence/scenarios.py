@@ -89,7 +89,8 @@ def _tag(domain: str, name: str, value: str) -> Target:
 USER: Final = _tag("analytics", "user", "u1")
 
 
-async def _load_and_fill(on: Stage, item: Item, meanwhile: Callable[[], Awaitable[Any]] | None = None) -> None:
+async def load_and_fill(on: Stage, item: Item, meanwhile: Callable[[], Awaitable[Any]] | None = None) -> None:
+    """A load under a lease, and what happens meanwhile."""
     leased = await on.caller.lease(0, item)
     value = await on.caller.load(item, 0)
     if meanwhile is not None:
@@ -98,29 +99,29 @@ async def _load_and_fill(on: Stage, item: Item, meanwhile: Callable[[], Awaitabl
 
 
 async def late_fill_after_invalidate(on: Stage) -> None:
-    await _load_and_fill(on, DAILY, lambda: on.caller.invalidate(1, USER))
+    await load_and_fill(on, DAILY, lambda: on.caller.invalidate(1, USER))
     await on.caller.get(1, DAILY)
 
 
 async def late_fill_after_delete(on: Stage) -> None:
-    await _load_and_fill(on, DAILY, lambda: on.caller.delete(1, DAILY))
+    await load_and_fill(on, DAILY, lambda: on.caller.delete(1, DAILY))
     await on.caller.get(1, DAILY)
 
 
 async def late_fill_after_set(on: Stage) -> None:
-    await _load_and_fill(on, DAILY, lambda: on.caller.set(1, DAILY, on.caller.source.commit(DAILY.index)))
+    await load_and_fill(on, DAILY, lambda: on.caller.set(1, DAILY, on.caller.source.commit(DAILY.index)))
     await on.caller.get(1, DAILY)
 
 
 async def invalidate_then_get(on: Stage) -> None:
-    await _load_and_fill(on, DAILY)
+    await load_and_fill(on, DAILY)
     await on.caller.get(0, DAILY)
     await on.caller.invalidate(1, USER)
     await on.caller.get(0, DAILY)
 
 
 async def extra_tag(on: Stage) -> None:
-    await _load_and_fill(on, EXTRA)
+    await load_and_fill(on, EXTRA)
     await on.caller.set(1, EXTRA, 1)
     await on.caller.invalidate(1, _tag("session", *EXTRA.extra[0]))
     await on.caller.get(0, EXTRA)
@@ -128,21 +129,21 @@ async def extra_tag(on: Stage) -> None:
 
 async def epoch_lost(on: Stage) -> None:
     """The invalidated epoch is evicted; then another key makes a new one."""
-    await _load_and_fill(on, DAILY)
+    await load_and_fill(on, DAILY)
     await on.caller.invalidate(1, USER)
     await on.forget("coherd:epoch:analytics/user:u1")
     await on.caller.get(1, DAILY)
-    await _load_and_fill(on, DAILY)
+    await load_and_fill(on, DAILY)
     await on.caller.invalidate(1, USER)
     await on.forget("coherd:epoch:analytics/user:u1")
-    await _load_and_fill(on, SIBLING)
+    await load_and_fill(on, SIBLING)
     await on.caller.get(1, DAILY)
 
 
 async def restart_from_snapshot(on: Stage) -> None:
     """The store goes back to before an acknowledged change. The servers that took part are gone, nobody is left to
     repeat it (rule 8): only the identity of the node tells that its entries are of another time."""
-    await _load_and_fill(on, DAILY)
+    await load_and_fill(on, DAILY)
     await on.caller.set(0, EXTRA, 1)
     on.node.client().save()
     await on.caller.invalidate(1, USER)
@@ -179,7 +180,7 @@ async def crowd(on: Stage) -> None:
 
 
 async def many_gets(on: Stage) -> None:
-    await asyncio.gather(*(_load_and_fill(on, item) for item in ITEMS))
+    await asyncio.gather(*(load_and_fill(on, item) for item in ITEMS))
     for _ in range(10):
         await asyncio.gather(*(on.caller.get(number % 2, item) for number, item in enumerate(ITEMS)))
         await on.caller.batch_get(0, ITEMS[:6])
@@ -196,7 +197,7 @@ async def invalidate_under_reads(on: Stage) -> None:
 
     readers = [asyncio.create_task(read()) for _ in range(4)]
     for _ in range(30):
-        await _load_and_fill(on, DAILY)
+        await load_and_fill(on, DAILY)
         await asyncio.sleep(0.01)
         await on.caller.invalidate(1, USER)
     busy = False

@@ -179,6 +179,7 @@ def set_(
 
     async def act(cache: CacheClient) -> int:
         payload = data
+        described = None
         if text is not None:
             described = await cache.describe_catalog(parse_key(item).domain)
             payload = types.to_payload(_value_type(described, item), text)
@@ -190,7 +191,7 @@ def set_(
             only_if_absent=only_if_absent,
             version=version,
         )
-        if text is None:
+        if described is None:
             await _remark(cache, item)
         else:
             show_remark_on(described, parse_key(item).domain, parse_key(item).resource)

@@ -39,8 +39,9 @@ async def within(timeout_ms: int, load: Callable[[], Awaitable[Any]]) -> Any:
         LoadCancelled: it cancelled itself.
         Exception: whatever it raises.
     """
+    limit = asyncio.timeout(timeout_ms / 1_000)
     try:
-        async with asyncio.timeout(timeout_ms / 1_000) as limit:
+        async with limit:
             return await load()
     except TimeoutError:
         if limit.expired():

@@ -30,7 +30,9 @@ class Decorator(Protocol[V]):
     """What `CacheClient.cached` answers."""
 
     @overload
-    def __call__(self, function: Callable[P, Awaitable[V] | V], /) -> Cached[P, V]: ...
+    def __call__(  # pyright: ignore[reportOverlappingOverload] - a loader that never gives NOTHING is the narrower kind
+        self, function: Callable[P, Awaitable[V] | V], /
+    ) -> Cached[P, V]: ...
     @overload
     def __call__(
         self, function: Callable[P, Awaitable[V | Literal[Nothing.NOTHING]] | V | Literal[Nothing.NOTHING]], /

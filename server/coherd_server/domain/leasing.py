@@ -173,7 +173,8 @@ class Leases:
         (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(minted, needs_ms))
         epochs = dict(epochs)
         if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
-            (found,) = await self._reader.weigh([key], values, epochs)
+            # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
+            (found,) = await self._reader.weigh([key], values, dict(epochs))
             if found.verdict.state is State.FRESH:
                 return found
         stale = found if early or found.verdict.state is State.STALE else None
