@@ -89,10 +89,12 @@ class Verbs:
     def touch(self, request: wire.TouchRequest) -> wire.TouchResponse:
         """Give a fresh entry a new TTL."""
         key = requests.key_of(self._catalog, request.key)
+        requested_ms = request.ttl_ms if request.HasField("ttl_ms") else None
+        if requested_ms is not None:
+            choose_ttl_ms(key.policy, requested_ms)
         found = self._memory.look(key)
         if found.state is not State.FRESH or found.kept is None:
             return wire.TouchResponse()
-        requested_ms = request.ttl_ms if request.HasField("ttl_ms") else None
         ttl_ms = choose_ttl_ms(key.policy, requested_ms, negative=found.kept.negative)
         self._memory.renew(key, found.kept, ttl_ms)
         return wire.TouchResponse(touched=True, ttl_ms=ttl_ms)

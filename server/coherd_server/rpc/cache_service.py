@@ -15,7 +15,7 @@ from coherd_server.domain.access import Access, Action
 from coherd_server.domain.cache import Cache
 from coherd_server.domain.changing import domain_of_tag
 from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
-from coherd_server.domain.leasing import Granted, Held
+from coherd_server.domain.leasing import MAX_WAIT_MS, Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
 from coherd_server.domain.writing import SetItem
@@ -141,7 +141,7 @@ class CacheRpcs:
         answer: Found | Granted | Held | Failure
         if request.renew:
             answer = await leases.renew(item)
-        elif item.wait_ms:
+        elif 0 < item.wait_ms <= MAX_WAIT_MS:
             with call.parked():
                 answer = await leases.lease(item._replace(wait_ms=call.wait_ms(item.wait_ms)))
         else:

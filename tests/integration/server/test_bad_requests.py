@@ -49,6 +49,17 @@ def test_ttl_out_of_range(single: Stand, secret: str, ttl_ms: int) -> None:
     assert (problem.code, problem.reason, problem.fields) == ("INVALID_ARGUMENT", "TTL_INVALID", ("ttl_ms",))
 
 
+def test_a_batch_whose_answer_is_too_long(single: Stand, secret: str) -> None:
+    """Noticed while it is read, not after all of it is in memory; fewer keys are answered."""
+    key = f"psychology:profile:user:{secret}"
+    single.caller.set(key, bytes(1 << 20), ttl_ms=30_000)
+    keys = [text_key(key)] * 20
+    problem = single.caller.refused("BatchGet", pb.BatchGetRequest(keys=keys))
+    assert (problem.code, problem.reason) == ("INVALID_ARGUMENT", "ANSWER_TOO_LARGE")
+    assert f"max_message_bytes of {DEFAULTS.max_message_bytes}" in problem.message
+    assert len(single.caller.call("BatchGet", pb.BatchGetRequest(keys=keys[:10])).results) == 10
+
+
 def test_value_over_the_limit_which_the_error_names(single: Stand, secret: str) -> None:
     limit = DEFAULTS.max_value_bytes
     big = (secret.encode() * (limit // len(secret) + 1))[: limit + 1]

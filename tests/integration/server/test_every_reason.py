@@ -41,6 +41,7 @@ SIMPLE: dict[str, tuple[str, Any]] = {
 ELSEWHERE = {
     "PERMISSION_DENIED": "test_access.py",
     "CONTENDED": "only by races; told as the table says: tests/unit/server/test_endpoint.py",
+    "ANSWER_TOO_LARGE": "by large values: test_a_batch_whose_answer_is_too_long in test_bad_requests.py",
     "INTERNAL": "only by a defect: tests/unit/server/test_endpoint.py",
     "DEADLINE_EXCEEDED": "by gRPC on the caller's side; the server answers earlier: test_store_outage.py",
 }

@@ -365,7 +365,7 @@ class TestPlugin:
             "    asyncio.run(coherd_cache.set(KEY, value))\n"
             "    assert coherd_cache.stored(KEY).value == value\n"
         )
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "coherd.testing.plugin"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         done = subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "2 passed" in done.stdout
