@@ -101,11 +101,14 @@ class Model:
                 key = s.key._replace(entry=None, lease=lease, fence=self._fence_after(s.key))
                 yield "Delete acknowledged", s._replace(key=key, writer=IDLE, floor=s.source)
             case ("S",):
-                yield "Set reads the fence", self._fenced(s)
-            case ("S", fence, *epochs) if len(epochs) < len(s.tags):
-                after = self._mint(s, len(epochs))
-                stamp = self._stamp(after.tags[len(epochs)])
-                yield f"Set reads tag {len(epochs)}", after._replace(writer=("S", fence, *epochs, stamp))
+                yield from self._writer(s._replace(writer=("S", None, *(None,) * len(s.tags))))
+            case ("S", *read) if None in read:  # fence and epochs may be on different nodes: in any order
+                if read[0] is None:
+                    yield "Set reads the fence", self._fenced(s, tuple(read[1:]))
+                for tag in (tag for tag in range(len(s.tags)) if read[1 + tag] is None):
+                    after = self._mint(s, tag)
+                    seen = (*read[: 1 + tag], self._stamp(after.tags[tag]), *read[2 + tag :])
+                    yield f"Set reads tag {tag}", after._replace(writer=("S", *seen))
             case ("S", fence, *epochs):
                 put = (
                     "S",
@@ -123,9 +126,9 @@ class Model:
                         s._replace(writer=IDLE, late=(*s.late, (*put, s.key.identity)), left=minus(s, 4)),
                     )
 
-    def _fenced(self, s: State) -> State:
+    def _fenced(self, s: State, epochs: tuple[Any, ...]) -> State:
         fence = s.key.fence or fresh(s)
-        return s._replace(key=s.key._replace(fence=fence), writer=("S", fence))
+        return s._replace(key=s.key._replace(fence=fence), writer=("S", fence, *epochs))
 
     def _fence_after(self, key: KeyNode) -> int:
         return 0 if self.rules.writes_change_the_fence else key.fence

@@ -110,7 +110,9 @@ class Batch:
                 self._jobs[place] = job._replace(args=(longest_ms,), replicas=max(other.replicas, job.replicas))
                 return place
         self._jobs.append(job)
-        self.payload_bytes += sum(len(arg) for arg in job.args if isinstance(arg, bytes))
+        for arg in job.args:
+            if arg.__class__ is bytes:
+                self.payload_bytes += len(arg)
         return len(self._jobs) - 1
 
     def join(self) -> asyncio.Future[Batch]:

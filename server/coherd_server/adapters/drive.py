@@ -84,6 +84,10 @@ class _Item:
         """The batch that is to bring its answer, and where in it."""
 
 
+def _item_of(job: Job) -> _Item:
+    return _Item(job.keys[0], job)
+
+
 class Driver:
     """Routing and repetition over one topology."""
 
@@ -97,33 +101,78 @@ class Driver:
         Raises:
             StoreUnavailable: some value could not be read by the deadline.
         """
-        end_s = asyncio.get_running_loop().time() + self._deadline_s
-        if self._topology.wide and (link := self._topology.link_for("")) is not None:
-            parts = link.read(names)
-            for _, batch in parts:
-                await batch.join()
-            if len(parts) == 1 and parts[0][1].failure is None and not parts[0][1].errors:
-                return parts[0][1].values
-        items = [_Item(name, None) for name in dict.fromkeys(names)]
-        await self._drive(items, end_s, repeat=True)
-        found: dict[str, ValueRead] = {}
-        for item in items:
-            if not isinstance(item.answer, ValueRead):
-                raise item.error or StoreUnavailable("no answer in time")
-            found[item.name] = item.answer
-        return found
+        return (await self.fetch(names, (), repeat=True))[0]
 
     async def do(self, jobs: Sequence[Job], *, repeat: bool) -> list[Done | StoreUnavailable]:
         """Do jobs; per job its answer or why there is none.
 
         ``repeat``: doing one twice is harmless, so a lost connection is no reason to give up.
         """
-        items = [_Item(job.keys[0], job) for job in jobs]
-        await self._drive(items, asyncio.get_running_loop().time() + self._deadline_s, repeat=repeat)
-        return [
-            item.answer if isinstance(item.answer, Done) else item.error or StoreUnavailable("no answer in time")
-            for item in items
-        ]
+        return (await self.fetch((), jobs, repeat=repeat))[1]
+
+    async def fetch(
+        self, names: Sequence[str], jobs: Sequence[Job], *, repeat: bool
+    ) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
+        """As `read` and `do` at one time: on one primary they share a round trip.
+
+        Raises:
+            StoreUnavailable: some value could not be read by the deadline.
+        """
+        end_s = asyncio.get_running_loop().time() + self._deadline_s
+        link = self._topology.link_for("") if self._topology.wide else None
+        if link is None:
+            items = [_Item(name, None) for name in dict.fromkeys(names)] + [_item_of(job) for job in jobs]
+            await self._drive(items, end_s, repeat=repeat)
+            return _results(items)
+        read = link.read(names) if names else ()
+        done = link.submit(jobs) if jobs else ()
+        for _, batch in (*read, *done):
+            await batch.join()  # each ends by the deadline on its own
+        values: dict[str, ValueRead] = read[0][1].values if len(read) == 1 else {}
+        answers: list[Done | StoreUnavailable] = []
+        whole = True
+        for _, batch in read:
+            whole = whole and batch.failure is None and not batch.errors
+            if batch.values is not values:
+                values.update(batch.values)
+        for places, batch in done:
+            if batch.failure is not None:
+                whole = False
+                continue
+            for place in places:
+                answer = batch.answers[place]
+                whole = whole and not isinstance(answer, ResponseError)
+                answers.append(Done(answer, batch.identity, batch.redis_now_ms))
+        if whole:
+            return values, answers
+        return await self._go_on(link, read, done, jobs, end_s, repeat=repeat)
+
+    async def _go_on(
+        self,
+        link: Link,
+        read: Sequence[tuple[Sequence[str], Batch]],
+        done: Sequence[tuple[Sequence[int], Batch]],
+        jobs: Sequence[Job],
+        end_s: float,
+        *,
+        repeat: bool,
+    ) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
+        """Repeat what may be repeated of a first round that did not go well everywhere."""
+        await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
+        left = iter(jobs)
+        items: list[_Item] = []
+        again: list[_Item] = []
+        parts: list[tuple[Sequence[str | int], Batch]] = [*read, *done]
+        for marks, batch in parts:
+            for mark in marks:
+                item = _Item(mark, None) if isinstance(mark, str) else _item_of(next(left))
+                items.append(item)
+                if self._again(item, mark, batch, link, repeat=repeat or item.job is None):
+                    again.append(item)
+        if again:
+            await asyncio.sleep(PAUSE_S)
+            await self._drive(again, end_s, repeat=repeat)
+        return _results(items)
 
     async def do_on(self, link: Link, job: Job) -> Done:
         """Do a job that belongs to one primary, not to a name.
@@ -163,7 +212,7 @@ class Driver:
 
     async def _round(self, items: Sequence[_Item], *, repeat: bool) -> list[_Item]:
         """Send every item once; those to send again."""
-        groups: dict[tuple[Link, bool], list[_Item]] = {}
+        groups: dict[tuple[Link, bool, bool], list[_Item]] = {}
         again: list[_Item] = []
         for item in items:
             link = item.asked or self._topology.link_for(item.name)
@@ -171,12 +220,12 @@ class Driver:
                 item.error = StoreUnavailable(self._topology.trouble())
                 again.append(item)
             else:
-                groups.setdefault((link, item.asked is not None), []).append(item)
+                groups.setdefault((link, item.asked is not None, item.job is None), []).append(item)
                 item.asked = None
         if again:
             self._topology.refresh()
         waiting: list[tuple[Link, Sequence[_Item], Batch, asyncio.Future[Batch]]] = []
-        for (link, asking), group in groups.items():
+        for (link, asking, _), group in groups.items():
             at = 0
             for marks, batch in _send(link, group, asking):
                 members = group[at : at + len(marks)]
@@ -191,7 +240,7 @@ class Driver:
             for item in part:
                 _, mark = cast(tuple[Batch, str | int], item.under_way)
                 item.under_way = None
-                if self._again(item, mark, batch, link, repeat=repeat):
+                if self._again(item, mark, batch, link, repeat=repeat or item.job is None):
                     again.append(item)
         return again
 
@@ -213,6 +262,23 @@ class Driver:
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
         item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms)
         return False
+
+
+def _results(items: Sequence[_Item]) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
+    """Raises:
+    StoreUnavailable: a value could not be read.
+    """
+    values: dict[str, ValueRead] = {}
+    answers: list[Done | StoreUnavailable] = []
+    for item in items:
+        if item.job is not None:
+            error = item.error or StoreUnavailable("no answer in time")
+            answers.append(item.answer if isinstance(item.answer, Done) else error)
+        elif isinstance(item.answer, ValueRead):
+            values[item.name] = item.answer
+        else:
+            raise item.error or StoreUnavailable("no answer in time")
+    return values, answers
 
 
 class _Redirected(StoreUnavailable):

@@ -31,7 +31,7 @@ async def inspect_node(target: RedisTarget, address: Address, settings: StoreSet
         raise StoreUnavailable(str(lost)) from None
     finally:
         for wire in wires:
-            await wire.close()
+            wire.close()
     memory = parse_info(replies[0]) if isinstance(replies[0], bytes) else {}
     policy, save, append_only = (_setting(reply) for reply in replies[1:])
     info = wires[0].info

@@ -1,4 +1,4 @@
-"""One primary: a few connections, each carried by its own task, and the queue of batches between callers and them.
+"""One primary: a few connections and the queue of batches between callers and them.
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
 event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9).
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from redis.exceptions import AskError, ResponseError
 
@@ -18,10 +19,27 @@ from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import LATE
 from coherd_server.adapters.settings import StoreSettings
-from coherd_server.adapters.wire import Address, Wire, WireLost
+from coherd_server.adapters.wire import Address, Reply, Wire, WireLost
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
+
+
+class _Lane:
+    """One connection of a link."""
+
+    __slots__ = ("busy", "keeper", "wanted", "wire")
+
+    def __init__(self, *, keeper: bool) -> None:
+        self.keeper = keeper
+        """Connects, and stays connected, without being asked to."""
+        self.wire: Wire | None = None
+        self.busy = False
+        """Carries a batch, or is being made ready."""
+        self.wanted = asyncio.Event()
+        """Set to have it made ready."""
+        if keeper:
+            self.wanted.set()
 
 
 class Link:
@@ -50,7 +68,8 @@ class Link:
         self._on_trouble = on_trouble
         self._queue: deque[Batch] = deque()
         self._timers: dict[Batch, asyncio.TimerHandle] = {}
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._pumping = False
         self._distrusted_at_s = 0.0
         self._down_since_s: float | None = None
         self._down = Failure(f"{address}: not connected yet", sent=False)
@@ -60,7 +79,8 @@ class Link:
         self.last_used_at_s = time.monotonic()
         self.identity: bytes | None = None
         """As last read on any of its connections."""
-        self._tasks = [asyncio.create_task(self._lane(keeper=i == 0)) for i in range(settings.connections)]
+        self._lanes = [_Lane(keeper=i == 0) for i in range(settings.connections)]
+        self._tasks = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
         self._tasks.append(asyncio.create_task(self._tick()))
 
     # What callers use.
@@ -81,11 +101,13 @@ class Link:
     def submit(self, jobs: Sequence[Job], *, asking: bool = False) -> list[tuple[Sequence[int], Batch]]:
         """Do jobs, in the order given; positions of their answers, by the batch they went into."""
         parts: list[tuple[Sequence[int], Batch]] = []
+        most_bytes = self._settings.batch_bytes
         at = 0
         while at < len(jobs):
             batch = self._open_batch(asking)
+            end = min(len(jobs), at + self._settings.batch_items - len(batch))
             places: list[int] = []
-            while at < len(jobs) and self._has_room(batch):
+            while at < end and batch.payload_bytes < most_bytes:
                 places.append(batch.add_job(jobs[at]))
                 at += 1
             parts.append((places, batch))
@@ -102,6 +124,9 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes:
+            if lane.wire is not None:
+                lane.wire.close()
         self._fail_queue(Failure(f"{self.address}: no longer used", sent=False))
 
     @property
@@ -126,7 +151,7 @@ class Link:
         batch = Batch(wide=not self._cluster, asking=asking)
         self._queue.append(batch)
         wait_s = (self._settings.deadline_ms - self._settings.reply_timeout_ms) / 1000
-        self._timers[batch] = asyncio.get_running_loop().call_later(wait_s, self._expire, batch)
+        self._timers[batch] = self._loop.call_later(wait_s, self._expire, batch)
         return batch
 
     def _expire(self, batch: Batch) -> None:
@@ -152,19 +177,12 @@ class Link:
         elif self._known_down():
             self._fail_queue(self._down._replace(final=True))
         else:
-            self._wake_one()
+            self._pump_soon()
 
     def _known_down(self) -> bool:
         """Down for longer than a deadline: callers need not wait for what the keeper will find out."""
         since_s = self._down_since_s
         return since_s is not None and time.monotonic() - since_s > self._settings.deadline_ms / 1000
-
-    def _wake_one(self) -> None:
-        while self._idle:
-            future = self._idle.popleft()
-            if not future.done():
-                future.set_result(None)
-                return
 
     # The connections.
 
@@ -172,52 +190,75 @@ class Link:
         """Once in `check_every_ms` idle connections look at their node, too."""
         while True:
             await asyncio.sleep(self._settings.check_every_ms / 1000)
-            for _ in range(len(self._idle)):
-                self._wake_one()
+            for lane in self._lanes:
+                if not lane.busy and (lane.keeper or lane.wire is not None):
+                    lane.wanted.set()
 
-    async def _lane(self, *, keeper: bool) -> None:
-        """Carry batches over one connection. The keeper connects, and stays connected, without being asked to."""
-        wire: Wire | None = None
-        pause_s = _FIRST_PAUSE_S
-        try:
-            while True:
-                if not self._queue and (wire is not None or not keeper):
-                    future = asyncio.get_running_loop().create_future()
-                    self._idle.append(future)
-                    await future
-                if wire is None and not keeper and not self._queue:
-                    continue
-                try:
-                    wire = await self._ready(wire)
-                except WireLost as lost:
-                    wire = None
-                    self._note_down(lost)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-                    continue
-                pause_s = _FIRST_PAUSE_S
-                batch = self._take()
-                if batch is not None and not await self._carry(wire, batch):
-                    wire = None
-        finally:
-            if wire is not None:
-                await wire.close()
+    def _pump_soon(self) -> None:
+        """Send what is queued when this turn of the loop is over: calls of one turn share a batch."""
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
 
-    async def _ready(self, wire: Wire | None) -> Wire:
-        """A connection whose role, identity and clock were read within the last `check_every_ms`."""
-        if wire is not None and not await wire.is_usable():
-            wire = None
+    def _pump(self) -> None:
+        """Give queued batches to connections that are free; let one more get ready if none is."""
+        self._pumping = False
+        for lane in self._lanes:
+            if not self._queue:
+                return
+            if not lane.busy and self._is_ready(lane):
+                self._carry(lane)
+        if self._queue:
+            for lane in self._lanes:
+                if not lane.busy:
+                    lane.wanted.set()
+                    return
+
+    def _is_ready(self, lane: _Lane) -> bool:
+        """Whether role, identity and clock of its connection were read within the last `check_every_ms`."""
+        wire = lane.wire
+        if wire is None or not wire.is_open or not wire.scripts_loaded or self.identity != wire.identity:
+            return False
         oldest_s = max(time.monotonic() - self._settings.check_every_ms / 1000, self._distrusted_at_s)
-        if wire is None:
-            wire = await Wire.dial(self._target, self.address, self._settings, cluster=self._cluster)
-        elif wire.checked_at_s <= oldest_s or not wire.scripts_loaded:
-            await wire.check()
+        return wire.checked_at_s > oldest_s
+
+    async def _keep(self, lane: _Lane) -> None:
+        """Make a connection ready whenever it is asked for. The keeper connects, and stays connected, unasked."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await lane.wanted.wait()
+            lane.wanted.clear()
+            if lane.busy:
+                continue
+            lane.busy = True
+            try:
+                await self._make_ready(lane)
+            except WireLost as lost:
+                lane.wire = None
+                self._note_down(lost)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                if lane.keeper or self._queue:
+                    lane.wanted.set()
+            else:
+                pause_s = _FIRST_PAUSE_S
+            finally:
+                lane.busy = False
+            self._pump()
+
+    async def _make_ready(self, lane: _Lane) -> None:
+        """Raises:
+        WireLost: the node does not answer, or not as it should.
+        """
+        if self._is_ready(lane):
+            return
+        if lane.wire is None or not lane.wire.is_open:
+            lane.wire = await Wire.dial(self._target, self.address, self._settings, cluster=self._cluster)
         else:
-            return wire
-        if self.identity != wire.identity:
-            await self._switch(wire)
+            await lane.wire.check()
+        if self.identity != lane.wire.identity:
+            await self._switch(lane.wire)
         self._note_answer()
-        return wire
 
     async def _switch(self, wire: Wire) -> None:
         """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8).
@@ -240,37 +281,48 @@ class Link:
                 replies = await wire.exchange(commands, timeout_ms=timeout_ms)
                 refused = (isinstance(one, ResponseError) and not isinstance(one, AskError) for one in replies)
                 if any(refused) or LATE in replies:
-                    await wire.close()
+                    wire.close()
                     raise WireLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
             self.identity = wire.identity
 
-    async def _carry(self, wire: Wire, batch: Batch) -> bool:
-        """Send a batch and settle it; False when the connection is gone."""
+    def _carry(self, lane: _Lane) -> None:
+        """Send the first batch of the queue over a connection that is ready."""
+        wire, batch = lane.wire, self._take()
+        if wire is None or batch is None:
+            return
         reply_timeout_ms = self._settings.reply_timeout_ms
         commands = batch.pack(wire.identity, wire.redis_now_ms() + reply_timeout_ms, reply_timeout_ms // 2)
-        try:
-            replies = await wire.exchange(commands, timeout_ms=reply_timeout_ms) if commands else []
-            batch.settle(replies, wire.identity, wire.redis_now_ms())
-        except WireLost as lost:
-            batch.fail(Failure(str(lost), sent=lost.sent))
+        if not commands:
+            batch.settle([], wire.identity, wire.redis_now_ms())
+            return
+        lane.busy = True
+        wire.send(commands, partial(self._carried, lane, wire, batch), timeout_ms=reply_timeout_ms)
+
+    def _carried(self, lane: _Lane, wire: Wire, batch: Batch, outcome: list[Reply] | WireLost) -> None:
+        """Settle a batch with what came back."""
+        lane.busy = False
+        if isinstance(outcome, WireLost):
+            batch.fail(Failure(str(outcome), sent=outcome.sent))
             self.distrust()
             self._on_trouble()
-            return False
-        except TypeError:
-            batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
-            await wire.close()
-            return False
-        except BaseException:
-            batch.fail(Failure(f"{self.address}: connection closed", sent=True))
-            raise
-        self._note_answer()
+        else:
+            try:
+                batch.settle(outcome, wire.identity, wire.redis_now_ms())
+            except TypeError:
+                batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
+                wire.close()
+            else:
+                self._note_answer()
         if batch.redirected or batch.late:
             self.distrust()
         if batch.scripts_missing:
             wire.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
-        return True
+        if lane.keeper and not wire.is_open and not self._closed:
+            lane.wanted.set()
+        if self._queue:
+            self._pump()
 
     def _note_answer(self) -> None:
         self.answered_at_s = time.monotonic()

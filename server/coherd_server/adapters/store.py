@@ -11,6 +11,7 @@ from coherd_server.adapters.batch import Job, Moved
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
+from coherd_server.adapters.lifetimes import Lifetimes, minted_ms
 from coherd_server.adapters.listener import Listener
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
@@ -52,6 +53,7 @@ class RedisStore:
         self._settings = settings
         self._driver = Driver(topology, settings)
         self._listener = Listener(target, topology, settings, prefix=prefix)
+        self._lifetimes = Lifetimes()
         self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
         self._fence_prefix = f"{prefix}coherd:fence:{{{prefix}"
@@ -69,16 +71,41 @@ class RedisStore:
         self, keys: Sequence[str], tags: Mapping[str, int]
     ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
-        jobs = [Job(MINT, (self._epoch_prefix + tag,), (need_ms,)) for tag, need_ms in tags.items()]
+        now_ms = int(time.monotonic() * 1000)
+        known = {
+            tag: epoch for tag, need_ms in tags.items() if (epoch := self._lifetimes.epoch_of(tag, now_ms + need_ms))
+        }
         fence_ms = FENCE_LIFETIMES * self._settings.deadline_ms
         fences = [Job(MINT, (f"{self._fence_prefix}{key}}}",), (fence_ms,)) for key in keys]
+        wanted = [tag for tag in tags if tag not in known]
+        epochs: dict[str, EpochRead] = {}
         try:
-            answers = list(_all(await self._driver.do(fences + jobs, repeat=True)))
+            values, answers = await self._driver.fetch(
+                [self._epoch_prefix + tag for tag in known],
+                fences + [self._mint(tag, tags[tag]) for tag in wanted],
+                repeat=True,
+            )
+            found = list(_all(answers))
+            for tag, epoch in known.items():
+                read = values[self._epoch_prefix + tag]
+                if read.raw == epoch:
+                    epochs[tag] = EpochRead(epoch, read.identity)
+            lost = [tag for tag in known if tag not in epochs]
+            minted = zip(wanted, found[len(keys) :], strict=True)
+            if lost:
+                again = await self._driver.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
+                minted = zip(wanted + lost, [*found[len(keys) :], *_all(again)], strict=True)
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
             raise StoreUnavailable(str(error), full=error.full) from None
-        holders = [Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in answers[: len(keys)]]
-        epochs = (EpochRead(_bytes(done.answer)[1:], done.identity) for done in answers[len(keys) :])
-        return holders, dict(zip(tags, epochs, strict=True))
+        for tag, done in minted:
+            epochs[tag] = EpochRead(_bytes(done.answer)[1:], done.identity)
+            self._lifetimes.note(tag, _bytes(done.answer)[1:], now_ms + minted_ms(tags[tag]))
+        return [
+            Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in found[: len(keys)]
+        ], epochs
+
+    def _mint(self, tag: str, need_ms: int) -> Job:
+        return Job(MINT, (self._epoch_prefix + tag,), (minted_ms(need_ms),))
 
     async def read_leased(
         self, keys: Sequence[str], tags: Sequence[str]

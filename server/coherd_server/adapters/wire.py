@@ -1,4 +1,8 @@
-"""One connection to one primary: who answers on it, and the exchange of one batch at a time (P3)."""
+"""One connection to one primary: who answers on it, and the exchange of one batch at a time (P3).
+
+redis-py connects and logs in; then this takes its transport over, because a `StreamReader` behind it and a task per
+connection cost more than all the rest of a round trip (ADR 6).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,12 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 import hiredis
+from redis._parsers.base import BaseParser
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
@@ -60,10 +66,10 @@ class WireLost(Exception):
 class _Connection(Protocol):
     """The typed part of `redis.asyncio.connection.AbstractConnection` that is used here."""
 
-    @property
-    def is_connected(self) -> bool: ...
+    _reader: asyncio.StreamReader | None
+    _writer: asyncio.StreamWriter | None
+
     async def connect(self) -> None: ...
-    async def can_read(self) -> bool: ...
     async def send_packed_command(self, command: bytes, check_health: bool = True) -> None: ...
     async def read_response(self, *, timeout: float) -> Reply: ...  # noqa: ASYNC109 - redis-py's signature
     async def disconnect(self, nowait: bool = False) -> None: ...
@@ -119,16 +125,24 @@ def parse_info(raw: bytes) -> dict[str, str]:
     return {name.decode(): value.decode("utf-8", "replace") for name, value in _INFO_LINE.findall(raw)}
 
 
-class Wire:
-    """A connected primary. Used by one task at a time; closed for good at the first irregularity."""
+class Wire(asyncio.Protocol):
+    """A connected primary, with one exchange at a time; closed for good at the first irregularity."""
 
-    def __init__(self, connection: _Connection, address: Address, settings: StoreSettings, *, cluster: bool) -> None:
-        self._connection = connection
+    def __init__(self, address: Address, settings: StoreSettings, *, cluster: bool) -> None:
         self._address = address
         self._settings = settings
         self._cluster = cluster
+        self._loop = asyncio.get_running_loop()
+        self._writer: asyncio.StreamWriter | None = None
+        self._transport: asyncio.Transport | None = None
+        self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
+        self._replies: list[Reply] = []
+        self._expected = 0
+        self._done: Exchanged | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._fence_mark = os.urandom(8)  # random: no stored value passes for it
-        self._fence = 0
+        self._fence_number = 0
+        self._fence = b""
         self._clock_offset_ms = 0.0
         self.identity = bytes(IDENTITY_BYTES)
         """As of the last check (rule 3)."""
@@ -145,19 +159,35 @@ class Wire:
             WireLost: not reachable in time, refused, or not a primary.
         """
         connection = open_connection(target, address, settings)
-        wire = cls(connection, address, settings, cluster=cluster)
+        wire = cls(address, settings, cluster=cluster)
         try:
             async with asyncio.timeout(2 * settings.connect_timeout_ms / 1000):
                 await connection.connect()
+            wire._take_over(connection)
         except CONNECTION_ERRORS as error:
-            await wire.close()
             refused = isinstance(error, AuthenticationError | ssl.SSLCertVerificationError)
             raise WireLost(f"{address}: {describe_error(error)}", sent=False, refused=refused) from None
-        except BaseException:
-            await wire.close()
-            raise
+        finally:
+            if not wire.is_open:
+                with contextlib.suppress(*CONNECTION_ERRORS):
+                    await connection.disconnect(nowait=True)
         await wire.check()
         return wire
+
+    def _take_over(self, connection: _Connection) -> None:
+        """From here on the bytes come to this protocol, not to redis-py's reader."""
+        writer = connection._writer
+        if writer is None or writer.transport.is_closing():
+            raise ConnectionResetError
+        writer.transport.set_protocol(self)
+        connection._reader = connection._writer = None
+        self._writer = writer  # kept: a writer that is collected closes its transport
+        self._transport = cast(asyncio.Transport, writer.transport)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can carry an exchange."""
+        return self._transport is not None
 
     def redis_now_ms(self) -> int:
         """The node's clock; never ahead of it, behind by at most the round trip of the last check."""
@@ -179,78 +209,121 @@ class Wire:
         now_ms = time.monotonic() * 1000
         for reply in replies:
             if isinstance(reply, ResponseError):
-                await self.close()
+                self.close()
                 wrong_mode = self._cluster and reply is replies[1]
                 text = "cluster mode is off there" if wrong_mode else describe_error(reply)
                 raise WireLost(f"{self._address}: {text}", sent=False, refused=wrong_mode)
         info = parse_info(cast(bytes, replies[0]))
         mode = info.get("redis_mode", info.get("server_mode", "standalone"))
-        await self._require(info.get("loading", "0") == "0", "the node is loading its data")
-        await self._require(mode != "sentinel", "this is a sentinel: use redis+sentinel://", refused=True)
+        self._require(info.get("loading", "0") == "0", "the node is loading its data")
+        self._require(mode != "sentinel", "this is a sentinel: use redis+sentinel://", refused=True)
         alone = self._cluster or mode != "cluster"
-        await self._require(alone, "cluster mode is on: use redis+cluster://", refused=True)
-        await self._require(info.get("role") == "master", "the node is not a primary")
+        self._require(alone, "cluster mode is on: use redis+cluster://", refused=True)
+        self._require(info.get("role") == "master", "the node is not a primary")
         epoch = parse_info(cast(bytes, replies[1])).get("cluster_my_epoch", "") if self._cluster else ""
         marks = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
         self.identity = blake2b(marks.encode(), digest_size=IDENTITY_BYTES).digest()
         self.info = info
         clock = info.get("server_time_usec", "")
-        await self._require(
-            clock.isdigit(), "INFO names no server_time_usec: not a server this works with", refused=True
-        )
+        self._require(clock.isdigit(), "INFO names no server_time_usec: not a server this works with", refused=True)
         self._clock_offset_ms = int(clock) / 1000 - now_ms
         self.checked_at_s = sent_at_s
         self.scripts_loaded = True
 
-    async def _require(self, holds: bool, text: str, *, refused: bool = False) -> None:
+    def _require(self, holds: bool, text: str, *, refused: bool = False) -> None:
         if not holds:
-            await self.close()
+            self.close()
             raise WireLost(f"{self._address}: {text}", sent=False, refused=refused)
 
-    async def is_usable(self) -> bool:
-        """False when the peer closed it or an unread reply is left on it; then it is closed."""
-        with contextlib.suppress(*CONNECTION_ERRORS):
-            if self._connection.is_connected and not await self._connection.can_read():
-                return True
-        await self.close()
-        return False
-
     async def exchange(self, commands: Sequence[Command], *, timeout_ms: int) -> list[Reply]:
-        """Send all commands at once and read all replies; error replies are values.
-
-        A numbered ``ECHO`` ends each batch: replies out of step by any number do not end with that number, and then
-        nothing is handed out (P3). Time-out and cancellation close the connection.
+        """As `send`, awaited. Cancelling it closes the connection.
 
         Raises:
             WireLost: anything but a complete set of replies.
         """
-        self._fence += 1
-        fence = b"%b%d" % (self._fence_mark, self._fence)
-        packed = b"".join(map(_pack, commands)) + _pack(("ECHO", fence))
-        replies: list[Reply] = []
-        read = self._connection.read_response
+        future: asyncio.Future[list[Reply]] = self._loop.create_future()
+        self.send(commands, partial(_settle, future), timeout_ms=timeout_ms)
         try:
-            if not self._connection.is_connected:
-                raise WireLost(f"{self._address}: connection lost", sent=False)
-            async with asyncio.timeout(timeout_ms / 1000):
-                await self._connection.send_packed_command(packed, check_health=False)
-                for _ in range(len(commands) + 1):
-                    try:
-                        replies.append(await read(timeout=math.inf))
-                    except ResponseError as error:
-                        replies.append(error)
-        except CONNECTION_ERRORS as error:
-            await self.close()
-            raise WireLost(f"{self._address}: {describe_error(error)}", sent=True) from None
-        except BaseException:
-            await self.close()
+            return await future
+        except asyncio.CancelledError:
+            self.close()
             raise
-        if replies.pop() != fence:
-            await self.close()
-            raise WireLost(f"{self._address}: replies out of step", sent=True)
-        return replies
 
-    async def close(self) -> None:
-        """Close without waiting for the peer."""
-        with contextlib.suppress(*CONNECTION_ERRORS):
-            await self._connection.disconnect(nowait=True)
+    def send(self, commands: Sequence[Command], done: Exchanged, *, timeout_ms: int) -> None:
+        """Send all commands at once and hand all replies to ``done``, or what was lost; error replies are values.
+
+        A numbered ``ECHO`` ends each batch: replies out of step by any number do not end with that number, and then
+        nothing is handed out (P3). A time-out closes the connection. ``done`` is called once, at once where the
+        connection is closed already. One exchange at a time.
+        """
+        transport = self._transport
+        if transport is None:
+            done(WireLost(f"{self._address}: connection lost", sent=False))
+            return
+        if self._done is not None:
+            raise AssertionError("an exchange is under way")
+        self._fence_number += 1
+        self._fence = fence = b"%b%d" % (self._fence_mark, self._fence_number)
+        self._expected = len(commands) + 1
+        self._replies = []
+        self._done = done
+        self._timer = self._loop.call_later(timeout_ms / 1000, self.close, "no answer in time")
+        transport.write(b"".join(map(_pack, commands)) + _pack(("ECHO", fence)))
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._transport is None:
+            return
+        if self._done is None:
+            self.close("unexpected reply")  # to nobody: the next exchange must not take it for its own
+            return
+        reader, replies = self._reader, self._replies
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not False:
+                replies.append(reply)
+        except hiredis.ProtocolError:
+            self.close("unexpected reply")
+            return
+        if len(replies) < self._expected:
+            return
+        if len(replies) > self._expected or replies.pop() != self._fence:
+            self.close("replies out of step")
+            return
+        for one in replies:
+            if isinstance(one, RedisError) and not isinstance(one, ResponseError):  # the node is loading, full, ...
+                self.close(describe_error(one))
+                return
+        self._finish(replies)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self.close("connection lost" if error is None else describe_error(error))
+
+    def _finish(self, outcome: list[Reply] | WireLost) -> None:
+        done, self._done = self._done, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if done is not None:
+            done(outcome)
+
+    def close(self, text: str = "connection closed") -> None:
+        """Close without waiting for the peer; an exchange under way is lost. Idempotent."""
+        transport, self._transport, self._writer = self._transport, None, None
+        if transport is not None:
+            transport.abort()
+        self._finish(WireLost(f"{self._address}: {text}", sent=True))
+
+
+Exchanged = Callable[[list[Reply] | WireLost], None]
+"""Takes the replies to an exchange, or why there are none."""
+
+
+def _settle(future: asyncio.Future[list[Reply]], outcome: list[Reply] | WireLost) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, WireLost):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

@@ -140,9 +140,9 @@ async def test_a_cancelled_caller_disturbs_no_neighbour(proxy: FaultProxy, opene
 async def test_a_connection_with_an_unread_reply_is_not_used_again(node: Node) -> None:
     settings = StoreSettings()
     wire = await Wire.dial(parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False)
-    await wire._connection.send_packed_command(b"*1\r\n$4\r\nPING\r\n", check_health=False)
-    await asyncio.sleep(0.05)
-    assert not await wire.is_usable()
+    _write(wire, b"*1\r\n$4\r\nPING\r\n")
+    await asyncio.sleep(0.1)
+    assert not wire.is_open
     with pytest.raises(WireLost) as lost:
         await wire.exchange([("GET", "b")], timeout_ms=500)
     assert not lost.value.sent
@@ -153,6 +153,12 @@ async def test_replies_out_of_step_are_noticed(node: Node) -> None:
     settings = StoreSettings()
     wire = await Wire.dial(parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False)
     node.client().mset({"a": "1", "b": "2"})
-    await wire._connection.send_packed_command(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n", check_health=False)
+    _write(wire, b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
     with pytest.raises(WireLost, match="out of step"):
         await wire.exchange([("GET", "b")], timeout_ms=500)
+
+
+def _write(wire: Wire, command: bytes) -> None:
+    """Send a command behind the wire's back."""
+    assert wire._transport is not None
+    wire._transport.write(command)

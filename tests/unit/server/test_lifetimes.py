@@ -1,0 +1,33 @@
+"""How long epochs are known to live."""
+
+from __future__ import annotations
+
+import pytest
+
+from coherd_server.adapters import lifetimes
+from coherd_server.adapters.lifetimes import EXTRA_MS, Lifetimes, minted_ms
+
+
+def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:
+    known = Lifetimes()
+    assert known.epoch_of("t", 0) is None
+    known.note("t", b"12345678", 1_000)
+    assert known.epoch_of("t", 1_000) == b"12345678"
+    assert known.epoch_of("t", 1_001) is None
+    known.note("t", b"87654321", 500)
+    assert known.epoch_of("t", 500) == b"87654321"
+    assert known.epoch_of("t", 501) is None, "the latest counts, not the longest"
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifetimes, "MOST_TAGS", 3)
+    known = Lifetimes()
+    for tag in "abcad":
+        known.note(tag, tag.encode(), 10)
+    assert [tag for tag in "abcd" if known.epoch_of(tag, 10)] == ["a", "c", "d"]
+
+
+def test_a_mint_asks_for_more_than_is_needed_and_at_most_twice() -> None:
+    assert minted_ms(1) == 2
+    assert minted_ms(EXTRA_MS) == 2 * EXTRA_MS
+    assert minted_ms(7 * EXTRA_MS) == 8 * EXTRA_MS
