@@ -68,7 +68,7 @@ class GetRequest(_message.Message):
     def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., accept_stale: _Optional[bool] = ...) -> None: ...
 
 class Hit(_message.Message):
-    __slots__ = ("value", "age_ms", "remaining_ttl_ms", "stale", "negative", "version", "extra_tags")
+    __slots__ = ("value", "age_ms", "remaining_ttl_ms", "stale", "negative", "version", "extra_tags", "near_cacheable")
     class ExtraTagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Hit(_message.Message):
     NEGATIVE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     EXTRA_TAGS_FIELD_NUMBER: _ClassVar[int]
+    NEAR_CACHEABLE_FIELD_NUMBER: _ClassVar[int]
     value: bytes
     age_ms: int
     remaining_ttl_ms: int
@@ -90,7 +91,8 @@ class Hit(_message.Message):
     negative: bool
     version: int
     extra_tags: _containers.ScalarMap[str, str]
-    def __init__(self, value: _Optional[bytes] = ..., age_ms: _Optional[int] = ..., remaining_ttl_ms: _Optional[int] = ..., stale: _Optional[bool] = ..., negative: _Optional[bool] = ..., version: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    near_cacheable: bool
+    def __init__(self, value: _Optional[bytes] = ..., age_ms: _Optional[int] = ..., remaining_ttl_ms: _Optional[int] = ..., stale: _Optional[bool] = ..., negative: _Optional[bool] = ..., version: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., near_cacheable: _Optional[bool] = ...) -> None: ...
 
 class Miss(_message.Message):
     __slots__ = ("reason",)

@@ -1,3 +1,4 @@
+from coherd.v1 import annotations_pb2 as _annotations_pb2
 from coherd.v1 import cache_service_pb2 as _cache_service_pb2
 from coherd.v1 import errors_pb2 as _errors_pb2
 from google.protobuf.internal import containers as _containers
@@ -9,18 +10,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SessionRequest(_message.Message):
-    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat")
+    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat", "asked_at_ms")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PUSH_ACK_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    ASKED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     frame: RequestFrame
     cancel: CancelFrame
     push_ack: PushAck
     heartbeat: Heartbeat
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
+    asked_at_ms: int
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., asked_at_ms: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "client_id", "user_agent", "near_cache")
@@ -41,7 +44,7 @@ class RequestFrame(_message.Message):
     def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("id", "timeout_ms", "get", "set", "lease", "fill", "delete", "touch", "invalidate")
+    __slots__ = ("id", "timeout_ms", "get", "set", "lease", "fill", "delete", "touch", "invalidate", "batch_get", "batch_set", "batch_lease", "batch_fill")
     ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     GET_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +54,10 @@ class Operation(_message.Message):
     DELETE_FIELD_NUMBER: _ClassVar[int]
     TOUCH_FIELD_NUMBER: _ClassVar[int]
     INVALIDATE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_GET_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SET_FIELD_NUMBER: _ClassVar[int]
+    BATCH_LEASE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FILL_FIELD_NUMBER: _ClassVar[int]
     id: int
     timeout_ms: int
     get: _cache_service_pb2.GetRequest
@@ -60,7 +67,11 @@ class Operation(_message.Message):
     delete: _cache_service_pb2.DeleteRequest
     touch: _cache_service_pb2.TouchRequest
     invalidate: _cache_service_pb2.InvalidateRequest
-    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., get: _Optional[_Union[_cache_service_pb2.GetRequest, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetRequest, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseRequest, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillRequest, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteRequest, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchRequest, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateRequest, _Mapping]] = ...) -> None: ...
+    batch_get: _cache_service_pb2.BatchGetRequest
+    batch_set: _cache_service_pb2.BatchSetRequest
+    batch_lease: _cache_service_pb2.BatchLeaseRequest
+    batch_fill: _cache_service_pb2.BatchFillRequest
+    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., get: _Optional[_Union[_cache_service_pb2.GetRequest, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetRequest, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseRequest, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillRequest, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteRequest, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchRequest, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateRequest, _Mapping]] = ..., batch_get: _Optional[_Union[_cache_service_pb2.BatchGetRequest, _Mapping]] = ..., batch_set: _Optional[_Union[_cache_service_pb2.BatchSetRequest, _Mapping]] = ..., batch_lease: _Optional[_Union[_cache_service_pb2.BatchLeaseRequest, _Mapping]] = ..., batch_fill: _Optional[_Union[_cache_service_pb2.BatchFillRequest, _Mapping]] = ...) -> None: ...
 
 class CancelFrame(_message.Message):
     __slots__ = ("ids",)
@@ -102,18 +113,32 @@ class SessionResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., frame: _Optional[_Union[ResponseFrame, _Mapping]] = ..., push: _Optional[_Union[PushFrame, _Mapping]] = ..., extension: _Optional[_Union[LeaseExtension, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "session_id", "window", "window_bytes", "heartbeat_ms")
+    __slots__ = ("protocol", "session_id", "window", "window_bytes", "near_cache_lease_ms", "near_caches")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
-    HEARTBEAT_MS_FIELD_NUMBER: _ClassVar[int]
+    NEAR_CACHE_LEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    NEAR_CACHES_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     session_id: bytes
     window: int
     window_bytes: int
-    heartbeat_ms: int
-    def __init__(self, protocol: _Optional[int] = ..., session_id: _Optional[bytes] = ..., window: _Optional[int] = ..., window_bytes: _Optional[int] = ..., heartbeat_ms: _Optional[int] = ...) -> None: ...
+    near_cache_lease_ms: int
+    near_caches: _containers.RepeatedCompositeFieldContainer[NearCacheDomain]
+    def __init__(self, protocol: _Optional[int] = ..., session_id: _Optional[bytes] = ..., window: _Optional[int] = ..., window_bytes: _Optional[int] = ..., near_cache_lease_ms: _Optional[int] = ..., near_caches: _Optional[_Iterable[_Union[NearCacheDomain, _Mapping]]] = ...) -> None: ...
+
+class NearCacheDomain(_message.Message):
+    __slots__ = ("domain", "mode", "tags", "any_tags")
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    ANY_TAGS_FIELD_NUMBER: _ClassVar[int]
+    domain: str
+    mode: _annotations_pb2.NearCache
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    any_tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, domain: _Optional[str] = ..., mode: _Optional[_Union[_annotations_pb2.NearCache, str]] = ..., tags: _Optional[_Iterable[str]] = ..., any_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResponseFrame(_message.Message):
     __slots__ = ("results",)
@@ -122,9 +147,8 @@ class ResponseFrame(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[OperationResult, _Mapping]]] = ...) -> None: ...
 
 class OperationResult(_message.Message):
-    __slots__ = ("id", "uncacheable", "error", "get", "set", "lease", "fill", "delete", "touch", "invalidate")
+    __slots__ = ("id", "error", "get", "set", "lease", "fill", "delete", "touch", "invalidate", "batch_get", "batch_set", "batch_lease", "batch_fill")
     ID_FIELD_NUMBER: _ClassVar[int]
-    UNCACHEABLE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     GET_FIELD_NUMBER: _ClassVar[int]
     SET_FIELD_NUMBER: _ClassVar[int]
@@ -133,8 +157,11 @@ class OperationResult(_message.Message):
     DELETE_FIELD_NUMBER: _ClassVar[int]
     TOUCH_FIELD_NUMBER: _ClassVar[int]
     INVALIDATE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_GET_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SET_FIELD_NUMBER: _ClassVar[int]
+    BATCH_LEASE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FILL_FIELD_NUMBER: _ClassVar[int]
     id: int
-    uncacheable: bool
     error: _cache_service_pb2.ItemError
     get: _cache_service_pb2.GetResponse
     set: _cache_service_pb2.SetResponse
@@ -143,7 +170,11 @@ class OperationResult(_message.Message):
     delete: _cache_service_pb2.DeleteResponse
     touch: _cache_service_pb2.TouchResponse
     invalidate: _cache_service_pb2.InvalidateResponse
-    def __init__(self, id: _Optional[int] = ..., uncacheable: _Optional[bool] = ..., error: _Optional[_Union[_cache_service_pb2.ItemError, _Mapping]] = ..., get: _Optional[_Union[_cache_service_pb2.GetResponse, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetResponse, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseResponse, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillResponse, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteResponse, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchResponse, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateResponse, _Mapping]] = ...) -> None: ...
+    batch_get: _cache_service_pb2.BatchGetResponse
+    batch_set: _cache_service_pb2.BatchSetResponse
+    batch_lease: _cache_service_pb2.BatchLeaseResponse
+    batch_fill: _cache_service_pb2.BatchFillResponse
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[_cache_service_pb2.ItemError, _Mapping]] = ..., get: _Optional[_Union[_cache_service_pb2.GetResponse, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetResponse, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseResponse, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillResponse, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteResponse, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchResponse, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateResponse, _Mapping]] = ..., batch_get: _Optional[_Union[_cache_service_pb2.BatchGetResponse, _Mapping]] = ..., batch_set: _Optional[_Union[_cache_service_pb2.BatchSetResponse, _Mapping]] = ..., batch_lease: _Optional[_Union[_cache_service_pb2.BatchLeaseResponse, _Mapping]] = ..., batch_fill: _Optional[_Union[_cache_service_pb2.BatchFillResponse, _Mapping]] = ...) -> None: ...
 
 class PushFrame(_message.Message):
     __slots__ = ("sequence", "keys", "tags", "flush")

@@ -47,9 +47,10 @@ class SessionServiceServicer:
     """
 
     def Session(self, request_iterator, context):
-        """One stream per client process and channel. The client sends Hello first and keeps to the window of Welcome. When the
-        stream breaks, the client drops its near cache, opens a new one and repeats only operations that are idempotent;
-        others fail with ERROR_REASON_OUTCOME_UNKNOWN. Cancelling the stream cancels all its operations.
+        """One stream per client process and event loop. The client sends Hello first. A server that has too much unanswered for
+        a stream reads no further on it, until some is answered. When the stream breaks, the client drops its near cache,
+        opens a new one and repeats only operations that are idempotent; others end as ERROR_REASON_OUTCOME_UNKNOWN.
+        Cancelling the stream cancels all its operations; a write among them may still take effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
