@@ -1,0 +1,138 @@
+"""What near-cache coherence needs from outside: an ordered log that all replicas follow, and a registry beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Clock = Callable[[], float]
+"""Seconds that also pass while the machine sleeps (section 6, "The log moves near caches", 3)."""
+
+
+class Place(NamedTuple):
+    """A position of the log. Comparable only within one identity and generation (rule 4 there)."""
+
+    identity: bytes
+    """Of the connection that said so (section 6 rule 3)."""
+    generation: bytes
+    """Random bytes; another one where the log began anew: first use, eviction, ``FLUSHALL``."""
+    position: int
+    """Counted from 1 in each generation; each entry's predecessor is the position before."""
+
+    def is_of(self, other: Place) -> bool:
+        """Both are of one log, so that their positions compare."""
+        return self.generation == other.generation and self.identity == other.identity
+
+    def reaches(self, other: Place) -> bool:
+        """All up to the other place lies behind this one."""
+        return self.is_of(other) and self.position >= other.position
+
+
+class Field(NamedTuple):
+    """What one replica has published of itself."""
+
+    raw: bytes
+    """As stored: another one with every join, so that one that stands still is a replica that does not join."""
+    watermark: Place | None
+    """What all its sessions have acknowledged; None where the bytes are none of ours."""
+
+
+class Registry(NamedTuple):
+    """All replicas that hold near caches, as one script found them."""
+
+    incarnation: bytes
+    """Random; another one where the registry was lost and began anew; empty where there is none."""
+    complete: bytes
+    """`completeness` of the incarnation and node some replica has watched for a whole lease: by then every replica with
+    a live session is in it. A younger registry may lack some."""
+    fields: Mapping[str, Field]
+
+
+class Answer(NamedTuple):
+    """Answer of a log script."""
+
+    place: Place
+    """The tail when it ran: of an append the entry's own place."""
+    registry: Registry
+
+    @property
+    def completeness(self) -> bytes:
+        """What `Registry.complete` is when the registry is known to be whole: a registry that went back with its node
+        has the old incarnation and another identity."""
+        return self.registry.incarnation + self.place.identity
+
+    @property
+    def is_complete(self) -> bool:
+        """Every replica with a live session is in the registry."""
+        return bool(self.registry.incarnation) and self.registry.complete == self.completeness
+
+
+class Change(NamedTuple):
+    """One entry of the log."""
+
+    generation: bytes
+    position: int
+    names: tuple[str, ...]
+    """``k`` and a key's canonical text, or ``t`` and a tag's. None: only a marker."""
+    awaited: bool = False
+    """Somebody waits until all replicas have it."""
+
+
+class Changes(NamedTuple):
+    """Entries in order, as one connection gave them."""
+
+    identity: bytes
+    entries: Sequence[Change]
+    """Empty: nothing new for a while."""
+
+
+Heard = Callable[[str, Field], None]
+"""Called with a replica and what it has just published."""
+
+
+class LogUnavailable(Exception):
+    """The log did not answer, or not in time. The message names no key.
+
+    ``maybe_done`` is True where an append may have been done.
+    """
+
+    def __init__(self, message: str, *, maybe_done: bool = False) -> None:
+        super().__init__(message)
+        self.maybe_done = maybe_done
+
+
+class ChangeLog(Protocol):
+    """The log of one deployment. Every method raises `LogUnavailable`."""
+
+    async def append(self, names: Sequence[str], *, awaited: bool) -> Answer:
+        """Append one entry; begins a new generation where there is no log.
+
+        Calls of one turn of the event loop may share an entry.
+        """
+        ...
+
+    async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
+        """Register and take the tail, in one step.
+
+        Args:
+            replica: id of this process.
+            watermark: what all its sessions have acknowledged; None: it has none, whatever the tail is.
+            complete: a `Answer.completeness` that was watched for a whole lease, or empty.
+        """
+        ...
+
+    async def forget(self, replica: str, field: bytes) -> None:
+        """Drop a replica whose field still is this one."""
+        ...
+
+    async def follow(self, after: int) -> Changes:
+        """The next entries behind a position, as soon as there are any; an empty answer after a while."""
+        ...
+
+    def on_heard(self, heard: Heard) -> None:
+        """Whom to tell of what replicas publish; what is missed while not connected is in the next `join`."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections of its own. Idempotent."""
+        ...
