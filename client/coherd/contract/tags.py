@@ -70,6 +70,27 @@ def derived_tags(parts: KeyParts, declared: Collection[str], any_of: Collection[
     return tuple(tags)
 
 
+def derived_texts(key: str, declared: Collection[str], any_of: Collection[str]) -> tuple[str, ...]:
+    """Texts of the `derived_tags` of canonical key text. Values are encoded alike in keys and tags, so nothing is decoded.
+
+    Args:
+        key: canonical; not checked.
+        declared: identifiers its domain declares as tags.
+        any_of: identifiers for which a named invalidation asks for the ``*`` tag.
+
+    Raises:
+        ValueError: the key has no resource.
+    """
+    domain, resource, *rest = key.split(":")
+    texts = [domain, f"{domain}:{resource}"]
+    for name, encoded in zip(rest[0::2], rest[1::2], strict=False):  # a suffix has no partner and is no tag
+        if name in declared:
+            texts.append(f"{domain}/{name}:{encoded}")
+        if name in any_of:
+            texts.append(f"{domain}/{name}:{ANY}")
+    return tuple(texts)
+
+
 def extra_tags(
     domain: str,
     extra: Mapping[str, str],

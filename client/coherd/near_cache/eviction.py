@@ -1,0 +1,120 @@
+"""Which entries go when there is no room: S3-FIFO (Yang et al., "FIFO queues are all you need", SOSP 2023), ADR 10.
+
+New entries wait in a small queue; those used there at least twice go on to the main queue, the others are evicted and
+remembered for a while by a hash of their key. One that comes back while it is remembered goes to the main queue at
+once. So a single pass over many keys costs the main queue nothing. A hit changes only a number of the entry, which any
+thread may do: a count lost to a race costs nothing but a little foresight.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from coherd.near_cache.kept import Kept
+
+MAX_USES: Final = 3
+"""Hits that are counted of an entry; each is worth one more round in the main queue."""
+_PROMOTED_OVER: Final = 1
+_SMALL_SHARE: Final = 10
+"""The small queue has a tenth of the room."""
+
+
+class EvictionQueue:
+    """Entries in their two queues, bounded in number and bytes. Not thread-safe, but for `Kept.uses`."""
+
+    __slots__ = ("_ghosts", "_main", "_main_bytes", "_max_bytes", "_max_entries", "_small", "_small_bytes")
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._small: OrderedDict[str, Kept] = OrderedDict()
+        self._main: OrderedDict[str, Kept] = OrderedDict()
+        self._ghosts: OrderedDict[int, None] = OrderedDict()
+        self._small_bytes = 0
+        self._main_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._small) + len(self._main)
+
+    @property
+    def bytes(self) -> int:
+        """Sum of `Kept.size_bytes`."""
+        return self._small_bytes + self._main_bytes
+
+    def admit(self, kept: Kept, now_s: float, *, proven: bool = False) -> list[Kept]:
+        """Add an entry whose key is not in yet, and which is no larger than ``max_bytes``.
+
+        Args:
+            kept: the entry.
+            now_s: not later than now; what has expired by then goes first.
+            proven: it takes the place of one in the main queue.
+
+        Returns:
+            What had to leave for it.
+        """
+        evicted: list[Kept] = []
+        while self and (len(self) >= self._max_entries or self.bytes + kept.size_bytes > self._max_bytes):
+            evicted.append(self._evict(now_s))
+        ghost = hash(kept.key)
+        if ghost in self._ghosts:
+            del self._ghosts[ghost]
+            proven = True
+        if proven:
+            self._main[kept.key] = kept
+            self._main_bytes += kept.size_bytes
+        else:
+            self._small[kept.key] = kept
+            self._small_bytes += kept.size_bytes
+        return evicted
+
+    def remove(self, kept: Kept) -> bool:
+        """Take an entry out; whether it was in the main queue."""
+        if self._small.pop(kept.key, None) is not None:
+            self._small_bytes -= kept.size_bytes
+            return False
+        del self._main[kept.key]
+        self._main_bytes -= kept.size_bytes
+        return True
+
+    def clear(self) -> None:
+        """Forget all, and what was remembered of those evicted."""
+        self._small.clear()
+        self._main.clear()
+        self._ghosts.clear()
+        self._small_bytes = self._main_bytes = 0
+
+    def _evict(self, now_s: float) -> Kept:
+        """Take out one entry; there is one."""
+        if self._small_is_full or not self._main:
+            while self._small:
+                key, kept = self._small.popitem(last=False)
+                self._small_bytes -= kept.size_bytes
+                if now_s < kept.expires_s:
+                    if kept.uses <= _PROMOTED_OVER:
+                        self._remember(hash(key))
+                        return kept
+                    kept.uses = 0
+                    self._main[key] = kept
+                    self._main_bytes += kept.size_bytes
+                else:
+                    return kept
+        while True:
+            key, kept = self._main.popitem(last=False)
+            if kept.uses and now_s < kept.expires_s:
+                kept.uses -= 1
+                self._main[key] = kept
+            else:
+                self._main_bytes -= kept.size_bytes
+                return kept
+
+    @property
+    def _small_is_full(self) -> bool:
+        return (
+            len(self._small) * _SMALL_SHARE >= self._max_entries or self._small_bytes * _SMALL_SHARE >= self._max_bytes
+        )
+
+    def _remember(self, ghost: int) -> None:
+        self._ghosts[ghost] = None
+        while len(self._ghosts) > len(self) + 1:  # as many as there are entries, the one that leaves included
+            self._ghosts.popitem(last=False)

@@ -1,0 +1,50 @@
+"""One kept value, and what it is reckoned to take in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+KEPT_BYTES: Final = 250
+"""Reckoned memory of an entry besides payload, key and tags: objects, its places in the maps and queues, its ghost."""
+TAG_BYTES: Final = 280
+"""Reckoned memory of an entry's place under one tag, as if it were the only entry there."""
+
+CountHit: TypeAlias = Callable[[], int]
+
+
+class Carriers(set["Kept"]):
+    """The entries that carry one tag."""
+
+    __slots__ = ("tag",)
+
+    def __init__(self, tag: str) -> None:
+        super().__init__()
+        self.tag: Final = tag
+
+
+class Kept:
+    """A value in the near cache. Callers read `payload` and `negative`; the rest is the near cache's own."""
+
+    __slots__ = ("carriers", "count_hit", "expires_s", "key", "negative", "payload", "size_bytes", "uses")
+
+    def __init__(
+        self, key: str, payload: bytes, negative: bool, expires_s: float, tags: int, count_hit: CountHit
+    ) -> None:
+        self.key: Final = key
+        self.payload: Final = payload
+        """The value as it came; what is decoded from it belongs to the caller."""
+        self.negative: Final = negative
+        """Whether this remembers that there is nothing."""
+        self.expires_s: Final = expires_s
+        """On the caller's clock: from then on it is not served."""
+        self.count_hit: Final = count_hit
+        self.size_bytes: Final = size_bytes(key, payload, tags)
+        self.uses = 0
+        """Hits since it was last looked at for eviction, up to `eviction.MAX_USES`."""
+        self.carriers: tuple[Carriers, ...] = ()
+
+
+def size_bytes(key: str, payload: bytes, tags: int) -> int:
+    """What an entry counts against ``max_bytes``: its payload, its key, and a round sum for the rest."""
+    return len(payload) + len(key) + KEPT_BYTES + tags * TAG_BYTES
