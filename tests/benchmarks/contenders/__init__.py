@@ -20,14 +20,22 @@ def expect(holds: bool) -> None:
         raise WrongAnswer("a contender did not get what it stored")
 
 
-class Contender(Protocol):
+class Preparing(Protocol):
+    """What has something to do before it is measured and after."""
+
+    async def prepare(self) -> None:
+        """Connect, and store every key."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class Contender(Preparing, Protocol):
     """``turn`` numbers calls; it says which key, or which keys, a call is about."""
 
     name: str
-
-    async def prepare(self) -> None:
-        """Store every key."""
-        ...
 
     async def get(self, turn: int) -> None:
         """Read and decode one value that is there."""
@@ -39,10 +47,6 @@ class Contender(Protocol):
 
     async def set(self, turn: int) -> None:
         """Encode and store one value for an hour."""
-        ...
-
-    async def close(self) -> None:
-        """Close connections."""
         ...
 
 
