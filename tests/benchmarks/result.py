@@ -93,9 +93,11 @@ def speed_row(
     return Row(subject, what, against, unit, tuple(ours.per_s), tuple(theirs.per_s), demand)
 
 
-def bound_row(subject: str, what: str, bound: float, unit: str, ours: Sequence[float], demand: Demand | None) -> Row:
+def bound_row(
+    subject: str, what: str, against: str, bound: float, unit: str, ours: Sequence[float], demand: Demand | None
+) -> Row:
     """The row of a figure that is compared with a bound instead of another contender."""
-    return Row(subject, what, f"{bound:g} {unit}", unit, tuple(ours), (bound,) * len(ours), demand)
+    return Row(subject, what, against, unit, tuple(ours), (bound,) * len(ours), demand)
 
 
 def keep(rows: Sequence[Row], not_measured: Mapping[str, str], plan: Plan, folder: Path) -> Path:
