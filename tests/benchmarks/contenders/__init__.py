@@ -12,12 +12,12 @@ class WrongAnswer(AssertionError):
     """A contender did not do what is measured."""
 
 
-def expect(holds: bool) -> None:
+def expect(holds: bool, otherwise: str = "a contender did not get what it stored") -> None:
     """Raises:
-    WrongAnswer: it does not hold.
+    WrongAnswer: it does not hold; with the text of what is the case.
     """
     if not holds:
-        raise WrongAnswer("a contender did not get what it stored")
+        raise WrongAnswer(otherwise)
 
 
 class Preparing(Protocol):

@@ -13,6 +13,7 @@ from tests.benchmarks.subjects.lease import lease
 from tests.benchmarks.subjects.many import get_many, set_many
 from tests.benchmarks.subjects.memory import memory
 from tests.benchmarks.subjects.near_hit import near_hit
+from tests.benchmarks.subjects.push import push
 from tests.benchmarks.subjects.session import session_get, session_get_many, session_set
 from tests.benchmarks.subjects.single import get, miss, set_
 from tests.benchmarks.subjects.stampede import stampede
@@ -34,4 +35,5 @@ SUBJECTS: Final[dict[str, Subject]] = {
     "session_get_many": session_get_many,
     "alone": alone,
     "near_hit": near_hit,
+    "push": push,
 }

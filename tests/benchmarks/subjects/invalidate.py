@@ -23,6 +23,8 @@ SAME: Final = Demand("<=", 1.5)
 """The same time, with room for what a machine with other work adds to a few milliseconds."""
 OTHERS_KEYS: Final = 1_000
 """Keys of each user that is there and not invalidated."""
+_Took = dict[tuple[str, int], list[float]]
+"""Milliseconds of each round, by contender and keys of the user."""
 
 
 async def invalidate(plan: Plan) -> list[Row]:
@@ -38,7 +40,9 @@ async def invalidate(plan: Plan) -> list[Row]:
         for crowd in crowds:
             await _fill_others(crowd, plan)
         ours, *others = crowds
-        took_ms: dict[tuple[str, int], list[float]] = {(one.name, keys): [] for one in crowds for keys in plan.user_keys}
+        took_ms: dict[tuple[str, int], list[float]] = {
+            (one.name, keys): [] for one in crowds for keys in plan.user_keys
+        }
         for first in range(plan.rounds):
             for place in range(len(crowds)):
                 crowd = crowds[(first + place) % len(crowds)]
@@ -74,7 +78,7 @@ def _user(keys: int) -> str:
     return f"user{keys}"
 
 
-def _rows(ours: str, others: list[str], took_ms: dict[tuple[str, int], list[float]], plan: Plan) -> list[Row]:
+def _rows(ours: str, others: list[str], took_ms: _Took, plan: Plan) -> list[Row]:
     def row(keys: int, against: str, theirs: str, theirs_keys: int, demand: Demand | None) -> Row:
         what = f"invalidate a user with {keys:,} of {plan.crowd_keys:,} keys"
         figures = tuple(took_ms[ours, keys]), tuple(took_ms[theirs, theirs_keys])

@@ -47,9 +47,7 @@ async def stampede(plan: Plan) -> list[Row]:
 
 async def _process(stack: AsyncExitStack, name: str, address: str, plan: Plan) -> LineProcess:
     module = "tests.benchmarks.contenders.herds.process"
-    return await LineProcess.start(
-        stack, module, name, address, str(plan.herd // PROCESSES), str(plan.load_ms)
-    )
+    return await LineProcess.start(stack, module, name, address, str(plan.herd // PROCESSES), str(plan.load_ms))
 
 
 async def _rush(processes: list[LineProcess], item: int) -> _Rush:
@@ -66,9 +64,6 @@ def _rows(rushes: dict[str, list[_Rush]], plan: Plan) -> list[Row]:
     last = f"the same, {plan.load_ms} ms a load, until the last has it"
     return [
         bound_row("stampede", herd, "one load", 1, "loads", loads[OURS], DEMAND),
-        *(
-            Row("stampede", herd, f"{name}, {lock}", "loads", loads[OURS], loads[name])
-            for name, lock in OTHERS.items()
-        ),
+        *(Row("stampede", herd, f"{name}, {lock}", "loads", loads[OURS], loads[name]) for name, lock in OTHERS.items()),
         *(Row("stampede", last, f"{name}, {lock}", "ms", took[OURS], took[name]) for name, lock in OTHERS.items()),
     ]

@@ -1,4 +1,4 @@
-"""A herd: many callers in several processes that want one cold key at the same moment, each library with its own lock."""
+"""A herd: many callers in several processes want one cold key at the same moment; each library has its own lock."""
 
 from __future__ import annotations
 
