@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import redis.asyncio
-from tests.benchmarks.contenders import Preparing, expect
+from tests.benchmarks.contenders import Preparing, WrongAnswer
 from tests.benchmarks.data import TTL_MS
 
 VALUE: Final = {"words": 812}
@@ -57,7 +57,8 @@ class Copies:
     async def spread(self, prefix: str, suffix: str, keys: int, *, tag_set: str | None = None) -> None:
         """Copy what is stored under day 1 to days 2..keys, and add each to a set if one is given."""
         raw = await self._client.get(f"{prefix}1{suffix}")
-        expect(raw is not None)
+        if not isinstance(raw, bytes):
+            raise WrongAnswer(f"nothing is stored under {prefix}1{suffix}")
         for first, last in _ranges(2, keys):
             sets = [] if tag_set is None else [tag_set]
             await self._script(keys=sets, args=[prefix, suffix, raw, first, last, TTL_MS])
