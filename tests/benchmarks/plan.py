@@ -17,11 +17,35 @@ class Plan:
     warm_up_s: float = 0.3
     stored_keys: int = 10_000
     """Keys every contender has stored before it is measured; also the entries whose memory is measured."""
+    crowd_keys: int = 1_000_000
+    """Keys that are there when a user is invalidated, the user's own included."""
+    user_keys: tuple[int, ...] = (10, 1_000, 100_000)
+    """Keys of the users that are invalidated; the first is what the others are compared with."""
+    invalidations: int = 5
+    """Invalidations of a user per round; their median counts. Only ours: it takes a thousandth of the others' time."""
+    herd: int = 1_000
+    """Callers that want one cold key at once, over all processes."""
+    load_ms: int = 100
+    """How long loading takes then."""
+    pushes: int = 150
+    """Invalidations per round that are seen to arrive in another process, and as many strict ones."""
 
     @classmethod
     def quick(cls) -> Self:
         """Enough to show that everything runs."""
-        return cls(rounds=2, slice_s=0.2, slice_calls=5, warm_up_s=0.02, stored_keys=400)
+        return cls(
+            rounds=2,
+            slice_s=0.2,
+            slice_calls=5,
+            warm_up_s=0.02,
+            stored_keys=400,
+            crowd_keys=3_000,
+            user_keys=(10, 100, 1_000),
+            invalidations=2,
+            herd=40,
+            load_ms=20,
+            pushes=5,
+        )
 
     def with_rounds(self, rounds: int) -> Self:
         """The same with another number of rounds.

@@ -26,12 +26,19 @@ def table_of(rows: Sequence[Row]) -> Table:
         table.add_row(
             row.what,
             row.against,
-            f"{statistics.median(row.ours):,.0f}",
-            f"{statistics.median(row.theirs):,.0f}",
+            figure(statistics.median(row.ours)),
+            figure(statistics.median(row.theirs)),
             row.unit,
-            f"{row.ratio:.2f}x",
-            f"{min(row.ratios):.2f}..{max(row.ratios):.2f}",
-            "" if row.over is None else f"> {row.over:g}x",
+            f"{figure(row.ratio)}x",
+            f"{figure(min(row.ratios))}..{figure(max(row.ratios))}",
+            "" if row.demand is None else str(row.demand),
             _MET[row.met],
         )
     return table
+
+
+def figure(number: float) -> str:
+    """Three digits that count, and never an exponent."""
+    if abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.3g}" if abs(number) >= 0.01 else f"{number:.5f}"

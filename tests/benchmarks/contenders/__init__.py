@@ -12,22 +12,30 @@ class WrongAnswer(AssertionError):
     """A contender did not do what is measured."""
 
 
-def expect(holds: bool) -> None:
+def expect(holds: bool, otherwise: str = "a contender did not get what it stored") -> None:
     """Raises:
-    WrongAnswer: it does not hold.
+    WrongAnswer: it does not hold; with the text of what is the case.
     """
     if not holds:
-        raise WrongAnswer("a contender did not get what it stored")
+        raise WrongAnswer(otherwise)
 
 
-class Contender(Protocol):
+class Preparing(Protocol):
+    """What has something to do before it is measured and after."""
+
+    async def prepare(self) -> None:
+        """Connect, and store every key."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class Contender(Preparing, Protocol):
     """``turn`` numbers calls; it says which key, or which keys, a call is about."""
 
     name: str
-
-    async def prepare(self) -> None:
-        """Store every key."""
-        ...
 
     async def get(self, turn: int) -> None:
         """Read and decode one value that is there."""
@@ -39,10 +47,6 @@ class Contender(Protocol):
 
     async def set(self, turn: int) -> None:
         """Encode and store one value for an hour."""
-        ...
-
-    async def close(self) -> None:
-        """Close connections."""
         ...
 
 

@@ -7,9 +7,16 @@ from typing import Final
 
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.result import Row
+from tests.benchmarks.subjects.alone import alone
+from tests.benchmarks.subjects.invalidate import invalidate
+from tests.benchmarks.subjects.lease import lease
 from tests.benchmarks.subjects.many import get_many, set_many
 from tests.benchmarks.subjects.memory import memory
+from tests.benchmarks.subjects.near_hit import near_hit
+from tests.benchmarks.subjects.push import push
+from tests.benchmarks.subjects.session import session_get, session_get_many, session_set
 from tests.benchmarks.subjects.single import get, miss, set_
+from tests.benchmarks.subjects.stampede import stampede
 
 Subject = Callable[[Plan], Awaitable[list[Row]]]
 
@@ -20,4 +27,13 @@ SUBJECTS: Final[dict[str, Subject]] = {
     "get_many": get_many,
     "set_many": set_many,
     "memory": memory,
+    "invalidate": invalidate,
+    "lease": lease,
+    "stampede": stampede,
+    "session_get": session_get,
+    "session_set": session_set,
+    "session_get_many": session_get_many,
+    "alone": alone,
+    "near_hit": near_hit,
+    "push": push,
 }

@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.benchmarks.contenders import BATCH, Batching, Contender
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.result import Row, speed_row
+from tests.benchmarks.result import Demand, Row, speed_row
 from tests.benchmarks.rounds import Call, Turn, run_rounds
 from tests.benchmarks.stage import stage
 from tests.benchmarks.subjects.single import TOGETHER
@@ -48,6 +48,6 @@ async def _compare(
             ours, *others = await run_rounds([mine, *singles, *batches], plan)
             what = f"{subject} of {BATCH}, {callers} caller{'s' if callers > 1 else ''}"
             for theirs in others:
-                over = 1.0 if theirs.turn in singles and subject == "get_many" else None
-                rows.append(speed_row(subject, what, theirs.turn.name, ours, theirs, over))
+                demand = Demand(">", 1) if theirs.turn in singles and subject == "get_many" else None
+                rows.append(speed_row(subject, what, theirs.turn.name, ours, theirs, demand))
     return rows

@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.benchmarks.contenders import Contender
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.result import Row, speed_row
+from tests.benchmarks.result import Demand, Row, speed_row
 from tests.benchmarks.rounds import Call, Turn, run_rounds
 from tests.benchmarks.stage import stage
 
@@ -39,6 +39,6 @@ async def _compare(subject: str, call_of: Callable[[Contender], Call], callers: 
             ours, *others = await run_rounds([Turn(one.name, call_of(one), concurrency) for one in contenders], plan)
             what = f"{subject}, {concurrency} caller{'s' if concurrency > 1 else ''}"
             for theirs in others:
-                over = 1.0 if theirs.turn.name == on.service.name else None
-                rows.append(speed_row(subject, what, theirs.turn.name, ours, theirs, over))
+                demand = Demand(">", 1) if theirs.turn.name == on.service.name else None
+                rows.append(speed_row(subject, what, theirs.turn.name, ours, theirs, demand))
     return rows
