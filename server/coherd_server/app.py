@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,13 +26,17 @@ from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.doctor import Level, examine
+from coherd_server.domain.near.hub import Hub
+from coherd_server.domain.near.terms import Terms
 from coherd_server.domain.ports import StoreUnavailable
 from coherd_server.domain.report import Reporter
 from coherd_server.rpc.cache_service import CacheRpcs, Limits
 from coherd_server.rpc.endpoint import Endpoint
 from coherd_server.rpc.handlers import Handlers, service_handlers, session_handlers
+from coherd_server.rpc.operations import Services
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.reflection import SERVICE_NAMES, Reflection
+from coherd_server.rpc.session import SessionLimits, Sessions
 from coherd_server.rpc.typed_methods import typed_handlers
 from coherd_server.settings import Settings, SettingsError, split_address
 
@@ -42,6 +47,8 @@ WATCH_INTERVAL_S: Final = 0.5
 """How often readiness is looked at."""
 CONNECTION_AGE_MS: Final = 300_000
 """With several workers a connection is asked to move this often: a shared port pins connections to processes."""
+SESSION_AGE_MS: Final = 200_000
+"""With several workers a session is asked to move this often, before its connection is."""
 MAX_STREAMS: Final = 2_000
 """Concurrent calls of one connection. gRPC's clients burst before they learn the limit, and what exceeds it is lost to
 them without a reason of ours; so it is far above what our client uses, and `max_in_flight` bounds the work."""
@@ -121,6 +128,11 @@ def tls_of(settings: Settings) -> Tls | None:
     return tls
 
 
+def boottime_s() -> float:
+    """Seconds of the clock that near-cache leases are counted on: it goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class PortInUse(Exception):
     """The address cannot be listened on."""
 
@@ -140,6 +152,7 @@ class Server:
         self._census: Census
         self._cache: Cache
         self._endpoint: Endpoint
+        self._sessions: Sessions
         self._server: grpc.aio.Server
         self._health = health.aio.HealthServicer()
         self._services: tuple[str, ...] = ()
@@ -190,9 +203,13 @@ class Server:
         rpcs = CacheRpcs(
             cache, self._catalog, access, self._reporter, Limits(settings.max_batch_items, settings.max_message_bytes)
         )
+        services = Services(rpcs, cache, self._catalog, access, self._endpoint, apart=not self._store.one_primary)
+        limits = SessionLimits(age_ms=SESSION_AGE_MS if self._share_port else None)
+        hub = Hub(boottime_s, Terms(), self._counters, self._catalog.domains)
+        self._sessions = Sessions(services, principals, hub, limits)
         handlers = {
             **service_handlers(self._endpoint, rpcs),
-            **session_handlers(),
+            **session_handlers(self._sessions),
             **typed_handlers(self._catalog, cache.reads, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
@@ -275,7 +292,7 @@ class Server:
         self._cache.leases.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.drain_grace / 1000):
-                await self._endpoint.drain()
+                await asyncio.gather(self._endpoint.drain(), self._sessions.drain(settings.drain_grace))
         await self._server.stop(grace=0.1)
         for task in self._tasks:
             task.cancel()

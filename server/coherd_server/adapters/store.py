@@ -59,6 +59,11 @@ class RedisStore:
         self._fence_prefix = f"{prefix}coherd:fence:{{{prefix}"
         self._counters_prefix = f"{prefix}coherd:counters:"
 
+    @property
+    def one_primary(self) -> bool:
+        """Whether all names are on one node at a time."""
+        return self._topology.wide
+
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""
         prefix, epoch_prefix = self._prefix, self._epoch_prefix

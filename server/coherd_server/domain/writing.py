@@ -27,6 +27,11 @@ turns, so only those of other processes can."""
 MAX_VERSION: Final = 2**63 - 1
 
 
+UNWANTED: Final = Failure(
+    ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "the caller gave up before it was sent; nothing was changed"
+)
+
+
 class SetItem(NamedTuple):
     """One value to store. Bounds as in `coherd.v1.SetRequest`."""
 
@@ -45,6 +50,15 @@ class SetDone(NamedTuple):
     outcome: PutOutcome
     """STORED, OCCUPIED (a fresh value is present) or OLDER."""
     ttl_ms: int = 0
+
+
+def _nobody(index: int, outcome: SetDone | Failure) -> None:
+    """Reports to nobody."""
+
+
+def _always(index: int) -> bool:
+    """Every item is wanted."""
+    return True
 
 
 class _Plan(NamedTuple):
@@ -92,22 +106,43 @@ class Writer:
         self._spread = spread
         self._turnstile = Turnstile()
 
-    async def set(self, items: Sequence[SetItem]) -> list[SetDone | Failure]:
+    async def set(
+        self,
+        items: Sequence[SetItem],
+        *,
+        report: Callable[[int, SetDone | Failure], None] = _nobody,
+        wanted: Callable[[int], bool] = _always,
+    ) -> list[SetDone | Failure]:
         """Store values, each stating that it is current now. Items are concurrent.
 
         Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
+
+        Args:
+            items: what to store.
+            report: told each item's outcome as soon as it is known, by its index.
+            wanted: asked before each try whether an item is still to be stored; else nothing more is sent of it.
         """
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, _Plan] = {}
+
+        def end(index: int, outcome: SetDone | Failure) -> None:
+            done[index] = outcome
+            report(index, outcome)
+
         for index, item in enumerate(items):
             try:
                 pending[index] = self._plan(item)
             except Refusal as refusal:
-                done[index] = refused(refusal)
+                end(index, refused(refusal))
         tries = dict.fromkeys(pending, 0)
         blocks: dict[int, tuple[bytes, bytes]] = {}
         while pending:
+            for index in [index for index in pending if not wanted(index)]:
+                del pending[index]
+                end(index, UNWANTED)
+            if not pending:
+                break
             turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
             if not turn:
                 await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
@@ -119,8 +154,8 @@ class Writer:
             for index in turn:
                 tries[index] += 1
                 if index in outcomes or tries[index] == MAX_ATTEMPTS:
-                    done[index] = outcomes.get(index, CONTENDED)
                     del pending[index]
+                    end(index, outcomes.get(index, CONTENDED))
         self._count(items, done, time.perf_counter() - started)
         return done
 

@@ -71,7 +71,9 @@ class CacheRpcs:
         for index in range(len(request.keys)):
             one = failures.get(index) or next(found)
             if isinstance(one, Found):
-                wire.fill_get(add(), one, request.accept_stale)
+                result = add()
+                if wire.fill_get(result, one, request.accept_stale):
+                    call.keep_near(result.hit, one)
             else:
                 add().error.CopyFrom(item_error(one))
         return response
@@ -146,7 +148,7 @@ class CacheRpcs:
                 answer = await leases.lease(item._replace(wait_ms=call.wait_ms(item.wait_ms)))
         else:
             answer = await leases.lease(item)
-        return answer if isinstance(answer, Failure) else wire.lease_response(answer)
+        return answer if isinstance(answer, Failure) else wire.lease_response(answer, call.keep_near)
 
     async def Fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse:
         return _must(await self._fill(request, call))

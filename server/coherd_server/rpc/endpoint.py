@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,12 +17,13 @@ from typing import Final, NamedTuple, TypeVar
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
-from grpc.aio import AbortError
 
 from coherd.contract.reasons import Refusal
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.access import Principal
-from coherd_server.domain.failure import UNKNOWN, Failure
+from coherd_server.domain.failure import UNKNOWN, Failure, refused
+from coherd_server.domain.reading import Found
 from coherd_server.rpc.errors import DETAILS_KEY, Failed, failure_in, status_code, status_details
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.types import Context, Handler
@@ -29,24 +31,39 @@ from coherd_server.rpc.types import Context, Handler
 _log = structlog.get_logger("coherd.rpc")
 _DEADLINE_SHARE: Final = 0.9
 """Part of a caller's deadline the server uses, so that its own answer still arrives."""
+DRAINING: Final = Failure(ErrorReason.ERROR_REASON_DRAINING, "this server is stopping; another replica answers")
+OVERLOADED: Final = Failure(ErrorReason.ERROR_REASON_OVERLOADED, "too many calls in flight")
 _UNANSWERED: Final = Failure(
     ErrorReason.ERROR_REASON_STORE_UNAVAILABLE,
     "the store did not answer within the call's deadline; nothing was changed",
 )
 
 
+KeepNear = Callable[[pb.Hit, Found], None]
+
+
+def _not_kept(hit: pb.Hit, found: Found) -> None:
+    """A unary call has no near cache."""
+
+
 class Call(NamedTuple):
     """What a method knows of its caller besides the request."""
 
     principal: Principal
-    context: Context
+    end_s: float | None
+    """`time.monotonic` of the caller's deadline; None: it gave none."""
     parked: Callable[[], AbstractContextManager[None]]
     """While it is entered the call waits for somebody else and does not count as in flight."""
+    context: Context | None = None
+    """gRPC's, of a unary call."""
+    keep_near: KeepNear = _not_kept
+    """Told of each value that is found, and where it is written: a session lets its near cache keep it."""
 
     def wait_ms(self, wanted_ms: int) -> int:
         """The longest wait that leaves time for an answer within the caller's deadline."""
-        remaining_s = self.context.time_remaining()
-        return wanted_ms if remaining_s is None else min(wanted_ms, max(0, int(remaining_s * 800)))
+        if self.end_s is None:
+            return wanted_ms
+        return min(wanted_ms, max(0, int((self.end_s - time.monotonic()) * 800)))
 
 
 M = TypeVar("M", bound=Message)
@@ -78,38 +95,67 @@ class Endpoint:
         """The handler of a unary rpc."""
 
         async def handle(data: bytes, context: Context) -> bytes:
-            try:
-                answer = await self._serve(request_type, method, data, context, reads_only)
-                return answer if isinstance(answer, bytes) else answer.SerializeToString()
-            except (Failed, Refusal) as error:
-                failure = failure_in(error)
-            except (AbortError, asyncio.CancelledError):
-                raise
-            except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-                failure = _incident(error)
-            await abort(context, failure)
+            answer: Message | bytes | Failure
+            if self._draining:
+                answer = DRAINING
+            else:
+                try:
+                    principal = self._principals.of(context)
+                    request = parse(request_type, data)
+                except Refusal as refusal:
+                    answer = refused(refusal)
+                else:
+                    remaining_s = context.time_remaining()
+                    answer = await self.serve(
+                        method, request, principal, remaining_s, reads_only=reads_only, context=context
+                    )
+            if isinstance(answer, bytes):
+                return answer
+            if not isinstance(answer, Failure):
+                try:
+                    return answer.SerializeToString()
+                except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+                    answer = incident(error)
+            await abort(context, answer)
             raise AssertionError("abort returned")
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    async def _serve(
-        self, request_type: type[M], method: Method[M], data: bytes, context: Context, reads_only: bool
-    ) -> Message | bytes:
-        if self._draining:
-            raise Failed(Failure(ErrorReason.ERROR_REASON_DRAINING, "this server is stopping; another replica answers"))
+    async def serve(
+        self,
+        method: Method[M],
+        request: M,
+        principal: Principal,
+        remaining_s: float | None,
+        *,
+        reads_only: bool,
+        context: Context | None = None,
+        keep_near: KeepNear = _not_kept,
+    ) -> Message | bytes | Failure:
+        """The answer of a method, or why there is none; raises nothing but cancellation.
+
+        Args:
+            method: what to call.
+            request: what it is asked.
+            principal: who asks.
+            remaining_s: until the caller's deadline, in seconds; None: it gave none.
+            reads_only: nothing is changed, so a late answer leaves nothing unknown.
+            context: gRPC's, of a unary call.
+            keep_near: see `Call`.
+        """
         if self._in_flight >= self._max_in_flight:
-            raise Failed(Failure(ErrorReason.ERROR_REASON_OVERLOADED, "too many calls in flight"))
+            return OVERLOADED
         self._in_flight += 1
         try:
-            principal = self._principals.of(context)
-            request = parse(request_type, data)
-            remaining_s = context.time_remaining()
-            budget_s = None if remaining_s is None else remaining_s * _DEADLINE_SHARE
-            try:
-                async with asyncio.timeout(budget_s):
-                    return await method(request, Call(principal, context, self._parked))
-            except TimeoutError:
-                raise Failed(_UNANSWERED if reads_only else UNKNOWN) from None
+            end_s = None if remaining_s is None else time.monotonic() + remaining_s
+            async with asyncio.timeout(None if remaining_s is None else remaining_s * _DEADLINE_SHARE):
+                return await method(request, Call(principal, end_s, self._parked, context, keep_near))
+        except TimeoutError:
+            return _UNANSWERED if reads_only else UNKNOWN
+        except (Failed, Refusal) as error:
+            return failure_in(error)
+        except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+            return incident(error)
         finally:
             self._in_flight -= 1
             if self._draining and not self._in_flight:
@@ -148,7 +194,7 @@ def not_served(what: str) -> Failure:
     return Failure(ErrorReason.ERROR_REASON_NOT_SERVED_YET, f"{what} is defined but not served by this version")
 
 
-def _incident(error: Exception) -> Failure:
+def incident(error: Exception) -> Failure:
     """Log a defect without the exception's text, which may hold a key, and name it by an id."""
     incident = secrets.token_hex(4)
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

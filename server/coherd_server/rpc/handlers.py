@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import grpc
 from google.protobuf import message_factory
@@ -10,8 +10,9 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.rpc.cache_service import CacheRpcs
-from coherd_server.rpc.endpoint import Endpoint, abort, not_served
-from coherd_server.rpc.types import Context, Handler
+from coherd_server.rpc.endpoint import Endpoint
+from coherd_server.rpc.session import Sessions
+from coherd_server.rpc.types import Handler
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -37,13 +38,10 @@ def service_handlers(endpoint: Endpoint, rpcs: CacheRpcs) -> dict[str, Handler]:
     return handlers
 
 
-def session_handlers() -> dict[str, Handler]:
-    """`coherd.v1.SessionService`: defined, served with the session work."""
-
-    async def refuse(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        await abort(context, not_served("Session"))
-        yield b""  # never reached: it makes this a stream
-
+def session_handlers(sessions: Sessions) -> dict[str, Handler]:
+    """`coherd.v1.SessionService`."""
     service = session_pb2.DESCRIPTOR.services_by_name["SessionService"]
-    handler: Handler = grpc.stream_stream_rpc_method_handler(refuse)
-    return {f"/{service.full_name}/{method.name}": handler for method in service.methods}
+    return {
+        f"/{service.full_name}/{method.name}": grpc.stream_stream_rpc_method_handler(sessions.handle)
+        for method in service.methods
+    }

@@ -50,9 +50,10 @@ def _method(
             raise Failed(_NOT_CACHED)
         if verdict.header.flags & Flags.NEGATIVE:
             raise Failed(_NOTHING)
-        call.context.set_trailing_metadata(
-            (("coherd-age-ms", str(verdict.age_ms)), ("coherd-remaining-ttl-ms", str(verdict.remaining_ms)))
-        )
+        if call.context is not None:
+            call.context.set_trailing_metadata(
+                (("coherd-age-ms", str(verdict.age_ms)), ("coherd-remaining-ttl-ms", str(verdict.remaining_ms)))
+            )
         return verdict.payload
 
     return read

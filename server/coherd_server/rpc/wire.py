@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.entry import Flags
@@ -102,12 +102,13 @@ def fill_hit(hit: pb.Hit, found: Found) -> None:
             hit.extra_tags.update(found.extra_tags)
 
 
-def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Found, accept_stale: bool) -> None:
-    """Write what was found into an answer."""
+def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Found, accept_stale: bool) -> bool:
+    """Write what was found into an answer; whether it is a value."""
     if found.is_hit(accept_stale):
         fill_hit(result.hit, found)
-    else:
-        result.miss.reason = _MISSES[found.verdict.state]
+        return True
+    result.miss.reason = _MISSES[found.verdict.state]
+    return False
 
 
 def set_response(done: SetDone) -> pb.SetResponse:
@@ -126,11 +127,12 @@ def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
     return LeaseItem(key_of(catalog, request.key), request.token, lease_ms, request.wait_ms, extra)
 
 
-def lease_response(answer: Found | Granted | Held) -> pb.LeaseResponse:
-    """The answer of a lease."""
+def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, Found], None]) -> pb.LeaseResponse:
+    """The answer of a lease; ``keep_near`` is told of a value in it."""
     response = pb.LeaseResponse()
     if isinstance(answer, Found):
         fill_hit(response.hit, answer)
+        keep_near(response.hit, answer)
     elif isinstance(answer, Granted):
         response.granted.lease_ms = answer.lease_ms
         if answer.stale is not None:

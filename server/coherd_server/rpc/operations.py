@@ -1,0 +1,288 @@
+"""The operations of a session stream: gets of a frame are one read, sets one write, each answered as it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.message import Message
+
+from coherd.contract.catalog import Catalog, NearCacheMode, ResolvedKey
+from coherd.contract.reasons import Refusal
+from coherd.v1 import cache_service_pb2 as wire_pb
+from coherd.v1 import session_pb2 as pb
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.access import Access, Action, Principal
+from coherd_server.domain.cache import Cache
+from coherd_server.domain.failure import Failure, refused
+from coherd_server.domain.judge import State
+from coherd_server.domain.near.session import NearSession
+from coherd_server.domain.reading import Found
+from coherd_server.domain.writing import SetDone, SetItem
+from coherd_server.rpc import wire
+from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
+from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
+from coherd_server.rpc.errors import item_error
+from coherd_server.rpc.outbox import Outbox
+
+RESULT_BYTES: Final = 64
+"""Reckoned size of a result besides its value."""
+_NOTHING_ASKED: Final = Failure(ErrorReason.ERROR_REASON_REQUEST_INVALID, "an operation needs a request")
+READS: Final = frozenset({"get", "batch_get"})
+"""Operations that change nothing: a late answer leaves nothing unknown."""
+
+
+class Services(NamedTuple):
+    """What every stream of a server uses."""
+
+    rpcs: CacheRpcs
+    cache: Cache
+    catalog: Catalog
+    access: Access
+    endpoint: Endpoint
+    apart: bool
+    """Keys are on several nodes: each operation is awaited by itself, so that a slow node holds up only its own."""
+
+
+class Load:
+    """How much of one frame is unanswered; the stream's totals go down when the frame is done."""
+
+    __slots__ = ("left", "size_bytes")
+
+    def __init__(self, operations: int, size_bytes: int) -> None:
+        self.left = operations
+        self.size_bytes = size_bytes
+
+
+class _Get(NamedTuple):
+    id: int
+    key: ResolvedKey
+
+
+class _Set(NamedTuple):
+    id: int
+    item: SetItem
+    until_s: float
+
+
+class Operations:
+    """Of one stream.
+
+    Args:
+        services: of the server.
+        principal: whose stream it is.
+        outbox: takes the results.
+        near: the stream's near cache, if it has one.
+        on_answered: called when something was answered.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        principal: Principal,
+        outbox: Outbox,
+        near: NearSession | None,
+        on_answered: Callable[[], None],
+    ) -> None:
+        self._services = services
+        self._principal = principal
+        self._outbox = outbox
+        self._near = near
+        self._on_answered = on_answered
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._alone: dict[int, asyncio.Task[None]] = {}
+        self._unwanted: set[int] = set()
+        self._together: set[int] = set()
+        self.unanswered = 0
+        self.unanswered_bytes = 0
+
+    # Frames.
+
+    def start(self, frame: pb.RequestFrame, size_bytes: int) -> None:
+        """Do what a frame asks for."""
+        load = Load(len(frame.operations), size_bytes)
+        self.unanswered += load.left
+        self.unanswered_bytes += size_bytes
+        gets: dict[bool, list[_Get]] = {}
+        sets: list[_Set] = []
+        now_s = time.monotonic()
+        for operation in frame.operations:
+            kind = operation.WhichOneof("request")
+            try:
+                if kind == "get":
+                    get = operation.get
+                    key = wire.key_of(self._services.catalog, get.key)
+                    self._services.access.check(self._principal, key.domain, Action.READ)
+                    gets.setdefault(get.accept_stale, []).append(_Get(operation.id, key))
+                elif kind == "set":
+                    item = wire.set_item(self._services.catalog, operation.set)
+                    self._services.access.check(self._principal, item.key.domain, Action.WRITE)
+                    timeout_ms = operation.timeout_ms
+                    sets.append(_Set(operation.id, item, now_s + timeout_ms / 1000 if timeout_ms > 0 else float("inf")))
+                elif kind is None:
+                    self._fail(operation.id, _NOTHING_ASKED, load)
+                else:
+                    self._start_alone(kind, operation, load)
+            except Refusal as refusal:
+                self._fail(operation.id, refused(refusal), load)
+        apart = self._services.apart
+        for accept_stale, some in gets.items():
+            for part in ([one] for one in some) if apart else (some,):
+                self._task(self._read(part, accept_stale, load))
+        if sets:
+            for several in ([one] for one in sets) if apart else (sets,):
+                self._together.update(one.id for one in several)
+                self._task(self._write(several, load))
+
+    def cancel(self, ids: Sequence[int]) -> None:
+        """What nobody waits for any more is not begun any more; a write that was sent may take effect."""
+        for one in ids:
+            task = self._alone.get(one)
+            if task is not None:
+                task.cancel()
+            elif one in self._together:
+                self._unwanted.add(one)
+
+    async def finish(self) -> None:
+        """Wait until everything is answered."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Stop everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _answered(self, load: Load, operations: int) -> None:
+        load.left -= operations
+        self.unanswered -= operations
+        if not load.left:
+            self.unanswered_bytes -= load.size_bytes
+        self._on_answered()
+
+    def _fail(self, operation_id: int, failure: Failure, load: Load) -> None:
+        self._outbox.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
+        self._answered(load, 1)
+
+    # Gets and sets.
+
+    async def _read(self, gets: Sequence[_Get], accept_stale: bool, load: Load) -> None:
+        at = 0
+        outbox = self._outbox
+        try:
+            while at < len(gets):
+                part = gets[at : at + READ_PART]
+                keep = self._keeper()
+                found = await self._services.cache.reads.get([one.key for one in part], accept_stale=accept_stale)
+                for one, answer in zip(part, found, strict=True):
+                    at += 1
+                    if isinstance(answer, Failure):
+                        outbox.result(one.id, RESULT_BYTES).error.CopyFrom(item_error(answer))
+                    else:
+                        response = outbox.result(one.id, len(answer.verdict.raw) + RESULT_BYTES).get
+                        if wire.fill_get(response, answer, accept_stale):
+                            keep(response.hit, answer)
+                self._answered(load, len(part))
+        except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+            failure = incident(error)
+            for one in gets[at:]:
+                self._fail(one.id, failure, load)
+
+    def _keeper(self) -> KeepNear:
+        """To be made before a read is issued: lets the near cache keep what it finds, where nothing changed since."""
+        near = self._near
+        if near is None:
+            return _not_near
+        started = near.read_started()
+
+        def keep(hit: wire_pb.Hit, found: Found) -> None:
+            if (
+                found.verdict.state is State.FRESH
+                and found.key.domain.near_cache is not NearCacheMode.OFF
+                and near.register(found.key, found.extra, started)
+            ):
+                hit.near_cacheable = True
+
+        return keep
+
+    async def _write(self, sets: Sequence[_Set], load: Load) -> None:
+        answered: set[int] = set()
+
+        def report(index: int, outcome: SetDone | Failure) -> None:
+            answered.add(index)
+            result = self._outbox.result(sets[index].id, RESULT_BYTES)
+            if isinstance(outcome, Failure):
+                result.error.CopyFrom(item_error(outcome))
+            else:
+                result.set.CopyFrom(wire.set_response(outcome))
+            self._answered(load, 1)
+
+        def wanted(index: int) -> bool:
+            return sets[index].id not in self._unwanted and time.monotonic() < sets[index].until_s
+
+        try:
+            await self._services.cache.writes.set([one.item for one in sets], report=report, wanted=wanted)
+        except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+            failure = incident(error)
+            for index, one in enumerate(sets):
+                if index not in answered:
+                    self._fail(one.id, failure, load)
+        finally:
+            ids = {one.id for one in sets}
+            self._together -= ids
+            self._unwanted -= ids
+
+    # Everything else: as the rpc of its name.
+
+    def _start_alone(self, kind: str, operation: pb.Operation, load: Load) -> None:
+        task = self._task(self._serve_alone(kind, operation, load))
+        self._alone[operation.id] = task
+
+    async def _serve_alone(self, kind: str, operation: pb.Operation, load: Load) -> None:
+        request: Message = getattr(operation, kind)
+        timeout_ms = operation.timeout_ms
+        answer: Message | bytes | Failure | None = None
+        try:
+            answer = await self._services.endpoint.serve(
+                self._method(kind),
+                request,
+                self._principal,
+                timeout_ms / 1000 if timeout_ms > 0 else None,
+                reads_only=kind in READS,
+                keep_near=self._keeper(),
+            )
+        finally:
+            del self._alone[operation.id]
+            if answer is None:
+                self._answered(load, 1)
+        if isinstance(answer, Failure) or not isinstance(answer, Message):
+            self._fail(operation.id, answer if isinstance(answer, Failure) else _NOTHING_ASKED, load)
+            return
+        result = self._outbox.result(operation.id, answer.ByteSize() + RESULT_BYTES)
+        getattr(result, kind).CopyFrom(answer)
+        self._answered(load, 1)
+
+    def _method(self, kind: str) -> Callable[[Any, Call], Coroutine[Any, Any, Message]]:
+        name = _RPC_NAMES[kind]
+        method: Callable[[Any, Call], Coroutine[Any, Any, Message]] = getattr(self._services.rpcs, name)
+        return method
+
+
+def _not_near(hit: wire_pb.Hit, found: Found) -> None:
+    """The stream has no near cache."""
+
+
+_RPC_NAMES: Final = {
+    field.name: "".join(part.capitalize() for part in field.name.split("_"))
+    for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields
+}
+"""Operation to rpc: ``batch_get`` to ``BatchGet``."""
