@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
+from grpc.aio import AbortError
 
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
@@ -132,7 +133,7 @@ class Endpoint:
         context: Context | None = None,
         keep_near: KeepNear = _not_kept,
     ) -> Message | bytes | Failure:
-        """The answer of a method, or why there is none; raises nothing but cancellation.
+        """The answer of a method, or why there is none; raises nothing but cancellation, and what ends a unary call.
 
         Args:
             method: what to call.
@@ -154,6 +155,8 @@ class Endpoint:
             return _UNANSWERED if reads_only else UNKNOWN
         except (Failed, Refusal) as error:
             return failure_in(error)
+        except AbortError:
+            raise
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
             return incident(error)
         finally:
