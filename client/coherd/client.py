@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from coherd.loading.per_loop import Desks
 from coherd.loading.policy import LoadLimits, LoadPolicy
+from coherd.session.transport import NearCacheBounds, SessionTransport
 from coherd.transport.protocol import Transport
 from coherd.transport.tls import TlsConfig
 from coherd.transport.unary import UnaryTransport
@@ -73,6 +73,8 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         target: str,
         *,
         near_cache: bool | None = None,
+        near_cache_bounds: NearCacheBounds | None = None,
+        sessions: bool = True,
         tls: TlsConfig | None = None,
         token: str | None = None,
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
@@ -84,9 +86,10 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
 
         Args:
             target: ``host:port``, or any gRPC target.
-            near_cache: keep values in this process: None: as the catalog says, False: never, True: where the catalog
-                allows it. This version keeps none, whatever is given: every read asks the service, which is what
-                False promises, and never less coherent than the others. True warns.
+            near_cache: keep values in this process: None or True: those of the domains for which the catalog, or the
+                operator, says so; False: none.
+            near_cache_bounds: how much is kept, per event loop. Default: ``NearCacheBounds()``.
+            sessions: False: every call is a unary rpc, as in other languages; then nothing is kept near.
             tls: None: plain text.
             token: bearer token; without ``tls`` it crosses the network readable.
             timeout_ms: time limit of calls that give none, >= 1.
@@ -97,10 +100,14 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         Raises:
             ValueError: an argument is out of its range.
         """
-        if near_cache:
-            warnings.warn("this version of coherd keeps no near cache: every read asks the service", stacklevel=2)
+        transport: Transport
+        if sessions:
+            bounds = None if near_cache is False else (near_cache_bounds or NearCacheBounds())
+            transport = SessionTransport(target, tls=tls, token=token, near_cache=bounds)
+        else:
+            transport = UnaryTransport(target, tls=tls, token=token)
         return cls(
-            UnaryTransport(target, tls=tls, token=token),
+            transport,
             timeout_ms=timeout_ms,
             on_unavailable=on_unavailable,
             loading=loading,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from coherd.codec import ValueDecodeError
 from coherd.errors import CacheError, ServerDefect, UndecodableValue, error_of
 from coherd.key import Key, ReadKey
+from coherd.near_cache import Kept
 from coherd.results import SetOutcome, SetResult
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
@@ -65,6 +66,20 @@ def decoded(key: ReadKey[V], hit: wire.Hit) -> V | None:
     except ValueDecodeError as error:
         raise undecodable(key, error) from None
     return value
+
+
+def decoded_near(key: ReadKey[Any], kept: Kept) -> Any:
+    """The value of a near-cache hit, made anew; None for a remembered "there is nothing".
+
+    Raises:
+        UndecodableValue: the payload is not a value of the key's type.
+    """
+    if kept.negative:
+        return None
+    try:
+        return key.codec.decode(kept.payload)
+    except ValueDecodeError as error:
+        raise undecodable(key, error) from None
 
 
 def undecodable(key: ReadKey[Any], error: ValueDecodeError) -> UndecodableValue:

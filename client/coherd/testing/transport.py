@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.reasons import REASONS, Refusal
 from coherd.errors import CacheError, ClientClosed, error_of
+from coherd.near_cache import Kept
 from coherd.testing import requests
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
@@ -77,6 +78,9 @@ class MemoryTransport:
     def failing(self, error: CacheError, *rpcs: str, takes_effect: bool = False) -> AbstractContextManager[None]:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
+
+    def lookup_near(self, key: str) -> Kept | None:
+        return None
 
     async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
         with self._serving("Get", request):

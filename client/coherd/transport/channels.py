@@ -1,19 +1,9 @@
-"""One channel per process and event loop, made when first needed.
-
-gRPC's asyncio side keeps one polling thread per process, which a forked child does not have, and wakes loops through a
-socket, which the child shares: a channel that is alive at the fork never answers in the child, and a child that uses
-gRPC all the same takes the wake-ups of its parent. So before a fork every idle channel is let go, which stops all that;
-the parent opens a new one at its next call, and the child starts clean. After a fork during a call, which is not cut
-off, the child refuses to use gRPC.
-"""
+"""One channel per process and event loop, made when first needed; see `coherd.transport.forks`."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,6 +11,7 @@ import grpc.aio
 
 from coherd.contract.reasons import Retry
 from coherd.errors import Unavailable
+from coherd.transport import forks
 
 LET_GO_TIMEOUT_S: Final = 0.5
 """Longest a fork waits for the event loop of another thread."""
@@ -73,7 +64,7 @@ class LoopChannels:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._by_loop: dict[asyncio.AbstractEventLoop, Connection] = {}
-        _living.add(self)
+        forks.watch(self)
 
     def current(self) -> Connection:
         """The connection of the running loop; made if there is none. Does no I/O.
@@ -81,8 +72,7 @@ class LoopChannels:
         Raises:
             Unavailable: this process was forked during a call of its parent.
         """
-        if _lost:
-            raise Unavailable("this process was forked during a call of its parent: gRPC cannot be used in it")
+        forks.check_usable()
         loop = asyncio.get_running_loop()
         connection = self._by_loop.get(loop)
         if connection is None:
@@ -119,15 +109,11 @@ class LoopChannels:
         if done is not None:
             done.set()
 
-    def forget(self) -> None:
+    def forget(self) -> list[object]:
         """After a fork, in the child: starts with none."""
-        # Kept from destruction: destroying a channel waits for threads that are not here.
-        _lost.extend(self._by_loop.values())
+        held: list[object] = list(self._by_loop.values())
         self._by_loop.clear()
-
-
-_living: Final[weakref.WeakSet[LoopChannels]] = weakref.WeakSet()
-_lost: Final[list[Connection]] = []
+        return held
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -135,17 +121,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _before_fork() -> None:
-    for channels in list(_living):
-        channels.let_go()
-
-
-def _after_fork_in_child() -> None:
-    for channels in list(_living):
-        channels.forget()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from coherd.near_cache import Kept
 from coherd.v1 import cache_service_pb2 as wire
 
 
@@ -13,6 +14,10 @@ class Transport(Protocol):
     Every call takes its time limit in milliseconds, >= 1, which covers connecting and all repetitions, and raises only
     `coherd.errors.CacheError`. Cancelling one call disturbs no other.
     """
+
+    def lookup_near(self, key: str) -> Kept | None:
+        """The value that the near cache of the running event loop holds under canonical key text."""
+        ...
 
     async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
         """As CacheService.Get."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from typing import Any, Final
 
@@ -11,9 +10,11 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from coherd.contract.reasons import Retry
-from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect, Unavailable
+from coherd.errors import ClientClosed, DeadlineExceeded, ServerDefect, Unavailable
+from coherd.near_cache import Kept
+from coherd.transport.attempts import repeat
 from coherd.transport.channels import Connection, LoopChannels
-from coherd.transport.retries import EFFECTS, Effect, retry_wait_ms
+from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.status import error_of_status
 from coherd.transport.tls import TlsConfig
 from coherd.v1 import cache_service_pb2 as wire
@@ -61,6 +62,16 @@ _RPCS: Final[dict[str, tuple[type[Message], type[Message]]]] = {
 _READY: Final = grpc.ChannelConnectivity.READY
 
 
+def open_channel(target: str, tls: TlsConfig | None) -> grpc.aio.Channel:
+    """A channel of its own connection. Does no I/O."""
+    options: list[tuple[str, Any]] = list(OPTIONS)
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options)
+    if tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return grpc.aio.secure_channel(target, tls.credentials(), options)
+
+
 class UnaryTransport:
     """One call per request, each on its own HTTP/2 stream of a shared connection.
 
@@ -82,13 +93,7 @@ class UnaryTransport:
         self._channels = LoopChannels(self._connect)
 
     def _connect(self) -> Connection:
-        options: list[tuple[str, Any]] = list(OPTIONS)
-        if self._tls is None:
-            channel = grpc.aio.insecure_channel(self._target, options)
-        else:
-            if self._tls.server_name is not None:
-                options.append(("grpc.ssl_target_name_override", self._tls.server_name))
-            channel = grpc.aio.secure_channel(self._target, self._tls.credentials(), options)
+        channel = open_channel(self._target, self._tls)
         calls = {
             name: channel.unary_unary(
                 f"/coherd.v1.CacheService/{name}",
@@ -98,6 +103,9 @@ class UnaryTransport:
             for name, (request, answer) in _RPCS.items()
         }
         return Connection(channel, calls)
+
+    def lookup_near(self, key: str) -> Kept | None:
+        return None
 
     async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
         answer: wire.GetResponse = await self._call("Get", request, timeout_ms)
@@ -161,37 +169,12 @@ class UnaryTransport:
 
     async def _call(self, rpc: str, request: Message, timeout_ms: int, effect: Effect | None = None) -> Any:
         """Sends until it is answered, may not be repeated, or its time is up. ``effect``: default as declared."""
-        deadline_s = time.monotonic() + timeout_ms / 1_000
         effect = effect or EFFECTS[rpc]
-        attempts = 0
-        maybe_done = False
-        while True:
-            attempts += 1
-            try:
-                return await self._send(rpc, effect, request, deadline_s)
-            except CacheError as error:
-                maybe_done = maybe_done or (error.retry is Retry.IDEMPOTENT and effect is not Effect.READS)
-                wait_ms = retry_wait_ms(
-                    effect,
-                    error.retry,
-                    attempts=attempts,
-                    retry_after_ms=error.retry_after_ms,
-                    remaining_ms=(deadline_s - time.monotonic()) * 1_000,
-                    draw=random.random(),
-                )
-                if wait_ms is None:
-                    if maybe_done and isinstance(error, Unavailable):
-                        # An earlier attempt, or this one on a lost connection, may have arrived.
-                        raise OutcomeUnknown(
-                            f"whether the change took effect is not known: {error}",
-                            reason=ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN,
-                            retry=Retry.IDEMPOTENT,
-                        ) from error
-                    raise
-            await asyncio.sleep(wait_ms / 1_000)
+        deadline_s = time.monotonic() + timeout_ms / 1_000
+        return await repeat(lambda: self.send(rpc, effect, request, deadline_s), effect, deadline_s)
 
-    async def _send(self, rpc: str, effect: Effect, request: Message, deadline_s: float) -> Any:
-        """One attempt."""
+    async def send(self, rpc: str, effect: Effect, request: Message, deadline_s: float) -> Any:
+        """One attempt, at most until a moment of `time.monotonic`."""
         if self._closed:
             raise ClientClosed("the client is closed")
         remaining_s = deadline_s - time.monotonic()

@@ -40,6 +40,9 @@ class Reading(Verbs):
         Raises:
             UndecodableValue: what is stored is not a value of the key's type.
         """
+        kept = self._transport.lookup_near(key)
+        if kept is not None:
+            return values.decoded_near(key, kept)
         hit = await self._hit(key, accept_stale, timeout_ms)
         return default if hit is None else values.decoded(key, hit)
 

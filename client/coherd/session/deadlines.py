@@ -1,0 +1,76 @@
+"""Time limits of many operations without a timer for each.
+
+Operations with one time limit end in the order they began, so they stand in a queue per limit, and one timer waits for
+the first of each. What was answered meanwhile is dropped when it comes to the front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Container
+from typing import Final
+
+MOST_LIMITS: Final = 64
+"""Queues that are kept; operations with one more limit each get a timer of their own."""
+
+
+class Deadlines:
+    """Of one event loop.
+
+    Args:
+        open_ids: ids of the operations that are not answered yet.
+        expire: called with the id of an open operation whose time is up.
+    """
+
+    def __init__(self, open_ids: Container[int], expire: Callable[[int], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open_ids = open_ids
+        self._expire = expire
+        self._queues: dict[int, deque[tuple[float, int]]] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+
+    def add(self, operation_id: int, limit_ms: int) -> None:
+        """An operation that begins now."""
+        queue = self._queues.get(limit_ms)
+        if queue is None:
+            if len(self._queues) >= MOST_LIMITS:
+                self._forget_empty()
+            if len(self._queues) >= MOST_LIMITS:
+                self._loop.call_later(limit_ms / 1000, self._end, operation_id)
+                return
+            queue = self._queues[limit_ms] = deque()
+        open_ids = self._open_ids
+        while queue and queue[0][1] not in open_ids:
+            queue.popleft()
+        queue.append((self._loop.time() + limit_ms / 1000, operation_id))
+        if limit_ms not in self._timers:
+            self._timers[limit_ms] = self._loop.call_at(queue[0][0], self._look, limit_ms)
+
+    def close(self) -> None:
+        """No more timers."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._queues.clear()
+
+    def _end(self, operation_id: int) -> None:
+        if operation_id in self._open_ids:
+            self._expire(operation_id)
+
+    def _look(self, limit_ms: int) -> None:
+        del self._timers[limit_ms]
+        queue, now_s = self._queues[limit_ms], self._loop.time()
+        while queue:
+            until_s, operation_id = queue[0]
+            if operation_id in self._open_ids:
+                if until_s > now_s:
+                    self._timers[limit_ms] = self._loop.call_at(until_s, self._look, limit_ms)
+                    return
+                self._expire(operation_id)
+            queue.popleft()
+
+    def _forget_empty(self) -> None:
+        for limit_ms in [limit_ms for limit_ms, queue in self._queues.items() if not queue]:
+            if limit_ms not in self._timers:
+                del self._queues[limit_ms]

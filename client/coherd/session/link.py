@@ -1,0 +1,109 @@
+"""Keeps one event loop connected: opens its session, opens another when that breaks or is asked to move."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc.aio
+
+from coherd.errors import CacheError, NotServed
+from coherd.near_cache import NearCache
+from coherd.session.stream import SessionStream, open_stream
+
+DIAL_TIMEOUT_S: Final = 2.0
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
+NOT_SERVED_PAUSE_S: Final = 60.0
+"""Where the service, or something before it, knows no sessions."""
+LONGEST_WAIT_S: Final = 1.0
+"""Longest an operation waits for a session that is being opened; then it goes as a unary call."""
+MOVE_TIMEOUT_S: Final = 60.0
+"""Longest a session that is asked to move stays for what is not answered; the server ends it earlier."""
+
+
+class SessionLink:
+    """Of one event loop.
+
+    Args:
+        connect: makes a channel of a connection of its own.
+        metadata: sent with each session.
+        client_id: of the client.
+        near: near cache of this loop; None: none.
+    """
+
+    def __init__(
+        self, connect: Callable[[], grpc.aio.Channel], metadata: Any, client_id: bytes, near: NearCache | None
+    ) -> None:
+        self.stream: SessionStream | None = None
+        """The open session, if there is one."""
+        self.near = near
+        self._connect = connect
+        self._metadata = metadata
+        self._client_id = client_id
+        self._dialing: asyncio.Task[None] | None = None
+        self._pauses = 0
+        self._not_before_s = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def in_use(self) -> bool:
+        """Something is not answered yet."""
+        return (self.stream is not None and self.stream.in_flight > 0) or bool(self._tasks)
+
+    async def ready(self, timeout_s: float) -> SessionStream | None:
+        """The session, opened if need be; None: there is none now, and a unary call is the way."""
+        if self.stream is None and not self._closed:
+            loop = asyncio.get_running_loop()
+            if self._dialing is None:
+                if loop.time() < self._not_before_s:
+                    return None
+                self._dialing = loop.create_task(self._dial())
+            await asyncio.wait([self._dialing], timeout=min(timeout_s / 2, LONGEST_WAIT_S))
+        return self.stream
+
+    async def _dial(self) -> None:
+        loop = asyncio.get_running_loop()
+        channel: grpc.aio.Channel | None = None
+        try:
+            channel = self._connect()
+            self.stream = await open_stream(
+                channel, self._metadata, self._client_id, self.near, self._ended, DIAL_TIMEOUT_S
+            )
+            channel = None
+            self._pauses = 0
+        except CacheError as error:
+            pause_s = min(FIRST_PAUSE_S * 2**self._pauses, LONGEST_PAUSE_S)
+            if isinstance(error, NotServed):
+                pause_s = NOT_SERVED_PAUSE_S
+            self._pauses = min(self._pauses + 1, 16)
+            self._not_before_s = loop.time() + pause_s * (0.5 + random.random())
+        finally:
+            self._dialing = None
+            if channel is not None:
+                await channel.close(None)
+
+    def _ended(self, stream: SessionStream) -> None:
+        """It takes no more operations."""
+        if self.stream is stream:
+            self.stream = None
+        if not self._closed:
+            task = asyncio.get_running_loop().create_task(stream.finish(MOVE_TIMEOUT_S))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End the session; what is not answered fails. Safe to repeat."""
+        self._closed = True
+        stream, self.stream = self.stream, None
+        if self._dialing is not None:
+            self._dialing.cancel()
+            await asyncio.gather(self._dialing, return_exceptions=True)
+        if stream is not None:
+            await stream.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,484 @@
+"""One session: operations in, answers and pushes out.
+
+Operations of one turn of the event loop share a frame, and while a frame is on its way the next one gathers. The
+reading side handles everything in the order it came, which is what the near cache relies on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from coherd.contract.catalog import NearCacheMode
+from coherd.contract.reasons import Retry
+from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
+from coherd.near_cache import Mark, NearCache, NearDomain
+from coherd.session.changes import drop_changed
+from coherd.session.clock import boottime_s
+from coherd.session.deadlines import Deadlines
+from coherd.transport.status import error_of_status
+from coherd.v1 import session_pb2 as wire
+from coherd.v1.annotations_pb2 import NearCache as WireMode
+from coherd.v1.errors_pb2 import ErrorReason
+
+PROTOCOL: Final = 1
+FRAME_OPERATIONS: Final = 2_000
+FRAME_BYTES: Final = 1 << 20
+"""A frame takes no more operations once it holds so much; one operation may be larger."""
+CLOSE_TIMEOUT_S: Final = 0.2
+GET_BYTES: Final = 64
+"""Reckoned size of a get."""
+IDLE_ROUNDS: Final = 10
+"""Thirds of a lease without any use after which it is left to lapse: idle clients cost the server nothing."""
+QUEUED_BYTES: Final = 8 << 20
+"""Bytes of requests that wait to be sent; callers wait when there are more."""
+_MODES: Final = {WireMode.NEAR_CACHE_PUSH: NearCacheMode.PUSH, WireMode.NEAR_CACHE_STRICT: NearCacheMode.STRICT}
+_READS: Final = frozenset({"get", "batch_get", "lease", "batch_lease"})
+"""Operations that change no value."""
+
+
+class _Pending:
+    """An operation that is not answered yet."""
+
+    __slots__ = ("future", "kind", "marks", "request")
+
+    def __init__(
+        self, future: asyncio.Future[Any], kind: str, request: Message, marks: list[Mark | None] | None
+    ) -> None:
+        self.future = future
+        self.kind = kind
+        self.request = request
+        self.marks = marks
+
+
+class SessionStream:
+    """A stream that was opened; made by `open_stream`.
+
+    Args:
+        call: the rpc.
+        channel: its channel, closed with it.
+        near: the near cache that it keeps coherent; None: it has none.
+        on_end: called once when it takes no more operations: it broke, was closed, or is asked to move.
+    """
+
+    def __init__(
+        self,
+        call: Any,
+        channel: grpc.aio.Channel,
+        welcome: wire.Welcome,
+        near: NearCache | None,
+        on_end: Callable[[SessionStream], None],
+    ) -> None:
+        self.is_open = True
+        """Whether it takes operations."""
+        self.is_lost = False
+        """Whether it ended."""
+        self.largest_bytes = int(welcome.window_bytes) or QUEUED_BYTES
+        """A larger operation goes as a unary call."""
+        self.near = near
+        self._call = call
+        self._channel = channel
+        self._on_end = on_end
+        self._pending: dict[int, _Pending] = {}
+        self._last_id = 0
+        self._frames: deque[tuple[wire.SessionRequest, int]] = deque()
+        self._frame: wire.SessionRequest | None = None
+        self._frame_bytes = 0
+        self._queued_bytes = 0
+        self._cancelled: list[int] = []
+        self._acknowledge = 0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._deadlines = Deadlines(self._pending, self._expire)
+        self._lease_s = welcome.near_cache_lease_ms / 1000
+        self._asked_s = 0.0
+        self._used = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._closing = False
+        if near is not None:
+            near.configure(
+                {
+                    one.domain: NearDomain(_MODES[one.mode], frozenset(one.tags), frozenset(one.any_tags))
+                    for one in welcome.near_caches
+                    if one.mode in _MODES
+                }
+            )
+        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
+        if near is not None:
+            self._tasks.append(asyncio.create_task(self._extend(near)))
+
+    # What callers use.
+
+    @property
+    def in_flight(self) -> int:
+        """Operations that are not answered yet."""
+        return len(self._pending)
+
+    async def ask(self, kind: str, request: Any, timeout_ms: int) -> Any:
+        """The answer to an operation.
+
+        Args:
+            kind: name of its field in `coherd.v1.Operation`.
+            request: its request.
+            timeout_ms: until when it is waited for, >= 1.
+
+        Raises:
+            CacheError: it failed, as the service says; or the stream was lost, or the time is up.
+        """
+        if self._queued_bytes > QUEUED_BYTES:
+            await self._wait_for_room(timeout_ms)
+        if not self.is_open:
+            raise Unavailable("the session ended", retry=Retry.SAFE)
+        self._last_id = operation_id = self._last_id + 1
+        message = self._frame
+        if message is None:
+            message = self._frame = wire.SessionRequest()
+            self._filled.set()
+        operation = message.frame.operations.add(id=operation_id, timeout_ms=timeout_ms)
+        getattr(operation, kind).CopyFrom(request)
+        marks: list[Mark | None] | None = None
+        if kind == "get":
+            size_bytes = GET_BYTES
+            near = self.near
+            if near is not None and not request.accept_stale:
+                mark = near.mark(request.key.text, boottime_s())
+                if mark is not None:
+                    marks = [mark]
+        else:
+            size_bytes = operation.ByteSize()
+            if kind in _READS and self.near is not None:
+                marks = self._marks(kind, request)
+        self._frame_bytes += size_bytes
+        self._queued_bytes += size_bytes
+        if self._frame_bytes >= FRAME_BYTES or len(message.frame.operations) >= FRAME_OPERATIONS:
+            self._seal()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending[operation_id] = _Pending(future, kind, request, marks)
+        self._deadlines.add(operation_id, timeout_ms)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._give_up(operation_id)
+            raise
+
+    async def close(self) -> None:
+        """End it; what is not answered fails."""
+        self._stop_taking()  # before the server is told that the near cache is empty
+        self._closing = True
+        self._filled.set()
+        await asyncio.wait(self._tasks[:1], timeout=CLOSE_TIMEOUT_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._lose(Unavailable("the session was closed", retry=Retry.IDEMPOTENT))
+        await self._channel.close(None)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait for what is not answered yet, then end it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._pending and not self.is_lost:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        await self.close()
+
+    # Giving up.
+
+    def _give_up(self, operation_id: int) -> None:
+        pending = self._pending.pop(operation_id, None)
+        if pending is None:
+            return
+        self._forget(pending)
+        self._cancelled.append(operation_id)
+        self._filled.set()
+
+    def _forget(self, pending: _Pending) -> None:
+        """It has no answer: it may have been done."""
+        near = self.near
+        if near is None:
+            return
+        if pending.marks is not None:
+            for mark in pending.marks:
+                if mark is not None:
+                    near.release(mark)
+        if pending.kind not in _READS:
+            drop_changed(near, pending.kind, pending.request, None)
+
+    def _expire(self, operation_id: int) -> None:
+        future = self._pending[operation_id].future
+        self._give_up(operation_id)
+        if not future.done():
+            reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
+            future.set_exception(
+                DeadlineExceeded("no answer within the time limit", reason=reason, retry=Retry.IDEMPOTENT)
+            )
+
+    async def _wait_for_room(self, timeout_ms: int) -> None:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                while self._queued_bytes > QUEUED_BYTES and self.is_open:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            raise Unavailable("too much of this client waits to be sent", retry=Retry.SAFE) from None
+
+    def _stop_taking(self) -> None:
+        """No more operations. The near cache is the next stream's: this one drops from it, and keeps nothing in it."""
+        if self.is_open:
+            self.is_open = False
+            if self.near is not None:
+                self.near.disconnect()
+            self._on_end(self)
+
+    def _lose(self, error: CacheError) -> None:
+        """The stream is gone: what was not sent surely did not arrive, of the rest nothing is known."""
+        self._stop_taking()
+        self.is_lost = True
+        self._deadlines.close()
+        messages = [message for message, _ in self._frames] + ([self._frame] if self._frame is not None else [])
+        unsent = {operation.id for message in messages for operation in message.frame.operations}
+        for operation_id, pending in list(self._pending.items()):
+            self._forget(pending)
+            if not pending.future.done():
+                retry = Retry.SAFE if operation_id in unsent else error.retry
+                pending.future.set_exception(Unavailable(str(error), retry=retry, reason=error.reason))
+                pending.future.exception()  # its caller may be gone
+        self._pending.clear()
+        self._room.set()
+        self._emptied.set()
+
+    # Sending.
+
+    def _seal(self) -> None:
+        if self._frame is not None:
+            self._frames.append((self._frame, self._frame_bytes))
+            self._frame, self._frame_bytes = None, 0
+
+    async def _write(self) -> None:
+        """Send what gathers, until closed."""
+        write, frames = self._call.write, self._frames
+        try:
+            while True:
+                await self._filled.wait()
+                self._filled.clear()
+                while self._acknowledge or self._cancelled or frames or self._frame is not None:
+                    await write(self._stamped(self._next_message()))
+                if self._closing:
+                    await self._call.done_writing()
+                    return
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            return  # the reading side learns why
+
+    def _next_message(self) -> wire.SessionRequest:
+        """Acknowledgements first: others wait for them."""
+        if self._acknowledge:
+            message = wire.SessionRequest(push_ack=wire.PushAck(sequence=self._acknowledge))
+            self._acknowledge = 0
+        elif self._cancelled:
+            message = wire.SessionRequest(cancel=wire.CancelFrame(ids=self._cancelled))
+            self._cancelled = []
+        else:
+            if not self._frames:
+                self._seal()
+            message, size_bytes = self._frames.popleft()
+            self._queued_bytes -= size_bytes
+            self._room.set()
+            self._used.set()
+        return message
+
+    def _stamped(self, message: wire.SessionRequest) -> bytes:
+        """The message, asking for a longer lease if it is time to."""
+        if self.near is not None and self.is_open:
+            now_s = boottime_s()
+            if now_s - self._asked_s >= self._lease_s / 3:
+                self._asked_s = now_s
+                message.asked_at_ms = max(1, int(now_s * 1000))
+        return message.SerializeToString()
+
+    async def _extend(self, near: NearCache) -> None:
+        """While the near cache is used, ask for a longer lease a few times within it, and report its hits."""
+        idle_rounds = 0
+        while self.is_open:
+            hits = near.take_hits()
+            idle_rounds = 0 if hits or self._used.is_set() else idle_rounds + 1
+            self._used.clear()
+            if idle_rounds <= IDLE_ROUNDS:
+                self._frames.append((wire.SessionRequest(heartbeat=wire.Heartbeat(near_cache_hits=hits)), 0))
+                self._filled.set()
+                await asyncio.sleep(self._lease_s / 3)
+            else:
+                await self._used.wait()
+
+    # Receiving.
+
+    async def _read(self) -> None:
+        """Handle what the server says, in order, until the stream ends."""
+        read = self._call.read
+        try:
+            while True:
+                data = await read()
+                if not isinstance(data, bytes):
+                    break
+                message = wire.SessionResponse.FromString(data)
+                kind = message.WhichOneof("message")
+                if kind == "frame":
+                    self._take(message.frame)
+                elif kind == "push":
+                    self._take_push(message.push)
+                elif kind == "extension":
+                    self._take_extension(message.extension)
+                elif kind == "drain":
+                    self._stop_taking()
+            error: CacheError = Unavailable("the session ended", retry=Retry.IDEMPOTENT)
+            if not self._closing:
+                with contextlib.suppress(asyncio.CancelledError):
+                    code = await self._call.code()
+                    if code is not grpc.StatusCode.OK:
+                        error = Unavailable(f"the session ended (status {code.name})", retry=Retry.IDEMPOTENT)
+        except grpc.aio.AioRpcError as lost:
+            error = error_of_status(lost)
+            if not isinstance(error, Unavailable):
+                error = Unavailable(str(error), reason=error.reason, retry=Retry.IDEMPOTENT)
+        except (DecodeError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            error = Unavailable("the session does not speak as it should", retry=Retry.IDEMPOTENT)
+            self._call.cancel()
+        self._lose(error)
+
+    def _take(self, frame: wire.ResponseFrame) -> None:
+        pendings = self._pending
+        for result in frame.results:
+            pending = pendings.pop(result.id, None)
+            if pending is None:
+                continue
+            kind = pending.kind
+            answer: Any
+            if result.HasField(kind):
+                answer = getattr(result, kind)
+                if self.near is not None:
+                    if pending.marks is not None:
+                        self._keep(self.near, pending.marks, kind, answer)
+                    elif kind not in _READS:
+                        drop_changed(self.near, kind, pending.request, answer)
+                if not pending.future.done():
+                    pending.future.set_result(answer)
+                continue
+            self._forget(pending)
+            if pending.future.done():
+                continue
+            if result.HasField("error"):
+                failed = result.error
+                error = error_of(
+                    failed.reason, failed.message, field=failed.field, retry_after_ms=failed.retry_after_ms
+                )
+            else:
+                error = ServerDefect("the answer is not one to the operation")
+            pending.future.set_exception(error)
+        if not pendings:
+            self._emptied.set()
+
+    # The near cache.
+
+    def _marks(self, kind: str, request: Any) -> list[Mark | None] | None:
+        near, now_s = self.near, boottime_s()
+        if near is None:
+            return None
+        if kind == "batch_get":
+            return None if request.accept_stale else [near.mark(key.text, now_s) for key in request.keys]
+        if kind == "lease":
+            return None if request.renew else [near.mark(request.key.text, now_s)]
+        return None
+
+    def _keep(self, near: NearCache, marks: list[Mark | None], kind: str, answer: Any) -> None:
+        results = answer.results if kind == "batch_get" else (answer,)
+        for mark, result in zip(marks, results, strict=False):
+            if mark is None:
+                continue
+            hit = result.hit
+            if not hit.near_cacheable or hit.stale or not self.is_open:
+                near.release(mark)
+                continue
+            near.keep(
+                mark,
+                payload=hit.value,
+                negative=hit.negative,
+                expires_s=mark.asked_at_s + hit.remaining_ttl_ms / 1000,
+                extra_tags=dict(hit.extra_tags) if hit.extra_tags else _NO_TAGS,
+                uncacheable=False,
+            )
+        if len(marks) > len(results):
+            for mark in marks[len(results) :]:
+                if mark is not None:
+                    near.release(mark)
+
+    def _take_push(self, push: wire.PushFrame) -> None:
+        near = self.near
+        if near is not None:
+            if push.flush:
+                near.flush()
+            else:
+                near.drop_keys(push.keys)
+                near.drop_tags(push.tags)
+        self._acknowledge = push.sequence
+        self._filled.set()
+
+    def _take_extension(self, extension: wire.LeaseExtension) -> None:
+        if self.near is not None and self.is_open:
+            until_s = (extension.counted_from_ms + extension.lease_ms) / 1000
+            self.near.extend(until_s, boottime_s())
+
+
+_NO_TAGS: Final[dict[str, str]] = {}
+
+
+async def open_stream(
+    channel: grpc.aio.Channel,
+    metadata: Any,
+    client_id: bytes,
+    near: NearCache | None,
+    on_end: Callable[[SessionStream], None],
+    timeout_s: float,
+) -> SessionStream:
+    """Open a session on a channel.
+
+    Raises:
+        CacheError: the service does not welcome it; `Unavailable` where it does not answer.
+    """
+    call: Any = channel.stream_stream("/coherd.v1.SessionService/Session")(metadata=metadata)
+    hello = wire.Hello(protocol=PROTOCOL, client_id=client_id, user_agent=_USER_AGENT, near_cache=near is not None)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await call.write(wire.SessionRequest(hello=hello).SerializeToString())
+            data = await call.read()
+            if not isinstance(data, bytes):
+                await call.code()
+                raise Unavailable("the session was not welcomed", retry=Retry.SAFE)
+        message = wire.SessionResponse.FromString(data)
+        if message.WhichOneof("message") != "welcome":
+            raise ServerDefect("a session begins with a welcome")
+    except grpc.aio.AioRpcError as error:
+        raise error_of_status(error)  # noqa: B904 - it sets its cause
+    except asyncio.InvalidStateError:
+        await call.code()
+        raise Unavailable("the session was not welcomed", retry=Retry.SAFE) from None
+    except (TimeoutError, DecodeError):
+        call.cancel()
+        raise Unavailable("the session was not welcomed in time", retry=Retry.SAFE) from None
+    except BaseException:
+        call.cancel()
+        raise
+    return SessionStream(call, channel, message.welcome, near, on_end)
+
+
+def new_client_id() -> bytes:
+    """Of one client, the same over its streams."""
+    return secrets.token_bytes(16)
+
+
+_USER_AGENT: Final = f"coherd-python/{'.'.join(map(str, (0, 1, 0)))}"
