@@ -16,7 +16,7 @@ LEASE_S: Final = 3.0
 READERS: Final = 3
 VERSIONS: Final = 2_000
 MET_EVERY: Final = 10
-"""Of so many versions one stays until a reader has met it."""
+"""Of so many versions one stays until a reader has counted a hit."""
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,8 @@ def test_nothing_that_was_dropped_before_a_look_up_began_is_found(drop: Callable
             reader.join()
     assert [reader.stale for reader in readers] == [None] * READERS
     assert taken + shared.cache.take_hits().get("analytics", 0) == _hits(readers)
-    assert len(set().union(*(reader.versions for reader in readers))) >= VERSIONS // MET_EVERY
+    met_versions = len(set().union(*(reader.versions for reader in readers)))
+    assert met_versions > VERSIONS // MET_EVERY // 2, "void: too few look-ups met an entry"
 
 
 def _hits(readers: list[Reader]) -> int:
