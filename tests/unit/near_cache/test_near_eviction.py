@@ -108,6 +108,15 @@ def test_an_expired_value_that_had_proven_itself_is_replaced_in_the_main_queue()
     assert _read(cache, "a:x:id:hot", 60.0)
 
 
+def test_an_expired_value_leaves_before_one_that_is_good() -> None:
+    cache = _cache(2)
+    for _ in range(4):
+        _read(cache, "a:x:id:good", 0.0, fresh_s=90.0)
+        _read(cache, "a:x:id:expired", 0.0, fresh_s=10.0)
+    _read(cache, "a:x:id:new", 40.0)
+    assert _read(cache, "a:x:id:good", 40.0)
+
+
 def test_it_holds_up_better_than_lru_on_real_accesses() -> None:
     with TRACE.open("rb") as source:
         keys = [f"a:x:id:{number}" for number in read_trace(source)]
@@ -127,13 +136,13 @@ def _cache(entries: int) -> NearCache:
     return cache
 
 
-def _read(cache: NearCache, key: str, now_s: float) -> bool:
+def _read(cache: NearCache, key: str, now_s: float, *, fresh_s: float = 30.0) -> bool:
     """Read through; whether it was a hit."""
     if cache.lookup(key, now_s) is not None:
         return True
     mark = cache.mark(key, now_s)
     assert mark is not None
-    kept = cache.keep(mark, payload=b"", negative=False, expires_s=now_s + 30, extra_tags={}, uncacheable=False)
+    kept = cache.keep(mark, payload=b"", negative=False, expires_s=now_s + fresh_s, extra_tags={}, uncacheable=False)
     assert kept
     return False
 

@@ -257,5 +257,5 @@ def _spent() -> Mark:
     return mark
 
 
-NearCacheMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+NearCacheMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestNearCacheAgainstItsModel = NearCacheMachine.TestCase
