@@ -105,8 +105,7 @@ class EvictionQueue:
                     kept.uses = 0
                     main[key] = kept
                     continue
-                if now_s < kept.expires_s:
-                    self._remember(hash(key), entries)
+                self._remember(hash(key), entries)
                 self.bytes -= kept.size_bytes
                 return kept
         while True:

@@ -86,11 +86,20 @@ def test_bytes_are_bounded_too() -> None:
     assert queue.bytes <= 10 * SIZE
 
 
+def test_the_small_queue_is_bounded_in_bytes_too() -> None:
+    queue = EvictionQueue(1_000, 10 * SIZE)
+    for number in range(8):
+        queue.admit(entry(f"main_{number}"), 0.0, proven=True)
+    queue.admit(entry("key_1"), 0.0)
+    queue.admit(entry("key_2"), 0.0)
+    assert names(queue.admit(entry("key_3"), 0.0)) == ["key_1"]
+
+
 @pytest.mark.parametrize("proven", [False, True])
 def test_what_has_expired_goes_however_much_it_was_used(proven: bool) -> None:
     queue = EvictionQueue(2, 1_000_000)
-    queue.admit(entry("expired", uses=3, expires_s=1.0), 0.0, proven=proven)
     queue.admit(entry("good", uses=3), 0.0, proven=proven)
+    queue.admit(entry("expired", uses=3, expires_s=1.0), 0.0, proven=proven)
     assert names(queue.admit(entry("new"), 2.0)) == ["expired"]
 
 

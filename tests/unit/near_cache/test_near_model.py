@@ -231,6 +231,7 @@ class NearCacheMachine(RuleBasedStateMachine):
         assert entries.keys() == self.model.known.keys()
         assert figures.entries == len(cache._queue) == len(entries) <= self.bounds[0]
         assert figures.bytes == sum(kept.size_bytes for kept in entries.values()) <= self.bounds[1]
+        assert cache._queue._small_bytes == sum(kept.size_bytes for kept in cache._queue._small.values())
         indexed = {tag: {kept.key for kept in under} for tag, under in cache._tags._carriers.items()}
         brute: dict[str, set[str]] = {}
         for key, known in self.model.known.items():
@@ -257,5 +258,5 @@ def _spent() -> Mark:
     return mark
 
 
-NearCacheMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+NearCacheMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestNearCacheAgainstItsModel = NearCacheMachine.TestCase
