@@ -89,7 +89,7 @@ def test_bytes_are_bounded_too() -> None:
 def test_the_small_queue_is_bounded_in_bytes_too() -> None:
     queue = EvictionQueue(1_000, 10 * SIZE)
     for number in range(8):
-        queue.admit(entry(f"main_{number}"), 0.0, proven=True)
+        queue.admit(entry(f"old_{number}"), 0.0, proven=True)
     queue.admit(entry("key_1"), 0.0)
     queue.admit(entry("key_2"), 0.0)
     assert names(queue.admit(entry("key_3"), 0.0)) == ["key_1"]
