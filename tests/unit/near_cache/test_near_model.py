@@ -189,6 +189,13 @@ class NearCacheMachine(RuleBasedStateMachine):
             for key in gone:
                 del self.model.known[key]
 
+    @rule(keys=st.lists(keys, min_size=1, max_size=6), extra=extras)
+    def read_through(self, keys: list[str], extra: dict[str, str]) -> None:
+        """Nothing comes between: without it the cache would seldom be full."""
+        for key in keys:
+            self.look_up(key, 1)
+            self.reply(self.ask(key), 10, False, 9.0, extra, False)
+
     @rule(asking=consumes(marks))
     def give_up(self, asking: Asking) -> None:
         self.cache.release(asking.mark)
@@ -258,5 +265,5 @@ def _spent() -> Mark:
     return mark
 
 
-NearCacheMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+NearCacheMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestNearCacheAgainstItsModel = NearCacheMachine.TestCase
