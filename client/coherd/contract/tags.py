@@ -71,7 +71,9 @@ def derived_tags(parts: KeyParts, declared: Collection[str], any_of: Collection[
 
 
 def derived_texts(key: str, declared: Collection[str], any_of: Collection[str]) -> tuple[str, ...]:
-    """Texts of the `derived_tags` of canonical key text. Values are encoded alike in keys and tags, so nothing is decoded.
+    """Texts of the `derived_tags` of canonical key text.
+
+    Nothing is decoded: values are written alike in keys and in tags.
 
     Args:
         key: canonical; not checked.

@@ -29,12 +29,12 @@ class NearCache:
     stream; a blocking client hands its marks and own changes over to it. There is no lock that a fork could leave
     taken; the copy in a forked child may be cut off in the middle of a change, so a child makes a near cache anew.
 
-    Why a `lookup` needs no lock: it reads the lease first, then the entry by one ``dict.get``, which is atomic, and an
-    entry's fields that matter never change. Those who drop take the entry out of that one dict, which is never replaced,
-    before they return. So a look-up that starts after `drop_keys`, `drop_tags`, `flush`, `disconnect` or `configure`
-    has returned never finds what they dropped; one that runs meanwhile counts as having come before. `extend` flushes
-    before it sets the new lease, and `disconnect` ends the lease before it flushes, so whoever sees a lease sees
-    only entries that it covers.
+    Why a `lookup` needs no lock: it reads the lease first, then the entry by one ``dict.get``, which the interpreter
+    does not interrupt, and what it judges an entry by never changes. Those who drop take the entry out of that one
+    dict, which is never replaced, before they return. So a look-up that starts after `drop_keys`, `drop_tags`, `flush`,
+    `disconnect` or `configure` has returned never finds what they dropped; one that runs meanwhile counts as having
+    come before. `extend` flushes before it sets the new lease, and `disconnect` ends the lease before it flushes, so
+    whoever sees a lease sees only entries that it covers.
     """
 
     __slots__ = (
@@ -169,7 +169,7 @@ class NearCache:
         return True
 
     def release(self, mark: Mark) -> None:
-        """End a mark without a value: the call failed, was cancelled, or there is nothing to keep. Again does nothing."""
+        """End a mark without a value: the call failed, was cancelled, or found nothing. Again does nothing."""
         self._marks.close(mark)
 
     def drop_keys(self, keys: Iterable[str]) -> None:

@@ -23,24 +23,32 @@ _SMALL_SHARE: Final = 10
 class EvictionQueue:
     """Entries in their two queues, bounded in number and bytes. Not thread-safe, but for `Kept.uses`."""
 
-    __slots__ = ("_ghosts", "_main", "_main_bytes", "_max_bytes", "_max_entries", "_small", "_small_bytes")
+    __slots__ = (
+        "_ghosts",
+        "_main",
+        "_max_bytes",
+        "_max_entries",
+        "_small",
+        "_small_bytes",
+        "_small_max_bytes",
+        "_small_max_entries",
+        "bytes",
+    )
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
+        self._small_max_entries = max_entries / _SMALL_SHARE
+        self._small_max_bytes = max_bytes / _SMALL_SHARE
         self._small: OrderedDict[str, Kept] = OrderedDict()
         self._main: OrderedDict[str, Kept] = OrderedDict()
         self._ghosts: OrderedDict[int, None] = OrderedDict()
         self._small_bytes = 0
-        self._main_bytes = 0
+        self.bytes = 0
+        """Sum of `Kept.size_bytes`."""
 
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
-
-    @property
-    def bytes(self) -> int:
-        """Sum of `Kept.size_bytes`."""
-        return self._small_bytes + self._main_bytes
 
     def admit(self, kept: Kept, now_s: float, *, proven: bool = False) -> list[Kept]:
         """Add an entry whose key is not in yet, and which is no larger than ``max_bytes``.
@@ -54,15 +62,17 @@ class EvictionQueue:
             What had to leave for it.
         """
         evicted: list[Kept] = []
-        while self and (len(self) >= self._max_entries or self.bytes + kept.size_bytes > self._max_bytes):
-            evicted.append(self._evict(now_s))
+        entries, most_bytes = len(self), self._max_bytes - kept.size_bytes
+        while entries and (entries >= self._max_entries or self.bytes > most_bytes):
+            evicted.append(self._evict(now_s, entries))
+            entries -= 1
         ghost = hash(kept.key)
         if ghost in self._ghosts:
             del self._ghosts[ghost]
             proven = True
+        self.bytes += kept.size_bytes
         if proven:
             self._main[kept.key] = kept
-            self._main_bytes += kept.size_bytes
         else:
             self._small[kept.key] = kept
             self._small_bytes += kept.size_bytes
@@ -70,11 +80,11 @@ class EvictionQueue:
 
     def remove(self, kept: Kept) -> bool:
         """Take an entry out; whether it was in the main queue."""
+        self.bytes -= kept.size_bytes
         if self._small.pop(kept.key, None) is not None:
             self._small_bytes -= kept.size_bytes
             return False
         del self._main[kept.key]
-        self._main_bytes -= kept.size_bytes
         return True
 
     def clear(self) -> None:
@@ -82,39 +92,34 @@ class EvictionQueue:
         self._small.clear()
         self._main.clear()
         self._ghosts.clear()
-        self._small_bytes = self._main_bytes = 0
+        self._small_bytes = self.bytes = 0
 
-    def _evict(self, now_s: float) -> Kept:
-        """Take out one entry; there is one."""
-        if self._small_is_full or not self._main:
-            while self._small:
-                key, kept = self._small.popitem(last=False)
+    def _evict(self, now_s: float, entries: int) -> Kept:
+        """Take out one of so many entries, at least one."""
+        small, main = self._small, self._main
+        if len(small) >= self._small_max_entries or self._small_bytes >= self._small_max_bytes or not main:
+            while small:
+                key, kept = small.popitem(last=False)
                 self._small_bytes -= kept.size_bytes
-                if now_s < kept.expires_s:
-                    if kept.uses <= _PROMOTED_OVER:
-                        self._remember(hash(key))
-                        return kept
+                if kept.uses > _PROMOTED_OVER and now_s < kept.expires_s:
                     kept.uses = 0
-                    self._main[key] = kept
-                    self._main_bytes += kept.size_bytes
-                else:
-                    return kept
+                    main[key] = kept
+                    continue
+                self._remember(hash(key), entries)
+                self.bytes -= kept.size_bytes
+                return kept
         while True:
-            key, kept = self._main.popitem(last=False)
+            key, kept = main.popitem(last=False)
             if kept.uses and now_s < kept.expires_s:
                 kept.uses -= 1
-                self._main[key] = kept
-            else:
-                self._main_bytes -= kept.size_bytes
-                return kept
+                main[key] = kept
+                continue
+            self.bytes -= kept.size_bytes
+            return kept
 
-    @property
-    def _small_is_full(self) -> bool:
-        return (
-            len(self._small) * _SMALL_SHARE >= self._max_entries or self._small_bytes * _SMALL_SHARE >= self._max_bytes
-        )
-
-    def _remember(self, ghost: int) -> None:
-        self._ghosts[ghost] = None
-        while len(self._ghosts) > len(self) + 1:  # as many as there are entries, the one that leaves included
-            self._ghosts.popitem(last=False)
+    def _remember(self, ghost: int, entries: int) -> None:
+        """Remember one that was evicted: of as many as there are entries."""
+        ghosts = self._ghosts
+        ghosts[ghost] = None
+        while len(ghosts) > entries:
+            ghosts.popitem(last=False)

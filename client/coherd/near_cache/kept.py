@@ -18,9 +18,7 @@ class Carriers(set["Kept"]):
 
     __slots__ = ("tag",)
 
-    def __init__(self, tag: str) -> None:
-        super().__init__()
-        self.tag: Final = tag
+    tag: str
 
 
 class Kept:

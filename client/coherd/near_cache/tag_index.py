@@ -25,8 +25,10 @@ class TagIndex:
         for tag in tags:
             under = carriers.get(tag)
             if under is None:
-                under = carriers[tag] = Carriers(tag)
-            under.add(kept)
+                under = carriers[tag] = Carriers((kept,))
+                under.tag = tag
+            else:
+                under.add(kept)
             found.append(under)
         kept.carriers = tuple(found)
 

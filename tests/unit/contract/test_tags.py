@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from coherd.contract import tags
 from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.keys import KeyParts, parse_key
+from coherd.contract.keys import KeyParts, build_key, parse_key
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
 from coherd.v1.errors_pb2 import ErrorReason
@@ -98,3 +98,15 @@ def test_named_invalidations_of_the_specification() -> None:
     assert not named["date"].personal
     with pytest.raises(Refusal):
         named["date"].tags_for("20250230")
+
+
+names = st.sampled_from(["user", "date", "content", "id"])
+
+
+@given(st.dictionaries(names, values, max_size=3), st.none() | values, st.frozensets(names), st.frozensets(names))
+def test_texts_taken_from_the_key_itself_are_those_of_its_parts(
+    identifiers: dict[str, str], suffix: str | None, declared: frozenset[str], any_of: frozenset[str]
+) -> None:
+    key = build_key("analytics", "daily", identifiers.items(), suffix)
+    derived = tags.derived_tags(parse_key(key), declared, any_of)
+    assert tags.derived_texts(key, declared, any_of) == tuple(tag for _, tag in derived)

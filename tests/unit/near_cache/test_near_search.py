@@ -154,9 +154,9 @@ class KeyLeavesEntry(Sound):
 
 @pytest.mark.parametrize("kind", ["key", "tag", "extra", "domain"])
 def test_no_order_of_events_breaks_a_promise(kind: str) -> None:
-    found = search(Sound, (kind,), Budget(changes=2))
+    found = search(Sound, (kind,), Budget(changes=2 if kind == "extra" else 1))
     assert found.violation is None, found
-    assert found.states > 1000
+    assert found.states > 3_000
 
 
 @pytest.mark.parametrize(
