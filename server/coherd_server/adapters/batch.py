@@ -111,7 +111,7 @@ class Batch:
                 return place
         self._jobs.append(job)
         for arg in job.args:
-            if arg.__class__ is bytes:
+            if type(arg) is bytes:
                 self.payload_bytes += len(arg)
         return len(self._jobs) - 1
 

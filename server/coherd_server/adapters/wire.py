@@ -296,9 +296,9 @@ class Wire(asyncio.Protocol):
                 return
         self._finish(replies)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self.close("connection lost" if error is None else describe_error(error))
+        self.close("connection lost" if exc is None else describe_error(exc))
 
     def _finish(self, outcome: list[Reply] | WireLost) -> None:
         done, self._done = self._done, None

@@ -122,8 +122,9 @@ def many_loops(cache: CacheClient) -> bool:
     """Channels of loops that ended are let go."""
     answers = [reads(cache) for _ in range(5)]
     gc.collect()
-    kept = len(cache._transport._channels._by_loop)  # type: ignore[attr-defined]
-    return answers == [True] * 5 and kept == 1
+    transport = cache._transport
+    kept = len(transport._links.by_loop), len(transport._unary._channels._by_loop)  # type: ignore[attr-defined]
+    return answers == [True] * 5 and kept == (1, 1)
 
 
 def threads(cache: CacheClient) -> bool:

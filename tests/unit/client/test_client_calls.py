@@ -195,8 +195,3 @@ async def test_arguments_of_the_wrong_type_are_refused_before_sending(cache: Cac
     with pytest.raises(InvalidRequest):
         await cache.invalidate()
     assert not fake.calls
-
-
-def test_asking_for_a_near_cache_warns_that_there_is_none() -> None:
-    with pytest.warns(UserWarning, match="no near cache"):
-        CacheClient.connect(NOWHERE, near_cache=True)
