@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from coherd.contract.catalog import NearCacheMode
 from coherd.contract.reasons import Retry
@@ -49,9 +49,7 @@ class _Pending:
 
     __slots__ = ("future", "kind", "marks", "request")
 
-    def __init__(
-        self, future: asyncio.Future[Any], kind: str, request: Message, marks: list[Mark | None] | None
-    ) -> None:
+    def __init__(self, future: asyncio.Future[Any], kind: str, request: Any, marks: list[Mark | None] | None) -> None:
         self.future = future
         self.kind = kind
         self.request = request
@@ -90,6 +88,8 @@ class SessionStream:
         self._last_id = 0
         self._frames: deque[tuple[wire.SessionRequest, int]] = deque()
         self._frame: wire.SessionRequest | None = None
+        self._operations = wire.RequestFrame().operations
+        self._loop = asyncio.get_running_loop()
         self._frame_bytes = 0
         self._queued_bytes = 0
         self._cancelled: list[int] = []
@@ -132,41 +132,65 @@ class SessionStream:
         Raises:
             CacheError: it failed, as the service says; or the stream was lost, or the time is up.
         """
-        if self._queued_bytes > QUEUED_BYTES:
+        if not self.has_room:
             await self._wait_for_room(timeout_ms)
         if not self.is_open:
             raise Unavailable("the session ended", retry=Retry.SAFE)
-        self._last_id = operation_id = self._last_id + 1
-        message = self._frame
-        if message is None:
-            message = self._frame = wire.SessionRequest()
-            self._filled.set()
-        operation = message.frame.operations.add(id=operation_id, timeout_ms=timeout_ms)
+        operation_id, operation = self._add(timeout_ms)
         getattr(operation, kind).CopyFrom(request)
-        marks: list[Mark | None] | None = None
-        if kind == "get":
-            size_bytes = GET_BYTES
-            near = self.near
-            if near is not None and not request.accept_stale:
-                mark = near.mark(request.key.text, boottime_s())
-                if mark is not None:
-                    marks = [mark]
-        else:
-            size_bytes = operation.ByteSize()
-            if kind in _READS and self.near is not None:
-                marks = self._marks(kind, request)
-        self._frame_bytes += size_bytes
-        self._queued_bytes += size_bytes
-        if self._frame_bytes >= FRAME_BYTES or len(message.frame.operations) >= FRAME_OPERATIONS:
-            self._seal()
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._pending[operation_id] = _Pending(future, kind, request, marks)
-        self._deadlines.add(operation_id, timeout_ms)
+        marks = self._marks(kind, request) if self.near is not None else None
+        future = self._wait_for(operation_id, kind, request, marks, operation.ByteSize(), timeout_ms)
         try:
             return await future
         except asyncio.CancelledError:
-            self._give_up(operation_id)
+            self.give_up(operation_id)
             raise
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an operation need not wait before it is queued."""
+        return self._queued_bytes <= QUEUED_BYTES
+
+    def get(self, key: str, accept_stale: bool, timeout_ms: int) -> tuple[int, asyncio.Future[Any]]:
+        """Ask for a value; to be called only while it is open and has room. Who is cancelled must `give_up`.
+
+        Returns:
+            The operation's id, and the future of its answer, or `CacheError`.
+        """
+        operation_id, operation = self._add(timeout_ms)
+        operation.get.key.text = key
+        marks: list[Mark | None] | None = None
+        if accept_stale:
+            operation.get.accept_stale = True
+        elif self.near is not None and (mark := self.near.mark(key, boottime_s())) is not None:
+            marks = [mark]
+        return operation_id, self._wait_for(operation_id, "get", None, marks, GET_BYTES, timeout_ms)
+
+    def _add(self, timeout_ms: int) -> tuple[int, wire.Operation]:
+        self._last_id = operation_id = self._last_id + 1
+        if self._frame is None:
+            self._frame = wire.SessionRequest()
+            self._operations = self._frame.frame.operations
+            self._filled.set()
+        return operation_id, self._operations.add(id=operation_id, timeout_ms=timeout_ms)
+
+    def _wait_for(
+        self,
+        operation_id: int,
+        kind: str,
+        request: Any,
+        marks: list[Mark | None] | None,
+        size_bytes: int,
+        limit_ms: int,
+    ) -> asyncio.Future[Any]:
+        self._frame_bytes += size_bytes
+        self._queued_bytes += size_bytes
+        if self._frame_bytes >= FRAME_BYTES or len(self._operations) >= FRAME_OPERATIONS:
+            self._seal()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._pending[operation_id] = _Pending(future, kind, request, marks)
+        self._deadlines.add(operation_id, limit_ms)
+        return future
 
     async def close(self) -> None:
         """End it; what is not answered fails."""
@@ -191,7 +215,8 @@ class SessionStream:
 
     # Giving up.
 
-    def _give_up(self, operation_id: int) -> None:
+    def give_up(self, operation_id: int) -> None:
+        """Its caller waits no longer. Again does nothing."""
         pending = self._pending.pop(operation_id, None)
         if pending is None:
             return
@@ -213,7 +238,7 @@ class SessionStream:
 
     def _expire(self, operation_id: int) -> None:
         future = self._pending[operation_id].future
-        self._give_up(operation_id)
+        self.give_up(operation_id)
         if not future.done():
             reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
             future.set_exception(
@@ -389,6 +414,8 @@ class SessionStream:
         near, now_s = self.near, boottime_s()
         if near is None:
             return None
+        if kind == "get":
+            return None if request.accept_stale else [near.mark(request.key.text, now_s)]
         if kind == "batch_get":
             return None if request.accept_stale else [near.mark(key.text, now_s) for key in request.keys]
         if kind == "lease":

@@ -19,6 +19,7 @@ from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.tls import TlsConfig
 from coherd.transport.unary import UnaryTransport, open_channel
 from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 
@@ -70,8 +71,23 @@ class SessionTransport:
             return None
         return link.near.lookup(key, boottime_s())
 
-    async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
-        answer: wire.GetResponse = await self._ask("get", "Get", request, timeout_ms)
+    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
+        link = self._links.by_loop.get(asyncio.get_running_loop())
+        failed: CacheError | None = None
+        answer: wire.GetResponse
+        if link is not None and (stream := link.stream) is not None and stream.has_room:
+            operation_id, future = stream.get(key, accept_stale, timeout_ms)
+            try:
+                answer = await future
+            except asyncio.CancelledError:
+                stream.give_up(operation_id)
+                raise
+            except CacheError as error:
+                failed = error
+            else:
+                return answer
+        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
+        answer = await self._ask("get", "Get", request, timeout_ms, failed=failed)
         return answer
 
     async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
@@ -129,33 +145,46 @@ class SessionTransport:
         await self._links.close()
         await self._unary.close()
 
-    async def _ask(self, kind: str, rpc: str, request: Any, timeout_ms: int, effect: Effect | None = None) -> Any:
-        """The answer, over the session if there is one; repeated where that is allowed. ``effect``: as declared."""
+    async def _ask(
+        self,
+        kind: str,
+        rpc: str,
+        request: Any,
+        timeout_ms: int,
+        effect: Effect | None = None,
+        *,
+        failed: CacheError | None = None,
+    ) -> Any:
+        """The answer, over the session if there is one; repeated where that is allowed.
+
+        Args:
+            kind: of the operation, as in `coherd.v1.Operation`.
+            rpc: that does the same.
+            request: of both.
+            timeout_ms: of all attempts.
+            effect: of sending it twice; default: as declared.
+            failed: how a first attempt ended.
+        """
+        deadline_s = time.monotonic() + timeout_ms / 1_000
         if self._closed:
-            raise ClientClosed("the client is closed")
+            raise ClientClosed("the client is closed" if failed is None else "the client was closed during the call")
         link = self._links.current()
         stream = link.stream
-        deadline_s = time.monotonic() + timeout_ms / 1_000
-        failed: CacheError | None = None
-        if stream is not None and (kind == "get" or request.ByteSize() <= stream.largest_bytes):
+        if failed is None and stream is not None and request.ByteSize() <= stream.largest_bytes:
             try:
                 return await stream.ask(kind, request, timeout_ms)
             except CacheError as error:
-                if self._closed:
-                    raise ClientClosed("the client was closed during the call") from error
                 failed = error
         effect = effect or EFFECTS[rpc]
-
-        async def attempt() -> Any:
-            return await self._attempt(link, kind, rpc, request, effect, deadline_s)
-
-        return await repeat(attempt, effect, deadline_s, failed=failed)
+        return await repeat(
+            lambda: self._attempt(link, kind, rpc, request, effect, deadline_s), effect, deadline_s, failed=failed
+        )
 
     async def _attempt(
         self, link: SessionLink, kind: str, rpc: str, request: Any, effect: Effect, deadline_s: float
     ) -> Any:
         if self._closed:
-            raise ClientClosed("the client is closed")
+            raise ClientClosed("the client was closed during the call")
         remaining_s = deadline_s - time.monotonic()
         if remaining_s <= 0:
             raise DeadlineExceeded(
@@ -163,12 +192,7 @@ class SessionTransport:
             )
         stream = await link.ready(remaining_s)
         if stream is not None and request.ByteSize() <= stream.largest_bytes:
-            try:
-                return await stream.ask(kind, request, max(1, int((deadline_s - time.monotonic()) * 1_000)))
-            except CacheError as error:
-                if self._closed:
-                    raise ClientClosed("the client was closed during the call") from error
-                raise
+            return await stream.ask(kind, request, max(1, int((deadline_s - time.monotonic()) * 1_000)))
         answer: Any = None
         try:
             answer = await self._unary.send(rpc, effect, request, deadline_s)

@@ -82,11 +82,12 @@ class MemoryTransport:
     def lookup_near(self, key: str) -> Kept | None:
         return None
 
-    async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
+    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
+        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
         with self._serving("Get", request):
-            key = self._key(request.key)
-            answer = self._verbs.get(key, accept_stale=request.accept_stale)
-            self._counts.timed("read_latency", {key.domain.name})
+            resolved = self._key(request.key)
+            answer = self._verbs.get(resolved, accept_stale=accept_stale)
+            self._counts.timed("read_latency", {resolved.domain.name})
         return answer
 
     async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:

@@ -19,8 +19,8 @@ class Transport(Protocol):
         """The value that the near cache of the running event loop holds under canonical key text."""
         ...
 
-    async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
-        """As CacheService.Get."""
+    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
+        """As CacheService.Get, of canonical key text: no request is made of it that would only be copied."""
         ...
 
     async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:

@@ -18,6 +18,7 @@ from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.status import error_of_status
 from coherd.transport.tls import TlsConfig
 from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
@@ -107,7 +108,8 @@ class UnaryTransport:
     def lookup_near(self, key: str) -> Kept | None:
         return None
 
-    async def get(self, request: wire.GetRequest, timeout_ms: int) -> wire.GetResponse:
+    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
+        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
         answer: wire.GetResponse = await self._call("Get", request, timeout_ms)
         return answer
 

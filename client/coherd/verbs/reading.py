@@ -68,9 +68,10 @@ class Reading(Verbs):
         )
 
     async def _hit(self, key: ReadKey[Any], accept_stale: bool, timeout_ms: int | None) -> wire.Hit | None:
-        request = wire.GetRequest(key=values.key_message(key), accept_stale=accept_stale)
+        if not isinstance(key, Key):
+            raise values.not_a_key(key)
         try:
-            answer = await self._transport.get(request, self._limit_ms(timeout_ms))
+            answer = await self._transport.get(key, accept_stale, self._limit_ms(timeout_ms))
         except NO_READ:
             if self._lenient:
                 return None

@@ -208,8 +208,9 @@ class Batch:
         elif self._wide:
             if not isinstance(reply, list) or len(reply) != len(names):
                 raise TypeError("unexpected reply to MGET")
+            values, new = self.values, tuple.__new__
             for name, raw in zip(names, reply, strict=True):
-                self.values[name] = ValueRead(raw, identity, redis_now_ms)
+                values[name] = new(ValueRead, (raw, identity, redis_now_ms))
         elif reply is None or isinstance(reply, bytes):
             self.values[names[0]] = ValueRead(reply, identity, redis_now_ms)
         else:

@@ -343,7 +343,7 @@ class RedisStore:
 def _epoch(value: ValueRead) -> EpochRead:
     """Bytes of another length are no epoch (P4); the next mint replaces them."""
     raw = value.raw
-    return EpochRead(raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity)
+    return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
 
 
 def _outcome(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | StoreUnavailable:

@@ -94,13 +94,15 @@ def expected_block(
     if extra:
         return _mixed_block(key, extra, identity, epochs, keep=keep)
     parts: list[bytes] = []
+    add = parts.append
     for start, tag in key.stamp_starts:
         epoch, holder = epochs[tag]
         if epoch is None:
             return None
         if holder != identity and not keep:
             return _mixed_block(key, extra, identity, epochs, keep=keep)
-        parts += start, epoch
+        add(start)
+        add(epoch)
     return uniform_block(ANY_IDENTITY if keep else identity, parts)
 
 
@@ -161,4 +163,5 @@ def judge(
         if now_ms >= times.stale_until_ms:
             return Verdict(State.EXPIRED, raw, header)
         state = State.STALE
-    return Verdict(state, raw, header, max(0, now_ms - times.written_at_ms), remaining_ms)
+    age_ms = now_ms - times.written_at_ms
+    return tuple.__new__(Verdict, (state, raw, header, age_ms if age_ms > 0 else 0, remaining_ms))

@@ -87,7 +87,7 @@ class Reader:
         Raises:
             StoreUnavailable: a node does not answer.
         """
-        names = list({tag: None for key in keys for _, tag in key.tags})
+        names = list({tag: None for key in keys for _, tag in key.stamp_starts})
         reads, epoch_reads = await self._store.read([key.text for key in keys], names)
         epochs = dict(zip(names, epoch_reads, strict=True))
         return await self.weigh(keys, reads, epochs)
@@ -113,7 +113,7 @@ class Reader:
                     tagged[len(found)] = entry, extra_refs_of(key, entry.block)
             else:
                 verdict = judge(key, read, entry, (), epochs)
-            found.append(Found(key, verdict))
+            found.append(tuple.__new__(Found, (key, verdict, ())))
         if tagged:
             more = list({tag: None for _, refs in tagged.values() for _, tag in refs})
             epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
@@ -131,11 +131,12 @@ class Reader:
             if counts is None:
                 counts = by_domain[domain] = self._counters.of(domain)
                 self._counters.reads[domain].add(seconds)
-            state = one.verdict.state
-            if one.is_hit(accept_stale):
+            verdict = one.verdict
+            state = verdict.state
+            if state is State.FRESH or (accept_stale and state is State.STALE):
                 counts["hits" if state is State.FRESH else "stale_hits"] += 1
-                header = one.verdict.header
-                counts["read_bytes"] += len(one.verdict.raw) - (header.size if header else 0)
+                header = verdict.header
+                counts["read_bytes"] += len(verdict.raw) - (header.size if header else 0)
             else:
                 counts["misses"] += 1
                 if state is State.FOREIGN:

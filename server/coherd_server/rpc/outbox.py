@@ -31,21 +31,24 @@ class Outbox:
         self._on_written = on_written
         self._queue: deque[tuple[pb.SessionResponse, int]] = deque()
         self._open: pb.SessionResponse | None = None
+        self._results = pb.ResponseFrame().results
         self._open_bytes = 0
+        self._open_results = 0
         self._filled = asyncio.Event()
         self._ended = False
 
     def result(self, operation_id: int, size_bytes: int) -> pb.OperationResult:
         """An operation's result, to be filled in at once, before anything else happens."""
-        message = self._open
-        if message is None:
-            message = self._open = pb.SessionResponse()
-            self._open_bytes = 0
+        if self._open is None:
+            self._open = pb.SessionResponse()
+            self._results = self._open.frame.results
+            self._open_bytes = self._open_results = 0
             self._filled.set()
-        result = message.frame.results.add(id=operation_id)
+        result = self._results.add(id=operation_id)
         self._open_bytes += size_bytes
+        self._open_results += 1
         self.queued_bytes += size_bytes
-        if self._open_bytes >= MESSAGE_BYTES or len(message.frame.results) >= MESSAGE_RESULTS:
+        if self._open_bytes >= MESSAGE_BYTES or self._open_results >= MESSAGE_RESULTS:
             self._seal()
         return result
 

@@ -104,7 +104,8 @@ def fill_hit(hit: pb.Hit, found: Found) -> None:
 
 def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Found, accept_stale: bool) -> bool:
     """Write what was found into an answer; whether it is a value."""
-    if found.is_hit(accept_stale):
+    state = found.verdict.state
+    if state is State.FRESH or (accept_stale and state is State.STALE):
         fill_hit(result.hit, found)
         return True
     result.miss.reason = _MISSES[found.verdict.state]

@@ -194,7 +194,7 @@ def get_another_type(a: Arguments) -> Step:
 
 def get_raw(a: Arguments) -> Step:
     key = a.key()
-    return lambda s: s.transport.get(wire.GetRequest(key=wire_key(s, key)), 10_000)
+    return lambda s: s.transport.get(wire_key(s, key).text, False, 10_000)
 
 
 def set_(a: Arguments) -> Step:
