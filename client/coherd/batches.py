@@ -54,6 +54,29 @@ def split_sets(items: Iterable[tuple[Key[Any], wire.SetRequest]]) -> list[SetIte
     return calls
 
 
+def near_part(transport: Transport, keys: Sequence[Key[Any]]) -> Part:
+    """What the near cache holds of these keys."""
+    part = Part({}, {})
+    for key in keys:
+        kept = transport.lookup_near(key)
+        if kept is not None and isinstance(key, Key):
+            try:
+                part.results[key] = values.decoded_near(key, kept)
+            except CacheError as error:
+                part.errors[key] = error
+    return part
+
+
+def joined(keys: Iterable[Key[Any]], *parts: Part) -> Part:
+    """Several parts as one, in the order of the keys."""
+    results: dict[Any, Any] = {}
+    errors: dict[Any, CacheError] = {}
+    for part in parts:
+        results.update(part.results)
+        errors.update(part.errors)
+    return Part({key: results[key] for key in keys if key in results}, errors)
+
+
 async def run_calls(
     calls: Sequence[T], run: Callable[[T], Awaitable[Part]], keys_of: Callable[[T], Iterable[Any]]
 ) -> Part:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from coherd import values
-from coherd.batches import Part, results_of
+from coherd.batches import Part, joined, near_part, results_of
 from coherd.errors import UndecodableValue
 from coherd.key import Key
 from coherd.loading.cached import Cached, Settings
@@ -109,13 +109,19 @@ class Loading(Verbs):
         """
         policy = self._load_policy.override(options)
         terms = self._terms(ttl, nothing_ttl, tags, timeout_ms, policy)
-        values.key_message(key)
+        if not isinstance(key, Key):
+            raise values.not_a_key(key)
+        desk = self._desks.current()
+        desk.check_open()
+        kept = self._transport.lookup_near(key)
+        if kept is not None:
+            return values.decoded_near(key, kept)
 
         async def source() -> Mapping[Key[Any], Payload]:
             return {key: _payload(key, await call_loader(loader, key))}
 
         call = Call(key, source, terms, policy, contextvars.copy_context())
-        return _value(key, await self._desks.current().get_or_load(call))
+        return _value(key, await desk.get_or_load(call))
 
     @overload
     async def get_or_load_many(
@@ -178,8 +184,12 @@ class Loading(Verbs):
             values.key_message(key)
         policy = self._load_policy.override(options)
         terms = self._terms(ttl, nothing_ttl, tags, timeout_ms, policy)
-        if not wanted:
-            return {}
+        desk = self._desks.current()
+        desk.check_open()
+        near = near_part(self._transport, wanted)
+        far = [key for key in wanted if key not in near.results and key not in near.errors]
+        if not far:
+            return results_of(near)
 
         def source_of(some: Sequence[Key[Any]]) -> Source:
             async def source() -> Mapping[Key[Any], Payload]:
@@ -189,14 +199,14 @@ class Loading(Verbs):
             return source
 
         call = ManyCall(source_of, terms, policy, contextvars.copy_context())
-        part = await ManyLoads(self._desks.current(), call).run(wanted)
+        part = await ManyLoads(desk, call).run(far)
         decoded = Part({}, part.errors)
         for key, value in part.results.items():
             try:
                 decoded.results[key] = _value(key, value)
             except UndecodableValue as error:
                 decoded.errors[key] = error
-        return results_of(decoded)
+        return results_of(joined(wanted, near, decoded))
 
     def cached(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from coherd import values
-from coherd.batches import Part, read_call, results_of, run_calls, split_keys
+from coherd.batches import Part, joined, near_part, read_call, results_of, run_calls, split_keys
 from coherd.errors import ServerDefect
 from coherd.key import Key, ReadKey
 from coherd.results import Entry
@@ -31,6 +31,8 @@ class Reading(Verbs):
     ) -> Any:
         """The value; ``default`` for a miss; None for a remembered "there is nothing". Falsy values are values.
 
+        What the near cache holds is answered from this process, without suspending the caller.
+
         Args:
             key: of the item.
             default: told apart from a remembered "nothing" by its identity.
@@ -41,7 +43,7 @@ class Reading(Verbs):
             UndecodableValue: what is stored is not a value of the key's type.
         """
         kept = self._transport.lookup_near(key)
-        if kept is not None:
+        if kept is not None and isinstance(key, Key):
             return values.decoded_near(key, kept)
         hit = await self._hit(key, accept_stale, timeout_ms)
         return default if hit is None else values.decoded(key, hit)
@@ -94,19 +96,23 @@ class Reading(Verbs):
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
         """
         wanted = list(dict.fromkeys(keys))
-        if not wanted:
-            return {}
         limit_ms = self._limit_ms(timeout_ms)
+        near = near_part(self._transport, wanted)
+        far = [key for key in wanted if key not in near.results and key not in near.errors]
+        if not far:
+            return results_of(near)
 
         async def read(call: Sequence[Key[V]]) -> Part:
             return await read_call(self._transport, call, accept_stale, limit_ms)
 
         try:
-            part = await run_calls(split_keys(wanted), read, iter)
+            part = await run_calls(split_keys(far), read, iter)
         except NO_READ:
-            if self._lenient:
-                return {}
-            raise
+            if not self._lenient:
+                raise
+            part = Part({}, {})
         if self._lenient:
             part = Part(part.results, {k: e for k, e in part.errors.items() if not isinstance(e, NO_READ)})
+        if near.results or near.errors:
+            part = joined(wanted, near, part)
         return results_of(part)
