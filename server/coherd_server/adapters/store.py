@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from coherd_server.adapters.batch import Job, Moved
+from coherd_server.adapters.change_log import RedisChangeLog, log_name
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.lifetimes import Lifetimes, minted_ms
 from coherd_server.adapters.listener import Listener
+from coherd_server.adapters.log_reader import LogReader
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
@@ -328,6 +330,11 @@ class RedisStore:
         return await asyncio.gather(
             *(inspect_node(self._target, link.address, self._settings, cluster=cluster) for link in links)
         )
+
+    def change_log(self, *, length: int) -> RedisChangeLog:
+        """The log of changes beside the entries; ``length``: about how many of its entries are kept."""
+        reader = LogReader(self._target, self._topology, self._settings, log_name(self._prefix))
+        return RedisChangeLog(self._driver, reader, self._listener, prefix=self._prefix, length=length)
 
     async def close(self) -> None:
         """See `Store.close`."""

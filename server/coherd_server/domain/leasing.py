@@ -21,6 +21,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import State, expected_block, extra_refs_of
+from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.ports import (
     EpochRead,
     Fill,
@@ -92,6 +93,7 @@ class Leases:
         store: where entries and leases live.
         reader: of the same store.
         writer: of the same store, for its checks.
+        announcer: tells near caches.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
     """
@@ -101,6 +103,7 @@ class Leases:
         store: Store,
         reader: Reader,
         writer: Writer,
+        announcer: Announcer,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
@@ -108,6 +111,7 @@ class Leases:
         self._store = store
         self._reader = reader
         self._writer = writer
+        self._announcer = announcer
         self._counters = counters
         self._draw = draw
         self._rooms = WaitingRooms()
@@ -270,6 +274,8 @@ class Leases:
             return failure_of(error)
         if isinstance(outcome, StoreUnavailable):
             return failure_of(outcome)
+        if outcome is FillOutcome.STORED and (unconfirmed := await self._announcer.keys([key])) is not None:
+            return unconfirmed
         return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
 
     def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:

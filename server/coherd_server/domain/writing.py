@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from coherd.contract import tags as tag_rules
-from coherd.contract.catalog import ResolvedKey
+from coherd.contract.catalog import NearCacheMode, ResolvedKey
 from coherd.contract.entry import Flags, Times, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
@@ -17,6 +17,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of, refused
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
+from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.ports import Holder, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.turnstile import Turnstile
@@ -85,6 +86,7 @@ class Writer:
     Args:
         store: where entries live.
         reader: of the same store.
+        announcer: tells near caches.
         counters: that every set adds to.
         max_value_bytes: longest payload accepted.
         spread: source of random numbers in ``[0, 1)`` for jitter.
@@ -94,6 +96,7 @@ class Writer:
         self,
         store: Store,
         reader: Reader,
+        announcer: Announcer,
         counters: Counters,
         *,
         max_value_bytes: int,
@@ -101,6 +104,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._reader = reader
+        self._announcer = announcer
         self._counters = counters
         self._max_value_bytes = max_value_bytes
         self._spread = spread
