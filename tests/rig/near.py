@@ -12,7 +12,8 @@ from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.counters import Counters
-from coherd_server.domain.near.announcing import Announcer
+from coherd_server.domain.failure import Failure
+from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.near.hub import Hub
 from coherd_server.domain.near.replica import Replica
 from coherd_server.domain.near.session import Push
@@ -29,9 +30,9 @@ assert PUSHED.domain.near_cache is NearCacheMode.PUSH
 class NearReplica:
     """The near-cache part of one server."""
 
-    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS, log_length: int = 1_000) -> None:
+    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS) -> None:
         self.terms = Terms(lease_ms=lease_ms)
-        self.log = store.change_log(length=log_length)
+        self.log = store.log
         self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
         self.replica = Replica(self.log, self.hub)
         self.announcer = Announcer(self.log, self.replica, self.terms, lease_clock_s)
@@ -41,6 +42,15 @@ class NearReplica:
         """Join; returns when it is in step."""
         self._task = asyncio.create_task(self.replica.run())
         await until("in step", lambda: self.hub.in_step_as_of_s is not None)
+
+    async def announce(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
+        """The key changed."""
+        return await self.announcer.finish(distinct(self.announcer.of_keys([key], wait=wait)))
+
+    async def announce_tags(self, *tags: str, wait: bool = False) -> Failure | None:
+        """Tags of the domain of `PUSHED` were invalidated."""
+        announcements = self.announcer.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
+        return await self.announcer.finish(distinct(announcements))
 
     async def die(self) -> None:
         """Stop like a process that is killed: nobody is told."""
@@ -132,9 +142,8 @@ async def replicas(opener: Opener) -> AsyncIterator[NearOpener]:
     """``await replicas(url, prefix, lease_ms=…)``: one more replica, in step."""
     made: list[NearReplica] = []
 
-    async def make(url: str, prefix: str = "", *, log_length: int = 1_000, lease_ms: int = LEASE_MS) -> NearReplica:
-        store = await opener(url, prefix)
-        made.append(NearReplica(store, lease_ms=lease_ms, log_length=log_length))
+    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearReplica:
+        made.append(NearReplica(await opener(url, prefix), lease_ms=lease_ms))
         await made[-1].start()
         return made[-1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ from coherd_server.adapters.scripts import LATE, Script
 from coherd_server.adapters.wire import Arg, Command, Reply
 from coherd_server.domain.ports import ValueRead
 
+_numbers: Final = itertools.count(1)
 ITEMS_PER_CALL: Final = 500
 """Most items of one script call or MGET: bounds how long a node is blocked (about 10 µs an item)."""
 
@@ -69,6 +71,8 @@ class Batch:
     """Filled by callers until it is sent, then answered as a whole. Not thread-safe; lives on one event loop."""
 
     def __init__(self, *, wide: bool, asking: bool = False) -> None:
+        self.number = next(_numbers)
+        """Tells batches apart: what one batch carried was done in the order of `pack`."""
         self._wide = wide
         """One command may name keys of many slots (not a cluster)."""
         self.asking = asking

@@ -44,7 +44,7 @@ class RedisChangeLog:
 
     async def append(self, names: Sequence[str], *, awaited: bool) -> Answer:
         """See `ChangeLog.append`. Doing it twice is harmless."""
-        return _answer(await self._do(self.append_job(names, awaited=awaited)))
+        return answer_of(await self._do(self.append_job(names, awaited=awaited)))
 
     def append_job(self, names: Sequence[str], *, awaited: bool) -> Job:
         """The append as one job, for a batch that carries the change itself."""
@@ -53,7 +53,7 @@ class RedisChangeLog:
     async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
         """See `ChangeLog.join`. Doing it twice is harmless."""
         field = (b"" if watermark is None else _WATERMARK.pack(*watermark)) + os.urandom(_BEAT_BYTES)
-        return _answer(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
+        return answer_of(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
 
     async def forget(self, replica: str, field: bytes) -> None:
         """See `ChangeLog.forget`."""
@@ -77,7 +77,7 @@ class RedisChangeLog:
 
     async def close(self) -> None:
         """See `ChangeLog.close`."""
-        await self._reader.close()
+        self._reader.close()
 
     async def _do(self, job: Job) -> Done:
         [done] = await self._driver.do([job], repeat=True)
@@ -102,8 +102,10 @@ def _field(raw: bytes) -> Field:
     return Field(raw, Place(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
 
 
-def _answer(done: Done) -> Answer:
-    """Raises:
+def answer_of(done: Done) -> Answer:
+    """What a script of the log has answered.
+
+    Raises:
     TypeError: the answer is not that of a log script.
     """
     found = done.answer

@@ -47,7 +47,7 @@ class LogReader:
             self._topology.refresh()
             raise LogUnavailable(str(lost)) from None
         except BaseException:
-            await self.close()
+            self.close()
             raise
 
     async def _connected(self) -> Wire:
@@ -55,7 +55,7 @@ class LogReader:
         if link is None:
             raise LogUnavailable(self._topology.trouble())
         if self._wire is not None and self._address != str(link.address):
-            await self.close()
+            self.close()
         if self._wire is None:
             cluster = not self._topology.wide
             self._wire = await Wire.dial(self._target, link.address, self._settings, cluster=cluster)
@@ -81,11 +81,11 @@ class LogReader:
             raise LogUnavailable(f"{self._address}: unexpected reply")
         return [_change(entry) for entry in found[0][1]]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the connection. Idempotent."""
         wire, self._wire = self._wire, None
         if wire is not None:
-            await wire.close()
+            wire.close()
 
 
 def _change(entry: Sequence[bytes | Sequence[bytes]]) -> Change:

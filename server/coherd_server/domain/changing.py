@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from coherd.contract.catalog import DomainSpec, NearCacheMode, ResolvedKey
+from coherd.contract.catalog import DomainSpec, ResolvedKey
 from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import State, expected_block
-from coherd_server.domain.near.announcing import Announcer
+from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.ports import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.domain.reading import Reader
 
@@ -42,17 +42,21 @@ class Changer:
         """Remove each key and void its lease; whether an entry was stored."""
         done: list[bool | Failure] = []
         asked = {key.text: key for key in keys}
-        removed = await self._store.remove({text: key.domain.wait_replicas for text, key in asked.items()})
+        told = dict(zip(asked, self._announcer.of_keys([*asked.values()], wait=wait_for_near_caches), strict=True))
+        announcements = distinct(told.values())
+        replicas = {text: key.domain.wait_replicas for text, key in asked.items()}
+        removed = await self._store.remove(replicas, announcements)
         outcomes = dict(zip(asked, removed, strict=True))
-        gone = {text for text, outcome in outcomes.items() if outcome in _GONE}
-        unconfirmed = await self._announcer.keys([asked[text] for text in gone], wait=wait_for_near_caches)
+        unconfirmed: Failure | None = None
+        if any(outcome in _GONE for outcome in removed):
+            unconfirmed = await self._announcer.finish(announcements)
         for key in keys:
             outcome = outcomes[key.text]
             if isinstance(outcome, StoreUnavailable):
                 done.append(failure_of(outcome))
             elif outcome is RemoveOutcome.FOREIGN:
                 done.append(FOREIGN_VALUE)
-            elif unconfirmed is not None and key.domain.near_cache is not NearCacheMode.OFF:
+            elif unconfirmed is not None and told[key.text] is not None:
                 done.append(unconfirmed)
             else:
                 self._counters.of(key.domain.name)["deletes"] += 1
@@ -79,7 +83,7 @@ class Changer:
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
                 outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
-                    return await self._announcer.keys([key]) or chosen_ms
+                    return await self._announcer.finish(distinct(self._announcer.of_keys([key]))) or chosen_ms
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -93,11 +97,12 @@ class Changer:
             tags: each with its domain.
             wait_for_near_caches: until each of them has dropped what is invalidated, whatever the domain says.
         """
+        announcements = distinct(self._announcer.of_tags(tags, wait=wait_for_near_caches))
         try:
-            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()})
+            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()}, announcements)
         except StoreUnavailable as error:
             return failure_of(error)
-        unconfirmed = await self._announcer.tags(tags, wait=wait_for_near_caches)
+        unconfirmed = await self._announcer.finish(announcements)
         if unconfirmed is not None:
             return unconfirmed
         for domain in tags.values():

@@ -20,7 +20,7 @@ A, B = "a" * 32, "b" * 32
 
 @pytest.fixture
 def log(store: RedisStore) -> RedisChangeLog:
-    return store.change_log(length=1_000)
+    return store.log
 
 
 async def followed(log: RedisChangeLog, after: Place) -> Changes:
@@ -71,8 +71,8 @@ async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisCh
     await log.close()
 
 
-async def test_join_registers_and_publishes(log: RedisChangeLog, store: RedisStore) -> None:
-    other = store.change_log(length=1_000)
+async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
+    other = (await opener(backend.url, backend.prefix)).log
     heard: list[tuple[str, Field]] = []
     other.on_heard(lambda replica, field: heard.append((replica, field)))
     answer = await log.join(A, None, b"")
@@ -162,7 +162,7 @@ async def test_a_trimmed_log_keeps_its_generation_and_shows_the_gap(backend: Bac
 
 
 async def test_the_log_is_kept_short(backend: Backend, opener: Opener) -> None:
-    log = (await opener(backend.url, backend.prefix)).change_log(length=100)
+    log = (await opener(backend.url, backend.prefix, log_length=100)).log
     for number in range(40):
         await asyncio.gather(*(log.append([f"k{number}.{one}"], awaited=False) for one in range(20)))
     for number in range(600):
@@ -173,7 +173,7 @@ async def test_the_log_is_kept_short(backend: Backend, opener: Opener) -> None:
 async def test_changes_are_told_when_memory_is_full(opener: Opener) -> None:
     with standalone("--maxmemory", "3mb", "--maxmemory-policy", "noeviction") as node:
         store = await opener(node.url)
-        log = store.change_log(length=1_000)
+        log = store.log
         node.client().config_set("maxmemory", "1")
         with pytest.raises(redis.OutOfMemoryError):
             node.client().set("x", "y")
@@ -185,7 +185,7 @@ async def test_changes_are_told_when_memory_is_full(opener: Opener) -> None:
 async def test_a_restarted_node_has_another_identity(opener: Opener) -> None:
     with standalone() as node:
         store = await opener(node.url)
-        log = store.change_log(length=1_000)
+        log = store.log
         before = (await log.join(A, None, b"")).place
         waiting = asyncio.ensure_future(followed(log, before))
         await asyncio.sleep(0.05)
@@ -203,7 +203,7 @@ async def test_a_restarted_node_has_another_identity(opener: Opener) -> None:
 async def test_a_demoted_node_gives_no_entries(opener: Opener) -> None:
     with standalone() as node, standalone() as successor:
         store = await opener(node.url)
-        log = store.change_log(length=1_000)
+        log = store.log
         tail = (await log.join(A, None, b"")).place
         await log.append(["kx"], awaited=False)
         await followed(log, tail)

@@ -20,6 +20,8 @@ from rig.sentinel import SentinelTrio, sentinel_trio
 from rig.valkey import standalone
 
 OVER_S = LEASE_MS / 1000 * 1.1
+ON_ONE_STORE = pytest.mark.parametrize("backend", ["standalone"], indirect=True)
+"""Where the kind of installation makes no difference."""
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 OTHER = builtin_catalog().resolve("analytics:daily:user:other:date:20250806")
 
@@ -45,7 +47,7 @@ async def settled(*replicas: NearReplica) -> None:
 async def announced(replica: NearReplica, key: ResolvedKey) -> None:
     """Announce a change until that works."""
     end_s = lease_clock_s() + 15
-    while await replica.announcer.keys([key]) is not None:
+    while await replica.announce(key) is not None:
         assert lease_clock_s() < end_s
         await asyncio.sleep(0.02)
 
@@ -55,18 +57,18 @@ async def test_a_change_reaches_holders_on_other_replicas(backend: Backend, repl
     client, idle = NearClient(other), NearClient(other)
     await client.hold(PUSHED)
     await client.hold(STRICT)
-    assert await one.announcer.keys([PUSHED]) is None
+    assert await one.announce(PUSHED) is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed == [Push(1, (PUSHED.text,))]
     assert client.serves(STRICT)
     assert idle.pushed == []
     await client.hold(PUSHED)
-    domain = PUSHED.domain
-    assert await one.announcer.tags({"analytics/user:u1": domain, "analytics/user:u2": domain}) is None
+    assert await one.announce_tags("analytics/user:u1", "analytics/user:u2") is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed[1:] == [Push(2, (), ("analytics/user:u1",))]
 
 
+@ON_ONE_STORE
 async def test_leases_are_extended_while_the_log_answers(backend: Backend, replicas: NearOpener) -> None:
     client = NearClient(await replicas(backend.url, backend.prefix))
     await client.hold(PUSHED)
@@ -89,11 +91,12 @@ async def test_a_lost_log_flushes_everybody(backend: Backend, replicas: NearOpen
     await until("flushed", lambda: client.flushes == 1)
     assert not client.serves(PUSHED)
     await client.hold(PUSHED)
-    assert await one.announcer.keys([PUSHED]) is None
+    assert await one.announce(PUSHED) is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.flushes == 1
 
 
+@ON_ONE_STORE
 async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, replicas: NearOpener) -> None:
     one = await replicas(backend.url, backend.prefix)
     other = await replicas(backend.url, backend.prefix)
@@ -106,11 +109,11 @@ async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, repli
         return await follow(after)
 
     other.log.follow = late  # type: ignore[method-assign, assignment]
-    await one.announcer.keys([OTHER])
+    await one.announce(OTHER)
     await asyncio.sleep(0.05)  # the read under way takes this one
-    assert await one.announcer.keys([PUSHED]) is None
+    assert await one.announce(PUSHED) is None
     for number in range(5):
-        await one.announcer.keys([PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806")])
+        await one.announce(PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806"))
     backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
     hold.set()
     await until("flushed", lambda: client.flushes == 1)
@@ -165,21 +168,23 @@ async def test_a_strict_change_waits_for_every_near_cache(backend: Backend, repl
         for client in clients:
             await client.hold(STRICT)
         began_s = time.monotonic()
-        assert await one.announcer.keys([STRICT]) is None
+        assert await one.announce(STRICT) is None
         assert not any(client.serves(STRICT) for client in clients)
         assert time.monotonic() - began_s < OVER_S / 2, "it waited for a lease, not for the acknowledgements"
 
 
+@ON_ONE_STORE
 async def test_waiting_can_be_asked_for_where_the_domain_does_not(backend: Backend, replicas: NearOpener) -> None:
     one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     client = NearClient(other)
     for _ in range(5):
         await client.hold(PUSHED)
-        assert await one.announcer.tags({"analytics/user:u1": PUSHED.domain}, wait=True) is None
+        assert await one.announce_tags("analytics/user:u1", wait=True) is None
         assert not client.serves(PUSHED)
 
 
+@ON_ONE_STORE
 async def test_a_client_that_is_cut_off_delays_by_its_lease_and_serves_nothing_after(
     backend: Backend, replicas: NearOpener
 ) -> None:
@@ -190,11 +195,12 @@ async def test_a_client_that_is_cut_off_delays_by_its_lease_and_serves_nothing_a
     await client.cut()
     assert client.serves(STRICT)
     began_s = time.monotonic()
-    assert await one.announcer.keys([STRICT]) is None
+    assert await one.announce(STRICT) is None
     assert not client.serves(STRICT)
     assert time.monotonic() - began_s < OVER_S + 1.5
 
 
+@ON_ONE_STORE
 async def test_a_replica_that_dies_delays_by_a_lease_and_is_forgotten(backend: Backend, replicas: NearOpener) -> None:
     one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
@@ -204,26 +210,28 @@ async def test_a_replica_that_dies_delays_by_a_lease_and_is_forgotten(backend: B
     await other.die()
     assert client.serves(STRICT)
     began_s = time.monotonic()
-    assert await one.announcer.keys([STRICT]) is None
+    assert await one.announce(STRICT) is None
     assert not client.serves(STRICT)
     assert time.monotonic() - began_s < OVER_S + 1.5
     name = log_names(backend)[1]
     client_of_store = backend.client()
     await until("forgotten", lambda: len(set(client_of_store.hkeys(name)) - {b"*", b"+"}) == 1)
     began_s = time.monotonic()
-    assert await one.announcer.keys([STRICT]) is None
+    assert await one.announce(STRICT) is None
     assert time.monotonic() - began_s < OVER_S / 2
 
 
+@ON_ONE_STORE
 async def test_a_replica_that_leaves_in_order_delays_nobody(backend: Backend, replicas: NearOpener) -> None:
     one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     await other.stop()
     began_s = time.monotonic()
-    assert await one.announcer.keys([STRICT]) is None
+    assert await one.announce(STRICT) is None
     assert time.monotonic() - began_s < OVER_S / 2
 
 
+@ON_ONE_STORE
 async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: Backend, replicas: NearOpener) -> None:
     """The other replica cannot join again: nobody knows of it but its client, which serves until its lease is over."""
     one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
@@ -234,10 +242,11 @@ async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: B
     await other.die()
     backend.client().delete(*log_names(backend))
     assert client.serves(STRICT)
-    assert await one.announcer.keys([STRICT]) is None
+    assert await one.announce(STRICT) is None
     assert not client.serves(STRICT)
 
 
+@ON_ONE_STORE
 async def test_a_log_that_is_lost_while_somebody_waits_is_appended_to_again(
     backend: Backend, replicas: NearOpener
 ) -> None:
@@ -246,7 +255,7 @@ async def test_a_log_that_is_lost_while_somebody_waits_is_appended_to_again(
     client = NearClient(other)
     await client.hold(STRICT)
     client.acknowledges = False
-    waiting = asyncio.ensure_future(one.announcer.keys([STRICT]))
+    waiting = asyncio.ensure_future(one.announce(STRICT))
     await asyncio.sleep(0.1)
     assert not waiting.done()
     backend.client().delete(log_names(backend)[0])
@@ -261,9 +270,9 @@ async def test_an_append_that_fails_is_said(replicas: NearOpener) -> None:
     with standalone() as node:
         one = await replicas(node.url)
         node.kill()
-        assert await one.announcer.keys([PUSHED]) == UNCONFIRMED
-        assert await one.announcer.keys([STRICT]) == UNCONFIRMED
-        assert await one.announcer.keys([OFF]) is None, "nobody keeps it, so nobody need be told"
+        assert await one.announce(PUSHED) == UNCONFIRMED
+        assert await one.announce(STRICT) == UNCONFIRMED
+        assert await one.announce(OFF) is None, "nobody keeps it, so nobody need be told"
 
 
 async def test_out_of_step_for_a_lease_means_that_nothing_is_served(replicas: NearOpener) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from coherd.contract.catalog import DomainSpec, NearCacheMode, ResolvedKey
 from coherd_server.domain.failure import UNCONFIRMED, Failure
-from coherd_server.domain.near.ports import ChangeLog, Clock, LogUnavailable
+from coherd_server.domain.near.ports import Announcement, ChangeLog, Clock, LogUnavailable
 from coherd_server.domain.near.replica import Replica
 from coherd_server.domain.near.terms import Terms
 
@@ -31,43 +31,62 @@ class Announcer:
         self._terms = terms
         self._now_s = clock
 
-    async def keys(self, keys: Iterable[ResolvedKey], *, wait: bool = False) -> Failure | None:
-        """These changed; None once near caches know, or need not. See `tags`."""
-        near = [key for key in keys if key.domain.near_cache is not NearCacheMode.OFF]
-        return await self._announce([f"k{key.text}" for key in near], [key.domain for key in near], wait)
-
-    async def tags(self, tags: Mapping[str, DomainSpec], *, wait: bool = False) -> Failure | None:
-        """These were invalidated.
+    def of_keys(self, keys: Sequence[ResolvedKey], *, wait: bool = False) -> list[Announcement | None]:
+        """What to announce when these change, in order; None where no near cache keeps it. At most two different ones:
+        nothing that nobody waits for is held up by what somebody waits for.
 
         Args:
-            tags: each with its domain.
+            keys: what changes.
             wait: until every near cache has dropped them, also where the domain does not ask for that.
+        """
+        return self._of([(f"k{key.text}", key.domain) for key in keys], wait)
+
+    def of_tags(self, tags: Mapping[str, DomainSpec], *, wait: bool = False) -> list[Announcement | None]:
+        """As `of_keys`, for tags that are invalidated, each with its domain."""
+        return self._of([(f"t{tag}", domain) for tag, domain in tags.items()], wait)
+
+    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
+        now_s = self._now_s()
+        shared = {awaited: Announcement([], awaited, now_s) for awaited in (False, True)}
+        found: list[Announcement | None] = []
+        for name, domain in names:
+            mode = domain.near_cache
+            if mode is NearCacheMode.OFF:
+                found.append(None)
+            else:
+                found.append(one := shared[wait or mode is NearCacheMode.STRICT])
+                one.names.append(name)
+        return found
+
+    async def finish(self, announcements: Collection[Announcement]) -> Failure | None:
+        """The changes were made: return when near caches are told, and have confirmed it where that is awaited.
 
         Returns:
-            `UNCONFIRMED` where it is not known: the change was made, and is safe to repeat.
+            `UNCONFIRMED` where that is not known. The change was made, and is safe to repeat.
         """
-        near = {tag: domain for tag, domain in tags.items() if domain.near_cache is not NearCacheMode.OFF}
-        return await self._announce([f"t{tag}" for tag in near], near.values(), wait)
-
-    async def _announce(self, names: list[str], domains: Iterable[DomainSpec], wait: bool) -> Failure | None:
-        if not names:
+        if all(one.appended is not None and not one.awaited for one in announcements):
             return None
-        awaited = wait or any(domain.near_cache is NearCacheMode.STRICT for domain in domains)
+        done = await asyncio.gather(*map(self._finish, announcements))
+        return next((failure for failure in done if failure is not None), None)
+
+    async def _finish(self, one: Announcement) -> Failure | None:
         try:
-            if not awaited:
-                await self._append(names, awaited=False)
-                return None
-            async with asyncio.timeout(self._terms.longest_wait_s):
-                while not await self._append(names, awaited=True):
-                    pass
+            if one.appended is None:
+                await self._append(one)
+            if one.awaited:
+                async with asyncio.timeout(self._terms.longest_wait_s):
+                    while one.appended is None or not await self._replica.confirm(one.appended, asked_s=one.asked_s):
+                        await self._append(one)
         except (LogUnavailable, TimeoutError):
             return UNCONFIRMED
         return None
 
-    async def _append(self, names: list[str], *, awaited: bool) -> bool:
-        """Append, and wait if anybody does; False: append again."""
-        for at in range(0, len(names), NAMES_PER_ENTRY):
-            asked_s = self._now_s()
-            part = names[at : at + NAMES_PER_ENTRY]
-            appended = await self._log.append(part, awaited=awaited)
-        return not awaited or await self._replica.confirm(appended, asked_s=asked_s)
+    async def _append(self, one: Announcement) -> None:
+        one.asked_s = self._now_s()
+        for at in range(0, len(one.names), NAMES_PER_ENTRY):
+            one.appended = await self._log.append(one.names[at : at + NAMES_PER_ENTRY], awaited=one.awaited)
+
+
+def distinct(announcements: Iterable[Announcement | None]) -> list[Announcement]:
+    """Each of them once."""
+    return list(dict.fromkeys(one for one in announcements if one is not None))
