@@ -32,6 +32,7 @@ class NearReplica:
 
     def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS) -> None:
         self.terms = Terms(lease_ms=lease_ms)
+        self.store = store
         self.log = store.log
         self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
         self.replica = Replica(self.log, self.hub)
