@@ -18,6 +18,8 @@ from coherd_server.domain.near.watch import Watch
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
 """After a log that did not answer."""
+_GATHER_S: Final = 0.001
+"""Between two reads of the log, so that one push tells of what changes in quick succession; not while somebody waits."""
 
 
 class Replica:
@@ -147,6 +149,8 @@ class Replica:
             if not followed:
                 self._wanted.set()
                 await asyncio.sleep(_PAUSE_S)
+            elif not self._waits:
+                await asyncio.sleep(_GATHER_S)
 
     async def _tick(self) -> None:
         while True:
