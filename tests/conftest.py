@@ -13,7 +13,7 @@ from rig.valkey import BACKENDS
 if TYPE_CHECKING:
     from rig.fixtures import RigPool
 
-pytest_plugins = ["rig.fixtures", "rig.stand"]
+pytest_plugins = ["rig.fixtures", "rig.near", "rig.stand"]
 
 
 class ServerPool:

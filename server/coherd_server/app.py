@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from coherd.contract.catalog import Catalog, CatalogError
 from coherd.contract.catalog_load import Source, builtin_catalog, builtin_source, load_catalog
 from coherd.v1 import cache_service_pb2, session_pb2
+from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.connect import open_store
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.store import RedisStore
@@ -26,8 +26,9 @@ from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.doctor import Level, examine
+from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.terms import Terms
+from coherd_server.domain.near.replica import Replica
 from coherd_server.domain.ports import StoreUnavailable
 from coherd_server.domain.report import Reporter
 from coherd_server.rpc.cache_service import CacheRpcs, Limits
@@ -80,6 +81,11 @@ def catalog_of(settings: Settings) -> Catalog:
             catalog = catalog.with_overrides({name: settings.ttl[name].override()})
         except CatalogError as error:
             problems += (f"{settings.origin('ttl', name)}: {problem}" for problem in error.problems)
+    for name, mode in settings.near_cache.items():
+        try:
+            catalog = catalog.with_near_caches({name: mode})
+        except CatalogError as error:
+            problems += (f"{settings.origin('near_cache', name)}: {problem}" for problem in error.problems)
     if problems:
         raise SettingsError("\n".join(problems))
     return catalog
@@ -128,11 +134,6 @@ def tls_of(settings: Settings) -> Tls | None:
     return tls
 
 
-def boottime_s() -> float:
-    """Seconds of the clock that near-cache leases are counted on: it goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
 class PortInUse(Exception):
     """The address cannot be listened on."""
 
@@ -151,6 +152,7 @@ class Server:
         self._reporter: Reporter
         self._census: Census
         self._cache: Cache
+        self._replica: Replica
         self._endpoint: Endpoint
         self._sessions: Sessions
         self._server: grpc.aio.Server
@@ -175,6 +177,7 @@ class Server:
                 connect_timeout_ms=min(500, settings.redis_timeout),
                 reply_timeout_ms=settings.redis_timeout,
                 deadline_ms=2 * settings.redis_timeout,
+                log_length=settings.near_cache_log_length,
             ),
         )
         try:
@@ -189,12 +192,18 @@ class Server:
             asyncio.create_task(self._watch_store()),
             asyncio.create_task(self._check_store()),
             asyncio.create_task(self._census.run(settings.census_interval)),
+            asyncio.create_task(self._replica.run()),
         ]
         return port
 
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
-        self._cache = cache = build_cache(self._store, self._counters, max_value_bytes=settings.max_value_bytes)
+        hub = Hub(lease_clock_s, settings.near_cache_terms, self._counters, self._catalog.domains)
+        self._replica = Replica(self._store.log, hub)
+        announcer = Announcer(self._store.log, self._replica, hub.terms, lease_clock_s)
+        self._cache = cache = build_cache(
+            self._store, announcer, self._counters, max_value_bytes=settings.max_value_bytes
+        )
         self._census = Census(self._store, cache.reads, self._catalog)
         self._reporter = Reporter(self._store, self._counters, self._census)
         principals = Principals(settings.tokens, client_certificates=settings.tls_client_ca is not None)
@@ -205,7 +214,6 @@ class Server:
         )
         services = Services(rpcs, cache, self._catalog, access, self._endpoint, apart=not self._store.one_primary)
         limits = SessionLimits(age_ms=SESSION_AGE_MS if self._share_port else None)
-        hub = Hub(boottime_s, Terms(), self._counters, self._catalog.domains)
         self._sessions = Sessions(services, principals, hub, limits)
         handlers = {
             **service_handlers(self._endpoint, rpcs),
@@ -299,6 +307,7 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(StoreUnavailable):
             await self._reporter.flush()
+        await self._replica.leave()
         await self._store.close()
 
 

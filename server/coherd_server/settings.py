@@ -20,13 +20,17 @@ from pydantic import (
     model_validator,
 )
 
+from coherd.contract.catalog import NearCacheMode
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.ttl import TtlOverride
 from coherd_server.adapters.redis_url import parse_redis_url
+from coherd_server.domain.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
 
 ENVIRONMENT_PREFIX: Final = "COHERD_"
 _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 _SIZE: Final = re.compile(r"(\d+)\s*([kmg]?b?)", re.IGNORECASE)
+_TABLES: Final = ("tokens", "ttl", "near_cache")
+"""Settings that only the file can give."""
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]*")
 
 
@@ -126,6 +130,15 @@ class Settings(BaseModel):
     """Principal to the hex SHA-256 of its bearer token; only in the file."""
     ttl: dict[str, TtlSetting] = Field(default_factory=dict)
     """Overrides by ``domain`` or ``domain:resource``; only in the file."""
+    near_cache: dict[str, NearCacheMode] = Field(default_factory=dict)
+    """Overrides of where clients keep values, by domain: ``off``, ``push`` or ``strict``; only in the file. The same on
+    all servers of a store."""
+    near_cache_lease: DurationMs = Field(default=DEFAULT_LEASE_MS, ge=MIN_LEASE_MS, le=MAX_LEASE_MS)
+    """Longest time a near cache serves without hearing from its server. The same on all servers of a store."""
+    near_cache_interest: int = Field(default=100_000, ge=100, le=10_000_000)
+    """Most keys and tags of a session's near cache that are remembered; beyond them it begins anew."""
+    near_cache_log_length: int = Field(default=100_000, ge=100, le=100_000_000)
+    """About how many changes are kept for servers that lag behind."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field(default="auto", pattern="^(auto|console|json)$")
     """``auto``: console on a terminal, JSON otherwise."""
@@ -184,6 +197,11 @@ class Settings(BaseModel):
         """Whether callers can show a credential."""
         return bool(self.tokens or self.tls_client_ca)
 
+    @property
+    def near_cache_terms(self) -> Terms:
+        """As the domain has them."""
+        return Terms(lease_ms=self.near_cache_lease, interest_names=self.near_cache_interest)
+
 
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of ``host:port`` or ``[::1]:port``.
@@ -233,7 +251,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Pa
         origins.update(dict.fromkeys(values, str(file)))
     for name in Settings.model_fields:
         variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environ and name not in ("tokens", "ttl"):
+        if variable in environ and name not in _TABLES:
             values[name] = environ[variable].split(":") if name == "catalog" else environ[variable]
             origins[name] = variable
     for name, value in flags.items():
@@ -244,7 +262,9 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Pa
     except ValidationError as error:
         lines = [_problem(dict(one), origins, file, text) for one in error.errors(include_url=False)]
         raise SettingsError("\n".join(lines)) from None
-    paths = [[name] for name in origins] + [["ttl", name] for name in settings.ttl]
+    paths = [[name] for name in origins]
+    paths += (["ttl", name] for name in settings.ttl)
+    paths += (["near_cache", name] for name in settings.near_cache)
     settings._origins.update({".".join(path): _origin(path, origins, file, text) for path in paths})
     return settings
 

@@ -369,6 +369,18 @@ class Catalog:
             raise CatalogError(problems)
         return replace(self, domains=domains)
 
+    def with_near_caches(self, modes: Mapping[str, NearCacheMode]) -> Catalog:
+        """This catalog with an operator's choice of where clients keep values, by domain.
+
+        Raises:
+            CatalogError: there is no such domain.
+        """
+        unknown = [name for name in modes if name not in self.domains]
+        if unknown:
+            raise CatalogError([f"near_cache override {name!r}: no such domain in the catalog" for name in unknown])
+        changed = {name: replace(self.domains[name], near_cache=mode) for name, mode in modes.items()}
+        return replace(self, domains={**self.domains, **changed})
+
 
 def _identifier(message: str, name: str) -> Refusal:
     return Refusal(ErrorReason.ERROR_REASON_IDENTIFIER_INVALID, message, field=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ from coherd_server.adapters.scripts import LATE, Script
 from coherd_server.adapters.wire import Arg, Command, Reply
 from coherd_server.domain.ports import ValueRead
 
+_numbers: Final = itertools.count(1)
 ITEMS_PER_CALL: Final = 500
 """Most items of one script call or MGET: bounds how long a node is blocked (about 10 µs an item)."""
 
@@ -38,6 +40,10 @@ class Job(NamedTuple):
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
     """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed (rule 8)."""
+
+
+def _is_last(call: tuple[tuple[Script, int], list[int]]) -> bool:
+    return call[0][0].last
 
 
 class Moved(NamedTuple):
@@ -65,6 +71,8 @@ class Batch:
     """Filled by callers until it is sent, then answered as a whole. Not thread-safe; lives on one event loop."""
 
     def __init__(self, *, wide: bool, asking: bool = False) -> None:
+        self.number = next(_numbers)
+        """Tells batches apart: what one batch carried was done in the order of `pack`."""
         self._wide = wide
         """One command may name keys of many slots (not a cluster)."""
         self.asking = asking
@@ -102,12 +110,12 @@ class Batch:
 
     def add_job(self, job: Job) -> int:
         """Position of the job's answer. Mints and invalidations of one tag by several callers are one (rule 9)."""
-        if job.script is not None and job.script.fresh:
+        if job.script is not None and job.script.merge is not None:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
             if place < len(self._jobs):
                 other = self._jobs[place]
-                longest_ms = max(int(other.args[0]), int(job.args[0]))
-                self._jobs[place] = job._replace(args=(longest_ms,), replicas=max(other.replicas, job.replicas))
+                args = job.script.merge(other.args, job.args)
+                self._jobs[place] = job._replace(args=args, replicas=max(other.replicas, job.replicas))
                 return place
         self._jobs.append(job)
         for arg in job.args:
@@ -125,10 +133,12 @@ class Batch:
         return future
 
     def withdraw(self, place: int) -> bool:
-        """Take a job back that nobody shares; False when it may have been sent."""
-        if not self.sent:
-            self._withdrawn.add(place)
-        return not self.sent
+        """Take a job back; False when it may have been sent, or others may share it."""
+        script = self._jobs[place].script
+        if self.sent or (script is not None and script.merge is not None):
+            return False
+        self._withdrawn.add(place)
+        return True
 
     def pack(self, identity: bytes, deadline_ms: int, wait_ms: int) -> list[Command]:
         """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
@@ -155,7 +165,7 @@ class Batch:
             else:
                 slot = 0 if self._wide else key_slot(job.keys[0].encode())
                 calls.setdefault((job.script, slot), []).append(place)
-        for (script, _), places in calls.items():
+        for (script, _), places in sorted(calls.items(), key=_is_last):
             for at in range(0, len(places), ITEMS_PER_CALL):
                 some = places[at : at + ITEMS_PER_CALL]
                 self._plan.append((script, (), some))

@@ -48,6 +48,8 @@ class Done(NamedTuple):
     identity: bytes
     redis_now_ms: int
     """That node's own clock when the reply arrived, unix milliseconds."""
+    batch: int
+    """`Batch.number` of the batch that carried it."""
 
 
 def refusal(error: ResponseError) -> StoreUnavailable:
@@ -142,7 +144,7 @@ class Driver:
             for place in places:
                 answer = batch.answers[place]
                 whole = whole and not isinstance(answer, ResponseError)
-                answers.append(Done(answer, batch.identity, batch.redis_now_ms))
+                answers.append(Done(answer, batch.identity, batch.redis_now_ms, batch.number))
         if whole:
             return values, answers
         return await self._go_on(link, read, done, jobs, end_s, repeat=repeat)
@@ -187,7 +189,7 @@ class Driver:
         answer = batch.answers[place]
         if isinstance(answer, ResponseError):
             raise refusal(answer)
-        return Done(answer, batch.identity, batch.redis_now_ms)
+        return Done(answer, batch.identity, batch.redis_now_ms, batch.number)
 
     async def _drive(self, items: Sequence[_Item], end_s: float, *, repeat: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -260,7 +262,9 @@ class Driver:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
-        item.answer = answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms)
+        item.answer = (
+            answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms, batch.number)
+        )
         return False
 
 

@@ -1,6 +1,7 @@
-"""Hears of changes that somebody waits for: one subscribed connection to one primary (a cluster tells all its nodes).
+"""Hears of what somebody waits for: one subscribed connection to one primary (a cluster tells all its nodes).
 
-What is missed while it is not connected is made good: after each connect everything that waits is told to look again.
+What is missed while it is not connected is made good: after each connect everything that waits for a key or tag is told
+to look again; those who wait for near caches look a few times a second on their own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
 
 from coherd_server.adapters.redis_url import RedisTarget
-from coherd_server.adapters.scripts import WAKE_CHANNEL
+from coherd_server.adapters.scripts import NEAR_CHANNEL, WAKE_CHANNEL
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
 from coherd_server.adapters.wire import CONNECTION_ERRORS, open_connection
@@ -33,11 +35,20 @@ class Listener:
         self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
         self._wakes: list[Wake] = []
+        self._near: list[Callable[[bytes], None]] = []
         self._task: asyncio.Task[None] | None = None
 
     def on_wake(self, wake: Wake) -> None:
         """Whom to tell; the first call subscribes."""
         self._wakes.append(wake)
+        self._begin()
+
+    def on_near(self, near: Callable[[bytes], None]) -> None:
+        """Whom to give the messages of `NEAR_CHANNEL`; the first call subscribes."""
+        self._near.append(near)
+        self._begin()
+
+    def _begin(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
@@ -68,7 +79,7 @@ class Listener:
         try:
             async with asyncio.timeout(2 * self._settings.connect_timeout_ms / 1000):
                 await connection.connect()
-                await connection.send_packed_command(b"SUBSCRIBE %b\r\n" % WAKE_CHANNEL.encode())
+                await connection.send_packed_command(f"SUBSCRIBE {NEAR_CHANNEL} {WAKE_CHANNEL}\r\n".encode())
             asked = False
             while True:
                 reply = await connection.read_response(timeout=timeout_s)
@@ -81,10 +92,13 @@ class Listener:
                 asked = False
                 if not isinstance(reply, list):
                     raise TypeError("unexpected push")
-                if reply[0] == b"subscribe":
+                if reply[0] == b"subscribe" and reply[1] == WAKE_CHANNEL.encode():
                     self._tell("", True)
-                elif reply[0] == b"message":
+                elif reply[0] == b"message" and reply[1] == WAKE_CHANNEL.encode():
                     self._hear(reply[2].decode("utf-8", "replace"))
+                elif reply[0] == b"message":
+                    for near in self._near:
+                        near(reply[2])
         finally:
             await connection.disconnect(nowait=True)
 

@@ -8,10 +8,14 @@ item; an answer that starts with ``!`` is the code of a refused write. All keys 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import coherd_server.adapters
+
+Args = tuple[bytes | str | int, ...]
+Merge = Callable[[Args, Args], Args]
 
 LATE: Final = b"late"
 """Answer of a whole call that reached the node after its deadline: nothing was written."""
@@ -25,24 +29,49 @@ class Script(NamedTuple):
     sha: str
     fresh: bool
     """The first argument of an item is a fresh epoch, made when the call is packed, for that call only (rule 1)."""
+    merge: Merge | None
+    """How the items of several callers in one batch that name the same key become one (rule 9); None: they do not."""
+    last: bool
+    """Goes behind all other commands of its batch."""
 
 
-def _load(name: str, *before: str, fresh: bool = False) -> Script:
+def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:
     folder = files(coherd_server.adapters) / "lua"
     source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), fresh)
+    digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, source, digest, fresh, merge, last)
+
+
+def _longest(one: Args, other: Args) -> Args:
+    """Lifetimes of one epoch."""
+    return (max(int(one[0]), int(other[0])),)
+
+
+def _joined(one: Args, other: Args) -> Args:
+    """Entries of the log: the larger bound, all names, and whether anybody waits."""
+    (keep, names, awaited), (other_keep, other_names, other_awaited) = one, other
+    return (
+        max(int(keep), int(other_keep)),
+        "\n".join(cast(tuple[str, str], (names, other_names))),
+        max(int(awaited), int(other_awaited)),
+    )
 
 
 PUT: Final = _load("put", "entry", "wake")
 REMOVE: Final = _load("remove", "entry", "wake")
 TOUCH: Final = _load("touch", "entry")
 UNLINK_DEAD: Final = _load("unlink_dead", "entry")
-MINT: Final = _load("mint", fresh=True)
-INVALIDATE: Final = _load("invalidate", fresh=True)
+MINT: Final = _load("mint", fresh=True, merge=_longest)
+INVALIDATE: Final = _load("invalidate", fresh=True, merge=_longest)
 GRANT: Final = _load("grant", "entry")
 FILL: Final = _load("fill", "entry", "wake")
 HOLD: Final = _load("hold", "wake")
 CLAIM: Final = _load("claim")
-ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, FILL, HOLD, CLAIM)
+APPEND: Final = _load("append", "log", fresh=True, merge=_joined, last=True)
+JOIN: Final = _load("join", "log", fresh=True)
+FORGET: Final = _load("forget")
+ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, FILL, HOLD, CLAIM, APPEND, JOIN, FORGET)
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""
+NEAR_CHANNEL: Final = "coherd:near"
+"""Pub/sub channel on which the log's scripts say what a replica has published."""

@@ -29,6 +29,8 @@ class StoreSettings:
     tombstone_ms: int = 60_000
     invalidated_epoch_ms: int = 3_600_000
     """Least lifetime of an epoch made by an invalidation."""
+    log_length: int = 100_000
+    """About how many entries of the log are kept."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

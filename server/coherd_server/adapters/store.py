@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from coherd_server.adapters.batch import Job, Moved
+from coherd_server.adapters.change_log import RedisChangeLog, answer_of, log_name
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.lifetimes import Lifetimes, minted_ms
 from coherd_server.adapters.listener import Listener
+from coherd_server.adapters.log_reader import LogReader
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
+from coherd_server.domain.near.ports import Announcement
 from coherd_server.domain.ports import (
     EPOCH_BYTES,
     EpochRead,
@@ -53,6 +56,9 @@ class RedisStore:
         self._settings = settings
         self._driver = Driver(topology, settings)
         self._listener = Listener(target, topology, settings, prefix=prefix)
+        reader = LogReader(target, topology, settings, log_name(prefix))
+        self.log = RedisChangeLog(self._driver, reader, self._listener, prefix=prefix, length=settings.log_length)
+        """The log of changes beside the entries."""
         self._lifetimes = Lifetimes()
         self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
@@ -143,7 +149,9 @@ class RedisStore:
             _outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._driver.do(jobs, repeat=False)
         ]
 
-    async def fill(self, fills: Sequence[Fill]) -> Sequence[FillOutcome | StoreUnavailable]:
+    async def fill(
+        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+    ) -> Sequence[FillOutcome | StoreUnavailable]:
         """See `Store.fill`."""
         jobs = [
             Job(
@@ -154,7 +162,7 @@ class RedisStore:
             )
             for one in fills
         ]
-        answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills])
+        answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills], announcements)
         return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in answers]
 
     async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
@@ -176,19 +184,37 @@ class RedisStore:
         self._listener.on_wake(wake)
 
     async def _do_noted(
-        self, jobs: Sequence[Job], again: Sequence[Job], *, repeat: bool = False
+        self,
+        jobs: Sequence[Job],
+        again: Sequence[Job],
+        announcements: Collection[Announcement],
+        *,
+        repeat: bool = False,
     ) -> Sequence[Done | StoreUnavailable]:
         """Do jobs, and note how to repeat them on a new primary: before, since a switch may come between the node's
-        answer and its arrival here, and after, since the window begins with the acknowledgement (rule 8)."""
+        answer and its arrival here, and after, since the window begins with the acknowledgement (rule 8).
+
+        On one primary the announcements go behind them in the same batch. They are made good as soon as all that was
+        done was done by the batch that carried them: what was repeated came later than they did.
+        """
         self._journal.note(again)
-        answers = await self._driver.do(jobs, repeat=repeat)
+        riding = list(announcements) if self._topology.wide else []
+        appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
+        answers = await self._driver.do([*jobs, *appends], repeat=repeat)
         self._journal.note(again)
-        return answers
+        changes = answers[: len(jobs)]
+        batches = {done.batch for done in changes if isinstance(done, Done)}
+        for one, appended in zip(riding, answers[len(jobs) :], strict=True):
+            if isinstance(appended, Done) and batches <= {appended.batch}:
+                one.appended = answer_of(appended)
+        return changes
 
     def _removal(self, key: str) -> Job:
         return Job(REMOVE, self._names(key, "lease", "fence", "waiting"), (self._settings.tombstone_ms,))
 
-    async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
+    async def put(
+        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+    ) -> Sequence[PutOutcome | StoreUnavailable]:
         """See `Store.put`."""
         jobs = [
             Job(
@@ -199,14 +225,17 @@ class RedisStore:
             )
             for put in puts
         ]
-        return [_put_outcome(answer) for answer in await self._do_noted(jobs, [self._removal(put.key) for put in puts])]
+        again = [self._removal(put.key) for put in puts]
+        return [_put_outcome(answer) for answer in await self._do_noted(jobs, again, announcements)]
 
-    async def remove(self, keys: Mapping[str, int]) -> Sequence[RemoveOutcome | StoreUnavailable]:
+    async def remove(
+        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+    ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
         jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(_text(answer.answer))
-            for answer in await self._do_noted(jobs, jobs)
+            for answer in await self._do_noted(jobs, jobs, announcements)
         ]
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
@@ -227,14 +256,14 @@ class RedisStore:
         for _ in _all(await self._driver.do(jobs, repeat=True)):
             pass
 
-    async def invalidate(self, tags: Mapping[str, int]) -> None:
+    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
             Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
             for tag, replicas in tags.items()
         ]
-        answers = await self._do_noted(jobs, jobs, repeat=True)
+        answers = await self._do_noted(jobs, jobs, announcements, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
@@ -331,6 +360,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        await self.log.close()
         await self._listener.close()
         await self._topology.close()
 

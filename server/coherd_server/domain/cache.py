@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from coherd_server.domain.changing import Changer
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.leasing import Leases
+from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.ports import Store
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.writing import Writer
@@ -22,9 +23,9 @@ class Cache:
     leases: Leases
 
 
-def build_cache(store: Store, counters: Counters, *, max_value_bytes: int) -> Cache:
-    """The verbs over one store."""
+def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_value_bytes: int) -> Cache:
+    """The verbs over one store; near caches are told of its changes."""
     reader = Reader(store, counters)
-    writer = Writer(store, reader, counters, max_value_bytes=max_value_bytes)
-    leases = Leases(store, reader, writer, counters)
-    return Cache(reader, writer, Changer(store, reader, counters), leases)
+    writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
+    leases = Leases(store, reader, writer, announcer, counters)
+    return Cache(reader, writer, Changer(store, reader, announcer, counters), leases)

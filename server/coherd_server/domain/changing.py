@@ -12,11 +12,14 @@ from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import State, expected_block
+from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.ports import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.domain.reading import Reader
 
 MAX_ATTEMPTS: Final = 4
 """How often a touch starts over because the entry changed under it."""
+_GONE: Final = (RemoveOutcome.REMOVED, RemoveOutcome.ABSENT)
+"""A near cache may hold what the store had lost already."""
 
 
 class Changer:
@@ -25,26 +28,36 @@ class Changer:
     Args:
         store: where entries live.
         reader: of the same store.
+        announcer: tells near caches.
         counters: that every change adds to.
     """
 
-    def __init__(self, store: Store, reader: Reader, counters: Counters) -> None:
+    def __init__(self, store: Store, reader: Reader, announcer: Announcer, counters: Counters) -> None:
         self._store = store
         self._reader = reader
+        self._announcer = announcer
         self._counters = counters
 
-    async def delete(self, keys: Sequence[ResolvedKey]) -> list[bool | Failure]:
+    async def delete(self, keys: Sequence[ResolvedKey], *, wait_for_near_caches: bool = False) -> list[bool | Failure]:
         """Remove each key and void its lease; whether an entry was stored."""
         done: list[bool | Failure] = []
         asked = {key.text: key for key in keys}
-        removed = await self._store.remove({text: key.domain.wait_replicas for text, key in asked.items()})
+        told = dict(zip(asked, self._announcer.of_keys([*asked.values()], wait=wait_for_near_caches), strict=True))
+        announcements = distinct(told.values())
+        replicas = {text: key.domain.wait_replicas for text, key in asked.items()}
+        removed = await self._store.remove(replicas, announcements)
         outcomes = dict(zip(asked, removed, strict=True))
+        unconfirmed: Failure | None = None
+        if any(outcome in _GONE for outcome in removed):
+            unconfirmed = await self._announcer.finish(announcements)
         for key in keys:
             outcome = outcomes[key.text]
             if isinstance(outcome, StoreUnavailable):
                 done.append(failure_of(outcome))
             elif outcome is RemoveOutcome.FOREIGN:
                 done.append(FOREIGN_VALUE)
+            elif unconfirmed is not None and told[key.text] is not None:
+                done.append(unconfirmed)
             else:
                 self._counters.of(key.domain.name)["deletes"] += 1
                 done.append(outcome is RemoveOutcome.REMOVED)
@@ -70,23 +83,28 @@ class Changer:
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
                 outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
-                    return chosen_ms
+                    return await self._announcer.finish(distinct(self._announcer.of_keys([key]))) or chosen_ms
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
             return failure_of(error)
         return CONTENDED
 
-    async def invalidate(self, tags: Mapping[str, DomainSpec]) -> Failure | None:
+    async def invalidate(self, tags: Mapping[str, DomainSpec], *, wait_for_near_caches: bool = False) -> Failure | None:
         """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold.
 
         Args:
             tags: each with its domain.
+            wait_for_near_caches: until each of them has dropped what is invalidated, whatever the domain says.
         """
+        announcements = distinct(self._announcer.of_tags(tags, wait=wait_for_near_caches))
         try:
-            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()})
+            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()}, announcements)
         except StoreUnavailable as error:
             return failure_of(error)
+        unconfirmed = await self._announcer.finish(announcements)
+        if unconfirmed is not None:
+            return unconfirmed
         for domain in tags.values():
             self._counters.of(domain.name)["invalidations"] += 1
         return None

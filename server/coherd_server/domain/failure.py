@@ -23,6 +23,10 @@ UNAVAILABLE: Final = Failure(
 UNKNOWN: Final = Failure(
     ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, "the store did not answer in time; the change may or may not take effect"
 )
+UNCONFIRMED: Final = Failure(
+    ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN,
+    "the change was made, but it is not known whether every near cache has heard of it; repeat it",
+)
 FULL: Final = Failure(ErrorReason.ERROR_REASON_STORE_FULL, "the store is at its memory limit and evicts nothing")
 FOREIGN_VALUE: Final = Failure(
     ErrorReason.ERROR_REASON_FOREIGN_VALUE, "bytes that are not ours are stored under this key; they are left untouched"

@@ -21,6 +21,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import State, expected_block, extra_refs_of
+from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.ports import (
     EpochRead,
     Fill,
@@ -92,6 +93,7 @@ class Leases:
         store: where entries and leases live.
         reader: of the same store.
         writer: of the same store, for its checks.
+        announcer: tells near caches.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
     """
@@ -101,6 +103,7 @@ class Leases:
         store: Store,
         reader: Reader,
         writer: Writer,
+        announcer: Announcer,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
@@ -108,6 +111,7 @@ class Leases:
         self._store = store
         self._reader = reader
         self._writer = writer
+        self._announcer = announcer
         self._counters = counters
         self._draw = draw
         self._rooms = WaitingRooms()
@@ -263,13 +267,17 @@ class Leases:
             if lease is None or lease.token != fill.token:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
             entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
-            (outcome,) = await self._store.fill([Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)])
+            announcements = distinct(self._announcer.of_keys([key]))
+            one = Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)
+            (outcome,) = await self._store.fill([one], announcements)
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
             return failure_of(error)
         if isinstance(outcome, StoreUnavailable):
             return failure_of(outcome)
+        if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
+            return failure
         return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
 
     def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:

@@ -6,10 +6,11 @@ The adapters implement these protocols; the domain never imports them (DESIGN se
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
+from coherd_server.domain.near.ports import Announcement
 
 __all__ = [
     "EPOCH_BYTES",
@@ -220,8 +221,10 @@ class Store(Protocol):
         """Grant leases. A repetition with the same token is judged by the caller, which finds its own lease."""
         ...
 
-    async def fill(self, fills: Sequence[Fill]) -> Sequence[FillOutcome | StoreUnavailable]:
-        """Store entries, each under the lease that was read; the lease ends with it."""
+    async def fill(
+        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+    ) -> Sequence[FillOutcome | StoreUnavailable]:
+        """Store entries, each under the lease that was read; the lease ends with it. Announcements as in `put`."""
         ...
 
     async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
@@ -236,14 +239,22 @@ class Store(Protocol):
         """Whom to tell of changes."""
         ...
 
-    async def put(self, puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
-        """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script."""
+    async def put(
+        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+    ) -> Sequence[PutOutcome | StoreUnavailable]:
+        """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script.
+
+        The store may append the announcements behind the change, and says so in `Announcement.appended`; else whoever
+        made them appends them.
+        """
         ...
 
-    async def remove(self, keys: Mapping[str, int]) -> Sequence[RemoveOutcome | StoreUnavailable]:
+    async def remove(
+        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+    ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """Delete values of ours and void their leases. A versioned entry leaves a short tombstone.
 
-        ``keys``: each with the number of replicas that must have confirmed it.
+        ``keys``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
         """
         ...
 
@@ -255,10 +266,10 @@ class Store(Protocol):
         """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
         ...
 
-    async def invalidate(self, tags: Mapping[str, int]) -> None:
+    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
         """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat.
 
-        ``tags``: each with the number of replicas that must have confirmed it.
+        ``tags``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
         """
         ...
 

@@ -17,6 +17,8 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of, refused
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
+from coherd_server.domain.near.announcing import Announcer, distinct
+from coherd_server.domain.near.ports import Announcement
 from coherd_server.domain.ports import Holder, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.turnstile import Turnstile
@@ -85,6 +87,7 @@ class Writer:
     Args:
         store: where entries live.
         reader: of the same store.
+        announcer: tells near caches.
         counters: that every set adds to.
         max_value_bytes: longest payload accepted.
         spread: source of random numbers in ``[0, 1)`` for jitter.
@@ -94,6 +97,7 @@ class Writer:
         self,
         store: Store,
         reader: Reader,
+        announcer: Announcer,
         counters: Counters,
         *,
         max_value_bytes: int,
@@ -101,6 +105,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._reader = reader
+        self._announcer = announcer
         self._counters = counters
         self._max_value_bytes = max_value_bytes
         self._spread = spread
@@ -137,27 +142,63 @@ class Writer:
                 end(index, refused(refusal))
         tries = dict.fromkeys(pending, 0)
         blocks: dict[int, tuple[bytes, bytes]] = {}
-        while pending:
-            for index in [index for index in pending if not wanted(index)]:
-                del pending[index]
-                end(index, UNWANTED)
-            if not pending:
-                break
-            turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
-            if not turn:
-                await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
-                continue
-            try:
-                outcomes = await self._attempt(turn, blocks)
-            finally:
-                self._turnstile.leave(plan.item.key.text for plan in turn.values())
-            for index in turn:
-                tries[index] += 1
-                if index in outcomes or tries[index] == MAX_ATTEMPTS:
+        told: dict[int, Announcement] = {}
+        confirming: list[asyncio.Task[None]] = []
+        try:
+            while pending:
+                for index in [index for index in pending if not wanted(index)]:
                     del pending[index]
-                    end(index, outcomes.get(index, CONTENDED))
+                    end(index, UNWANTED)
+                if not pending:
+                    break
+                turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
+                if not turn:
+                    await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                    continue
+                try:
+                    outcomes = await self._attempt(turn, blocks, told)
+                finally:
+                    self._turnstile.leave(plan.item.key.text for plan in turn.values())
+                for index in turn:
+                    tries[index] += 1
+                    if index in outcomes or tries[index] == MAX_ATTEMPTS:
+                        del pending[index]
+                        if index in told and _is_stored(outcomes.get(index)):
+                            continue
+                        end(index, outcomes.get(index, CONTENDED))
+                confirming += self._confirm(outcomes, told, end)
+            await asyncio.gather(*confirming)
+        finally:
+            for task in confirming:
+                task.cancel()
         self._count(items, done, time.perf_counter() - started)
         return done
+
+    def _confirm(
+        self,
+        outcomes: Mapping[int, SetDone | Failure],
+        told: Mapping[int, Announcement],
+        end: Callable[[int, SetDone | Failure], None],
+    ) -> list[asyncio.Task[None]]:
+        """End what was stored once near caches are told: at once where the store did that with the change."""
+        stored: dict[Announcement, list[int]] = {}
+        for index, outcome in outcomes.items():
+            if index in told and _is_stored(outcome):
+                stored.setdefault(told[index], []).append(index)
+
+        async def finish(one: Announcement, indexes: Sequence[int]) -> None:
+            failure = await self._announcer.finish([one])
+            for index in indexes:
+                end(index, failure or outcomes[index])
+
+        tasks: list[asyncio.Task[None]] = []
+        for one, indexes in stored.items():
+            if one.appended is None or one.awaited:
+                tasks.append(asyncio.create_task(finish(one, indexes)))
+            else:
+                for index in indexes:
+                    end(index, outcomes[index])
+        return tasks
 
     def check(self, item: SetItem) -> int:
         """The TTL the value gets, in milliseconds.
@@ -189,9 +230,11 @@ class Writer:
         return _Plan(item, ttl_ms, extra)
 
     async def _attempt(
-        self, pending: Mapping[int, _Plan], blocks: dict[int, tuple[bytes, bytes]]
+        self, pending: Mapping[int, _Plan], blocks: dict[int, tuple[bytes, bytes]], told: dict[int, Announcement]
     ) -> dict[int, SetDone | Failure]:
         """One try at every pending set; those absent from the answer must be tried again.
+
+        ``told``: what near caches must be told of each set, put there by the try that was sent.
 
         ``blocks``: node identity and stamps of each set's first try. A set that starts over because it was fenced keeps
         them: with newer ones it could outlive an invalidation that came after it began.
@@ -205,7 +248,7 @@ class Writer:
         except StoreUnavailable as error:
             if len(pending) == 1:
                 return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
-            return await self._attempt_each(pending, blocks)
+            return await self._attempt_each(pending, blocks, told)
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
         for (index, plan), holder in zip(pending.items(), holders, strict=True):
@@ -228,17 +271,20 @@ class Writer:
             else:
                 blocks[index] = (holder.identity, block)
             puts[index] = self._put(plan, holder, block, replaces)
-        for index, outcome in zip(puts, await self._store.put(list(puts.values())), strict=True):
+        announcements = self._announcer.of_keys([pending[index].item.key for index in puts])
+        told |= {index: one for index, one in zip(puts, announcements, strict=True) if one is not None}
+        outcomes = await self._store.put(list(puts.values()), distinct(announcements))
+        for index, outcome in zip(puts, outcomes, strict=True):
             answer = _answer(outcome, pending[index].ttl_ms)
             if answer is not None:
                 answers[index] = answer
         return answers
 
     async def _attempt_each(
-        self, pending: Mapping[int, _Plan], blocks: dict[int, tuple[bytes, bytes]]
+        self, pending: Mapping[int, _Plan], blocks: dict[int, tuple[bytes, bytes]], told: dict[int, Announcement]
     ) -> dict[int, SetDone | Failure]:
         """One try per item, so that a node that is down fails only its own items."""
-        parts = await asyncio.gather(*(self._attempt({index: plan}, blocks) for index, plan in pending.items()))
+        parts = await asyncio.gather(*(self._attempt({index: plan}, blocks, told) for index, plan in pending.items()))
         return {index: answer for part in parts for index, answer in part.items()}
 
     async def _present(self, key: ResolvedKey) -> Verdict | Failure:
@@ -283,6 +329,10 @@ class Writer:
                 if domain not in timed:
                     timed.add(domain)
                     self._counters.writes[domain].add(seconds)
+
+
+def _is_stored(outcome: SetDone | Failure | None) -> bool:
+    return isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED
 
 
 def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:

@@ -207,10 +207,13 @@ class CacheRpcs:
             for tag in selected:
                 tags[tag] = self._catalog.domain(domain_of_tag(tag))
                 self._access.check(call.principal, tags[tag], Action.INVALIDATE)
-        removals, failure = await asyncio.gather(self._cache.changes.delete(keys), self._cache.changes.invalidate(tags))
+        changes, wait = self._cache.changes, request.wait_for_near_caches
+        removals, failure = await asyncio.gather(
+            changes.delete(keys, wait_for_near_caches=wait), changes.invalidate(tags, wait_for_near_caches=wait)
+        )
         failures = [one for one in removals if isinstance(one, Failure)] + ([failure] if failure else [])
         if failures:
-            untouched = len(failures) == len(removals) + bool(tags)
+            untouched = len(failures) == len(removals) + bool(tags) and set(failures) == {UNAVAILABLE}
             raise Failed(failures[0] if untouched or failures[0] != UNAVAILABLE else UNKNOWN)
         deleted = sum(existed is True for existed in removals)
         return pb.InvalidateResponse(tags=list(tags), deleted_keys=deleted)

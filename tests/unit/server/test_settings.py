@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from coherd.contract.catalog import NearCacheMode
+from coherd_server.app import catalog_of
 from coherd_server.settings import Settings, SettingsError, load_settings
 
 SECRET = "s3cret-token"
@@ -139,6 +141,9 @@ def test_a_bad_value_names_where_it_stands(tmp_path: Path, name: str, value: str
         ("workers = 2\n[ttl.analytics]\nttl = '1h'\n[ttl.\"analytics:daily\"]\nttl = '5x'\n", 5, "duration"),
         ("[ttl.analytics]\nsoft = '1h'\n", 2, "no such setting"),
         ("[ttl.analytics]\njitter = 'much'\n", 2, "number"),
+        ("[near_cache]\nanalytics = 'push'\npsychology = 'sometimes'\n", 3, "'off', 'push' or 'strict'"),
+        ("near_cache_lease = '100ms'\n", 1, "500"),
+        ("near_cache_interest = 3\n", 1, "100"),
         ("[listen]\nhost = 'x'\n", 1, "string"),
         ("ttl = 5\n", 1, "dictionary"),
     ],
@@ -209,3 +214,19 @@ def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str],
     assert line.startswith(f"COHERD_{origin.upper()}: ")
     file = written(tmp_path, "\n\n" + "".join(f"{name} = '{value}'\n" for name, value in values.items()))
     assert problem({}, {}, file).startswith(f"{file}:3: ")
+
+
+def test_near_cache_modes_come_from_the_file_alone(tmp_path: Path) -> None:
+    file = written(tmp_path, "near_cache_lease = '2s'\n[near_cache]\nanalytics = 'off'\ncrisis = 'strict'\n")
+    settings = load_settings({}, {"COHERD_NEAR_CACHE": "push"}, file)
+    assert settings.near_cache == {"analytics": NearCacheMode.OFF, "crisis": NearCacheMode.STRICT}
+    assert settings.near_cache_terms.lease_ms == 2_000
+    catalog = catalog_of(settings)
+    modes = [catalog.domains[name].near_cache for name in ("analytics", "crisis", "psychology")]
+    assert modes == [NearCacheMode.OFF, NearCacheMode.STRICT, NearCacheMode.STRICT]
+
+
+def test_a_near_cache_mode_of_no_domain_names_its_line(tmp_path: Path) -> None:
+    file = written(tmp_path, "workers = 1\n[near_cache]\nnowhere = 'off'\n")
+    with pytest.raises(SettingsError, match=rf"^{file}:3: near_cache override 'nowhere': no such domain"):
+        catalog_of(load_settings({}, {}, file))

@@ -105,8 +105,8 @@ class Hub:
         self.acknowledged()
 
     def flush(self, place: Place) -> None:
-        """Something was missed, or the log is another one: all drop everything, and are up to a place with it."""
-        same = self.place is not None and place.is_of(self.place)
+        """Something was missed, or the log is another one, or went back: all drop everything, and are up to a place."""
+        same = self.place is not None and place.reaches(self.place)
         first = self.next_position if same else 1
         if not same:
             self.unacknowledged = Unacknowledged()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 Clock = Callable[[], float]
@@ -65,6 +66,20 @@ class Answer(NamedTuple):
     def is_complete(self) -> bool:
         """Every replica with a live session is in the registry."""
         return bool(self.registry.incarnation) and self.registry.complete == self.completeness
+
+
+@dataclass(slots=True, eq=False)
+class Announcement:
+    """Names to append behind a change. A store that can do so carries them with the change itself."""
+
+    names: list[str]
+    """As in `Change`."""
+    awaited: bool
+    """Whoever made the change waits until all near caches have dropped them."""
+    asked_s: float
+    """Not later than the append was sent."""
+    appended: Answer | None = None
+    """Answer of the append, once it was done behind the whole change."""
 
 
 class Change(NamedTuple):

@@ -1,0 +1,250 @@
+"""The log in a real store, on every kind of installation: append, join, follow, and what becomes of a lost log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+import redis
+
+from coherd_server.adapters.change_log import RedisChangeLog
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.near.ports import Change, Changes, Field, LogUnavailable, Place
+from rig.fixtures import Backend, Opener
+from rig.near import log_names
+from rig.valkey import standalone
+
+A, B = "a" * 32, "b" * 32
+
+
+@pytest.fixture
+def log(store: RedisStore) -> RedisChangeLog:
+    return store.log
+
+
+async def followed(log: RedisChangeLog, after: Place) -> Changes:
+    return await log.follow(after.position)
+
+
+async def test_what_is_appended_is_followed_in_order(log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).place
+    assert tail.position == 1
+    assert len(tail.generation) == 8
+    first = await log.append(["kdomain:key", "tdomain/user:u"], awaited=False)
+    second = await log.append(["tdomain"], awaited=True)
+    assert first.place == tail._replace(position=2)
+    assert second.place == tail._replace(position=3)
+    changes = await followed(log, tail)
+    assert changes.identity == tail.identity
+    assert changes.entries == [
+        Change(tail.generation, 2, ("kdomain:key", "tdomain/user:u"), False),
+        Change(tail.generation, 3, ("tdomain",), True),
+    ]
+    await log.close()
+
+
+async def test_who_follows_is_woken(log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).place
+    waiting = asyncio.ensure_future(followed(log, tail))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await log.append(["kx"], awaited=False)
+    async with asyncio.timeout(5):
+        assert [one.names for one in (await waiting).entries] == [("kx",)]
+    await log.close()
+
+
+async def test_following_says_when_there_is_nothing(log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).place
+    assert (await followed(log, tail)).entries == ()
+    await log.close()
+
+
+async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).place
+    await asyncio.gather(*(log.append([f"k{i}", f"t{i}"], awaited=i == 7) for i in range(40)))
+    [change, *more] = (await followed(log, tail)).entries
+    assert not more
+    assert set(change.names) == {f"{kind}{i}" for i in range(40) for kind in "kt"}
+    assert change.awaited
+    await log.close()
+
+
+async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
+    other = (await opener(backend.url, backend.prefix)).log
+    heard: list[tuple[str, Field]] = []
+    other.on_heard(lambda replica, field: heard.append((replica, field)))
+    answer = await log.join(A, None, b"")
+    assert answer.registry.fields[A].watermark is None
+    mark = answer.place
+    answer = await log.join(A, mark, b"")
+    assert answer.registry.fields[A].watermark == mark
+    beat = answer.registry.fields[A].raw
+
+    # The subscription may come after the first joins: publish other watermarks until one is heard.
+    async with asyncio.timeout(10):
+        while not heard:
+            mark = mark._replace(position=mark.position + 1)
+            await log.join(A, mark, b"")
+            await asyncio.sleep(0.02)
+    assert heard[-1][0] == A
+    assert heard[-1][1].watermark is not None
+    before = len(heard)
+    again = (await log.join(A, mark, b"")).registry.fields[A]
+    assert again.watermark == mark
+    assert again.raw != beat, "each join has a beat of its own"
+    await asyncio.sleep(0.05)
+    assert len(heard) <= before + 1, "a watermark that is the same is not published"
+    assert set((await other.append(["kx"], awaited=False)).registry.fields) == {A}
+
+
+async def test_a_replica_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> None:
+    old = (await log.join(A, None, b"")).registry.fields[A].raw
+    new = (await log.join(A, None, b"")).registry.fields[A].raw
+    await log.forget(A, old)
+    assert A in (await log.join(B, None, b"")).registry.fields
+    await log.forget(A, new)
+    assert set((await log.join(B, None, b"")).registry.fields) == {B}
+
+
+async def test_a_registry_is_complete_once_somebody_watched_this_very_one(log: RedisChangeLog) -> None:
+    answer = await log.join(A, None, b"")
+    assert not answer.is_complete
+    assert not (await log.join(A, None, os.urandom(8) + answer.place.identity)).is_complete, "another incarnation"
+    assert not (await log.join(A, None, answer.registry.incarnation + os.urandom(8))).is_complete, "another node"
+    assert (await log.join(A, None, answer.completeness)).is_complete
+    assert (await log.append(["kx"], awaited=True)).is_complete
+
+
+async def test_a_registry_that_was_lost_is_another_one(backend: Backend, log: RedisChangeLog) -> None:
+    answer = await log.join(A, None, b"")
+    await log.join(A, None, answer.completeness)
+    backend.client().delete(log_names(backend)[1])
+    appended = await log.append(["kx"], awaited=True)
+    assert not appended.is_complete
+    assert not appended.registry.fields
+    joined = await log.join(A, None, answer.completeness)
+    assert not joined.is_complete
+    assert joined.registry.incarnation != answer.registry.incarnation
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "last entry deleted", "of another type", "of somebody else"])
+async def test_a_lost_log_begins_a_new_generation(backend: Backend, log: RedisChangeLog, how: str) -> None:
+    before = (await log.append(["ka"], awaited=False)).place
+    await log.append(["kb"], awaited=False)
+    name, client = log_names(backend)[0], backend.client()
+    match how:
+        case "deleted":
+            client.delete(name)
+        case "emptied":
+            client.xtrim(name, maxlen=0, approximate=False)
+        case "last entry deleted":
+            client.xdel(name, f"{before.position + 1}-0")
+        case "of another type":
+            client.set(name, "x")
+        case "of somebody else":
+            client.xadd(name, {"g": "short"}, id="77-0")
+    after = (await log.append(["kc"], awaited=False)).place
+    assert after.generation != before.generation
+    assert after.position == 1
+    assert (await log.join(A, None, b"")).place == after
+
+
+async def test_a_trimmed_log_keeps_its_generation_and_shows_the_gap(backend: Backend, log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).place
+    for number in range(5):
+        await log.append([f"k{number}"], awaited=False)
+    backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
+    entries = (await followed(log, tail)).entries
+    assert [(one.generation, one.position) for one in entries] == [(tail.generation, 5), (tail.generation, 6)]
+    await log.close()
+
+
+async def test_the_log_is_kept_short(backend: Backend, opener: Opener) -> None:
+    log = (await opener(backend.url, backend.prefix, log_length=100)).log
+    for number in range(40):
+        await asyncio.gather(*(log.append([f"k{number}.{one}"], awaited=False) for one in range(20)))
+    for number in range(600):
+        await log.append([f"k{number}"], awaited=False)
+    assert 100 <= backend.client().xlen(log_names(backend)[0]) < 400
+
+
+async def test_changes_are_told_when_memory_is_full(opener: Opener) -> None:
+    with standalone("--maxmemory", "3mb", "--maxmemory-policy", "noeviction") as node:
+        store = await opener(node.url)
+        log = store.log
+        node.client().config_set("maxmemory", "1")
+        with pytest.raises(redis.OutOfMemoryError):
+            node.client().set("x", "y")
+        first = await log.append(["kx"], awaited=False)
+        assert (await log.append(["ky"], awaited=False)).place == first.place._replace(position=2)
+        assert A in (await log.join(A, None, b"")).registry.fields
+
+
+async def test_a_restarted_node_has_another_identity(opener: Opener) -> None:
+    with standalone() as node:
+        store = await opener(node.url)
+        log = store.log
+        before = (await log.join(A, None, b"")).place
+        waiting = asyncio.ensure_future(followed(log, before))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(node.restart)
+        with pytest.raises(LogUnavailable):
+            await waiting
+        after = await _joined(log)
+        assert after.identity != before.identity
+        assert after.generation != before.generation
+        changes = await _followed_again(log, after)
+        assert changes.identity == after.identity
+        await log.close()
+
+
+async def test_a_demoted_node_gives_no_entries(opener: Opener) -> None:
+    with standalone() as node, standalone() as successor:
+        store = await opener(node.url)
+        log = store.log
+        tail = (await log.join(A, None, b"")).place
+        await log.append(["kx"], awaited=False)
+        await followed(log, tail)
+        node.client().replicaof("127.0.0.1", successor.port)
+        with pytest.raises(LogUnavailable):
+            await followed(log, tail)
+        await log.close()
+
+
+async def _joined(log: RedisChangeLog) -> Place:
+    places: list[Place] = []
+
+    async def attempt() -> None:
+        try:
+            places.append((await log.join(A, None, b"")).place)
+        except LogUnavailable:
+            await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(15):
+        while not places:
+            await attempt()
+    return places[0]
+
+
+async def _followed_again(log: RedisChangeLog, after: Place) -> Changes:
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                return await followed(log, after)
+            except LogUnavailable:
+                await asyncio.sleep(0.05)
+
+
+async def test_cancelling_who_follows_disturbs_nobody(log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).place
+    for _ in range(5):
+        waiting = asyncio.ensure_future(followed(log, tail))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    await log.append(["kx"], awaited=False)
+    [change] = (await followed(log, tail)).entries
+    assert change.names == ("kx",)
+    await log.close()

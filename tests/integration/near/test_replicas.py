@@ -1,0 +1,288 @@
+"""Replicas over a real log: pushes reach holders elsewhere, whatever becomes of the log, and strict changes wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters.boot_clock import lease_clock_s
+from coherd_server.domain.failure import UNCONFIRMED
+from coherd_server.domain.near.session import Push
+from rig.cluster import Cluster, cluster
+from rig.fixtures import Backend
+from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until
+from rig.sentinel import SentinelTrio, sentinel_trio
+from rig.valkey import standalone
+
+OVER_S = LEASE_MS / 1000 * 1.1
+ON_ONE_STORE = pytest.mark.parametrize("backend", ["standalone"], indirect=True)
+"""Where the kind of installation makes no difference."""
+OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
+OTHER = builtin_catalog().resolve("analytics:daily:user:other:date:20250806")
+
+
+@pytest.fixture(scope="module")
+def trio() -> Iterator[SentinelTrio]:
+    with sentinel_trio() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[Cluster]:
+    with cluster() as made:
+        yield made
+
+
+async def settled(*replicas: NearReplica) -> None:
+    """Until the registry is complete: from then on a strict change waits only for replicas."""
+    for one in replicas:
+        await announced(one, STRICT)
+
+
+async def announced(replica: NearReplica, key: ResolvedKey) -> None:
+    """Announce a change until that works."""
+    end_s = lease_clock_s() + 15
+    while await replica.announce(key) is not None:
+        assert lease_clock_s() < end_s
+        await asyncio.sleep(0.02)
+
+
+async def test_a_change_reaches_holders_on_other_replicas(backend: Backend, replicas: NearOpener) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    client, idle = NearClient(other), NearClient(other)
+    await client.hold(PUSHED)
+    await client.hold(STRICT)
+    assert await one.announce(PUSHED) is None
+    await until("pushed", lambda: not client.serves(PUSHED))
+    assert client.pushed == [Push(1, (PUSHED.text,))]
+    assert client.serves(STRICT)
+    assert idle.pushed == []
+    await client.hold(PUSHED)
+    assert await one.announce_tags("analytics/user:u1", "analytics/user:u2") is None
+    await until("pushed", lambda: not client.serves(PUSHED))
+    assert client.pushed[1:] == [Push(2, (), ("analytics/user:u1",))]
+
+
+@ON_ONE_STORE
+async def test_leases_are_extended_while_the_log_answers(backend: Backend, replicas: NearOpener) -> None:
+    client = NearClient(await replicas(backend.url, backend.prefix))
+    await client.hold(PUSHED)
+    end_s = lease_clock_s() + 3 * OVER_S
+    while lease_clock_s() < end_s:
+        assert client.serves(PUSHED)
+        await asyncio.sleep(0.02)
+    assert client.flushes == 0
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied"])
+async def test_a_lost_log_flushes_everybody(backend: Backend, replicas: NearOpener, how: str) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    client = NearClient(other)
+    await client.hold(PUSHED)
+    if how == "deleted":
+        backend.client().delete(log_names(backend)[0])
+    else:
+        backend.client().xtrim(log_names(backend)[0], maxlen=0, approximate=False)
+    await until("flushed", lambda: client.flushes == 1)
+    assert not client.serves(PUSHED)
+    await client.hold(PUSHED)
+    assert await one.announce(PUSHED) is None
+    await until("pushed", lambda: not client.serves(PUSHED))
+    assert client.flushes == 1
+
+
+@ON_ONE_STORE
+async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, replicas: NearOpener) -> None:
+    one = await replicas(backend.url, backend.prefix)
+    other = await replicas(backend.url, backend.prefix)
+    client = NearClient(other)
+    await client.hold(PUSHED)
+    follow, hold = other.log.follow, asyncio.Event()
+
+    async def late(after: int) -> object:
+        await hold.wait()
+        return await follow(after)
+
+    other.log.follow = late  # type: ignore[method-assign, assignment]
+    await one.announce(OTHER)
+    await asyncio.sleep(0.05)  # the read under way takes this one
+    assert await one.announce(PUSHED) is None
+    for number in range(5):
+        await one.announce(PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806"))
+    backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
+    hold.set()
+    await until("flushed", lambda: client.flushes == 1)
+    assert not client.serves(PUSHED)
+
+
+@pytest.mark.parametrize("how", ["flushall", "restart"])
+async def test_a_store_that_lost_everything_flushes_everybody(replicas: NearOpener, how: str) -> None:
+    with standalone() as node:
+        one, other = [await replicas(node.url) for _ in range(2)]
+        client = NearClient(other)
+        await client.hold(PUSHED)
+        if how == "flushall":
+            node.client().flushall()
+        else:
+            await asyncio.to_thread(node.restart)
+        await until("flushed", lambda: not client.serves(PUSHED) and client.flushes >= 1)
+        await client.hold(PUSHED)
+        await announced(one, PUSHED)
+        await until("pushed", lambda: not client.serves(PUSHED))
+
+
+async def test_a_failover_under_sentinel_flushes_everybody(trio: SentinelTrio, replicas: NearOpener) -> None:
+    await _survives_failover(trio.url, trio.failover, replicas)
+
+
+async def test_a_failover_of_the_logs_node_flushes_everybody(own_cluster: Cluster, replicas: NearOpener) -> None:
+    await _survives_failover(own_cluster.url, lambda: own_cluster.failover("coherd:log"), replicas)
+
+
+async def _survives_failover(url: str, failover: Callable[[], object], replicas: NearOpener) -> None:
+    one, other = [await replicas(url) for _ in range(2)]
+    client = NearClient(other)
+    await client.hold(PUSHED)
+    await asyncio.to_thread(failover)
+    await until("flushed", lambda: client.flushes >= 1)
+    assert not client.serves(PUSHED)
+    await until("in step", lambda: other.hub.in_step_as_of_s is not None)
+    await client.hold(PUSHED)
+    await announced(one, PUSHED)
+    await until("pushed", lambda: not client.serves(PUSHED))
+
+
+# Strict.
+
+
+async def test_a_strict_change_waits_for_every_near_cache(backend: Backend, replicas: NearOpener) -> None:
+    one, other, third = [await replicas(backend.url, backend.prefix) for _ in range(3)]
+    await settled(one)
+    clients = [NearClient(replica) for replica in (one, other, third) for _ in range(2)]
+    for _ in range(10):
+        for client in clients:
+            await client.hold(STRICT)
+        began_s = time.monotonic()
+        assert await one.announce(STRICT) is None
+        assert not any(client.serves(STRICT) for client in clients)
+        assert time.monotonic() - began_s < OVER_S / 2, "it waited for a lease, not for the acknowledgements"
+
+
+@ON_ONE_STORE
+async def test_waiting_can_be_asked_for_where_the_domain_does_not(backend: Backend, replicas: NearOpener) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one)
+    client = NearClient(other)
+    for _ in range(5):
+        await client.hold(PUSHED)
+        assert await one.announce_tags("analytics/user:u1", wait=True) is None
+        assert not client.serves(PUSHED)
+
+
+@ON_ONE_STORE
+async def test_a_client_that_is_cut_off_delays_by_its_lease_and_serves_nothing_after(
+    backend: Backend, replicas: NearOpener
+) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one)
+    client = NearClient(other)
+    await client.hold(STRICT)
+    await client.cut()
+    assert client.serves(STRICT)
+    began_s = time.monotonic()
+    assert await one.announce(STRICT) is None
+    assert not client.serves(STRICT)
+    assert time.monotonic() - began_s < OVER_S + 1.5
+
+
+@ON_ONE_STORE
+async def test_a_replica_that_dies_delays_by_a_lease_and_is_forgotten(backend: Backend, replicas: NearOpener) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one)
+    client = NearClient(other)
+    await client.hold(STRICT)
+    await client.cut()
+    await other.die()
+    assert client.serves(STRICT)
+    began_s = time.monotonic()
+    assert await one.announce(STRICT) is None
+    assert not client.serves(STRICT)
+    assert time.monotonic() - began_s < OVER_S + 1.5
+    name = log_names(backend)[1]
+    client_of_store = backend.client()
+    await until("forgotten", lambda: len(set(client_of_store.hkeys(name)) - {b"*", b"+"}) == 1)
+    began_s = time.monotonic()
+    assert await one.announce(STRICT) is None
+    assert time.monotonic() - began_s < OVER_S / 2
+
+
+@ON_ONE_STORE
+async def test_a_replica_that_leaves_in_order_delays_nobody(backend: Backend, replicas: NearOpener) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one)
+    await other.stop()
+    began_s = time.monotonic()
+    assert await one.announce(STRICT) is None
+    assert time.monotonic() - began_s < OVER_S / 2
+
+
+@ON_ONE_STORE
+async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: Backend, replicas: NearOpener) -> None:
+    """The other replica cannot join again: nobody knows of it but its client, which serves until its lease is over."""
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one)
+    client = NearClient(other)
+    await client.hold(STRICT)
+    await client.cut()
+    await other.die()
+    backend.client().delete(*log_names(backend))
+    assert client.serves(STRICT)
+    assert await one.announce(STRICT) is None
+    assert not client.serves(STRICT)
+
+
+@ON_ONE_STORE
+async def test_a_log_that_is_lost_while_somebody_waits_is_appended_to_again(
+    backend: Backend, replicas: NearOpener
+) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one)
+    client = NearClient(other)
+    await client.hold(STRICT)
+    client.acknowledges = False
+    waiting = asyncio.ensure_future(one.announce(STRICT))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    backend.client().delete(log_names(backend)[0])
+    await asyncio.sleep(0.1)
+    client.acknowledges = True
+    async with asyncio.timeout(10):
+        assert await waiting is None
+    assert not client.serves(STRICT)
+
+
+async def test_an_append_that_fails_is_said(replicas: NearOpener) -> None:
+    with standalone() as node:
+        one = await replicas(node.url)
+        node.kill()
+        assert await one.announce(PUSHED) == UNCONFIRMED
+        assert await one.announce(STRICT) == UNCONFIRMED
+        assert await one.announce(OFF) is None, "nobody keeps it, so nobody need be told"
+
+
+async def test_out_of_step_for_a_lease_means_that_nothing_is_served(replicas: NearOpener) -> None:
+    with standalone() as node:
+        client = NearClient(await replicas(node.url))
+        await client.hold(PUSHED)
+        node.pause()
+        paused_s = lease_clock_s()
+        await until("nothing is served", lambda: not client.serves(PUSHED))
+        assert lease_clock_s() - paused_s < OVER_S + 1.5
+        node.resume()
+        await until("extended again", lambda: client.valid_until_s > lease_clock_s())
+        assert not client.serves(PUSHED)

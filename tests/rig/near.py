@@ -1,0 +1,159 @@
+"""Near caches without gRPC: replicas over a real store, and clients that hold, drop and acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from coherd.contract.catalog import NearCacheMode, ResolvedKey
+from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters.boot_clock import lease_clock_s
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import Failure
+from coherd_server.domain.near.announcing import Announcer, distinct
+from coherd_server.domain.near.hub import Hub
+from coherd_server.domain.near.replica import Replica
+from coherd_server.domain.near.session import Push
+from coherd_server.domain.near.terms import Terms
+from rig.fixtures import Backend, Opener
+
+LEASE_MS = 800
+STRICT = builtin_catalog().resolve("psychology:profile:user:u1")
+PUSHED = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
+assert STRICT.domain.near_cache is NearCacheMode.STRICT
+assert PUSHED.domain.near_cache is NearCacheMode.PUSH
+
+
+class NearReplica:
+    """The near-cache part of one server."""
+
+    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS) -> None:
+        self.terms = Terms(lease_ms=lease_ms)
+        self.store = store
+        self.log = store.log
+        self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
+        self.replica = Replica(self.log, self.hub)
+        self.announcer = Announcer(self.log, self.replica, self.terms, lease_clock_s)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Join; returns when it is in step."""
+        self._task = asyncio.create_task(self.replica.run())
+        await until("in step", lambda: self.hub.in_step_as_of_s is not None)
+
+    async def announce(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
+        """The key changed."""
+        return await self.announcer.finish(distinct(self.announcer.of_keys([key], wait=wait)))
+
+    async def announce_tags(self, *tags: str, wait: bool = False) -> Failure | None:
+        """Tags of the domain of `PUSHED` were invalidated."""
+        announcements = self.announcer.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
+        return await self.announcer.finish(distinct(announcements))
+
+    async def die(self) -> None:
+        """Stop like a process that is killed: nobody is told."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.log.close()
+
+    async def stop(self) -> None:
+        """Stop in order."""
+        await self.die()
+        await self.replica.leave()
+
+
+class NearClient:
+    """A near cache of names: keeps what it may, drops what it is told, and acknowledges unless told not to."""
+
+    def __init__(self, replica: NearReplica) -> None:
+        self._hub = replica.hub
+        self._every_s = replica.terms.lease_s / 8
+        self.acknowledges = True
+        self.pushed: list[Push] = []
+        self.held: dict[str, ResolvedKey] = {}
+        self.valid_until_s = 0.0
+        self.session = replica.hub.open(self._push)
+        self._task = asyncio.create_task(self._keep())
+
+    def _push(self, push: Push) -> None:
+        asyncio.get_running_loop().call_soon(self._apply, push)
+
+    def _apply(self, push: Push) -> None:
+        if not self.acknowledges:
+            return  # stuck: it neither drops nor says so
+        self.pushed.append(push)
+        tags = set(push.tags)
+        for text, key in list(self.held.items()):
+            if push.flush or text in push.keys or tags & {tag for _, tag in key.tags}:
+                del self.held[text]
+        self.session.acknowledge(push.sequence)
+
+    async def _keep(self) -> None:
+        while True:
+            now_s = lease_clock_s()
+            extension = self.session.extend(int(now_s * 1000))
+            if extension is not None:
+                if now_s > self.valid_until_s:
+                    self.held.clear()
+                self.valid_until_s = (extension.counted_from_ms + extension.lease_ms) / 1000
+            await asyncio.sleep(self._every_s)
+
+    async def hold(self, key: ResolvedKey) -> None:
+        """Read a key, and keep it."""
+        await until("the lease runs", lambda: self.valid_until_s > lease_clock_s())
+        assert self.session.register(key, (), self.session.read_started())
+        self.held[key.text] = key
+
+    def serves(self, key: ResolvedKey) -> bool:
+        """Whether a get would be answered from here."""
+        return lease_clock_s() < self.valid_until_s and key.text in self.held
+
+    @property
+    def flushes(self) -> int:
+        return sum(push.flush for push in self.pushed)
+
+    async def cut(self) -> None:
+        """It hears and says nothing any more, and goes on serving while its lease runs."""
+        self.acknowledges = False
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
+    """Wait until it holds.
+
+    Raises:
+        AssertionError: it does not in time.
+    """
+    end_s = lease_clock_s() + timeout_s
+    while not holds():
+        assert lease_clock_s() < end_s, f"not within {timeout_s:.0f} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+NearOpener = Callable[..., Awaitable[NearReplica]]
+
+
+@pytest.fixture
+async def replicas(opener: Opener) -> AsyncIterator[NearOpener]:
+    """``await replicas(url, prefix, lease_ms=…)``: one more replica, in step."""
+    made: list[NearReplica] = []
+
+    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearReplica:
+        made.append(NearReplica(await opener(url, prefix), lease_ms=lease_ms))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.die()
+
+
+def log_names(backend: Backend) -> tuple[str, str]:
+    """Full names of log and registry."""
+    log = f"{backend.prefix}coherd:log"
+    return log, f"{backend.prefix}coherd:replicas:{{{log}}}"
