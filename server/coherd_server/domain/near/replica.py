@@ -19,7 +19,7 @@ _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
 """After a log that did not answer."""
 _GATHER_S: Final = 0.001
-"""Between two reads of the log, so that one push tells of what changes in quick succession; not while somebody waits."""
+"""Between two reads of the log, so that one push tells of changes in quick succession; not while somebody waits."""
 
 
 class Replica:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-DEFAULT_LEASE_MS: Final = 3_000
+DEFAULT_LEASE_MS: Final = 1_500
+"""Below the time limit that callers have by default: a strict change waits that long for a client that is cut off."""
 MIN_LEASE_MS: Final = 500
 MAX_LEASE_MS: Final = 60_000
 
