@@ -46,10 +46,15 @@ class ServerOptions:
     tls: TlsConfig | None = None
     token: str | None = None
 
-    def client(self) -> CacheClient:
-        """A client of the server, not yet connected."""
+    def client(self, *, sessions: bool = False, near_cache: bool = False) -> CacheClient:
+        """A client of the server, not yet connected; a session is for more than a call or two."""
         return CacheClient.connect(
-            self.target, timeout_ms=self.timeout_ms, tls=self.tls, token=self.token, near_cache=False
+            self.target,
+            timeout_ms=self.timeout_ms,
+            tls=self.tls,
+            token=self.token,
+            sessions=sessions,
+            near_cache=near_cache,
         )
 
 
@@ -106,18 +111,21 @@ def server_options(command: Callable[..., T]) -> Callable[..., T]:
     return packed
 
 
-def run(server: ServerOptions, act: Callable[[CacheClient], Awaitable[T]], *, of_key: bool = False) -> T:
+def run(
+    server: ServerOptions, act: Callable[[CacheClient], Awaitable[T]], *, of_key: bool = False, **options: Any
+) -> T:
     """What the action returns, in an event loop of its own.
 
     Args:
         of_key: the action is about the key on the command line, which `coherd keys explain` can tell more of.
+        options: of `CacheClient.connect`.
 
     Raises:
         CommandFailure: it failed in a way the contract knows; anything else is a defect and passes.
     """
 
     async def connected() -> T:
-        async with server.client() as cache:
+        async with server.client(**options) as cache:
             return await act(cache)
 
     try:

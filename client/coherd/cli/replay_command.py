@@ -14,6 +14,7 @@ from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.cli.replay.run import replay_and_report
 from coherd.cli.replay.session import Settings
 from coherd.cli.replay.trace import TraceError, TraceFormat, read_trace
+from coherd.cli.replay.ways import Way
 
 
 @click.command(short_help="Replay an access trace and check the counts.")
@@ -38,6 +39,9 @@ from coherd.cli.replay.trace import TraceError, TraceFormat, read_trace
     show_default=True,
     help="What the trace holds once decompressed.",
 )
+@click.option("--unary", is_flag=True, help="Unary calls instead of a session; nothing is kept near.")
+@click.option("--no-near-cache", is_flag=True, help="A session, but nothing is kept near.")
+@click.option("--side-by-side", is_flag=True, help="All three ways, one after the other, in one table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @server_options
 def replay(
@@ -49,27 +53,35 @@ def replay(
     ttl_ms: int | None,
     keep: bool,
     form: str,
+    unary: bool,
+    no_near_cache: bool,
+    side_by_side: bool,
     as_json: bool,
     server: ServerOptions,
 ) -> int:
     """Replay TRACE (- for stdin) with concurrent workers: get; on a miss wait as a loader would, then set.
 
     TRACE holds big-endian 32-bit integers or text, one id a line; plain, .xz or .gz. Each run uses keys of its own,
-    starts cold and removes them at the end. Exit code 1 if a request failed, or if the hit ratio differs from what
-    follows from the trace or from what the server counted (see docs/replay.md).
+    starts cold and removes them at the end. It goes over a session, with the near cache as the catalog says. Exit code
+    1 if a request failed, or if the hit ratio differs from what follows from the trace or from what the server counted
+    (see docs/replay.md).
 
     \b
     Examples:
       coherd replay web12.trace.xz
       coherd replay accesses.txt --workers 100 --load-ms 20 --limit 10000
       cut -d' ' -f7 access.log | coherd replay -
-      coherd replay web12.trace.xz --json
+      coherd replay web12.trace.xz --side-by-side
+      coherd replay web12.trace.xz --unary --json
     """
+    if unary + no_near_cache + side_by_side > 1:
+        raise click.UsageError("--unary, --no-near-cache and --side-by-side exclude each other")
     ids = _read(trace, TraceFormat(form), limit)
     settings = Settings(workers, load_ms, parameters.timedelta_of(ttl_ms), keep)
     name = "stdin" if str(trace) == "-" else trace.name
+    ways = list(Way) if side_by_side else [Way.UNARY if unary else Way.SESSION if no_near_cache else Way.NEAR]
     return replay_and_report(
-        server, ids, settings, lambda item: value_bytes, title=f"Replay of {name}", as_json=as_json
+        server, ids, settings, lambda item: value_bytes, title=f"Replay of {name}", as_json=as_json, ways=ways
     )
 
 

@@ -60,8 +60,26 @@ def test_every_format_gives_the_same_counts(
         distinct,
     )
     assert found["expected"]["agrees"]
+    near_hits = found["server"].pop("near_hits")
+    assert 0 <= near_hits <= 600 - distinct
     assert found["server"] == {"hits": 600 - distinct, "misses": distinct, "sets": distinct, "agrees": True}
     assert found["errors"] == {}
+
+
+def test_the_ways_to_the_service_side_by_side(server: CoherdServer, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(binary([item for item in range(8) for _ in range(300)]))
+    found = report(replay(server.target, str(path), "--load-ms", "1", "--workers", "4", "--side-by-side", "--json"))
+    assert list(found) == ["near", "session", "unary"]
+    assert all(one["passed"] and (one["hits"], one["misses"]) == (2_392, 8) for one in found.values())
+    assert found["near"]["server"]["near_hits"] > 1_000
+    assert found["session"]["server"]["near_hits"] == found["unary"]["server"]["near_hits"] == 0
+    table = replay(server.target, str(path), "--load-ms", "1", "--side-by-side").stdout
+    assert "session and near cache" in table
+    assert "unary calls" in table
+    both = replay(server.target, str(path), "--unary", "--no-near-cache")
+    assert both.exit_code == 2
+    assert "exclude each other" in both.stderr
 
 
 def test_a_real_trace(server: CoherdServer) -> None:

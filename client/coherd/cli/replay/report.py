@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from coherd.cli.replay.session import Report, counts_of
 from coherd.cli.replay.statistics import Quantiles
+from coherd.cli.replay.ways import Way
 from coherd.cli.text import counted
 
 
@@ -35,6 +37,8 @@ def report_table(report: Report, title: str, source: str = "trace") -> Table:
         f"{server.hits / reads:.4%}" if reads else "-",
         _verdict(report),
     )
+    if server.near_hits:
+        table.add_row("of them near", "", "", f"{server.near_hits:,}")
     table.add_row("loads", f"{outcome.loads:,}", f"{wanted.distinct:,}" if wanted else "-", f"{server.sets:,} sets")
     table.add_section()
     table.add_row("time", f"{outcome.elapsed_s:.2f} s")
@@ -49,6 +53,33 @@ def report_table(report: Report, title: str, source: str = "trace") -> Table:
     kept = f"kept under {report.namespace}" if report.removed is None else f"{report.removed:,} removed"
     table.add_row("entries", kept)
     return table
+
+
+def side_by_side(reports: Mapping[Way, Report], title: str) -> Table:
+    """The same load over several ways, the first as the measure."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title, "bold"), title_justify="left")
+    table.add_column("")
+    for way in reports:
+        table.add_column(way.value, justify="right", no_wrap=True)
+
+    def row(label: str, cell: Callable[[Report], str | Text]) -> None:
+        table.add_row(label, *map(cell, reports.values()))
+
+    row("requests", lambda one: f"{one.outcome.requests:,}")
+    row("hit ratio", lambda one: f"{one.outcome.hit_ratio:.4%}")
+    row("near hits, as the server was told", lambda one: f"{one.server.near_hits:,}")
+    row("loads", lambda one: f"{one.outcome.loads:,}")
+    row("trace and server", _verdict)
+    table.add_section()
+    row("requests/s", lambda one: f"{one.outcome.requests_per_s:,.0f}")
+    row("get p50 / p99, ms", lambda one: _pair(one.outcome.gets.quantiles()))
+    row("whole request p50 / p99, ms", lambda one: _pair(one.outcome.whole.quantiles()))
+    row("errors", lambda one: f"{one.outcome.errors.total():,}")
+    return table
+
+
+def _pair(found: Quantiles) -> str:
+    return f"{found.p50_ms:.3f} / {found.p99_ms:.2f}"
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from coherd.cli.console import out
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.cli.replay.engine import TooManyErrors
 from coherd.cli.replay.progress import progress_bar
-from coherd.cli.replay.report import disagreements, report_json, report_table
+from coherd.cli.replay.report import disagreements, report_json, report_table, side_by_side
 from coherd.cli.replay.session import Report, Settings, replay_trace
+from coherd.cli.replay.ways import Way
 from coherd.cli.text import plain, pretty_json
 from coherd.client import CacheClient
 
@@ -26,11 +27,13 @@ def replay_and_report(
     title: str,
     as_json: bool,
     source: str = "trace",
+    ways: Sequence[Way] = (Way.NEAR,),
 ) -> int:
     """Replay, print the report and say on stderr what does not agree; the exit code.
 
     Args:
         source: what the ids are, in words: a trace or a workload.
+        ways: how to reach the service; several are run one after the other and shown side by side.
 
     Raises:
         CommandFailure: the server cannot be used, or the run was given up.
@@ -41,13 +44,16 @@ def replay_and_report(
             return await replay_trace(cache, ids, settings, value_bytes, on_progress)
 
     try:
-        report = run(server, act)
+        reports = {way: run(server, act, **way.options) for way in ways}
     except TooManyErrors as error:
         raise CommandFailure(f"{server.target}: given up: {error}", ExitCode.UNAVAILABLE) from None
+    alone = next(iter(reports.values())) if len(reports) == 1 else None
     if as_json:
-        click.echo(pretty_json(report_json(report)))
+        found = report_json(alone) if alone else {way.name.lower(): report_json(one) for way, one in reports.items()}
+        click.echo(pretty_json(found))
     else:
-        out().print(report_table(report, plain(title), source))
-    for line in disagreements(report, source):
-        click.echo(f"coherd: {line}", err=True)
-    return ExitCode.OK if report.passed else ExitCode.NEGATIVE
+        out().print(report_table(alone, plain(title), source) if alone else side_by_side(reports, plain(title)))
+    for way, report in reports.items():
+        for line in disagreements(report, source):
+            click.echo(f"coherd: {line}" if alone else f"coherd: {way.value}: {line}", err=True)
+    return ExitCode.OK if all(report.passed for report in reports.values()) else ExitCode.NEGATIVE
