@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -162,6 +162,35 @@ class DomainSpec:
     service: str = ""
     """Full name of the declaring service."""
     documentation: str = ""
+    tag_types: Mapping[str, tuple[IdentifierSpec, ...]] = field(default_factory=dict)
+    """How the domain's resources declare each tag's identifier: the types its values can have."""
+
+    def check_tag_value(self, identifier: str, value: str) -> str:
+        """The value, if entries of this domain can have it: it is canonical text of a type the domain gives this tag.
+
+        Raises:
+            Refusal: IDENTIFIER_INVALID: it would name a tag that no entry carries.
+        """
+        refusals: list[Refusal] = []
+        for spec in self.tag_types.get(identifier, ()):
+            try:
+                return spec.text(value)
+            except Refusal as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
+        return keys.string_text(value, identifier)
+
+    def extra_tags(self, extra: Mapping[str, str], derived: Collection[TagRef]) -> tuple[TagRef, ...]:
+        """The tags a caller adds to those of a key, sorted; ones the key derives already are left out.
+
+        Raises:
+            Refusal: as `coherd.contract.tags.extra_tags` and `check_tag_value`.
+        """
+        found = tags.extra_tags(self.name, extra, self.tags, self.any_tags, derived)
+        for name, value in extra.items():
+            self.check_tag_value(name, value)
+        return found
 
 
 class TagPattern(NamedTuple):
@@ -186,17 +215,13 @@ class InvalidationSpec:
     personal: bool = False
     """Whether its value identifies a person."""
 
-    def tags_for(self, value: object) -> tuple[str, ...]:
-        """Canonical texts of its tags for a value.
+    def text(self, value: object) -> str:
+        """Canonical text of a value.
 
         Raises:
-            Refusal: IDENTIFIER_INVALID, if the value is empty, not Unicode, or not a date where one is needed.
+            Refusal: IDENTIFIER_INVALID, if it is empty, not Unicode, or not a date where one is needed.
         """
-        text = keys.date_text(value, self.name) if self.is_date else keys.string_text(value, self.name)
-        return tuple(
-            tags.any_tag(p.domain, p.identifier) if p.any_value else tags.identifier_tag(p.domain, p.identifier, text)
-            for p in self.tags
-        )
+        return keys.date_text(value, self.name) if self.is_date else keys.string_text(value, self.name)
 
 
 class ResolvedKey(NamedTuple):
@@ -253,6 +278,10 @@ class Catalog:
             raise Refusal(
                 ErrorReason.ERROR_REASON_KEY_INVALID, f"domain {domain.name!r} is not open: no suffix", field="key"
             )
+        if resource is None:
+            for name, value in parts.identifiers:
+                if name in domain.tag_types:  # other text would be a tag that no selector can name
+                    domain.check_tag_value(name, value)
         policy = domain.policy if resource is None else resource.policy
         derived = tags.derived_tags(parts, domain.tags, domain.any_tags)
         starts = tuple((stamp_start(ref), tag) for ref, tag in derived)
@@ -310,7 +339,8 @@ class Catalog:
         """The tags of an identifier's value: in one domain, or in every domain that declares it.
 
         Raises:
-            Refusal: DOMAIN_UNKNOWN, or TAG_INVALID where no domain declares the tag.
+            Refusal: DOMAIN_UNKNOWN; TAG_INVALID where no domain declares the tag; IDENTIFIER_INVALID where one of them
+                can have no such value.
         """
         specs = [self.domain(domain)] if domain else list(self.domains.values())
         anything = value == tags.ANY
@@ -324,7 +354,10 @@ class Catalog:
             )
         if anything:
             return tuple(tags.any_tag(name, identifier) for name in found)
-        return tuple(tags.identifier_tag(name, identifier, value) for name in found)
+        return tuple(self._value_tag(name, identifier, value) for name in found)
+
+    def _value_tag(self, domain: str, identifier: str, value: str) -> str:
+        return tags.identifier_tag(domain, identifier, self.domains[domain].check_tag_value(identifier, value))
 
     def invalidation(self, name: str) -> InvalidationSpec:
         """The named invalidation of a name.
@@ -339,6 +372,20 @@ class Catalog:
                 ErrorReason.ERROR_REASON_SELECTOR_INVALID, f"unknown named invalidation; known: {known}", field="name"
             )
         return spec
+
+    def tags_of_invalidation(self, name: str, value: object) -> tuple[str, ...]:
+        """The tags of a named invalidation for a value.
+
+        Raises:
+            Refusal: SELECTOR_INVALID, if there is no such invalidation; IDENTIFIER_INVALID, if the value is empty, not
+                Unicode, or not canonical for what it names.
+        """
+        spec = self.invalidation(name)
+        text = spec.text(value)
+        return tuple(
+            tags.any_tag(p.domain, p.identifier) if p.any_value else self._value_tag(p.domain, p.identifier, text)
+            for p in spec.tags
+        )
 
     def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
         """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.

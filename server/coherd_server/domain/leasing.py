@@ -11,11 +11,11 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import EntryFormatError, Flags, Times, encode_header
 from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, decode_lease, token_of
 from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
 from coherd.contract.ttl import refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
@@ -236,11 +236,8 @@ class Leases:
             draw=1.0 - self._draw(),
         )
 
-    def _extra(self, item: LeaseItem) -> tuple[tag_rules.TagRef, ...]:
-        domain = item.key.domain
-        if not item.extra_tags:
-            return ()
-        return tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, item.key.tags)
+    def _extra(self, item: LeaseItem) -> tuple[TagRef, ...]:
+        return item.key.domain.extra_tags(item.extra_tags, item.key.tags) if item.extra_tags else ()
 
     def close(self) -> None:
         """End all waits: the server stops."""

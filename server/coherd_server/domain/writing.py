@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import Flags, Times, encode_header
 from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
@@ -64,7 +64,7 @@ def _always(index: int) -> bool:
 class _Plan(NamedTuple):
     item: SetItem
     ttl_ms: int
-    extra: tuple[tag_rules.TagRef, ...]
+    extra: tuple[TagRef, ...]
 
     @property
     def tags(self) -> Iterable[str]:
@@ -182,10 +182,7 @@ class Writer:
     def _plan(self, item: SetItem) -> _Plan:
         ttl_ms = self.check(item)
         key = item.key
-        extra: tuple[tag_rules.TagRef, ...] = ()
-        if item.extra_tags:
-            domain = key.domain
-            extra = tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, key.tags)
+        extra = key.domain.extra_tags(item.extra_tags, key.tags) if item.extra_tags else ()
         return _Plan(item, ttl_ms, extra)
 
     async def _attempt(

@@ -177,7 +177,7 @@ def tags_of(catalog: Catalog, selector: keys_pb2.Selector) -> Sequence[str] | Re
             tag = selector.tag
             return catalog.tags_of_identifier(tag.identifier, tag.value, tag.domain)
         case "named":
-            return catalog.invalidation(selector.named.name).tags_for(selector.named.value)
+            return catalog.tags_of_invalidation(selector.named.name, selector.named.value)
         case "resource":
             return catalog.tags_of_resource(selector.resource.domain, selector.resource.resource)
         case "domain":
