@@ -90,10 +90,12 @@ def epochs_read_after_the_load(patch: Patch) -> None:
     _mark_fills(patch)
     current = Leases._current
 
-    async def restamped(self: Leases, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any) -> Lease | None:
+    async def restamped(
+        self: Leases, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any, *rest: int
+    ) -> Lease | None:
         if not raw or not _filling.get():
-            return await current(self, key, raw, identity, epochs)
-        await current(self, key, raw, identity, epochs)  # reads the epochs of extra tags
+            return await current(self, key, raw, identity, epochs, *rest)
+        await current(self, key, raw, identity, epochs, *rest)  # reads the epochs of extra tags
         lease = decode_lease(raw)
         block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
         return None if block is None else lease._replace(block=block)

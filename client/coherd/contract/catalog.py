@@ -192,6 +192,14 @@ class DomainSpec:
             self.check_tag_value(name, value)
         return found
 
+    def has_any_tags(self, derived: Iterable[TagRef], extra: Iterable[TagRef]) -> bool:
+        """Whether extra tags come with the ``*`` tags that named invalidations ask for: those of a writer with an older
+        catalog may not."""
+        if not self.any_tags:
+            return True
+        needed = {name + tags.ANY for ref, _ in extra if (name := ref.partition("=")[0]) in self.any_tags}
+        return needed <= {ref for ref, _ in (*derived, *extra)}
+
 
 class TagPattern(NamedTuple):
     """One tag of a named invalidation, without its value."""

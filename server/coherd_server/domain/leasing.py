@@ -210,9 +210,10 @@ class Leases:
         return Granted(item.lease_ms, stale) if outcome is GrantOutcome.GRANTED else None
 
     async def _current(
-        self, key: ResolvedKey, raw: bytes, identity: bytes, epochs: dict[str, EpochRead]
+        self, key: ResolvedKey, raw: bytes, identity: bytes, epochs: dict[str, EpochRead], needs_ms: int = 0
     ) -> Lease | None:
-        """The lease in the bytes, if its stamps are those of now; epochs of its extra tags are read here."""
+        """The lease in the bytes, if its stamps are those of now. Epochs of its extra tags are read here, and made to
+        live ``needs_ms`` where an entry or a longer load is to carry them (rule 1)."""
         if not raw:
             return None
         try:
@@ -221,7 +222,9 @@ class Leases:
         except EntryFormatError:
             return None
         more = [tag for _, tag in extra if tag not in epochs]
-        if more:
+        if more and needs_ms:
+            epochs.update((await self._store.mint([], dict.fromkeys(more, needs_ms)))[1])
+        elif more:
             epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
         return lease if lease.block == expected_block(key, extra, identity, epochs) else None
 
@@ -256,7 +259,7 @@ class Leases:
                 self._store.mint([], dict.fromkeys(names, ttl_ms + stale_ms)),
             )
             read, raw = values[0], leases[0] or b""
-            lease = await self._current(key, raw, read.identity, dict(minted))
+            lease = await self._current(key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
             if lease is None or lease.token != fill.token:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
             entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
@@ -302,7 +305,7 @@ class Leases:
             needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
             _, leases, _ = await self._store.read_leased([key.text], ())
             (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(names, needs_ms))
-            lease = await self._current(key, leases[0] or b"", holder.identity, dict(epochs))
+            lease = await self._current(key, leases[0] or b"", holder.identity, dict(epochs), needs_ms)
             if lease is None or lease.token != item.token:
                 return Held()
             held = await self._store.hold(key.text, item.token, item.lease_ms)
