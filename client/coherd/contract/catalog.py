@@ -165,6 +165,11 @@ class DomainSpec:
     tag_types: Mapping[str, tuple[IdentifierSpec, ...]] = field(default_factory=dict)
     """How the domain's resources declare each tag's identifier: the types its values can have."""
 
+    @property
+    def identifier_names(self) -> frozenset[str]:
+        """Names of all identifiers that the declaration mentions."""
+        return self.tags | {one.name for resource in self.resources.values() for one in resource.identifiers}
+
     def check_tag_value(self, identifier: str, value: str) -> str:
         """The value, if entries of this domain can have it: it is canonical text of a type the domain gives this tag.
 
@@ -302,11 +307,23 @@ class Catalog:
             Refusal: as `resolve`.
         """
         spec = self._resource(self.domain(domain), resource)
-        if spec is not None:
-            identifiers: Iterable[tuple[str, str]] = spec.identifier_texts(values)
-        else:
-            identifiers = ((name, keys.string_text(value, name)) for name, value in values.items())
-        return self.resolve(keys.build_key(domain, resource, identifiers, suffix)).text
+        if spec is None:
+            return self.resolve(self._build_open(domain, resource, values, suffix)).text
+        return self.resolve(keys.build_key(domain, resource, spec.identifier_texts(values), suffix)).text
+
+    def _build_open(self, domain: str, resource: str, values: Mapping[str, object], suffix: str | None) -> str:
+        """A key of an undeclared resource. A refusal repeats only names that the catalog knows: where a name belongs, a
+        caller may have put a value."""
+        try:
+            identifiers = [(name, keys.string_text(value, name)) for name, value in values.items()]
+            return keys.build_key(domain, resource, identifiers, suffix)
+        except Refusal as refusal:
+            if refusal.field not in values or refusal.field in self.domain(domain).identifier_names:
+                raise
+        raise _identifier(
+            f"an identifier of an undeclared resource must be text of 1..{keys.MAX_KEY_BYTES} bytes, valid Unicode",
+            "identifiers",
+        )
 
     def domain(self, name: str) -> DomainSpec:
         """The domain of a name.

@@ -167,7 +167,7 @@ class _Reader:
         resources: dict[str, ResourceSpec] = {}
         personal = set(option.personal)
         for number, method in enumerate(service.method):
-            documentation = self._comments[file.name].of((6, index, 2, number))
+            documentation = self._comment(file, (6, index, 2, number))
             resource = self._resource(where, name, full_name, method, policy, documentation)
             if resource is None:
                 continue
@@ -202,7 +202,7 @@ class _Reader:
             invalidators=frozenset(option.invalidators),
             wait_replicas=option.wait_replicas,
             service=full_name,
-            documentation=self._comments[file.name].of((6, index)),
+            documentation=self._comment(file, (6, index)),
             tag_types={tag: _types_of(tag, resources.values()) for tag in sorted(tags & known)},
         )
 
@@ -243,7 +243,7 @@ class _Reader:
         message, file, path = self._messages[key_type]
         found: list[IdentifierSpec] = []
         for index, declared in enumerate(message.field):
-            documentation = self._comments[file.name].of((*path, 2, index))
+            documentation = self._comment(file, (*path, 2, index))
             spec = self._identifier(f"{file.name}: {message.name}.{declared.name}", declared, documentation)
             if spec is not None:
                 found.append(spec)
@@ -384,6 +384,13 @@ class _Reader:
         if pattern.any_value:
             domains[pattern.domain] = replace(domain, any_tags=domain.any_tags | {pattern.identifier})
         return pattern
+
+    def _comment(self, file: FileDescriptorProto, path: tuple[int, ...]) -> str:
+        try:
+            return self._comments[file.name].of(path)
+        except CatalogError as error:
+            self._problems += error.problems
+            return ""
 
     def _refuse_unknown(self, declared: Message, where: str) -> None:
         self._problems += [f"{where}: {problem}" for problem in options.unknown_options(declared)]

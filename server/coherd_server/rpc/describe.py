@@ -6,7 +6,7 @@ from coherd.contract.catalog import DomainSpec, InvalidationSpec, NearCacheMode,
 from coherd.contract.ttl import PolicySource, TtlPolicy
 from coherd.v1 import annotations_pb2
 from coherd.v1 import cache_service_pb2 as pb
-from coherd_server.domain.census import CensusResult
+from coherd_server.domain.census_note import CensusResult
 from coherd_server.domain.counters import COUNTERS, Quantiles
 from coherd_server.domain.report import DomainReport
 
