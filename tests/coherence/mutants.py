@@ -218,10 +218,10 @@ def sets_dropped(patch: Patch) -> None:
     """P6: one set in twenty is answered and not done."""
     whole = Writer.set
 
-    async def lazy(self: Writer, items: Sequence[SetItem]) -> Any:
+    async def lazy(self: Writer, items: Sequence[SetItem], **options: Any) -> Any:
         if len(items) == 1 and random.random() < 0.05:
             return [SetDone(PutOutcome.STORED, 1_000)]
-        return await whole(self, items)
+        return await whole(self, items, **options)
 
     patch(Writer, "set", lazy)
 

@@ -15,7 +15,7 @@ from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
-from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of, refused
+from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, OUTWAITED, UNAVAILABLE, Failure, failure_of, refused
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.domain.ports import Holder, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.domain.reading import Reader
@@ -24,6 +24,8 @@ from coherd_server.domain.turnstile import Turnstile
 MAX_ATTEMPTS: Final = 16
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
 turns, so only those of other processes can."""
+MAX_TURN_MS: Final = 30_000
+"""Longest wait of a write for those of its key that came before it."""
 MAX_VERSION: Final = 2**63 - 1
 
 
@@ -110,6 +112,7 @@ class Writer:
         self,
         items: Sequence[SetItem],
         *,
+        turn_ms: int = MAX_TURN_MS,
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
@@ -119,9 +122,11 @@ class Writer:
 
         Args:
             items: what to store.
+            turn_ms: longest wait for earlier writes of a key; then nothing was sent, and the caller is told so.
             report: told each item's outcome as soon as it is known, by its index.
             wanted: asked before each try whether an item is still to be stored; else nothing more is sent of it.
         """
+        turn_ends_s = asyncio.get_running_loop().time() + turn_ms / 1000
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, _Plan] = {}
@@ -145,7 +150,13 @@ class Writer:
                 break
             turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
             if not turn:
-                await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                try:
+                    async with asyncio.timeout_at(turn_ends_s):
+                        await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                except TimeoutError:
+                    for index in pending:
+                        end(index, OUTWAITED)
+                    break
                 continue
             try:
                 outcomes = await self._attempt(turn, blocks)

@@ -18,7 +18,7 @@ from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
 from coherd_server.domain.leasing import MAX_WAIT_MS, Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
-from coherd_server.domain.writing import SetItem
+from coherd_server.domain.writing import MAX_TURN_MS, SetItem
 from coherd_server.rpc import wire
 from coherd_server.rpc.describe import describe_domain, describe_invalidation, domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served
@@ -95,7 +95,7 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return wire.set_response(_must((await self._cache.writes.set([item]))[0]))
+        return wire.set_response(_must((await self._cache.writes.set([item], turn_ms=call.wait_ms(MAX_TURN_MS)))[0]))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
         self._check_batch(len(request.items))
@@ -106,7 +106,8 @@ class CacheRpcs:
                 items.append(self._set_item(one, call))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
-        done = iter(await self._cache.writes.set(items) if items else ())
+        turn_ms = call.wait_ms(MAX_TURN_MS)
+        done = iter(await self._cache.writes.set(items, turn_ms=turn_ms) if items else ())
         response = pb.BatchSetResponse()
         for index in range(len(request.items)):
             outcome = failures.get(index) or next(done)

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, text_key
+from rig.calls import Caller, reason_in, text_key
 from rig.process import Node
 from rig.proxy import FaultProxy
 from rig.server import CoherdServer
@@ -99,6 +99,29 @@ async def test_sets_that_arrive_together_share_round_trips(node: Node) -> None:
     answers, sent = await counted(node, Async.set)
     assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
     assert 0 < sent["evalsha"] <= 40, f"a few scripts per shared batch, not per call: {sent}"
+
+
+async def test_a_set_that_only_waited_for_its_turn_was_not_sent_and_is_told_so(node: Node) -> None:
+    """P6: its caller may try again; the set before it, whose reply is lost, is of unknown outcome."""
+    key = KEYS[0]
+    async with FaultProxy(node.port) as proxy:
+        with await asyncio.to_thread(CoherdServer, "--redis", proxy.url) as server, Caller(server.target) as caller:
+            await asyncio.to_thread(caller.set, key, b"before")
+            proxy.half_open = True
+            first = await asyncio.to_thread(caller.hold, "Set", pb.SetRequest(key=text_key(key), value=b"first"))
+            second = pb.SetRequest(key=text_key(key), value=b"second")
+            several = pb.BatchSetRequest(items=[second, second])
+            problem, answer = await asyncio.gather(
+                asyncio.to_thread(caller.refused, "Set", second, timeout_s=0.5),
+                asyncio.to_thread(caller.call, "BatchSet", several, timeout_s=0.5),
+            )
+            assert (problem.code, problem.reason, problem.retry_ms) == ("ABORTED", "CONTENDED", 20)
+            assert "nothing was changed" in problem.message
+            assert [reason_in(one) for one in answer.results] == ["CONTENDED"] * 2
+            assert not first.done(), "the test is void: nothing stood in the way"
+            first.cancel()
+            proxy.half_open = False
+            await asyncio.to_thread(server.stop)
 
 
 async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
