@@ -142,17 +142,18 @@ class Writer:
                 end(index, refused(refusal))
         tries = dict.fromkeys(pending, 0)
         blocks: dict[int, tuple[bytes, bytes]] = {}
+        entered: set[str] = set()
         while pending:
             for index in [index for index in pending if not wanted(index)]:
                 del pending[index]
                 end(index, UNWANTED)
+            turn = _whose_turn(pending, self._turnstile, entered)
             if not pending:
                 break
-            turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
             if not turn:
                 try:
                     async with asyncio.timeout_at(turn_ends_s):
-                        await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                        entered = await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
                 except TimeoutError:
                     for index in pending:
                         end(index, OUTWAITED)
@@ -291,6 +292,22 @@ class Writer:
                 if domain not in timed:
                     timed.add(domain)
                     self._counters.writes[domain].add(seconds)
+
+
+def _whose_turn(pending: Mapping[int, _Plan], turnstile: Turnstile, entered: set[str]) -> dict[int, _Plan]:
+    """The sets whose turn it is: one of each key that was ``entered``, or that can be. What was entered and is not
+    wanted any more is left; afterwards ``entered`` is empty."""
+    turn: dict[int, _Plan] = {}
+    for index, plan in pending.items():
+        key = plan.item.key.text
+        if key in entered:
+            entered.remove(key)
+            turn[index] = plan
+        elif turnstile.enter(key):
+            turn[index] = plan
+    turnstile.leave(entered)
+    entered.clear()
+    return turn
 
 
 def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:
