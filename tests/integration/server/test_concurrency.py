@@ -124,6 +124,32 @@ async def test_a_set_that_only_waited_for_its_turn_was_not_sent_and_is_told_so(n
             await asyncio.to_thread(server.stop)
 
 
+async def test_a_burst_of_sets_on_a_new_connection_loses_none(server: CoherdServer) -> None:
+    """Calls over a connection's limit of streams would be lost without a reason; a burst comes before the limit is known."""
+    keys = [f"celery:burst:id:{number}" for number in range(1_000)]
+    async with calling(server) as caller:
+        answers = await asyncio.gather(*(caller.set(key) for key in keys))
+    assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
+
+
+async def test_callers_that_are_held_keep_nobody_from_the_same_connection(server: CoherdServer, name: str) -> None:
+    """More than gRPC's usual hundred wait for a load at one time; the fill that ends their wait still gets through."""
+    key, token = text_key(f"celery:burst:id:{name}"), bytes(range(16))
+    path = "/coherd.v1.CacheService/"
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        lease = channel.unary_unary(path + "Lease", pb.LeaseRequest.SerializeToString, pb.LeaseResponse.FromString)
+        fill = channel.unary_unary(path + "Fill", pb.FillRequest.SerializeToString, pb.FillResponse.FromString)
+        assert (await lease(pb.LeaseRequest(key=key, token=token), timeout=30)).HasField("granted")
+        waits = [
+            lease(pb.LeaseRequest(key=key, token=number.to_bytes(16), wait_ms=60_000), timeout=60)
+            for number in range(1, 601)
+        ]
+        await channel.unary_unary(path + "DescribeCatalog")(b"", timeout=30)  # calls are taken in order
+        done = await fill(pb.FillRequest(set=pb.SetRequest(key=key, value=b"v"), token=token), timeout=30)
+        assert done.outcome == pb.FILL_OUTCOME_STORED
+        assert {answer.hit.value for answer in await asyncio.gather(*waits)} == {b"v"}
+
+
 async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
     """Behind a store that answers late, so that calls are cancelled while their replies are under way."""
     dice = random.Random(2)
