@@ -22,6 +22,7 @@ from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import EntryFormatError, Header
 from coherd.contract.lease import Lease, decode_lease
 from coherd_server.adapters import scripts, wire
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain import judge as judging
 from coherd_server.domain.changing import Changer
@@ -192,6 +193,11 @@ def counters_as_epochs(patch: Patch) -> None:
     _rewrite(patch, "INVALIDATE", "KEYS[i], ARGV[2 * i],", "KEYS[i], fresh,")
 
 
+def no_repetition(patch: Patch) -> None:
+    """Rule 8: a server serves from a new primary without repeating there what it acknowledged on the old one."""
+    patch(Journal, "recent", lambda _: [])
+
+
 def two_leases(patch: Patch) -> None:
     """Rule 4: a grant does not look whether the lease is still what was judged."""
     _rewrite(patch, "GRANT", "~= judged_lease", "== nil")
@@ -264,6 +270,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         reply_to_the_wrong_caller,
         no_fence,
         counters_as_epochs,
+        no_repetition,
         two_leases,
         early_acknowledgement,
         sets_dropped,
