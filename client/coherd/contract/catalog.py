@@ -162,8 +162,13 @@ class DomainSpec:
     service: str = ""
     """Full name of the declaring service."""
     documentation: str = ""
-    tag_types: Mapping[str, tuple[IdentifierSpec, ...]] = field(default_factory=dict)
+    tag_types: Mapping[str, tuple[IdentifierSpec, ...]] = field(init=False, repr=False, compare=False)
     """How the domain's resources declare each tag's identifier: the types its values can have."""
+
+    def __post_init__(self) -> None:
+        declared = [spec for resource in self.resources.values() for spec in resource.identifiers]
+        types = {tag: {(one.type_name, one.unit): one for one in declared if one.name == tag} for tag in self.tags}
+        object.__setattr__(self, "tag_types", {tag: tuple(specs.values()) for tag, specs in types.items() if specs})
 
     @property
     def identifier_names(self) -> frozenset[str]:

@@ -203,7 +203,6 @@ class _Reader:
             wait_replicas=option.wait_replicas,
             service=full_name,
             documentation=self._comment(file, (6, index)),
-            tag_types={tag: _types_of(tag, resources.values()) for tag in sorted(tags & known)},
         )
 
     def _resource(
@@ -394,12 +393,6 @@ class _Reader:
 
     def _refuse_unknown(self, declared: Message, where: str) -> None:
         self._problems += [f"{where}: {problem}" for problem in options.unknown_options(declared)]
-
-
-def _types_of(identifier: str, resources: Iterable[ResourceSpec]) -> tuple[IdentifierSpec, ...]:
-    """How resources declare an identifier; one of each type."""
-    specs = [spec for resource in resources for spec in resource.identifiers if spec.name == identifier]
-    return tuple({(spec.type_name, spec.unit): spec for spec in specs}.values())
 
 
 def snake_case(name: str) -> str:

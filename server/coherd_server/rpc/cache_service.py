@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from coherd.contract.catalog import Catalog, DomainSpec, ResolvedKey
+from coherd.contract.describe import describe
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
@@ -20,7 +21,7 @@ from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
 from coherd_server.domain.writing import MAX_TURN_MS, SetItem
 from coherd_server.rpc import wire
-from coherd_server.rpc.describe import describe_domain, describe_invalidation, domain_metrics
+from coherd_server.rpc.domain_metrics import domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served
 from coherd_server.rpc.errors import Failed, item_error
 
@@ -224,12 +225,7 @@ class CacheRpcs:
         return pb.MetricsResponse(domains=[domain_metrics(d, reports[d.name]) for d in domains])
 
     async def DescribeCatalog(self, request: pb.DescribeCatalogRequest, call: Call) -> pb.DescribeCatalogResponse:
-        names = list(dict.fromkeys(request.domains)) or list(self._catalog.domains)
-        return pb.DescribeCatalogResponse(
-            domains=[describe_domain(self._catalog.domain(name)) for name in names],
-            invalidations=[describe_invalidation(spec) for spec in self._catalog.invalidations.values()],
-            fingerprint=self._catalog.fingerprint,
-        )
+        return describe(self._catalog, request.domains)
 
     def _set_item(self, request: pb.SetRequest, call: Call) -> SetItem:
         item = wire.set_item(self._catalog, request)
