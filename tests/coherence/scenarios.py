@@ -185,6 +185,13 @@ async def _stored_by_first(on: Stage, item: Item) -> None:
         await asyncio.sleep(0.05)
 
 
+async def _read_by_second(on: Stage, item: Item) -> None:
+    while True:
+        if (await on.caller.get(1, item)).outcome in ("hit", "miss"):
+            return
+        await asyncio.sleep(0.05)
+
+
 async def switch_of_primary(on: Stage) -> None:
     """One server follows a switch of primary at once; the other still acknowledges changes on the old one."""
     await on.stop()
@@ -206,8 +213,7 @@ async def switch_of_primary(on: Stage) -> None:
             way.hang_up()
             on.caller.recorder.end(fault, "done")
             for item in (DAILY, PROFILE):
-                while (await on.caller.get(1, item)).outcome not in ("hit", "miss"):
-                    await asyncio.sleep(0.05)
+                await _read_by_second(on, item)
             await on.stop()
     on.proxy.target_port = on.node.port
     await on.start()

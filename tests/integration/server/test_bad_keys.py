@@ -37,7 +37,9 @@ def test_names_of_identifiers_the_catalog_does_not_know_are_not_repeated(
     assert (problem.reason, problem.fields) == ("IDENTIFIER_INVALID", ("identifiers",))
     assert "an identifier of an undeclared resource" in problem.message
     known = single.caller.refused("Get", pb.GetRequest(key=parts_key("content", "own", ("user", ""))))
-    assert (known.message, known.fields) == ("identifier 'user' is empty", ("user",)), "the catalog says this name itself"
+    assert (known.message, known.fields) == ("identifier 'user' is empty", ("user",)), (
+        "the catalog says this name itself"
+    )
 
 
 def refused_everywhere(stand: Stand, key: keys_pb2.Key, secret: str) -> Problem:

@@ -125,7 +125,7 @@ async def test_a_set_that_only_waited_for_its_turn_was_not_sent_and_is_told_so(n
 
 
 async def test_a_burst_of_sets_on_a_new_connection_loses_none(server: CoherdServer) -> None:
-    """Calls over a connection's limit of streams would be lost without a reason; a burst comes before the limit is known."""
+    """Calls over a connection's limit of streams are lost without a reason; a burst comes before the limit is known."""
     keys = [f"celery:burst:id:{number}" for number in range(1_000)]
     async with calling(server) as caller:
         answers = await asyncio.gather(*(caller.set(key) for key in keys))

@@ -9,17 +9,18 @@ import structlog
 
 from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import build_cache
 from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.reading import Reader
-from coherd_server.domain.writing import SetItem, Writer
+from coherd_server.domain.writing import SetItem
 from rig.fixtures import Backend
 
 NOW_MS = 1_700_000_000_000
 NOTES = {
     "no JSON": b"\xff\x00",
     "other JSON": b"[1, 2]",
-    "text for numbers": b'{"counted_at_ms": "5", "keys": {"content": "x"}, "sizes": {}, "unlinked": 0, "done": 3, "at": 4}',
+    "text for numbers": b'{"counted_at_ms": "5", "keys": {"x": "y"}, "sizes": {}, "unlinked": 0, "done": 3, "at": 4}',
 }
 
 
@@ -29,9 +30,9 @@ def census(store: RedisStore) -> Census:
 
 
 async def fill(store: RedisStore, *keys: str) -> None:
-    writer = Writer(store, Reader(store, Counters()), Counters(), max_value_bytes=100)
+    writes = build_cache(store, Counters(), max_value_bytes=100).writes
     for key in keys:
-        await writer.set([SetItem(builtin_catalog().resolve(key), b"v")])
+        await writes.set([SetItem(builtin_catalog().resolve(key), b"v")])
 
 
 async def test_it_counts_what_is_stored_and_unlinks_what_is_dead(

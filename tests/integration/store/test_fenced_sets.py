@@ -8,6 +8,7 @@ import pytest
 
 from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import build_cache
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.judge import State
 from coherd_server.domain.ports import Put, PutOutcome, StoreUnavailable
@@ -19,7 +20,7 @@ KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 
 
 def writer_over(store: RedisStore) -> Writer:
-    return Writer(store, Reader(store, Counters()), Counters(), max_value_bytes=100)
+    return build_cache(store, Counters(), max_value_bytes=100).writes
 
 
 async def read(store: RedisStore) -> tuple[State, bytes]:

@@ -152,7 +152,12 @@ def test_what_is_no_descriptor_set(data: bytes, problem: str) -> None:
 
 def test_comments_that_are_not_utf8_are_told_with_their_lines(tmp_path: Path) -> None:
     """protoc takes them; nothing that shows the catalog could."""
-    text = "message Other {} // M\u00fcll, which nobody asks for\n// Caf\u00e9.\n" + domain() + "\n" + USER.replace("}", "// \u00e9\n}")
+    text = (
+        "message Other {} // M\u00fcll, which nobody asks for\n// Caf\u00e9.\n"
+        + domain()
+        + "\n"
+        + USER.replace("}", "// \u00e9\n}")
+    )
     data = compile_text(tmp_path, HEAD + text)
     good = load_catalog([Source("t", data)])
     assert good.domain("shop").documentation == "Caf\u00e9."

@@ -1,8 +1,6 @@
-"""A tag's value is canonical for its identifier, wherever a tag can be named: other text would hit nothing, silently."""
+"""A tag's value is canonical for its identifier wherever a tag can be named: other text would silently hit nothing."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -52,7 +50,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 @pytest.mark.parametrize(("domain", "identifier", "value"), BAD)
 def test_a_value_no_entry_can_have_is_refused(source: Source, domain: str, identifier: str, value: str) -> None:
-    """As a selector, as an extra tag, and in a key of an undeclared resource, which would carry a tag nobody can name."""
+    """As a selector, as an extra tag, and in a key of an undeclared resource: it would carry a tag nobody can name."""
     catalog = load_catalog([source])
     spec = catalog.domain(domain)
     for act in (

@@ -56,7 +56,9 @@ def test_a_damaged_result(name: str, value: Any) -> None:
         decode_result(json.dumps({**RESULT, name: value}).encode())
 
 
-@pytest.mark.parametrize(("name", "value"), [*DAMAGES, ("done", [1]), ("done", "a:1"), ("at", {"b:1": "7"}), ("at", [])])
+@pytest.mark.parametrize(
+    ("name", "value"), [*DAMAGES, ("done", [1]), ("done", "a:1"), ("at", {"b:1": "7"}), ("at", [])]
+)
 def test_a_damaged_progress(name: str, value: Any) -> None:
     assert decode_progress(json.dumps(PROGRESS).encode()).at == {"b:1": 7}
     with pytest.raises(DamagedNote):
