@@ -26,9 +26,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from coherd.contract import options
-from coherd.contract.catalog import (
+from coherd.contract.catalog import Catalog
+from coherd.contract.comments import Comments
+from coherd.contract.declared import (
     JSON_TYPE,
-    Catalog,
     CatalogError,
     DomainSpec,
     IdentifierSpec,
@@ -39,7 +40,6 @@ from coherd.contract.catalog import (
     ResourceSpec,
     TagPattern,
 )
-from coherd.contract.comments import Comments
 from coherd.contract.descriptor_sets import Source, bare_bytes, check_links, link_pool, merge_sets
 from coherd.contract.keys import is_name
 from coherd.contract.ttl import DEFAULT_MAX_TTL_MS, PolicySource, TtlPolicy

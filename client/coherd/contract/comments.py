@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from coherd.contract.catalog import CatalogError
+from coherd.contract.declared import CatalogError
 
 
 class Comments:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from coherd.contract.catalog import Catalog, DomainSpec, InvalidationSpec, NearCacheMode, OnFailover, ResourceSpec
+from coherd.contract.catalog import Catalog
+from coherd.contract.declared import DomainSpec, InvalidationSpec, NearCacheMode, OnFailover, ResourceSpec
 from coherd.contract.ttl import PolicySource, TtlPolicy
 from coherd.v1 import annotations_pb2
 from coherd.v1 import cache_service_pb2 as pb

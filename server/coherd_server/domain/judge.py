@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from coherd.contract import tags
-from coherd.contract.catalog import OnFailover, ResolvedKey
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.declared import OnFailover
 from coherd.contract.entry import (
     IDENTITY_BYTES,
     EntryFormatError,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from coherd.contract.catalog import Catalog, DomainSpec, ResolvedKey
+from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.contract.declared import DomainSpec
 from coherd.contract.describe import describe
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb

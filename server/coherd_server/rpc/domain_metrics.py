@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd.contract.catalog import DomainSpec
+from coherd.contract.declared import DomainSpec
 from coherd.v1 import cache_service_pb2 as pb
 from coherd_server.domain.census_note import CensusResult
 from coherd_server.domain.counters import COUNTERS, Quantiles

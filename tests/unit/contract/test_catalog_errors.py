@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from coherd.contract.catalog import CatalogError
 from coherd.contract.catalog_load import Source, builtin_source, load_catalog
+from coherd.contract.declared import CatalogError
 from rig.protos import HEAD, compile_text
 
 TTL = "ttl: {seconds: 60}"
