@@ -24,10 +24,11 @@ from coherd.contract.lease import Lease, decode_lease
 from coherd_server.adapters import scripts, wire
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.store import RedisStore
+from coherd_server.domain import filling
 from coherd_server.domain import judge as judging
 from coherd_server.domain.changing import Changer
-from coherd_server.domain.leasing import FillItem, Leases
-from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, ValueRead
+from coherd_server.domain.filling import Filler, FillItem
+from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.writing import SetDone, SetItem, Writer
 
@@ -57,20 +58,20 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
 
 
 def _mark_fills(patch: Patch) -> None:
-    whole = Leases.fill
+    whole = Filler.fill
 
-    async def fill(self: Leases, one: FillItem) -> Any:
+    async def fill(self: Filler, one: FillItem) -> Any:
         _filling.set(one.token)
         return await whole(self, one)
 
-    patch(Leases, "fill", fill)
+    patch(Filler, "fill", fill)
 
 
 def fill_without_lease_check(patch: Patch) -> None:
     """Rule 4: a fill is stored though its lease is gone; the stamps are those of the grant."""
     _mark_fills(patch)
     granted: dict[tuple[str, bytes], Lease] = {}
-    grant, current = RedisStore.grant, Leases._current
+    grant, current = RedisStore.grant, filling.current_lease
 
     async def remembering(self: RedisStore, grants: Sequence[Grant]) -> Any:
         for one in grants:
@@ -78,30 +79,29 @@ def fill_without_lease_check(patch: Patch) -> None:
             granted[one.key, lease.token] = lease
         return await grant(self, grants)
 
-    async def always(self: Leases, key: ResolvedKey, *rest: Any) -> Lease | None:
-        return granted.get((key.text, _filling.get())) or await current(self, key, *rest)
+    async def always(store: Store, key: ResolvedKey, *rest: Any) -> Lease | None:
+        return granted.get((key.text, _filling.get())) or await current(store, key, *rest)
 
     patch(RedisStore, "grant", remembering)
-    patch(Leases, "_current", always)
+    patch(filling, "current_lease", always)
     _rewrite(patch, "FILL", "redis.call('GET', lease) ~= held", "false")
 
 
 def epochs_read_after_the_load(patch: Patch) -> None:
     """Stamps: a fill carries the epochs of the fill, not of the grant."""
-    _mark_fills(patch)
-    current = Leases._current
+    current = filling.current_lease
 
     async def restamped(
-        self: Leases, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any, *rest: int
+        store: Store, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any, needs_ms: int
     ) -> Lease | None:
-        if not raw or not _filling.get():
-            return await current(self, key, raw, identity, epochs, *rest)
-        await current(self, key, raw, identity, epochs, *rest)  # reads the epochs of extra tags
+        if not raw:
+            return None
+        await current(store, key, raw, identity, epochs, needs_ms)  # reads the epochs of extra tags
         lease = decode_lease(raw)
         block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
         return None if block is None else lease._replace(block=block)
 
-    patch(Leases, "_current", restamped)
+    patch(filling, "current_lease", restamped)
 
 
 def _with_stored_epochs(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from coherd_server.domain.changing import Changer
 from coherd_server.domain.counters import Counters
+from coherd_server.domain.filling import Filler
 from coherd_server.domain.leasing import Leases
 from coherd_server.domain.ports import Store
 from coherd_server.domain.reading import Reader
@@ -20,11 +21,12 @@ class Cache:
     writes: Writer
     changes: Changer
     leases: Leases
+    fills: Filler
 
 
 def build_cache(store: Store, counters: Counters, *, max_value_bytes: int) -> Cache:
     """The verbs over one store."""
     reader = Reader(store, counters)
     writer = Writer(store, reader, counters, max_value_bytes=max_value_bytes)
-    leases = Leases(store, reader, writer, counters)
-    return Cache(reader, writer, Changer(store, reader, counters), leases)
+    changer = Changer(store, reader, counters)
+    return Cache(reader, writer, changer, Leases(store, reader, counters), Filler(store, writer, counters))

@@ -178,7 +178,7 @@ class CacheRpcs:
             if isinstance(released, Failure):
                 return released
             return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)
-        filled = await self._cache.leases.fill(fill)
+        filled = await self._cache.fills.fill(fill)
         return filled if isinstance(filled, Failure) else wire.fill_response(filled)
 
     async def Erase(self, request: pb.EraseRequest, call: Call) -> pb.EraseResponse:

@@ -12,8 +12,9 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.filling import Filled, FillItem
 from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Filled, FillItem, Granted, Held, LeaseItem
+from coherd_server.domain.leasing import Granted, Held, LeaseItem
 from coherd_server.domain.ports import PutOutcome
 from coherd_server.domain.reading import Found
 from coherd_server.domain.writing import SetDone, SetItem

@@ -13,8 +13,9 @@ from coherd.contract.ttl import TtlOverride
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.counters import Counters
+from coherd_server.domain.filling import Filled, FillItem
 from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Filled, FillItem, Granted, Held, LeaseItem
+from coherd_server.domain.leasing import Granted, Held, LeaseItem
 from coherd_server.domain.ports import PutOutcome
 from coherd_server.domain.reading import Found, Reader
 from coherd_server.domain.writing import SetDone, SetItem
@@ -64,10 +65,10 @@ async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled
     before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
     old, new = os.urandom(16), os.urandom(16)
     assert isinstance(await cache.leases.lease(LeaseItem(before, old, 60_000, extra_tags=EXTRA)), Granted)
-    assert await cache.leases.fill(FillItem(SetItem(after, b"v"), old)) == Filled(False)
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), old)) == Filled(False)
     assert isinstance(await cache.leases.lease(LeaseItem(after, new, 60_000, extra_tags=EXTRA)), Granted)
     assert await cache.leases.renew(LeaseItem(after, old, 60_000, extra_tags=EXTRA)) == Held()
-    assert await cache.leases.fill(FillItem(SetItem(after, b"v"), new)) == Filled(True, DAY_MS)
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), new)) == Filled(True, DAY_MS)
     assert await state_of(cache.reads, after) is State.FRESH
 
 
@@ -78,7 +79,7 @@ async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys
     key, token = resolved(builtin_catalog()), os.urandom(16)
     long_ms = 20 * DAY_MS
     assert isinstance(await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA)), Granted)
-    assert await cache.leases.fill(FillItem(SetItem(key, b"v", ttl_ms=long_ms), token)) == Filled(True, long_ms)
+    assert await cache.fills.fill(FillItem(SetItem(key, b"v", ttl_ms=long_ms), token)) == Filled(True, long_ms)
     client = backend.client()
     left_ms = client.pttl(f"{backend.prefix}{KEY}")
     assert left_ms > long_ms - 60_000
