@@ -15,7 +15,16 @@ from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
-from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, OUTWAITED, UNAVAILABLE, Failure, failure_of, refused
+from coherd_server.domain.failure import (
+    CONTENDED,
+    FOREIGN_VALUE,
+    FULL,
+    OUTWAITED,
+    UNAVAILABLE,
+    Failure,
+    failure_of,
+    refused,
+)
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.domain.ports import Holder, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.domain.reading import Reader
