@@ -14,8 +14,9 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from coherd.contract.catalog import Catalog, CatalogError
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import Source, builtin_catalog, builtin_source, load_catalog
+from coherd.contract.declared import CatalogError
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.connect import open_store

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from coherd.contract.catalog import NearCacheMode
+from coherd.contract.declared import NearCacheMode
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.ttl import TtlOverride
 from coherd_server.adapters.redis_url import parse_redis_url

@@ -21,6 +21,10 @@ AIMED: Final[dict[str, Fault]] = {
 """The fault a mutant needs; it is done again and again."""
 
 
+STAGED: Final = frozenset({"no_repetition"})
+"""Mutants that random work on one node cannot show: two primaries must answer at one time, to different servers."""
+
+
 class Caught(NamedTuple):
     """Outcome of one hunt."""
 

@@ -11,7 +11,8 @@ class LateProxy:
     """``async with LateProxy(port) as proxy``: connect to ``proxy.port``."""
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self.target_port = target_port
+        """Of the store behind it; a change is for new connections."""
         self._server: asyncio.Server | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._callers: set[asyncio.StreamWriter] = set()
@@ -60,7 +61,7 @@ class LateProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
             writer.transport.abort()
             return

@@ -22,11 +22,13 @@ from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import EntryFormatError, Header
 from coherd.contract.lease import Lease, decode_lease
 from coherd_server.adapters import scripts, wire
+from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.store import RedisStore
+from coherd_server.domain import filling
 from coherd_server.domain import judge as judging
 from coherd_server.domain.changing import Changer
-from coherd_server.domain.leasing import FillItem, Leases
-from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, ValueRead
+from coherd_server.domain.filling import Filler, FillItem
+from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.writing import SetDone, SetItem, Writer
 
@@ -56,20 +58,20 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
 
 
 def _mark_fills(patch: Patch) -> None:
-    whole = Leases.fill
+    whole = Filler.fill
 
-    async def fill(self: Leases, one: FillItem) -> Any:
+    async def fill(self: Filler, one: FillItem) -> Any:
         _filling.set(one.token)
         return await whole(self, one)
 
-    patch(Leases, "fill", fill)
+    patch(Filler, "fill", fill)
 
 
 def fill_without_lease_check(patch: Patch) -> None:
     """Rule 4: a fill is stored though its lease is gone; the stamps are those of the grant."""
     _mark_fills(patch)
     granted: dict[tuple[str, bytes], Lease] = {}
-    grant, current = RedisStore.grant, Leases._current
+    grant, current = RedisStore.grant, filling.current_lease
 
     async def remembering(self: RedisStore, grants: Sequence[Grant]) -> Any:
         for one in grants:
@@ -77,28 +79,29 @@ def fill_without_lease_check(patch: Patch) -> None:
             granted[one.key, lease.token] = lease
         return await grant(self, grants)
 
-    async def always(self: Leases, key: ResolvedKey, *rest: Any) -> Lease | None:
-        return granted.get((key.text, _filling.get())) or await current(self, key, *rest)
+    async def always(store: Store, key: ResolvedKey, *rest: Any) -> Lease | None:
+        return granted.get((key.text, _filling.get())) or await current(store, key, *rest)
 
     patch(RedisStore, "grant", remembering)
-    patch(Leases, "_current", always)
+    patch(filling, "current_lease", always)
     _rewrite(patch, "FILL", "redis.call('GET', lease) ~= held", "false")
 
 
 def epochs_read_after_the_load(patch: Patch) -> None:
     """Stamps: a fill carries the epochs of the fill, not of the grant."""
-    _mark_fills(patch)
-    current = Leases._current
+    current = filling.current_lease
 
-    async def restamped(self: Leases, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any) -> Lease | None:
-        if not raw or not _filling.get():
-            return await current(self, key, raw, identity, epochs)
-        await current(self, key, raw, identity, epochs)  # reads the epochs of extra tags
+    async def restamped(
+        store: Store, key: ResolvedKey, raw: bytes, identity: bytes, epochs: Any, needs_ms: int
+    ) -> Lease | None:
+        if not raw:
+            return None
+        await current(store, key, raw, identity, epochs, needs_ms)  # reads the epochs of extra tags
         lease = decode_lease(raw)
         block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
         return None if block is None else lease._replace(block=block)
 
-    patch(Leases, "_current", restamped)
+    patch(filling, "current_lease", restamped)
 
 
 def _with_stored_epochs(
@@ -190,6 +193,11 @@ def counters_as_epochs(patch: Patch) -> None:
     _rewrite(patch, "INVALIDATE", "KEYS[i], ARGV[2 * i],", "KEYS[i], fresh,")
 
 
+def no_repetition(patch: Patch) -> None:
+    """Rule 8: a server serves from a new primary without repeating there what it acknowledged on the old one."""
+    patch(Journal, "recent", lambda _: [])
+
+
 def two_leases(patch: Patch) -> None:
     """Rule 4: a grant does not look whether the lease is still what was judged."""
     _rewrite(patch, "GRANT", "~= judged_lease", "== nil")
@@ -216,10 +224,10 @@ def sets_dropped(patch: Patch) -> None:
     """P6: one set in twenty is answered and not done."""
     whole = Writer.set
 
-    async def lazy(self: Writer, items: Sequence[SetItem]) -> Any:
+    async def lazy(self: Writer, items: Sequence[SetItem], **options: Any) -> Any:
         if len(items) == 1 and random.random() < 0.05:
             return [SetDone(PutOutcome.STORED, 1_000)]
-        return await whole(self, items)
+        return await whole(self, items, **options)
 
     patch(Writer, "set", lazy)
 
@@ -262,6 +270,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         reply_to_the_wrong_caller,
         no_fence,
         counters_as_epochs,
+        no_repetition,
         two_leases,
         early_acknowledgement,
         sets_dropped,

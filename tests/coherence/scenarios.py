@@ -21,10 +21,12 @@ from coherence.history import History, Recorder
 from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, probe
 from coherence.late_proxy import LateProxy
 from coherence.source import Source
-from rig.process import Node
+from rig.process import Node, wait_until
+from rig.valkey import standalone
 
 DAILY: Final = next(item for item in ITEMS if item.key.startswith("analytics:daily"))
 SIBLING: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u1:date:20250102")
+PROFILE: Final = next(item for item in ITEMS if item.key.startswith("psychology:profile"))
 EXTRA: Final = next(item for item in ITEMS if item.extra)
 
 
@@ -42,9 +44,9 @@ class Stage:
         """What was recorded so far."""
         return History.load(self.directory)
 
-    async def start(self) -> None:
+    async def start(self, second_url: str = "") -> None:
         """Other servers than those that were stopped: they remember nothing."""
-        self.servers = [_server(self.proxy.url), _server(self.node.url)]
+        self.servers = [_server(self.proxy.url), _server(second_url or self.node.url)]
         targets = [f"127.0.0.1:{await server.start()}" for server in self.servers]
         self.caller = Caller(targets, self.caller.recorder, self.caller.source)
 
@@ -172,6 +174,51 @@ async def late_set(on: Stage) -> None:
     await on.caller.get(1, DAILY)
 
 
+async def _stored_by_first(on: Stage, item: Item) -> None:
+    """Load and fill until it is stored: connections to the store are being made anew."""
+    while True:
+        leased = await on.caller.lease(0, item)
+        if leased.outcome == "granted":
+            value = await on.caller.load(item, 0)
+            if (await on.caller.fill(0, leased, item, value)).outcome == "stored":
+                return
+        await asyncio.sleep(0.05)
+
+
+async def _read_by_second(on: Stage, item: Item) -> None:
+    while True:
+        if (await on.caller.get(1, item)).outcome in ("hit", "miss"):
+            return
+        await asyncio.sleep(0.05)
+
+
+async def switch_of_primary(on: Stage) -> None:
+    """One server follows a switch of primary at once; the other still acknowledges changes on the old one."""
+    await on.stop()
+    with standalone() as successor:
+        replica = successor.client()
+        replica.replicaof("127.0.0.1", on.node.port)
+        wait_until("the successor is in step", lambda: replica.info("replication")["master_link_status"] == "up")
+        async with LateProxy(on.node.port) as way:
+            await on.start(way.url)
+            fault = on.caller.recorder.begin("fault", key="switch_of_primary")
+            replica.replicaof("NO", "ONE")
+            on.proxy.target_port = successor.port
+            on.proxy.hang_up()
+            for item in (DAILY, PROFILE):
+                await _stored_by_first(on, item)
+            await on.caller.invalidate(1, USER)
+            await on.caller.delete(1, PROFILE)
+            way.target_port = successor.port
+            way.hang_up()
+            on.caller.recorder.end(fault, "done")
+            for item in (DAILY, PROFILE):
+                await _read_by_second(on, item)
+            await on.stop()
+    on.proxy.target_port = on.node.port
+    await on.start()
+
+
 async def crowd(on: Stage) -> None:
     """Many callers miss one key at the same time."""
     for _ in range(10):
@@ -231,6 +278,7 @@ SCENARIOS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {
         epoch_lost,
         restart_from_snapshot,
         late_set,
+        switch_of_primary,
         crowd,
         many_gets,
         invalidate_under_reads,
@@ -250,6 +298,7 @@ REVEALING: Final = {
     "reply_to_the_wrong_caller": "many_gets",
     "no_fence": "late_set",
     "counters_as_epochs": "epoch_lost",
+    "no_repetition": "switch_of_primary",
     "two_leases": "crowd",
     "early_acknowledgement": "invalidate_then_get",
     "sets_dropped": "read_back",

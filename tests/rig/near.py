@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from coherd.contract.catalog import NearCacheMode, ResolvedKey
+from coherd.contract.catalog import ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.declared import NearCacheMode
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.counters import Counters

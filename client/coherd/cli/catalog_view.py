@@ -13,7 +13,8 @@ from rich.text import Text
 
 from coherd.cli.explain import near_cache_text, policy_json
 from coherd.cli.text import plain
-from coherd.contract.catalog import Catalog, DomainSpec, ResourceSpec
+from coherd.contract.catalog import Catalog
+from coherd.contract.declared import DomainSpec, ResourceSpec
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource
 

@@ -17,7 +17,7 @@ from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark, show_remark_on
 from coherd.client import CacheClient
 from coherd.codec import Codec, ValueEncodeError
-from coherd.contract.catalog import JSON_TYPE
+from coherd.contract.declared import JSON_TYPE
 from coherd.contract.durations import format_duration
 from coherd.contract.keys import parse_key
 from coherd.key import OpenKey

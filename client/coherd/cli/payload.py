@@ -16,8 +16,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import DecodeError, Message
 
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.catalog import JSON_TYPE, Catalog
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.declared import JSON_TYPE
 from coherd.contract.descriptor_sets import link_pool
 from coherd.v1.values_pb2 import Json
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from coherd.cli.exits import CommandFailure, ExitCode
-from coherd.contract.catalog import Catalog, CatalogError
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import builtin_source, load_catalog
+from coherd.contract.declared import CatalogError
 from coherd.contract.descriptor_sets import Source
 
 

@@ -13,7 +13,7 @@ from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGenera
 
 from coherd.codegen.read import read_modules
 from coherd.codegen.render import render_facade, render_module
-from coherd.contract.catalog import CatalogError
+from coherd.contract.declared import CatalogError
 
 _OPTIONS: Final = frozenset({"facade"})
 

@@ -13,9 +13,10 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto,
 
 from coherd.codegen import names
 from coherd.codegen.model import EnumType, Facade, Identifier, InvalidationClass, KeyClass, Module, PythonType
-from coherd.contract.catalog import JSON_TYPE, Catalog, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import load_catalog
 from coherd.contract.comments import Comments
+from coherd.contract.declared import JSON_TYPE, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
 from coherd.contract.descriptor_sets import Source
 from coherd.contract.options import invalidations_of
 from coherd.key import parameter_name

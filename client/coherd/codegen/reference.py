@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coherd.contract.catalog import JSON_TYPE, Catalog, DomainSpec, ResourceSpec
+from coherd.contract.catalog import Catalog
+from coherd.contract.declared import JSON_TYPE, DomainSpec, ResourceSpec
 from coherd.contract.durations import format_duration
 
 

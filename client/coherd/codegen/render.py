@@ -7,7 +7,7 @@ from typing import Final
 
 from coherd.codegen.layout import INDENT, WIDTH, collection, docstring, import_line, signature
 from coherd.codegen.model import EnumType, Identifier, InvalidationClass, KeyClass, Module, PythonType
-from coherd.contract.catalog import Kind
+from coherd.contract.declared import Kind
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import TtlPolicy
 

@@ -127,14 +127,14 @@ class CacheInvalidationPatterns:
     @staticmethod
     def user(user_id: str) -> list[str]:
         """All that is derived from a user: ``analytics/user:{user_id}``, …; not content, not celery."""
-        return list(builtin_catalog().invalidation("user").tags_for(user_id))
+        return list(builtin_catalog().tags_of_invalidation("user", user_id))
 
     @staticmethod
     def content(content_id: str) -> list[str]:
         """All that is derived from a content item."""
-        return list(builtin_catalog().invalidation("content").tags_for(content_id))
+        return list(builtin_catalog().tags_of_invalidation("content", content_id))
 
     @staticmethod
     def daily(date: DateLike | None = None) -> list[str]:
         """Analytics of a day, and maintenance items of any day; None is today in UTC."""
-        return list(builtin_catalog().invalidation("date").tags_for(today_utc() if date is None else date))
+        return list(builtin_catalog().tags_of_invalidation("date", today_utc() if date is None else date))

@@ -1,17 +1,14 @@
-"""The catalog: domains, resources, identifiers, policies and named invalidations, and what follows from a key.
-
-Pure data and look-ups. It is read from Protobuf descriptors by `coherd.contract.catalog_load`.
-"""
+"""The catalog of a server or tool, and what follows from a key. Look-ups only; see `coherd.contract.declared`."""
 
 from __future__ import annotations
 
-import enum
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from coherd.contract import keys, tags
+from coherd.contract.declared import CatalogError, DomainSpec, InvalidationSpec, ResourceSpec
 from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal
@@ -19,184 +16,8 @@ from coherd.contract.tags import TagRef
 from coherd.contract.ttl import TtlOverride, TtlPolicy
 from coherd.v1.errors_pb2 import ErrorReason
 
-JSON_TYPE: Final = "coherd.v1.Json"
-"""Value type of schemaless values and of undeclared resources."""
 RESOLVED_KEYS: Final = 65_536
 """How many resolved keys a catalog remembers."""
-
-
-class CatalogError(ValueError):
-    """The declarations are not a usable catalog. One line per problem, each naming file and element."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
-
-
-class Kind(enum.Enum):
-    """Type of an identifier."""
-
-    STRING = "string"
-    BOOL = "bool"
-    INTEGER = "integer"
-    ENUM = "enum"
-    DATE = "date"
-
-
-class NearCacheMode(enum.Enum):
-    """Where clients keep values of a domain in their own process."""
-
-    OFF = "off"
-    PUSH = "push"
-    STRICT = "strict"
-
-
-class OnFailover(enum.Enum):
-    """What becomes of entries when a Redis node is replaced."""
-
-    DROP = "drop"
-    KEEP = "keep"
-
-
-@dataclass(frozen=True, slots=True)
-class IdentifierSpec:
-    """One identifier of a resource: a field of its key message."""
-
-    name: str
-    kind: Kind
-    type_name: str
-    """``string``, ``bool``, ``date``, a Protobuf integer type, or the full name of an enum."""
-    low: int = 0
-    high: int = 0
-    """Range of an integer."""
-    unit: str = ""
-    """Written behind an integer."""
-    texts: tuple[tuple[int, str], ...] = ()
-    """Number and key text of each value of an enum."""
-    personal: bool = False
-    documentation: str = ""
-
-    def text(self, value: object) -> str:
-        """Decoded key text of a value of the identifier's type, or of its canonical text.
-
-        Raises:
-            Refusal: IDENTIFIER_INVALID, naming the identifier and what it must be.
-        """
-        match self.kind:
-            case Kind.STRING:
-                return keys.string_text(value, self.name)
-            case Kind.BOOL:
-                return keys.bool_text(value, self.name)
-            case Kind.INTEGER:
-                return keys.int_text(value, self.name, self.low, self.high, self.unit)
-            case Kind.ENUM:
-                by_number = dict(self.texts)
-                if isinstance(value, int) and not isinstance(value, bool) and value in by_number:
-                    return by_number[value]
-                return keys.enum_text(value, self.name, by_number.values())
-            case Kind.DATE:
-                return keys.date_text(value, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceSpec:
-    """One kind of cached value."""
-
-    domain: str
-    name: str
-    identifiers: tuple[IdentifierSpec, ...]
-    """In the order they stand in the key."""
-    value_type: str
-    """Full name of the value message."""
-    policy: TtlPolicy
-    json_object: bool = False
-    key_type: str = ""
-    """Full name of the key message."""
-    method: str = ""
-    """Path of the typed read method: ``/package.Service/Method``."""
-    documentation: str = ""
-
-    @property
-    def key_pattern(self) -> str:
-        """``analytics:daily:user:{user}:date:{date}``"""
-        return ":".join((self.domain, self.name, *(f"{i.name}:{{{i.name}}}" for i in self.identifiers)))
-
-    def identifier_texts(self, values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-        """Names and decoded texts in declared order.
-
-        Raises:
-            Refusal: IDENTIFIER_INVALID: a value is missing, superfluous or not of its type.
-        """
-        declared = [identifier.name for identifier in self.identifiers]
-        missing = [name for name in declared if name not in values]
-        if missing:
-            raise _identifier(f"{self.domain}:{self.name} needs identifier {missing[0]!r}", missing[0])
-        if len(values) > len(declared):
-            expected = ", ".join(declared) or "none"
-            raise _identifier(f"{self.domain}:{self.name} has no such identifier; it has: {expected}", "identifiers")
-        return tuple((i.name, i.text(values[i.name])) for i in self.identifiers)
-
-
-@dataclass(frozen=True, slots=True)
-class DomainSpec:
-    """A functional area with its own policy and access rules."""
-
-    name: str
-    resources: Mapping[str, ResourceSpec]
-    policy: TtlPolicy
-    """Of undeclared resources, and the default of declared ones."""
-    tags: frozenset[str]
-    """Identifiers by which entries can be invalidated."""
-    any_tags: frozenset[str]
-    """Identifiers for which a named invalidation asks for the ``*`` tag."""
-    near_cache: NearCacheMode = NearCacheMode.OFF
-    on_failover: OnFailover = OnFailover.DROP
-    open: bool = False
-    sensitive: bool = False
-    personal: frozenset[str] = frozenset()
-    """Identifier names that identify a person."""
-    readers: frozenset[str] = frozenset()
-    writers: frozenset[str] = frozenset()
-    invalidators: frozenset[str] = frozenset()
-    wait_replicas: int = 0
-    service: str = ""
-    """Full name of the declaring service."""
-    documentation: str = ""
-
-
-class TagPattern(NamedTuple):
-    """One tag of a named invalidation, without its value."""
-
-    domain: str
-    identifier: str
-    any_value: bool
-
-    def __str__(self) -> str:
-        return f"{self.domain}/{self.identifier}" + (":*" if self.any_value else "")
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidationSpec:
-    """A named invalidation: tags that are invalidated together."""
-
-    name: str
-    summary: str
-    tags: tuple[TagPattern, ...]
-    is_date: bool = False
-    personal: bool = False
-    """Whether its value identifies a person."""
-
-    def tags_for(self, value: object) -> tuple[str, ...]:
-        """Canonical texts of its tags for a value.
-
-        Raises:
-            Refusal: IDENTIFIER_INVALID, if the value is empty, not Unicode, or not a date where one is needed.
-        """
-        text = keys.date_text(value, self.name) if self.is_date else keys.string_text(value, self.name)
-        return tuple(
-            tags.any_tag(p.domain, p.identifier) if p.any_value else tags.identifier_tag(p.domain, p.identifier, text)
-            for p in self.tags
-        )
 
 
 class ResolvedKey(NamedTuple):
@@ -253,6 +74,10 @@ class Catalog:
             raise Refusal(
                 ErrorReason.ERROR_REASON_KEY_INVALID, f"domain {domain.name!r} is not open: no suffix", field="key"
             )
+        if resource is None:
+            for name, value in parts.identifiers:
+                if name in domain.tag_types:  # other text would be a tag that no selector can name
+                    domain.check_tag_value(name, value)
         policy = domain.policy if resource is None else resource.policy
         derived = tags.derived_tags(parts, domain.tags, domain.any_tags)
         starts = tuple((stamp_start(ref), tag) for ref, tag in derived)
@@ -265,11 +90,24 @@ class Catalog:
             Refusal: as `resolve`.
         """
         spec = self._resource(self.domain(domain), resource)
-        if spec is not None:
-            identifiers: Iterable[tuple[str, str]] = spec.identifier_texts(values)
-        else:
-            identifiers = ((name, keys.string_text(value, name)) for name, value in values.items())
-        return self.resolve(keys.build_key(domain, resource, identifiers, suffix)).text
+        if spec is None:
+            return self.resolve(self._build_open(domain, resource, values, suffix)).text
+        return self.resolve(keys.build_key(domain, resource, spec.identifier_texts(values), suffix)).text
+
+    def _build_open(self, domain: str, resource: str, values: Mapping[str, object], suffix: str | None) -> str:
+        """A key of an undeclared resource. A refusal repeats only names that the catalog knows: where a name belongs, a
+        caller may have put a value."""
+        try:
+            identifiers = [(name, keys.string_text(value, name)) for name, value in values.items()]
+            return keys.build_key(domain, resource, identifiers, suffix)
+        except Refusal as refusal:
+            if refusal.field not in values or refusal.field in self.domain(domain).identifier_names:
+                raise
+        raise Refusal(
+            ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+            f"an identifier of an undeclared resource must be text of 1..{keys.MAX_KEY_BYTES} bytes, valid Unicode",
+            field="identifiers",
+        )
 
     def domain(self, name: str) -> DomainSpec:
         """The domain of a name.
@@ -310,7 +148,8 @@ class Catalog:
         """The tags of an identifier's value: in one domain, or in every domain that declares it.
 
         Raises:
-            Refusal: DOMAIN_UNKNOWN, or TAG_INVALID where no domain declares the tag.
+            Refusal: DOMAIN_UNKNOWN; TAG_INVALID where no domain declares the tag; IDENTIFIER_INVALID where one of them
+                can have no such value.
         """
         specs = [self.domain(domain)] if domain else list(self.domains.values())
         anything = value == tags.ANY
@@ -324,7 +163,10 @@ class Catalog:
             )
         if anything:
             return tuple(tags.any_tag(name, identifier) for name in found)
-        return tuple(tags.identifier_tag(name, identifier, value) for name in found)
+        return tuple(self._value_tag(name, identifier, value) for name in found)
+
+    def _value_tag(self, domain: str, identifier: str, value: str) -> str:
+        return tags.identifier_tag(domain, identifier, self.domains[domain].check_tag_value(identifier, value))
 
     def invalidation(self, name: str) -> InvalidationSpec:
         """The named invalidation of a name.
@@ -339,6 +181,20 @@ class Catalog:
                 ErrorReason.ERROR_REASON_SELECTOR_INVALID, f"unknown named invalidation; known: {known}", field="name"
             )
         return spec
+
+    def tags_of_invalidation(self, name: str, value: object) -> tuple[str, ...]:
+        """The tags of a named invalidation for a value.
+
+        Raises:
+            Refusal: SELECTOR_INVALID, if there is no such invalidation; IDENTIFIER_INVALID, if the value is empty, not
+                Unicode, or not canonical for what it names.
+        """
+        spec = self.invalidation(name)
+        text = spec.text(value)
+        return tuple(
+            tags.any_tag(p.domain, p.identifier) if p.any_value else self._value_tag(p.domain, p.identifier, text)
+            for p in spec.tags
+        )
 
     def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
         """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.
@@ -380,7 +236,3 @@ class Catalog:
             raise CatalogError([f"near_cache override {name!r}: no such domain in the catalog" for name in unknown])
         changed = {name: replace(self.domains[name], near_cache=mode) for name, mode in modes.items()}
         return replace(self, domains={**self.domains, **changed})
-
-
-def _identifier(message: str, name: str) -> Refusal:
-    return Refusal(ErrorReason.ERROR_REASON_IDENTIFIER_INVALID, message, field=name)

@@ -9,7 +9,8 @@ import enum
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-from coherd.contract.catalog import Catalog, DomainSpec, IdentifierSpec, InvalidationSpec, Kind, ResourceSpec
+from coherd.contract.catalog import Catalog
+from coherd.contract.declared import DomainSpec, IdentifierSpec, InvalidationSpec, Kind, ResourceSpec
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import TtlPolicy
 

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from coherd.contract.catalog import CatalogError
+from coherd.contract.declared import CatalogError
 
 
 class Source(NamedTuple):

@@ -3,7 +3,7 @@
 Pure: no I/O, no clock, no randomness, no event loop; times are arguments. docs/near-cache.md explains the rules.
 """
 
-from coherd.contract.catalog import NearCacheMode
+from coherd.contract.declared import NearCacheMode
 from coherd.near_cache.cache import NearCache
 from coherd.near_cache.domains import NearDomain
 from coherd.near_cache.kept import Kept

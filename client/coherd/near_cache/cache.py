@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from coherd.contract.catalog import NearCacheMode
+from coherd.contract.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import derived_texts, extra_tags
 from coherd.near_cache.domains import DomainState, HitCounter, NearDomain, domain_of_key, domain_of_tag

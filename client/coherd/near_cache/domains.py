@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from coherd.contract.catalog import NearCacheMode
+from coherd.contract.declared import NearCacheMode
 from coherd.near_cache.kept import CountHit
 
 

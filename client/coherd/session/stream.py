@@ -16,7 +16,7 @@ from typing import Any, Final
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from coherd.contract.catalog import NearCacheMode
+from coherd.contract.declared import NearCacheMode
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
 from coherd.near_cache import Mark, NearCache, NearDomain

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.keys import MAX_NAME_CHARS, is_name
 from coherd.contract.lease import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES
@@ -59,9 +58,7 @@ def check_set(key: ResolvedKey, request: wire.SetRequest, *, max_value_bytes: in
 
 def extra_tags(key: ResolvedKey, request: wire.SetRequest | wire.LeaseRequest) -> tuple[TagRef, ...]:
     """The tags a caller adds to those of the key."""
-    domain = key.domain
-    extra = dict(request.extra_tags)
-    return tag_rules.extra_tags(domain.name, extra, domain.tags, domain.any_tags, key.tags) if extra else ()
+    return key.domain.extra_tags(dict(request.extra_tags), key.tags) if request.extra_tags else ()
 
 
 def check_token(token: bytes) -> None:
@@ -126,7 +123,7 @@ def selected(catalog: Catalog, selector: keys_pb2.Selector) -> Sequence[str] | R
         case "tag":
             return catalog.tags_of_identifier(selector.tag.identifier, selector.tag.value, selector.tag.domain)
         case "named":
-            return catalog.invalidation(selector.named.name).tags_for(selector.named.value)
+            return catalog.tags_of_invalidation(selector.named.name, selector.named.value)
         case "resource":
             return catalog.tags_of_resource(selector.resource.domain, selector.resource.resource)
         case "domain":

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 from google.protobuf.message import Message
 
 from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.contract.describe import describe
 from coherd.contract.reasons import REASONS, Refusal
 from coherd.errors import CacheError, ClientClosed, error_of
 from coherd.near_cache import Kept
 from coherd.testing import requests
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
-from coherd.testing.describing import describe
 from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
 from coherd.testing.verbs import Verbs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from coherd.contract.catalog import DomainSpec
+from coherd.contract.declared import DomainSpec
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from coherd_server.domain.changing import Changer
 from coherd_server.domain.counters import Counters
+from coherd_server.domain.filling import Filler
 from coherd_server.domain.leasing import Leases
 from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.ports import Store
@@ -21,11 +22,13 @@ class Cache:
     writes: Writer
     changes: Changer
     leases: Leases
+    fills: Filler
 
 
 def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_value_bytes: int) -> Cache:
     """The verbs over one store; near caches are told of its changes."""
     reader = Reader(store, counters)
     writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
-    leases = Leases(store, reader, writer, announcer, counters)
-    return Cache(reader, writer, Changer(store, reader, announcer, counters), leases)
+    changer = Changer(store, reader, announcer, counters)
+    fills = Filler(store, writer, announcer, counters)
+    return Cache(reader, writer, changer, Leases(store, reader, counters), fills)

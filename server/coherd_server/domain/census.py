@@ -10,20 +10,27 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeVar
 
-import orjson
 import structlog
 
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.reasons import Refusal
+from coherd_server.domain.census_note import (
+    FINISHED,
+    CensusResult,
+    DamagedNote,
+    Progress,
+    Tally,
+    decode_progress,
+    decode_result,
+)
 from coherd_server.domain.judge import State
 from coherd_server.domain.ports import Store, StoreUnavailable
 from coherd_server.domain.reading import Found, Reader
 
+T = TypeVar("T")
 _log = structlog.get_logger("coherd.census")
 PAGE_KEYS: Final = 200
 REST_SHARE: Final = 9.0
@@ -33,49 +40,6 @@ NOTE_MS: Final = 24 * 3_600_000
 _TASK: Final = "census"
 _RESULT: Final = "census:result"
 _PROGRESS: Final = "census:progress"
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of one pass: ``domain`` or ``domain:resource`` to keys, and to their size in bytes."""
-
-    keys: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    sizes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    unlinked: int = 0
-    """Dead entries whose bytes were given back."""
-
-    def add(self, key: ResolvedKey, size_bytes: int) -> None:
-        """Count one entry."""
-        for name in (key.domain.name, f"{key.domain.name}:{key.parts.resource}"):
-            self.keys[name] += 1
-            self.sizes[name] += size_bytes
-
-    def encode(self, **more: Any) -> bytes:
-        """As a note in the store."""
-        return orjson.dumps({"keys": dict(self.keys), "sizes": dict(self.sizes), "unlinked": self.unlinked, **more})
-
-
-@dataclass(frozen=True, slots=True)
-class CensusResult:
-    """What the last whole pass counted."""
-
-    counted_at_ms: int
-    """Unix milliseconds of its end, by the clock of the server that walked."""
-    keys: dict[str, int]
-    sizes: dict[str, int]
-    """Bytes of keys and entries."""
-    unlinked: int
-
-
-def decode_result(note: bytes | None) -> CensusResult | None:
-    """The result in a note; None where there is none, or it is not readable."""
-    if note is None:
-        return None
-    try:
-        found = orjson.loads(note)
-        return CensusResult(found["counted_at_ms"], found["keys"], found["sizes"], found["unlinked"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
 
 
 class Census:
@@ -101,6 +65,7 @@ class Census:
         self._catalog = catalog
         self._wall_ms = wall_ms
         self._token = os.urandom(16)
+        self._told: dict[str, bytes] = {}
 
     async def run(self, interval_ms: int) -> None:
         """Walk once per ``interval_ms``, for ever."""
@@ -118,34 +83,49 @@ class Census:
         Raises:
             StoreUnavailable: the store does not answer; what was done so far is noted there.
         """
-        tally, done, at = _resume(await self._store.recall(_PROGRESS))
+        progress = await self._recall(_PROGRESS, decode_progress) or Progress()
+        tally = progress.tally
         for primary in self._store.primaries():
-            if primary in done:
+            if primary in progress.done:
                 continue
-            cursor = at.pop(primary, 0)
+            cursor = progress.at.get(primary, 0)
             while True:
                 started = time.monotonic()
                 cursor, names = await self._store.scan(primary, cursor, PAGE_KEYS)
                 await self._count(names, tally)
                 if not cursor:
                     break
-                await self._store.note(_PROGRESS, tally.encode(done=done, at={primary: cursor}), CLAIM_MS * 4)
+                progress.at = {primary: cursor}
+                await self._store.note(_PROGRESS, progress.encode(), CLAIM_MS * 4)
                 if not await self._store.claim(_TASK, self._token, CLAIM_MS):
                     return None
                 await asyncio.sleep((time.monotonic() - started) * REST_SHARE)
-            done.append(primary)
-        result = CensusResult(self._wall_ms(), dict(tally.keys), dict(tally.sizes), tally.unlinked)
-        await self._store.note(_RESULT, tally.encode(counted_at_ms=result.counted_at_ms), NOTE_MS)
-        await self._store.note(_PROGRESS, b"{}", CLAIM_MS)
+            progress.done.append(primary)
+        result = CensusResult.of(tally, self._wall_ms())
+        await self._store.note(_RESULT, result.encode(), NOTE_MS)
+        await self._store.note(_PROGRESS, FINISHED, CLAIM_MS)
         return result
 
     async def result(self) -> CensusResult | None:
-        """What the last whole pass of any replica counted.
+        """What the last whole pass of any replica counted; None where there is none, or its note is damaged.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        return decode_result(await self._store.recall(_RESULT))
+        return await self._recall(_RESULT, decode_result)
+
+    async def _recall(self, name: str, decode: Callable[[bytes], T]) -> T | None:
+        """What a note holds. A damaged one counts as none, and is logged once: the next walk writes it anew."""
+        note = await self._store.recall(name)
+        if note is None:
+            return None
+        try:
+            return decode(note)
+        except DamagedNote as damage:
+            if self._told.get(name) != note:
+                self._told[name] = note
+                _log.warning("a note of the census is damaged and counts as none", note=name, damage=str(damage))
+            return None
 
     async def _count(self, names: Sequence[str], tally: Tally) -> None:
         keys: list[ResolvedKey] = []
@@ -173,13 +153,3 @@ class Census:
             ]
             await self._store.unlink_dead(unlink)
             tally.unlinked += len(unlink)
-
-
-def _resume(note: bytes | None) -> tuple[Tally, list[str], dict[str, int]]:
-    """Tally, finished primaries and cursors of an interrupted pass; those of a new one where there is none."""
-    try:
-        found = orjson.loads(note or b"{}")
-        tally = Tally(defaultdict(int, found["keys"]), defaultdict(int, found["sizes"]), found["unlinked"])
-        return tally, list(found["done"]), dict(found["at"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return Tally(), [], {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from coherd.contract.catalog import DomainSpec, ResolvedKey
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.declared import DomainSpec
 from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms

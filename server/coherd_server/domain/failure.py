@@ -34,6 +34,9 @@ FOREIGN_VALUE: Final = Failure(
 CONTENDED: Final = Failure(
     ErrorReason.ERROR_REASON_CONTENDED, "other writes of this key kept changing it; nothing was changed"
 )
+OUTWAITED: Final = Failure(
+    ErrorReason.ERROR_REASON_CONTENDED, "an earlier write of this key was still under way; nothing was changed"
+)
 
 
 def failure_of(error: StoreUnavailable) -> Failure:

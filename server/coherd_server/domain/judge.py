@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from coherd.contract import tags
-from coherd.contract.catalog import OnFailover, ResolvedKey
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.declared import OnFailover
 from coherd.contract.entry import (
     IDENTITY_BYTES,
     EntryFormatError,
@@ -89,10 +90,12 @@ def extra_refs_of(key: ResolvedKey, block: bytes) -> tuple[tags.TagRef, ...]:
 def expected_block(
     key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead]
 ) -> bytes | None:
-    """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch (rule 1)."""
+    """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch, or the extra
+    tags are those of a catalog that did not ask for the ``*`` tag of one of them (rule 1)."""
     keep = key.domain.on_failover is OnFailover.KEEP
     if extra:
-        return _mixed_block(key, extra, identity, epochs, keep=keep)
+        complete = key.domain.has_any_tags(key.tags, extra)
+        return _mixed_block(key, extra, identity, epochs, keep=keep) if complete else None
     parts: list[bytes] = []
     add = parts.append
     for start, tag in key.stamp_starts:

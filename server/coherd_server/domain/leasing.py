@@ -1,8 +1,4 @@
-"""Leases: one caller loads, the others wait, and a load that was overtaken by a change is dead on arrival (rules 4, 5).
-
-A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
-happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1).
-"""
+"""Leases: one caller loads, the others wait (rules 4 and 5). What was loaded: `coherd_server.domain.filling`."""
 
 from __future__ import annotations
 
@@ -11,21 +7,17 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import ResolvedKey
-from coherd.contract.entry import EntryFormatError, Flags, Times, encode_header
-from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, decode_lease, token_of
+from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, token_of
 from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
 from coherd.contract.ttl import refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import State, expected_block, extra_refs_of
-from coherd_server.domain.near.announcing import Announcer, distinct
+from coherd_server.domain.lease_check import current_lease
 from coherd_server.domain.ports import (
-    EpochRead,
-    Fill,
-    FillOutcome,
     Grant,
     GrantOutcome,
     HoldOutcome,
@@ -34,7 +26,6 @@ from coherd_server.domain.ports import (
 )
 from coherd_server.domain.reading import Found, Reader
 from coherd_server.domain.waiting import WaitingRooms
-from coherd_server.domain.writing import SetItem, Writer
 
 MAX_WAIT_MS: Final = 600_000
 LOOK_AGAIN_S: Final = 0.2
@@ -71,29 +62,12 @@ class Held(NamedTuple):
     stale: Found | None = None
 
 
-class FillItem(NamedTuple):
-    """A loaded value, and the lease it was loaded under."""
-
-    item: SetItem
-    token: bytes
-    load_ms: int = 0
-
-
-class Filled(NamedTuple):
-    """What a fill did."""
-
-    stored: bool
-    ttl_ms: int = 0
-
-
 class Leases:
     """Leases over one store.
 
     Args:
         store: where entries and leases live.
         reader: of the same store.
-        writer: of the same store, for its checks.
-        announcer: tells near caches.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
     """
@@ -102,16 +76,12 @@ class Leases:
         self,
         store: Store,
         reader: Reader,
-        writer: Writer,
-        announcer: Announcer,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._reader = reader
-        self._writer = writer
-        self._announcer = announcer
         self._counters = counters
         self._draw = draw
         self._rooms = WaitingRooms()
@@ -183,7 +153,7 @@ class Leases:
                 return found
         stale = found if early or found.verdict.state is State.STALE else None
         raw_lease = leases[0] or b""
-        holds = await self._current(key, raw_lease, holder.identity, epochs)
+        holds = await current_lease(self._store, key, raw_lease, holder.identity, epochs)
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
         if holds is not None:
@@ -213,22 +183,6 @@ class Leases:
             return FOREIGN_VALUE
         return Granted(item.lease_ms, stale) if outcome is GrantOutcome.GRANTED else None
 
-    async def _current(
-        self, key: ResolvedKey, raw: bytes, identity: bytes, epochs: dict[str, EpochRead]
-    ) -> Lease | None:
-        """The lease in the bytes, if its stamps are those of now; epochs of its extra tags are read here."""
-        if not raw:
-            return None
-        try:
-            lease = decode_lease(raw)
-            extra = extra_refs_of(key, lease.block)
-        except EntryFormatError:
-            return None
-        more = [tag for _, tag in extra if tag not in epochs]
-        if more:
-            epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
-        return lease if lease.block == expected_block(key, extra, identity, epochs) else None
-
     def _is_early(self, found: Found) -> bool:
         header = found.verdict.header
         if header is None:
@@ -240,66 +194,12 @@ class Leases:
             draw=1.0 - self._draw(),
         )
 
-    def _extra(self, item: LeaseItem) -> tuple[tag_rules.TagRef, ...]:
-        domain = item.key.domain
-        if not item.extra_tags:
-            return ()
-        return tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, item.key.tags)
+    def _extra(self, item: LeaseItem) -> tuple[TagRef, ...]:
+        return item.key.domain.extra_tags(item.extra_tags, item.key.tags) if item.extra_tags else ()
 
     def close(self) -> None:
         """End all waits: the server stops."""
         self._rooms.close()
-
-    async def fill(self, fill: FillItem) -> Filled | Failure:
-        """Store a value under its lease, with the stamps of the grant; not where they are no longer current, or the
-        lease is lost."""
-        key = fill.item.key
-        try:
-            ttl_ms = self._writer.check(fill.item)
-            stale_ms = 0 if fill.item.negative else key.policy.stale_ms
-            names = [tag for _, tag in key.tags]
-            (values, leases, _), (_, minted) = await asyncio.gather(
-                self._store.read_leased([key.text], ()),
-                self._store.mint([], dict.fromkeys(names, ttl_ms + stale_ms)),
-            )
-            read, raw = values[0], leases[0] or b""
-            lease = await self._current(key, raw, read.identity, dict(minted))
-            if lease is None or lease.token != fill.token:
-                return self._filled(fill, FillOutcome.REJECTED, 0)
-            entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
-            announcements = distinct(self._announcer.of_keys([key]))
-            one = Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)
-            (outcome,) = await self._store.fill([one], announcements)
-        except Refusal as refusal:
-            return refused(refusal)
-        except StoreUnavailable as error:
-            return failure_of(error)
-        if isinstance(outcome, StoreUnavailable):
-            return failure_of(outcome)
-        if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
-            return failure
-        return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
-
-    def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:
-        item = fill.item
-        flags = Flags.NONE
-        if item.negative:
-            flags |= Flags.NEGATIVE
-        if item.version is not None:
-            flags |= Flags.VERSIONED
-        if extra_refs_of(item.key, lease.block):
-            flags |= Flags.EXTRA_TAGS
-        times = Times(now_ms, now_ms + ttl_ms, stale_ms, max(0, fill.load_ms))
-        return encode_header(flags=flags, version=item.version or 0, times=times, block=lease.block) + item.payload
-
-    def _filled(self, fill: FillItem, outcome: FillOutcome, ttl_ms: int) -> Filled:
-        counts = self._counters.of(fill.item.key.domain.name)
-        if outcome is FillOutcome.STORED:
-            counts["fills"] += 1
-            counts["written_bytes"] += len(fill.item.payload)
-            return Filled(True, ttl_ms)
-        counts["rejected_fills"] += 1
-        return Filled(False)
 
     async def renew(self, item: LeaseItem) -> Granted | Held | Failure:
         """Let a lease live ``lease_ms`` from now if the token holds it and its stamps are current, else `Held`.
@@ -313,7 +213,7 @@ class Leases:
             needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
             _, leases, _ = await self._store.read_leased([key.text], ())
             (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(names, needs_ms))
-            lease = await self._current(key, leases[0] or b"", holder.identity, dict(epochs))
+            lease = await current_lease(self._store, key, leases[0] or b"", holder.identity, dict(epochs), needs_ms)
             if lease is None or lease.token != item.token:
                 return Held()
             held = await self._store.hold(key.text, item.token, item.lease_ms)

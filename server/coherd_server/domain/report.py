@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from coherd_server.domain.census import Census, CensusResult
+from coherd_server.domain.census import Census
+from coherd_server.domain.census_note import CensusResult
 from coherd_server.domain.counters import Counters, Quantiles, hit_ratio
 from coherd_server.domain.failure import Failure, failure_of
 from coherd_server.domain.ports import Store, StoreUnavailable

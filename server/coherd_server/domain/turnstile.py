@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class Turnstile:
-    """Lets one write per key in at a time, and wakes one of those that wait, the longest waiting first.
+    """Lets one write per key in at a time. A key that is left goes to the longest waiting, past all newcomers.
 
     Holders never wait while they hold, so nothing can deadlock.
     """
@@ -27,11 +27,13 @@ class Turnstile:
     def leave(self, keys: Iterable[str]) -> None:
         """Let the next ones in."""
         for key in keys:
-            self._inside.remove(key)
-            self._wake_next(key)
+            self._hand_over(key)
 
-    async def wait_for(self, keys: Iterable[str]) -> None:
-        """Return when one of the keys, all of them inside, was left. Cancelling it disturbs nobody."""
+    async def wait_for(self, keys: Iterable[str]) -> set[str]:
+        """Wait until one of the keys, all of them inside, is left; those the caller is in for now and must `leave`.
+
+        Cancelling it disturbs nobody.
+        """
         loop = asyncio.get_running_loop()
         futures: dict[str, asyncio.Future[None]] = {}
         for key in keys:
@@ -41,20 +43,20 @@ class Turnstile:
         try:
             await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            for key, future in futures.items():
-                if future.done() and key not in self._inside:
-                    self._wake_next(key)  # this caller was woken and will not come
+            self.leave([key for key, future in futures.items() if future.done()])
             raise
         finally:
-            for future in futures.values():
-                future.cancel()
+            entered = {key for key, future in futures.items() if not future.cancel()}
+        return entered
 
-    def _wake_next(self, key: str) -> None:
-        waiting = self._waiting.get(key)
+    def _hand_over(self, key: str) -> None:
+        waiting = self._waiting.get(key, deque())
         while waiting:
             future = waiting.popleft()
             if not future.done():
                 future.set_result(None)
                 break
+        else:
+            self._inside.remove(key)
         if not waiting:
             self._waiting.pop(key, None)

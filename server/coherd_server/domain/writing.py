@@ -8,14 +8,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import Flags, Times, encode_header
 from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
-from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of, refused
+from coherd_server.domain.failure import (
+    CONTENDED,
+    FOREIGN_VALUE,
+    FULL,
+    OUTWAITED,
+    UNAVAILABLE,
+    Failure,
+    failure_of,
+    refused,
+)
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.near.ports import Announcement
@@ -26,6 +35,8 @@ from coherd_server.domain.turnstile import Turnstile
 MAX_ATTEMPTS: Final = 16
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
 turns, so only those of other processes can."""
+MAX_TURN_MS: Final = 30_000
+"""Longest wait of a write for those of its key that came before it."""
 MAX_VERSION: Final = 2**63 - 1
 
 
@@ -66,7 +77,7 @@ def _always(index: int) -> bool:
 class _Plan(NamedTuple):
     item: SetItem
     ttl_ms: int
-    extra: tuple[tag_rules.TagRef, ...]
+    extra: tuple[TagRef, ...]
 
     @property
     def tags(self) -> Iterable[str]:
@@ -115,6 +126,7 @@ class Writer:
         self,
         items: Sequence[SetItem],
         *,
+        turn_ms: int = MAX_TURN_MS,
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
@@ -124,9 +136,11 @@ class Writer:
 
         Args:
             items: what to store.
+            turn_ms: longest wait for earlier writes of a key; then nothing was sent, and the caller is told so.
             report: told each item's outcome as soon as it is known, by its index.
             wanted: asked before each try whether an item is still to be stored; else nothing more is sent of it.
         """
+        turn_ends_s = asyncio.get_running_loop().time() + turn_ms / 1000
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, _Plan] = {}
@@ -144,16 +158,23 @@ class Writer:
         blocks: dict[int, tuple[bytes, bytes]] = {}
         told: dict[int, Announcement] = {}
         confirming: list[asyncio.Task[None]] = []
+        entered: set[str] = set()
         try:
             while pending:
                 for index in [index for index in pending if not wanted(index)]:
                     del pending[index]
                     end(index, UNWANTED)
+                turn = _whose_turn(pending, self._turnstile, entered)
                 if not pending:
                     break
-                turn = {index: plan for index, plan in pending.items() if self._turnstile.enter(plan.item.key.text)}
                 if not turn:
-                    await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                    try:
+                        async with asyncio.timeout_at(turn_ends_s):
+                            entered = await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                    except TimeoutError:
+                        for index in pending:
+                            end(index, OUTWAITED)
+                        break
                     continue
                 try:
                     outcomes = await self._attempt(turn, blocks, told)
@@ -163,9 +184,8 @@ class Writer:
                     tries[index] += 1
                     if index in outcomes or tries[index] == MAX_ATTEMPTS:
                         del pending[index]
-                        if index in told and _is_stored(outcomes.get(index)):
-                            continue
-                        end(index, outcomes.get(index, CONTENDED))
+                        if index not in told or not _is_stored(outcomes.get(index)):
+                            end(index, outcomes.get(index, CONTENDED))
                 confirming += self._confirm(outcomes, told, end)
             await asyncio.gather(*confirming)
         finally:
@@ -223,10 +243,7 @@ class Writer:
     def _plan(self, item: SetItem) -> _Plan:
         ttl_ms = self.check(item)
         key = item.key
-        extra: tuple[tag_rules.TagRef, ...] = ()
-        if item.extra_tags:
-            domain = key.domain
-            extra = tag_rules.extra_tags(domain.name, item.extra_tags, domain.tags, domain.any_tags, key.tags)
+        extra = key.domain.extra_tags(item.extra_tags, key.tags) if item.extra_tags else ()
         return _Plan(item, ttl_ms, extra)
 
     async def _attempt(
@@ -333,6 +350,22 @@ class Writer:
 
 def _is_stored(outcome: SetDone | Failure | None) -> bool:
     return isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED
+
+
+def _whose_turn(pending: Mapping[int, _Plan], turnstile: Turnstile, entered: set[str]) -> dict[int, _Plan]:
+    """The sets whose turn it is: one of each key that was ``entered``, or that can be. What was entered and is not
+    wanted any more is left; afterwards ``entered`` is empty."""
+    turn: dict[int, _Plan] = {}
+    for index, plan in pending.items():
+        key = plan.item.key.text
+        if key in entered:
+            entered.remove(key)
+            turn[index] = plan
+        elif turnstile.enter(key):
+            turn[index] = plan
+    turnstile.leave(entered)
+    entered.clear()
+    return turn
 
 
 def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:

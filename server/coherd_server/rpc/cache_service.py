@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from coherd.contract.catalog import Catalog, DomainSpec, ResolvedKey
+from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.contract.declared import DomainSpec
+from coherd.contract.describe import describe
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
@@ -18,9 +20,9 @@ from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
 from coherd_server.domain.leasing import MAX_WAIT_MS, Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
-from coherd_server.domain.writing import SetItem
+from coherd_server.domain.writing import MAX_TURN_MS, SetItem
 from coherd_server.rpc import wire
-from coherd_server.rpc.describe import describe_domain, describe_invalidation, domain_metrics
+from coherd_server.rpc.domain_metrics import domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served
 from coherd_server.rpc.errors import Failed, item_error
 
@@ -95,7 +97,7 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return wire.set_response(_must((await self._cache.writes.set([item]))[0]))
+        return wire.set_response(_must((await self._cache.writes.set([item], turn_ms=call.wait_ms(MAX_TURN_MS)))[0]))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
         self._check_batch(len(request.items))
@@ -106,7 +108,8 @@ class CacheRpcs:
                 items.append(self._set_item(one, call))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
-        done = iter(await self._cache.writes.set(items) if items else ())
+        turn_ms = call.wait_ms(MAX_TURN_MS)
+        done = iter(await self._cache.writes.set(items, turn_ms=turn_ms) if items else ())
         response = pb.BatchSetResponse()
         for index in range(len(request.items)):
             outcome = failures.get(index) or next(done)
@@ -175,7 +178,7 @@ class CacheRpcs:
             if isinstance(released, Failure):
                 return released
             return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)
-        filled = await self._cache.leases.fill(fill)
+        filled = await self._cache.fills.fill(fill)
         return filled if isinstance(filled, Failure) else wire.fill_response(filled)
 
     async def Erase(self, request: pb.EraseRequest, call: Call) -> pb.EraseResponse:
@@ -226,12 +229,7 @@ class CacheRpcs:
         return pb.MetricsResponse(domains=[domain_metrics(d, reports[d.name]) for d in domains])
 
     async def DescribeCatalog(self, request: pb.DescribeCatalogRequest, call: Call) -> pb.DescribeCatalogResponse:
-        names = list(dict.fromkeys(request.domains)) or list(self._catalog.domains)
-        return pb.DescribeCatalogResponse(
-            domains=[describe_domain(self._catalog.domain(name)) for name in names],
-            invalidations=[describe_invalidation(spec) for spec in self._catalog.invalidations.values()],
-            fingerprint=self._catalog.fingerprint,
-        )
+        return describe(self._catalog, request.domains)
 
     def _set_item(self, request: pb.SetRequest, call: Call) -> SetItem:
         item = wire.set_item(self._catalog, request)

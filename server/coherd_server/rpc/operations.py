@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 
-from coherd.contract.catalog import Catalog, NearCacheMode, ResolvedKey
+from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.contract.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as wire_pb
 from coherd.v1 import session_pb2 as pb

@@ -13,7 +13,7 @@ from typing import Final
 import grpc.aio
 import structlog
 
-from coherd.contract.catalog import NearCacheMode
+from coherd.contract.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.annotations_pb2 import NearCache

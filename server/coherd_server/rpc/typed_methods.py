@@ -8,8 +8,9 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import Message
 
-from coherd.contract.catalog import Catalog, DomainSpec, ResourceSpec
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import link_pool
+from coherd.contract.declared import DomainSpec, ResourceSpec
 from coherd.contract.entry import Flags
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.access import Access, Action

@@ -12,8 +12,9 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.filling import Filled, FillItem
 from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Filled, FillItem, Granted, Held, LeaseItem
+from coherd_server.domain.leasing import Granted, Held, LeaseItem
 from coherd_server.domain.ports import PutOutcome
 from coherd_server.domain.reading import Found
 from coherd_server.domain.writing import SetDone, SetItem
@@ -177,7 +178,7 @@ def tags_of(catalog: Catalog, selector: keys_pb2.Selector) -> Sequence[str] | Re
             tag = selector.tag
             return catalog.tags_of_identifier(tag.identifier, tag.value, tag.domain)
         case "named":
-            return catalog.invalidation(selector.named.name).tags_for(selector.named.value)
+            return catalog.tags_of_invalidation(selector.named.name, selector.named.value)
         case "resource":
             return catalog.tags_of_resource(selector.resource.domain, selector.resource.resource)
         case "domain":

@@ -27,6 +27,21 @@ def requests_for(key: keys_pb2.Key) -> list[tuple[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("values", [("",), ("x" * 600,), ("v", "")], ids=["empty", "long", "second empty"])
+def test_names_of_identifiers_the_catalog_does_not_know_are_not_repeated(
+    single: Stand, secret: str, values: tuple[str, ...]
+) -> None:
+    """In an open domain a caller may put anything where a name belongs, a person's, too."""
+    pairs = [(f"{secret}_{number}", value) for number, value in enumerate(values)]
+    problem = refused_everywhere(single, parts_key("content", "own", *pairs), secret)
+    assert (problem.reason, problem.fields) == ("IDENTIFIER_INVALID", ("identifiers",))
+    assert "an identifier of an undeclared resource" in problem.message
+    known = single.caller.refused("Get", pb.GetRequest(key=parts_key("content", "own", ("user", ""))))
+    assert (known.message, known.fields) == ("identifier 'user' is empty", ("user",)), (
+        "the catalog says this name itself"
+    )
+
+
 def refused_everywhere(stand: Stand, key: keys_pb2.Key, secret: str) -> Problem:
     """The key is refused alike by every rpc, alone and beside a good one; without telling its values."""
     problems = set()

@@ -106,6 +106,31 @@ def test_extra_tags(single: Stand, secret: str, tags: dict[str, str], reason: st
     assert refused_set(single, request, secret)[:2] == (reason, (field,))
 
 
+@pytest.mark.parametrize("selector", ["tag", "tag of a domain", "named", "key"])
+def test_a_date_that_is_none_selects_nothing_and_says_so(single: Stand, selector: str) -> None:
+    tag = {"identifier": "date", "value": "2025-08-06"}
+    selectors: dict[str, Any] = {
+        "tag": {"tag": tag},
+        "tag of a domain": {"tag": {**tag, "domain": "maintenance"}},
+        "named": {"named": {"name": "date", "value": "2025-08-06"}},
+        "key": {"key": {"text": "analytics:own:date:2025-08-06"}},
+    }
+    problem = single.caller.refused("Invalidate", pb.InvalidateRequest(selectors=[selectors[selector]]))
+    assert (problem.code, problem.reason, problem.fields) == ("INVALID_ARGUMENT", "IDENTIFIER_INVALID", ("date",))
+    assert "as YYYYMMDD" in problem.message
+
+
+@pytest.mark.parametrize("rpc", ["Set", "Lease"])
+def test_an_extra_tag_that_is_not_canonical(single: Stand, name: str, rpc: str) -> None:
+    key, extra = text_key(f"analytics:mood_trends:user:{name}:range:30d"), {"date": "2025-08-06"}
+    request = {
+        "Set": pb.SetRequest(key=key, extra_tags=extra),
+        "Lease": pb.LeaseRequest(key=key, extra_tags=extra, token=bytes(range(16))),
+    }[rpc]
+    problem = single.caller.refused(rpc, request)
+    assert (problem.reason, problem.fields) == ("IDENTIFIER_INVALID", ("date",))
+
+
 def test_extra_tags_that_are_not_utf8(single: Stand, secret: str) -> None:
     request = profile(secret, extra_tags={"user": "@@@"}).SerializeToString()
     assert single.caller.refused("Set", request.replace(b"@@@", b"\xed\xa0\x80")).reason == "REQUEST_MALFORMED"

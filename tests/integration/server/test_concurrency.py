@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, text_key
+from rig.calls import Caller, reason_in, text_key
 from rig.process import Node
 from rig.proxy import FaultProxy
 from rig.server import CoherdServer
@@ -99,6 +99,55 @@ async def test_sets_that_arrive_together_share_round_trips(node: Node) -> None:
     answers, sent = await counted(node, Async.set)
     assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
     assert 0 < sent["evalsha"] <= 40, f"a few scripts per shared batch, not per call: {sent}"
+
+
+async def test_a_set_that_only_waited_for_its_turn_was_not_sent_and_is_told_so(node: Node) -> None:
+    """P6: its caller may try again; the set before it, whose reply is lost, is of unknown outcome."""
+    key = KEYS[0]
+    async with FaultProxy(node.port) as proxy:
+        with await asyncio.to_thread(CoherdServer, "--redis", proxy.url) as server, Caller(server.target) as caller:
+            await asyncio.to_thread(caller.set, key, b"before")
+            proxy.half_open = True
+            first = await asyncio.to_thread(caller.hold, "Set", pb.SetRequest(key=text_key(key), value=b"first"))
+            second = pb.SetRequest(key=text_key(key), value=b"second")
+            several = pb.BatchSetRequest(items=[second, second])
+            problem, answer = await asyncio.gather(
+                asyncio.to_thread(caller.refused, "Set", second, timeout_s=0.5),
+                asyncio.to_thread(caller.call, "BatchSet", several, timeout_s=0.5),
+            )
+            assert (problem.code, problem.reason, problem.retry_ms) == ("ABORTED", "CONTENDED", 20)
+            assert "nothing was changed" in problem.message
+            assert [reason_in(one) for one in answer.results] == ["CONTENDED"] * 2
+            assert not first.done(), "the test is void: nothing stood in the way"
+            first.cancel()
+            proxy.half_open = False
+            await asyncio.to_thread(server.stop)
+
+
+async def test_a_burst_of_sets_on_a_new_connection_loses_none(server: CoherdServer) -> None:
+    """Calls over a connection's limit of streams are lost without a reason; a burst comes before the limit is known."""
+    keys = [f"celery:burst:id:{number}" for number in range(1_000)]
+    async with calling(server) as caller:
+        answers = await asyncio.gather(*(caller.set(key) for key in keys))
+    assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
+
+
+async def test_callers_that_are_held_keep_nobody_from_the_same_connection(server: CoherdServer, name: str) -> None:
+    """More than gRPC's usual hundred wait for a load at one time; the fill that ends their wait still gets through."""
+    key, token = text_key(f"celery:burst:id:{name}"), bytes(range(16))
+    path = "/coherd.v1.CacheService/"
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        lease = channel.unary_unary(path + "Lease", pb.LeaseRequest.SerializeToString, pb.LeaseResponse.FromString)
+        fill = channel.unary_unary(path + "Fill", pb.FillRequest.SerializeToString, pb.FillResponse.FromString)
+        assert (await lease(pb.LeaseRequest(key=key, token=token), timeout=30)).HasField("granted")
+        waits = [
+            lease(pb.LeaseRequest(key=key, token=number.to_bytes(16), wait_ms=60_000), timeout=60)
+            for number in range(1, 601)
+        ]
+        await channel.unary_unary(path + "DescribeCatalog")(b"", timeout=30)  # calls are taken in order
+        done = await fill(pb.FillRequest(set=pb.SetRequest(key=key, value=b"v"), token=token), timeout=30)
+        assert done.outcome == pb.FILL_OUTCOME_STORED
+        assert {answer.hit.value for answer in await asyncio.gather(*waits)} == {b"v"}
 
 
 async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:

@@ -64,6 +64,7 @@ def test_what_is_not_ours_stays(stand: Stand, name: str, kind: str) -> None:
         ("Set", pb.SetRequest(key=text_key(key), value=b"x")),
         ("Set", pb.SetRequest(key=text_key(key), value=b"x", version=3)),
         ("Set", pb.SetRequest(key=text_key(key), value=b"x", only_if_absent=True)),
+        ("Lease", pb.LeaseRequest(key=text_key(key), token=bytes(range(16)))),
         ("Delete", pb.DeleteRequest(key=text_key(key))),
         ("Invalidate", pb.InvalidateRequest(selectors=[{"key": text_key(key)}])),
     ]:

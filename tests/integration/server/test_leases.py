@@ -87,6 +87,23 @@ def test_a_lease_that_was_invalidated_is_taken_over_at_once(stand: Stand, key: s
     assert caller.value(key) == b"new"
 
 
+def test_a_token_is_granted_once(stand: Stand, key: str, name: str) -> None:
+    """P1: a late copy of the request, after an invalidation, must not give the load that runs the stamps of now."""
+    caller, token = stand.caller, os.urandom(16)
+    assert kind(lease(caller, key, token)) == "granted"
+    caller.invalidate(user(name))
+    assert kind(lease(caller, key, token)) == "held"
+    assert kind(lease(caller, key, token, renew=True)) == "held"
+    assert fill(caller, key, token, b"from before") == "REJECTED"
+    assert caller.value(key) is None
+    new = os.urandom(16)
+    assert kind(lease(caller, key, new)) == "granted", "another token takes over at once"
+    assert kind(lease(caller, key, token)) == "held"
+    assert fill(caller, key, token, b"from before") == "REJECTED"
+    assert fill(caller, key, new, b"new") == "STORED"
+    assert caller.value(key) == b"new"
+
+
 def test_extra_tags_are_named_in_the_lease(stand: Stand, name: str) -> None:
     """Rule 5: their epochs are from before the load."""
     caller, key, token = stand.caller, f"session:data:id:{name}", os.urandom(16)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from coherd.cli.described import catalog_of
-from coherd.contract.catalog import Catalog, Kind
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.declared import Kind
+from coherd.contract.describe import describe
 from coherd.contract.ttl import PolicySource, TtlOverride
 from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
-from coherd_server.rpc.describe import describe_domain, describe_invalidation
 
 KEYS = (
     "analytics:writing_stats:user:user123:days:30d",
@@ -19,12 +20,7 @@ KEYS = (
 
 
 def through_the_wire(catalog: Catalog) -> Catalog:
-    answer = DescribeCatalogResponse(
-        domains=[describe_domain(domain) for domain in catalog.domains.values()],
-        invalidations=[describe_invalidation(invalidation) for invalidation in catalog.invalidations.values()],
-        fingerprint=catalog.fingerprint,
-    )
-    return catalog_of(DescribeCatalogResponse.FromString(answer.SerializeToString()))
+    return catalog_of(DescribeCatalogResponse.FromString(describe(catalog, ()).SerializeToString()))
 
 
 def test_the_same_follows_from_a_key() -> None:

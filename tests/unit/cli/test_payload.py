@@ -6,8 +6,8 @@ import pytest
 
 from coherd.cli.payload import ValueTypes
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.catalog import JSON_TYPE
 from coherd.contract.catalog_load import load_catalog
+from coherd.contract.declared import JSON_TYPE
 from coherd.contract.descriptor_sets import Source
 from coherd.domains.celery.v1.celery_pb2 import TaskMetrics
 from coherd.v1.values_pb2 import Json

@@ -312,7 +312,7 @@ class FakeServer:
         answer = wire.InvalidateResponse()
         for selector in request.selectors:
             if selector.HasField("named"):
-                answer.tags.extend(catalog.invalidation(selector.named.name).tags_for(selector.named.value))
+                answer.tags.extend(catalog.tags_of_invalidation(selector.named.name, selector.named.value))
             elif selector.HasField("tag"):
                 tag = selector.tag
                 answer.tags.extend(catalog.tags_of_identifier(tag.identifier, tag.value, tag.domain))

@@ -25,6 +25,7 @@ from coherd import (
 )
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
+from coherd.transport.channels import MAX_CALLS
 
 KEY = OpenKey("content", "drafts", {"user": "u1"})
 AWAY = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
@@ -195,3 +196,12 @@ async def test_arguments_of_the_wrong_type_are_refused_before_sending(cache: Cac
     with pytest.raises(InvalidRequest):
         await cache.invalidate()
     assert not fake.calls
+
+
+async def test_a_burst_of_calls_stays_below_the_services_limit_of_streams(cache: CacheClient, fake: FakeServer) -> None:
+    """What exceeds it is lost without a reason: the client lets only so many out at one time."""
+    keys = [OpenKey("content", "drafts", {"user": f"u{n}"}) for n in range(MAX_CALLS + 200)]
+    fake.fail("Set", *(Fault(delay_s=0.3) for _ in keys))
+    results = await asyncio.gather(*(cache.set(key, 1, timeout_ms=30_000) for key in keys))
+    assert {one.outcome for one in results} == {SetOutcome.STORED}
+    assert 100 < fake.most_running <= MAX_CALLS

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from coherd.contract.catalog import Catalog, DomainSpec
+from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.declared import DomainSpec
 from coherd.contract.keys import KeyParts, build_key, parse_key
 from coherd.contract.reasons import Refusal, reason_name
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from coherd.contract.catalog import CatalogError
 from coherd.contract.catalog_load import Source, builtin_source, load_catalog
+from coherd.contract.declared import CatalogError
 from rig.protos import HEAD, compile_text
 
 TTL = "ttl: {seconds: 60}"
@@ -148,6 +148,24 @@ def test_unknown_options_of_ours_are_refused(tmp_path: Path, element: str) -> No
 def test_what_is_no_descriptor_set(data: bytes, problem: str) -> None:
     with pytest.raises(CatalogError, match=problem):
         load_catalog([Source("shop.binpb", data)])
+
+
+def test_comments_that_are_not_utf8_are_told_with_their_lines(tmp_path: Path) -> None:
+    """protoc takes them; nothing that shows the catalog could."""
+    text = (
+        "message Other {} // M\u00fcll, which nobody asks for\n// Caf\u00e9.\n"
+        + domain()
+        + "\n"
+        + USER.replace("}", "// \u00e9\n}")
+    )
+    data = compile_text(tmp_path, HEAD + text)
+    good = load_catalog([Source("t", data)])
+    assert good.domain("shop").documentation == "Caf\u00e9."
+    damaged = data.replace("\u00fc".encode(), b"\xfc ").replace("\u00e9".encode(), b"\xe9 ")
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([Source("t", damaged)])
+    wrong = "the comment here is not UTF-8; save the file as UTF-8"
+    assert refused.value.problems == (f"t.proto:9: {wrong}", f"t.proto:8: {wrong}")
 
 
 def test_missing_imports_name_the_way_out(tmp_path: Path) -> None:

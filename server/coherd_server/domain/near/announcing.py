@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from coherd.contract.catalog import DomainSpec, NearCacheMode, ResolvedKey
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.declared import DomainSpec, NearCacheMode
 from coherd_server.domain.failure import UNCONFIRMED, Failure
 from coherd_server.domain.near.ports import Announcement, ChangeLog, Clock, LogUnavailable
 from coherd_server.domain.near.replica import Replica

@@ -1,48 +1,48 @@
-"""The catalog as DescribeCatalog answers it; a test holds it against a real server's answer."""
+"""The catalog as ``DescribeCatalog`` answers it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Final
 
-from coherd.contract.catalog import Catalog, DomainSpec, NearCacheMode, OnFailover, ResourceSpec
+from coherd.contract.catalog import Catalog
+from coherd.contract.declared import DomainSpec, InvalidationSpec, NearCacheMode, OnFailover, ResourceSpec
 from coherd.contract.ttl import PolicySource, TtlPolicy
 from coherd.v1 import annotations_pb2
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 
-_SOURCES = {
-    PolicySource.DOMAIN: wire.POLICY_SOURCE_DOMAIN,
-    PolicySource.RESOURCE: wire.POLICY_SOURCE_RESOURCE,
-    PolicySource.OPERATOR: wire.POLICY_SOURCE_OPERATOR,
+_SOURCES: Final = {
+    PolicySource.DOMAIN: pb.POLICY_SOURCE_DOMAIN,
+    PolicySource.RESOURCE: pb.POLICY_SOURCE_RESOURCE,
+    PolicySource.OPERATOR: pb.POLICY_SOURCE_OPERATOR,
 }
-_NEAR = {
+_NEAR: Final = {
     NearCacheMode.OFF: annotations_pb2.NEAR_CACHE_OFF,
     NearCacheMode.PUSH: annotations_pb2.NEAR_CACHE_PUSH,
     NearCacheMode.STRICT: annotations_pb2.NEAR_CACHE_STRICT,
 }
-_FAILOVER = {
+_FAILOVER: Final = {
     OnFailover.DROP: annotations_pb2.ON_FAILOVER_DROP,
     OnFailover.KEEP: annotations_pb2.ON_FAILOVER_KEEP,
 }
 
 
-def describe(catalog: Catalog, domains: Sequence[str]) -> wire.DescribeCatalogResponse:
-    """The named domains, or all, and the named invalidations.
+def describe(catalog: Catalog, domains: Iterable[str]) -> pb.DescribeCatalogResponse:
+    """The named domains, or all where none is named, and the named invalidations.
 
     Raises:
         Refusal: DOMAIN_UNKNOWN.
     """
-    return wire.DescribeCatalogResponse(
-        domains=[_domain(catalog.domain(name)) for name in dict.fromkeys(domains or catalog.domains)],
-        invalidations=[
-            wire.InvalidationDescription(name=spec.name, summary=spec.summary, tags=[str(tag) for tag in spec.tags])
-            for spec in catalog.invalidations.values()
-        ],
+    names = list(dict.fromkeys(domains)) or list(catalog.domains)
+    return pb.DescribeCatalogResponse(
+        domains=[_domain(catalog.domain(name)) for name in names],
+        invalidations=[_invalidation(spec) for spec in catalog.invalidations.values()],
         fingerprint=catalog.fingerprint,
     )
 
 
-def _domain(spec: DomainSpec) -> wire.DomainDescription:
-    return wire.DomainDescription(
+def _domain(spec: DomainSpec) -> pb.DomainDescription:
+    return pb.DomainDescription(
         name=spec.name,
         resources=[_resource(spec, resource) for resource in spec.resources.values()],
         tags=sorted(spec.tags),
@@ -55,12 +55,12 @@ def _domain(spec: DomainSpec) -> wire.DomainDescription:
     )
 
 
-def _resource(domain: DomainSpec, spec: ResourceSpec) -> wire.ResourceDescription:
-    return wire.ResourceDescription(
+def _resource(domain: DomainSpec, spec: ResourceSpec) -> pb.ResourceDescription:
+    return pb.ResourceDescription(
         name=spec.name,
         key_pattern=spec.key_pattern,
         identifiers=[
-            wire.IdentifierDescription(
+            pb.IdentifierDescription(
                 name=one.name,
                 type=one.type_name,
                 unit=one.unit,
@@ -77,8 +77,8 @@ def _resource(domain: DomainSpec, spec: ResourceSpec) -> wire.ResourceDescriptio
     )
 
 
-def _policy(policy: TtlPolicy) -> wire.PolicyDescription:
-    return wire.PolicyDescription(
+def _policy(policy: TtlPolicy) -> pb.PolicyDescription:
+    return pb.PolicyDescription(
         ttl_ms=policy.ttl_ms,
         ttl_source=_SOURCES[policy.source],
         max_ttl_ms=policy.max_ttl_ms,
@@ -87,3 +87,7 @@ def _policy(policy: TtlPolicy) -> wire.PolicyDescription:
         jitter=policy.jitter,
         early_refresh=policy.early_refresh,
     )
+
+
+def _invalidation(spec: InvalidationSpec) -> pb.InvalidationDescription:
+    return pb.InvalidationDescription(name=spec.name, summary=spec.summary, tags=[str(tag) for tag in spec.tags])

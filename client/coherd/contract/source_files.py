@@ -1,0 +1,53 @@
+"""The files of a catalog while it is read: messages, enums and comments by name, and the problems found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
+from google.protobuf.message import Message
+
+from coherd.contract import options
+from coherd.contract.comments import Comments
+from coherd.contract.declared import CatalogError
+
+
+class SourceFiles:
+    """Files that link (`coherd.contract.descriptor_sets.check_links`)."""
+
+    def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
+        self.files = files
+        self.problems: list[str] = []
+        self.messages: dict[str, tuple[DescriptorProto, FileDescriptorProto, tuple[int, ...]]] = {}
+        """By full name with a leading dot: the message, its file, and its path there."""
+        self.enums: dict[str, EnumDescriptorProto] = {}
+        self._comments = {file.name: Comments(file) for file in files}
+        for file in files:
+            prefix = f".{file.package}" if file.package else ""
+            self._index(file, file.message_type, file.enum_type, prefix, (4,))
+
+    def _index(
+        self,
+        file: FileDescriptorProto,
+        messages: Iterable[DescriptorProto],
+        enums: Iterable[EnumDescriptorProto],
+        prefix: str,
+        path: tuple[int, ...],
+    ) -> None:
+        for enum in enums:
+            self.enums[f"{prefix}.{enum.name}"] = enum
+        for index, message in enumerate(messages):
+            self.messages[f"{prefix}.{message.name}"] = (message, file, (*path, index))
+            self._index(file, message.nested_type, message.enum_type, f"{prefix}.{message.name}", (*path, index, 3))
+
+    def comment(self, file: FileDescriptorProto, path: tuple[int, ...]) -> str:
+        """The comment of an element; one that cannot be read is a problem."""
+        try:
+            return self._comments[file.name].of(path)
+        except CatalogError as error:
+            self.problems += error.problems
+            return ""
+
+    def refuse_unknown(self, declared: Message, where: str) -> None:
+        """Options of ours that this version does not know are problems: they would silently not hold."""
+        self.problems += [f"{where}: {problem}" for problem in options.unknown_options(declared)]

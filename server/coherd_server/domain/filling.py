@@ -1,0 +1,104 @@
+"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival (rules 4 and 5).
+
+A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
+happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from coherd.contract.entry import Flags, Times, encode_header
+from coherd.contract.lease import Lease
+from coherd.contract.reasons import Refusal
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import FOREIGN_VALUE, Failure, failure_of, refused
+from coherd_server.domain.judge import extra_refs_of
+from coherd_server.domain.lease_check import current_lease
+from coherd_server.domain.near.announcing import Announcer, distinct
+from coherd_server.domain.ports import Fill, FillOutcome, Store, StoreUnavailable
+from coherd_server.domain.writing import SetItem, Writer
+
+
+class FillItem(NamedTuple):
+    """A loaded value, and the lease it was loaded under."""
+
+    item: SetItem
+    token: bytes
+    load_ms: int = 0
+
+
+class Filled(NamedTuple):
+    """What a fill did."""
+
+    stored: bool
+    ttl_ms: int = 0
+
+
+class Filler:
+    """Fills over one store.
+
+    Args:
+        store: where entries and leases live.
+        writer: of the same store, for its checks.
+        announcer: tells near caches.
+        counters: that every fill adds to.
+    """
+
+    def __init__(self, store: Store, writer: Writer, announcer: Announcer, counters: Counters) -> None:
+        self._store = store
+        self._writer = writer
+        self._announcer = announcer
+        self._counters = counters
+
+    async def fill(self, fill: FillItem) -> Filled | Failure:
+        """Store a value under its lease, with the stamps of the grant; not where they are no longer current, or the
+        lease is lost."""
+        key = fill.item.key
+        try:
+            ttl_ms = self._writer.check(fill.item)
+            stale_ms = 0 if fill.item.negative else key.policy.stale_ms
+            names = [tag for _, tag in key.tags]
+            (values, leases, _), (_, minted) = await asyncio.gather(
+                self._store.read_leased([key.text], ()),
+                self._store.mint([], dict.fromkeys(names, ttl_ms + stale_ms)),
+            )
+            read, raw = values[0], leases[0] or b""
+            lease = await current_lease(self._store, key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
+            if lease is None or lease.token != fill.token:
+                return self._filled(fill, FillOutcome.REJECTED, 0)
+            entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
+            announcements = distinct(self._announcer.of_keys([key]))
+            one = Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)
+            (outcome,) = await self._store.fill([one], announcements)
+        except Refusal as refusal:
+            return refused(refusal)
+        except StoreUnavailable as error:
+            return failure_of(error)
+        if isinstance(outcome, StoreUnavailable):
+            return failure_of(outcome)
+        if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
+            return failure
+        return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
+
+    def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:
+        item = fill.item
+        flags = Flags.NONE
+        if item.negative:
+            flags |= Flags.NEGATIVE
+        if item.version is not None:
+            flags |= Flags.VERSIONED
+        if extra_refs_of(item.key, lease.block):
+            flags |= Flags.EXTRA_TAGS
+        times = Times(now_ms, now_ms + ttl_ms, stale_ms, max(0, fill.load_ms))
+        return encode_header(flags=flags, version=item.version or 0, times=times, block=lease.block) + item.payload
+
+    def _filled(self, fill: FillItem, outcome: FillOutcome, ttl_ms: int) -> Filled:
+        counts = self._counters.of(fill.item.key.domain.name)
+        if outcome is FillOutcome.STORED:
+            counts["fills"] += 1
+            counts["written_bytes"] += len(fill.item.payload)
+            return Filled(True, ttl_ms)
+        counts["rejected_fills"] += 1
+        return Filled(False)

@@ -1,0 +1,69 @@
+"""The census over a real store: what it counts and unlinks, and notes that somebody damaged."""
+
+from __future__ import annotations
+
+from unittest.mock import ANY
+
+import pytest
+import structlog
+
+from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import build_cache
+from coherd_server.domain.census import Census
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.reading import Reader
+from coherd_server.domain.writing import SetItem
+from rig.fixtures import Backend
+
+NOW_MS = 1_700_000_000_000
+NOTES = {
+    "no JSON": b"\xff\x00",
+    "other JSON": b"[1, 2]",
+    "text for numbers": b'{"counted_at_ms": "5", "keys": {"x": "y"}, "sizes": {}, "unlinked": 0, "done": 3, "at": 4}',
+}
+
+
+@pytest.fixture
+def census(store: RedisStore) -> Census:
+    return Census(store, Reader(store, Counters()), builtin_catalog(), wall_ms=lambda: NOW_MS)
+
+
+async def fill(store: RedisStore, *keys: str) -> None:
+    writes = build_cache(store, Counters(), max_value_bytes=100).writes
+    for key in keys:
+        await writes.set([SetItem(builtin_catalog().resolve(key), b"v")])
+
+
+async def test_it_counts_what_is_stored_and_unlinks_what_is_dead(
+    backend: Backend, store: RedisStore, census: Census
+) -> None:
+    await fill(store, *(f"content:topics:user:u{n}" for n in range(30)), "session:data:id:s")
+    await store.invalidate({"session": 0})
+    result = await census.walk()
+    assert result is not None
+    assert result == await census.result()
+    assert (result.counted_at_ms, result.unlinked) == (NOW_MS, 1)
+    assert result.keys == {"content": 30, "content:topics": 30, "session": 1, "session:data": 1}
+    assert result.sizes["content"] > 30 * 50
+    assert backend.client().exists(f"{backend.prefix}session:data:id:s") == 0
+    assert backend.client().exists(f"{backend.prefix}content:topics:user:u0") == 1
+
+
+@pytest.mark.parametrize("damage", NOTES)
+async def test_a_damaged_note_is_told_once_and_written_anew(
+    backend: Backend, store: RedisStore, census: Census, damage: str
+) -> None:
+    await fill(store, "content:topics:user:u")
+    client = backend.client()
+    for name in ("result", "progress"):
+        client.set(f"{backend.prefix}coherd:census:{name}", NOTES[damage])
+    with structlog.testing.capture_logs() as log:
+        assert await census.result() is None
+        assert await census.result() is None
+        result = await census.walk()
+    assert [entry["note"] for entry in log] == ["census:result", "census:progress"]
+    assert log[0] == {"event": ANY, "log_level": "warning", "note": "census:result", "damage": ANY}
+    assert result is not None
+    assert result.keys == {"content": 1, "content:topics": 1}
+    assert await census.result() == result

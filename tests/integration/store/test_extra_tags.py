@@ -1,0 +1,94 @@
+"""Extra tags of entries and leases when the catalog changes, and how long their epochs live (rules 1 and 5)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.ttl import TtlOverride
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import Cache, build_cache
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.filling import Filled, FillItem
+from coherd_server.domain.judge import State
+from coherd_server.domain.leasing import Granted, Held, LeaseItem
+from coherd_server.domain.ports import PutOutcome
+from coherd_server.domain.reading import Found, Reader
+from coherd_server.domain.writing import SetDone, SetItem
+from rig.fixtures import Backend
+
+KEY = "session:data:id:s1"
+EXTRA = {"user": "u1"}
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+async def cache(store: RedisStore) -> Cache:
+    return build_cache(store, Counters(), max_value_bytes=1_000)
+
+
+def resolved(catalog: Catalog, key: str = KEY) -> ResolvedKey:
+    return catalog.resolve(key)
+
+
+def asking_for_any_user() -> Catalog:
+    """The built-in catalog with a named invalidation that lists ``session/user:*``."""
+    catalog = builtin_catalog()
+    session = replace(catalog.domain("session"), any_tags=frozenset({"user"}))
+    return replace(catalog, domains={**catalog.domains, "session": session})
+
+
+async def state_of(reader: Reader, key: ResolvedKey) -> State:
+    [found] = await reader.get([key])
+    assert isinstance(found, Found)
+    return found.verdict.state
+
+
+async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(cache: Cache) -> None:
+    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it."""
+    before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
+    [done] = await cache.writes.set([SetItem(before, b"v", extra_tags=EXTRA)])
+    assert isinstance(done, SetDone)
+    assert await state_of(cache.reads, before) is State.FRESH
+    assert await state_of(cache.reads, after) is State.DEAD
+    [done] = await cache.writes.set([SetItem(after, b"v", extra_tags=EXTRA, only_if_absent=True)])
+    assert isinstance(done, SetDone)
+    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent"
+    assert await state_of(cache.reads, after) is State.FRESH
+
+
+async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled(cache: Cache) -> None:
+    before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
+    old, new = os.urandom(16), os.urandom(16)
+    assert isinstance(await cache.leases.lease(LeaseItem(before, old, 60_000, extra_tags=EXTRA)), Granted)
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), old)) == Filled(False)
+    assert isinstance(await cache.leases.lease(LeaseItem(after, new, 60_000, extra_tags=EXTRA)), Granted)
+    assert await cache.leases.renew(LeaseItem(after, old, 60_000, extra_tags=EXTRA)) == Held()
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), new)) == Filled(True, DAY_MS)
+    assert await state_of(cache.reads, after) is State.FRESH
+
+
+async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys(
+    backend: Backend, cache: Cache
+) -> None:
+    """An epoch that ends before the entry costs hits, and whoever mints it anew does not bring the entry back."""
+    key, token = resolved(builtin_catalog()), os.urandom(16)
+    long_ms = 20 * DAY_MS
+    assert isinstance(await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA)), Granted)
+    assert await cache.fills.fill(FillItem(SetItem(key, b"v", ttl_ms=long_ms), token)) == Filled(True, long_ms)
+    client = backend.client()
+    left_ms = client.pttl(f"{backend.prefix}{KEY}")
+    assert left_ms > long_ms - 60_000
+    for tag in ("session", "session:data", "session/user:u1"):
+        assert client.pttl(f"{backend.prefix}coherd:epoch:{tag}") >= left_ms - 1_000, tag
+
+
+async def test_epochs_of_extra_tags_live_as_long_as_a_load_is_renewed(backend: Backend, cache: Cache) -> None:
+    key, token = resolved(builtin_catalog().with_overrides({"session": TtlOverride(ttl_ms=1_000)})), os.urandom(16)
+    assert isinstance(await cache.leases.lease(LeaseItem(key, token, 1_000, extra_tags=EXTRA)), Granted)
+    assert await cache.leases.renew(LeaseItem(key, token, 60_000)) == Granted(60_000)
+    assert backend.client().pttl(f"{backend.prefix}coherd:epoch:session/user:u1") > 55_000

@@ -1,0 +1,73 @@
+"""A set that another write fenced off starts over with the stamps it began with (rule 6 and P1)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import build_cache
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.judge import State
+from coherd_server.domain.ports import Put, PutOutcome, StoreUnavailable
+from coherd_server.domain.reading import Found, Reader
+from coherd_server.domain.writing import SetDone, SetItem, Writer
+from rig.fixtures import Backend, Opener
+
+KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
+
+
+def writer_over(store: RedisStore) -> Writer:
+    return build_cache(store, Counters(), max_value_bytes=100).writes
+
+
+async def read(store: RedisStore) -> tuple[State, bytes]:
+    [found] = await Reader(store, Counters()).get([KEY])
+    assert isinstance(found, Found)
+    return found.verdict.state, found.verdict.payload
+
+
+@pytest.mark.parametrize("tag", ["analytics/user:u1", "analytics"])
+async def test_a_set_that_starts_over_never_outlives_an_invalidation_that_came_after_it_began(
+    backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    """Between its stamps and its write another server writes the key, and an invalidation is acknowledged."""
+    store, other = await opener(backend.url, backend.prefix), await opener(backend.url, backend.prefix)
+    put, outcomes = store.put, []
+
+    async def after_others(puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
+        if not outcomes:
+            await writer_over(other).set([SetItem(KEY, b"other's")])
+            await other.invalidate({tag: 0})
+        outcomes.extend(await put(puts))
+        return outcomes[-len(puts) :]
+
+    monkeypatch.setattr(store, "put", after_others)
+    [done] = await writer_over(store).set([SetItem(KEY, b"from before")])
+    assert outcomes == [PutOutcome.FENCED, PutOutcome.STORED], "the test is void: nothing fenced it off"
+    assert isinstance(done, SetDone)
+    assert await read(other) == (State.DEAD, b"from before")
+    await writer_over(other).set([SetItem(KEY, b"after it")])
+    assert await read(store) == (State.FRESH, b"after it")
+
+
+async def test_a_set_that_starts_over_is_good_where_nothing_was_invalidated(
+    backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = await opener(backend.url, backend.prefix), await opener(backend.url, backend.prefix)
+    put: Callable[[Sequence[Put]], Awaitable[Sequence[PutOutcome | StoreUnavailable]]] = store.put
+    fenced: list[bool] = []
+
+    async def after_others(puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
+        if not fenced:
+            await writer_over(other).set([SetItem(KEY, b"other's")])
+        found = await put(puts)
+        fenced.append(PutOutcome.FENCED in found)
+        return found
+
+    monkeypatch.setattr(store, "put", after_others)
+    await writer_over(store).set([SetItem(KEY, b"mine")])
+    assert fenced == [True, False]
+    assert await read(other) == (State.FRESH, b"mine")
