@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from coherd.contract import keys, tags
-from coherd.contract.declared import CatalogError, DomainSpec, InvalidationSpec, ResourceSpec
+from coherd.contract.declared import CatalogError, DomainSpec, InvalidationSpec, NearCacheMode, ResourceSpec
 from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal

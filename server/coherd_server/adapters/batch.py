@@ -70,13 +70,15 @@ class UnconfirmedError(ResponseError):
 class Batch:
     """Filled by callers until it is sent, then answered as a whole. Not thread-safe; lives on one event loop."""
 
-    def __init__(self, *, wide: bool, asking: bool = False) -> None:
+    def __init__(self, *, wide: bool, asking: bool = False, confirmed: bool = False) -> None:
         self.number = next(_numbers)
         """Tells batches apart: what one batch carried was done in the order of `pack`."""
         self._wide = wide
         """One command may name keys of many slots (not a cluster)."""
         self.asking = asking
         """Goes to the importing node of a slot that moves: each command after an ``ASKING``."""
+        self.confirmed = confirmed
+        """Ends with a wait for replicas, which nothing else should share."""
         self._names: dict[str, None] = {}
         self._jobs: list[Job] = []
         self._shared: dict[tuple[str, str], int] = {}

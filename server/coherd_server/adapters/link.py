@@ -70,6 +70,8 @@ class Link:
         self._timers: dict[Batch, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
         self._pumping = False
+        self._confirming = False
+        """Some connection waits for replicas."""
         self._distrusted_at_s = 0.0
         self._down_since_s: float | None = None
         self._down = Failure(f"{address}: not connected yet", sent=False)
@@ -104,10 +106,11 @@ class Link:
         most_bytes = self._settings.batch_bytes
         at = 0
         while at < len(jobs):
-            batch = self._open_batch(asking)
+            confirmed = jobs[at].replicas > 0
+            batch = self._open_batch(asking, confirmed=confirmed)
             end = min(len(jobs), at + self._settings.batch_items - len(batch))
             places: list[int] = []
-            while at < end and batch.payload_bytes < most_bytes:
+            while at < end and batch.payload_bytes < most_bytes and (jobs[at].replicas > 0) is confirmed:
                 places.append(batch.add_job(jobs[at]))
                 at += 1
             parts.append((places, batch))
@@ -144,11 +147,14 @@ class Link:
     def _has_room(self, batch: Batch) -> bool:
         return len(batch) < self._settings.batch_items and batch.payload_bytes < self._settings.batch_bytes
 
-    def _open_batch(self, asking: bool) -> Batch:
+    def _open_batch(self, asking: bool, *, confirmed: bool = False) -> Batch:
         self.last_used_at_s = time.monotonic()
-        if not asking and self._queue and self._has_room(self._queue[-1]) and not self._queue[-1].asking:
-            return self._queue[-1]
-        batch = Batch(wide=not self._cluster, asking=asking)
+        if not asking:
+            alike = (one for one in reversed(self._queue) if one.confirmed is confirmed and not one.asking)
+            last = next(alike, None)
+            if last is not None and self._has_room(last):
+                return last
+        batch = Batch(wide=not self._cluster, asking=asking, confirmed=confirmed)
         self._queue.append(batch)
         wait_s = (self._settings.deadline_ms - self._settings.reply_timeout_ms) / 1000
         self._timers[batch] = self._loop.call_later(wait_s, self._expire, batch)
@@ -160,15 +166,20 @@ class Link:
             text = self._down.text if self._down_since_s is not None else f"{self.address}: all connections busy"
             batch.fail(Failure(text, sent=False))
 
-    def _take(self) -> Batch | None:
-        if not self._queue:
-            return None
-        batch = self._queue.popleft()
+    def _next(self) -> Batch | None:
+        """The first batch that may be sent: one that waits for replicas leaves the other connections to the rest."""
+        if not self._confirming or len(self._lanes) == 1:
+            return self._queue[0] if self._queue else None
+        return next((batch for batch in self._queue if not batch.confirmed), None)
+
+    def _take(self, batch: Batch) -> None:
+        self._queue.remove(batch)
         self._timers.pop(batch).cancel()
-        return batch
 
     def _fail_queue(self, failure: Failure) -> None:
-        while (batch := self._take()) is not None:
+        while self._queue:
+            batch = self._queue[0]
+            self._take(batch)
             batch.fail(failure)
 
     def _call_lane(self) -> None:
@@ -208,7 +219,7 @@ class Link:
                 return
             if not lane.busy and self._is_ready(lane):
                 self._carry(lane)
-        if self._queue:
+        if self._next() is not None:
             for lane in self._lanes:
                 if not lane.busy:
                     lane.wanted.set()
@@ -286,21 +297,24 @@ class Link:
             self.identity = wire.identity
 
     def _carry(self, lane: _Lane) -> None:
-        """Send the first batch of the queue over a connection that is ready."""
-        wire, batch = lane.wire, self._take()
+        """Send the first batch that may be sent over a connection that is ready."""
+        wire, batch = lane.wire, self._next()
         if wire is None or batch is None:
             return
+        self._take(batch)
         reply_timeout_ms = self._settings.reply_timeout_ms
         commands = batch.pack(wire.identity, wire.redis_now_ms() + reply_timeout_ms, reply_timeout_ms // 2)
         if not commands:
             batch.settle([], wire.identity, wire.redis_now_ms())
             return
         lane.busy = True
+        self._confirming = self._confirming or batch.confirmed
         wire.send(commands, partial(self._carried, lane, wire, batch), timeout_ms=reply_timeout_ms)
 
     def _carried(self, lane: _Lane, wire: Wire, batch: Batch, outcome: list[Reply] | WireLost) -> None:
         """Settle a batch with what came back."""
         lane.busy = False
+        self._confirming = self._confirming and not batch.confirmed
         if isinstance(outcome, WireLost):
             batch.fail(Failure(str(outcome), sent=outcome.sent))
             self.distrust()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+import uuid
+
 import pytest
 
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.ports import RemoveOutcome, StoreUnavailable
 from rig.entries import put_of
-from rig.fixtures import Backend, Opener
+from rig.fixtures import Backend, Opener, RigPool
 
 REPLICATED = ("cluster", "sentinel")
 
@@ -30,6 +34,25 @@ async def test_a_write_waits_for_replicas(backend: Backend, opener: Opener) -> N
     values, epochs = await store.read(["k", "other"], ["t"])
     assert [value.raw is None for value in values] == [True, False]
     assert epochs[0].epoch != before["t"].epoch
+
+
+async def test_the_wait_delays_nobody_else(rig_pool: RigPool, opener: Opener) -> None:
+    """There is no replica to confirm: what asked for one waits two seconds, what others want meanwhile does not."""
+    rig = rig_pool.get("standalone")
+    store = await opener(rig.url, f"w{uuid.uuid4().hex}:", reply_timeout_ms=4_000, deadline_ms=9_000)
+    await store.put([await put_of(store, key) for key in ("a", "b", "c")])
+    waiting = [asyncio.create_task(store.remove({key: 1})) for key in ("a", "b")]
+    started_s = time.monotonic()
+    reads = await asyncio.gather(store.read(["c"], []), store.remove({"c": 0}), store.invalidate({"t": 0}))
+    assert reads[1] == [RemoveOutcome.REMOVED]
+    for _ in range(20):
+        await store.read(["c"], ["t"])
+        await asyncio.sleep(0)
+    assert time.monotonic() - started_s < 1.5
+    assert not any(task.done() for task in waiting)
+    outcomes = [one for task in waiting for one in await task]
+    assert all(isinstance(one, StoreUnavailable) and one.outcome_unknown for one in outcomes)
+    assert time.monotonic() - started_s < 3.5, "those that wait share one wait"
 
 
 async def test_more_replicas_than_there_are(backend: Backend, opener: Opener) -> None:
