@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import NearCacheMode
+from coherd.contract.declared import DomainSpec, NearCacheMode
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import Failure
 from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.near.hub import Hub
+from coherd_server.domain.near.ports import Announcement
 from coherd_server.domain.near.replica import Replica
 from coherd_server.domain.near.session import Push
 from coherd_server.domain.near.terms import Terms
@@ -26,6 +28,20 @@ STRICT = builtin_catalog().resolve("psychology:profile:user:u1")
 PUSHED = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 assert STRICT.domain.near_cache is NearCacheMode.STRICT
 assert PUSHED.domain.near_cache is NearCacheMode.PUSH
+
+
+class Silence(Announcer):
+    """Tells nobody, as if no domain had near caches."""
+
+    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
+        return [None for _ in names]
+
+
+def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
+    """The verbs over a store, without near caches."""
+    near = NearReplica(store)
+    announcer = Silence(near.log, near.replica, near.terms, lease_clock_s)
+    return build_cache(store, announcer, Counters(), max_value_bytes=max_value_bytes)
 
 
 class NearReplica:

@@ -14,7 +14,8 @@ from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import UNCONFIRMED
-from coherd_server.domain.leasing import Filled, FillItem, Granted, LeaseItem
+from coherd_server.domain.filling import Filled, FillItem
+from coherd_server.domain.leasing import Granted, LeaseItem
 from coherd_server.domain.near.ports import Announcement, Answer, LogUnavailable
 from coherd_server.domain.near.session import Push
 from coherd_server.domain.ports import PutOutcome
@@ -44,7 +45,7 @@ async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
         case "fill":
             token = os.urandom(16)
             assert isinstance(await cache.leases.lease(LeaseItem(key, token, 5_000)), Granted)
-            assert isinstance(await cache.leases.fill(FillItem(SetItem(key, b"v"), token)), Filled)
+            assert isinstance(await cache.fills.fill(FillItem(SetItem(key, b"v"), token)), Filled)
         case "invalidate":
             assert await cache.changes.invalidate({TAG: key.domain}) is None
 
@@ -124,7 +125,7 @@ async def test_a_change_that_cannot_be_told_is_not_acknowledged(
     assert isinstance(await cache.leases.lease(LeaseItem(PUSHED, token, 5_000)), Granted)
     monkeypatch.setattr(one.log, "append", refuse)
     _carry_nothing(one.store, monkeypatch)
-    assert await cache.leases.fill(FillItem(SetItem(PUSHED, b"v"), token)) == UNCONFIRMED
+    assert await cache.fills.fill(FillItem(SetItem(PUSHED, b"v"), token)) == UNCONFIRMED
     off, pushed = await cache.writes.set([SetItem(OFF, b"v"), SetItem(PUSHED, b"v")])
     assert isinstance(off, SetDone)
     assert pushed == UNCONFIRMED

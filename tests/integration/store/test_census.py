@@ -9,12 +9,12 @@ import structlog
 
 from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.cache import build_cache
 from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.writing import SetItem
 from rig.fixtures import Backend
+from rig.near import cache_over
 
 NOW_MS = 1_700_000_000_000
 NOTES = {
@@ -30,7 +30,7 @@ def census(store: RedisStore) -> Census:
 
 
 async def fill(store: RedisStore, *keys: str) -> None:
-    writes = build_cache(store, Counters(), max_value_bytes=100).writes
+    writes = cache_over(store, max_value_bytes=100).writes
     for key in keys:
         await writes.set([SetItem(builtin_catalog().resolve(key), b"v")])
 

@@ -11,8 +11,7 @@ from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
 from coherd.contract.ttl import TtlOverride
 from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.cache import Cache, build_cache
-from coherd_server.domain.counters import Counters
+from coherd_server.domain.cache import Cache
 from coherd_server.domain.filling import Filled, FillItem
 from coherd_server.domain.judge import State
 from coherd_server.domain.leasing import Granted, Held, LeaseItem
@@ -20,6 +19,7 @@ from coherd_server.domain.ports import PutOutcome
 from coherd_server.domain.reading import Found, Reader
 from coherd_server.domain.writing import SetDone, SetItem
 from rig.fixtures import Backend
+from rig.near import cache_over
 
 KEY = "session:data:id:s1"
 EXTRA = {"user": "u1"}
@@ -28,7 +28,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 async def cache(store: RedisStore) -> Cache:
-    return build_cache(store, Counters(), max_value_bytes=1_000)
+    return cache_over(store)
 
 
 def resolved(catalog: Catalog, key: str = KEY) -> ResolvedKey:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
 from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.cache import build_cache
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.judge import State
 from coherd_server.domain.ports import Put, PutOutcome, StoreUnavailable
 from coherd_server.domain.reading import Found, Reader
 from coherd_server.domain.writing import SetDone, SetItem, Writer
 from rig.fixtures import Backend, Opener
+from rig.near import cache_over
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 
 
 def writer_over(store: RedisStore) -> Writer:
-    return build_cache(store, Counters(), max_value_bytes=100).writes
+    return cache_over(store, max_value_bytes=100).writes
 
 
 async def read(store: RedisStore) -> tuple[State, bytes]:
@@ -37,11 +38,11 @@ async def test_a_set_that_starts_over_never_outlives_an_invalidation_that_came_a
     store, other = await opener(backend.url, backend.prefix), await opener(backend.url, backend.prefix)
     put, outcomes = store.put, []
 
-    async def after_others(puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
+    async def after_others(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | StoreUnavailable]:
         if not outcomes:
             await writer_over(other).set([SetItem(KEY, b"other's")])
             await other.invalidate({tag: 0})
-        outcomes.extend(await put(puts))
+        outcomes.extend(await put(puts, *told))
         return outcomes[-len(puts) :]
 
     monkeypatch.setattr(store, "put", after_others)
@@ -57,13 +58,13 @@ async def test_a_set_that_starts_over_is_good_where_nothing_was_invalidated(
     backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, other = await opener(backend.url, backend.prefix), await opener(backend.url, backend.prefix)
-    put: Callable[[Sequence[Put]], Awaitable[Sequence[PutOutcome | StoreUnavailable]]] = store.put
+    put: Callable[..., Awaitable[Sequence[PutOutcome | StoreUnavailable]]] = store.put
     fenced: list[bool] = []
 
-    async def after_others(puts: Sequence[Put]) -> Sequence[PutOutcome | StoreUnavailable]:
+    async def after_others(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | StoreUnavailable]:
         if not fenced:
             await writer_over(other).set([SetItem(KEY, b"other's")])
-        found = await put(puts)
+        found = await put(puts, *told)
         fenced.append(PutOutcome.FENCED in found)
         return found
 
