@@ -27,6 +27,7 @@ from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
 from coherd_server.rpc.errors import item_error
 from coherd_server.rpc.outbox import RESULT_BYTES, Outbox
+from coherd_server.rpc.read_gate import ReadGate
 
 HALVED: Final = 32
 """Gets of one frame from which on they are answered in two halves."""
@@ -101,8 +102,7 @@ class Operations:
         self._on_answered = on_answered
         self._most_waiting = most_waiting
         self._most_bytes = message_bytes - MESSAGE_SPARE_BYTES
-        self._in_turn = asyncio.Lock()
-        """Held by the one read that may be made while the client takes its answers too slowly."""
+        self._gate = ReadGate(outbox, message_bytes // 2)
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._readable: set[str] = set()
@@ -203,13 +203,13 @@ class Operations:
         at = 0
         try:
             while at < len(gets):
-                part = gets[at : at + READ_PART]
-                if self._outbox.is_full:
-                    async with self._in_turn:
-                        await self._outbox.room()
-                        await self._read_part(part, accept_stale)
-                else:
-                    await self._read_part(part, accept_stale)
+                part = gets[at : at + self._gate.part(READ_PART)]
+                await self._gate.enter(len(part))
+                answer_bytes = 0
+                try:
+                    answer_bytes = await self._read_part(part, accept_stale)
+                finally:
+                    self._gate.leave(len(part), answer_bytes)
                 at += len(part)
                 self._answered(load, len(part))
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
@@ -217,13 +217,13 @@ class Operations:
             for one in gets[at:]:
                 self._fail(one.id, failure, load)
 
-    async def _read_part(self, part: Sequence[_Get], accept_stale: bool) -> None:
-        """Answers all; raises before it answers any."""
+    async def _read_part(self, part: Sequence[_Get], accept_stale: bool) -> int:
+        """Answers all, and tells the size of the answers; raises before it answers any."""
         outbox, most_bytes = self._outbox, self._most_bytes
         keep = self._keeper()
         found = await self._services.cache.reads.get([one.key for one in part], accept_stale=accept_stale)
         half = len(part) // 2 if len(part) >= HALVED else 0
-        at = 0
+        at = total_bytes = 0
         try:
             for one, answer in zip(part, found, strict=True):
                 if half and at == half:
@@ -236,6 +236,7 @@ class Operations:
                 if size_bytes > most_bytes:
                     self._error(one.id, self._too_large())
                     continue
+                total_bytes += size_bytes
                 response = outbox.result(one.id, size_bytes).get
                 if wire.fill_get(response, answer, accept_stale):
                     keep(response.hit, answer)
@@ -243,6 +244,7 @@ class Operations:
             failure = incident(error)
             for one in part[at:]:
                 self._error(one.id, failure)
+        return total_bytes
 
     def _too_large(self) -> Failure:
         limit = self._most_bytes + MESSAGE_SPARE_BYTES
@@ -323,16 +325,20 @@ class Operations:
 
     async def _serve_alone(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> None:
         try:
-            if kind in READS and self._outbox.is_full:
-                async with self._in_turn:
-                    await self._outbox.room()
-                    await self._answer_alone(kind, operation_id, request, timeout_ms)
-            else:
+            if kind != "batch_get":
                 await self._answer_alone(kind, operation_id, request, timeout_ms)
+                return
+            keys, answer_bytes = max(1, len(getattr(request, "keys", ()))), 0
+            await self._gate.enter(keys)
+            try:
+                answer_bytes = await self._answer_alone(kind, operation_id, request, timeout_ms)
+            finally:
+                self._gate.leave(keys, answer_bytes)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
             self._error(operation_id, incident(error))
 
-    async def _answer_alone(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> None:
+    async def _answer_alone(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> int:
+        """Answers, and tells the size of the answer."""
         answer = await self._services.endpoint.serve(
             self._method(kind),
             request,
@@ -350,6 +356,7 @@ class Operations:
             self._error(operation_id, answer)
         else:
             getattr(self._outbox.result(operation_id, size_bytes), kind).CopyFrom(answer)
+        return size_bytes
 
     def _method(self, kind: str) -> Callable[[Any, Call], Coroutine[Any, Any, Message]]:
         name = _RPC_NAMES[kind]

@@ -16,6 +16,7 @@ from coherd.session import link as link_module
 from coherd.session.link import SessionLink
 from coherd.session.transport import SessionTransport
 from coherd.v1 import session_pb2 as pb
+from rig.near import until
 from rig.proxy import FaultProxy
 
 KEY = OpenKey("celery", "own", {"id": "1"})
@@ -61,13 +62,6 @@ async def opened(server: SessionServer, cache: CacheClient) -> PlayedSession:
     await session.answer(hit(operation))
     assert await first == 7
     return session
-
-
-async def until(what: str, holds: object) -> None:
-    assert callable(holds)
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 # Where there are no sessions.

@@ -244,7 +244,7 @@ def draining() -> Any:
 
 
 async def test_what_was_not_sent_is_repeated_whatever_it_is(server: SessionServer, cache: CacheClient) -> None:
-    """A server that does not read holds up what follows; when it goes, each set is sent again or known to be unknown."""
+    """A server that does not read holds up what follows; when it goes, each set is sent again or said to be unknown."""
     server.welcome = pb.Welcome(protocol=1, window_bytes=8 << 20)
     session = await opened(server, cache)
     session.reads.clear()
