@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Final
 
@@ -13,6 +15,10 @@ from coherd.transport import forks
 
 LET_GO_TIMEOUT_S: Final = 0.5
 """Longest a fork waits for the event loop of another thread."""
+_UNSAFE_FORK: Final = (
+    "this process forks inside an event loop that has a session open, and gRPC may crash the child: fork before the loop "
+    "runs, or set GRPC_ENABLE_FORK_SUPPORT=0"
+)
 
 
 class LoopLinks:
@@ -48,7 +54,8 @@ class LoopLinks:
             await own.close()
 
     def let_go(self) -> None:
-        """Before a fork: closes idle sessions; one of a loop that runs in the forking thread itself cannot be."""
+        """Before a fork: closes idle sessions. One of a loop that runs in the forking thread itself cannot be closed now:
+        the child will refuse to use it, if gRPC lets it live."""
         here = _running_loop()
         for loop, link in list(self.by_loop.items()):
             if loop.is_closed() or not link.is_connected or link.in_use:
@@ -56,6 +63,9 @@ class LoopLinks:
             if loop.is_running():
                 if loop is not here:
                     self._let_go_elsewhere(loop, link)
+                elif os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "1").lower() not in ("0", "false", "no"):
+                    # Its handlers start threads anew in the child that crash with what is open (seen with grpcio 1.85).
+                    warnings.warn(_UNSAFE_FORK, RuntimeWarning, stacklevel=2)
             elif here is None:
                 try:
                     loop.run_until_complete(link.close())

@@ -81,7 +81,7 @@ class SessionStream:
         """A larger operation goes as a unary call."""
         self.near = near
         self._call = call
-        self._channel = channel
+        self._channel: Any = channel
         self._on_end = on_end
         self._pending: dict[int, _Pending] = {}
         self._out = Outgoing(self.largest_bytes, welcome.window)
@@ -92,7 +92,6 @@ class SessionStream:
         self._pushed = 0
         self._used = asyncio.Event()
         self._emptied = asyncio.Event()
-        self._closing = False
         if near is not None:
             near.configure(
                 {
@@ -171,7 +170,6 @@ class SessionStream:
     async def close(self) -> None:
         """End it; what is not answered fails. Safe to repeat."""
         self._stop_taking()
-        self._closing = True
         self._out.end()
         try:
             if not self.is_lost:
@@ -182,7 +180,11 @@ class SessionStream:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._lose(Unavailable("the session was closed", retry=Retry.IDEMPOTENT))
-            await self._channel.close(None)
+            if self._channel is not None:
+                await self._channel.close(None)
+            # gRPC ends its thread with the last of its objects, which a fork waits for: none is left to the collector.
+            self._tasks.clear()
+            self._call = self._channel = None
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for what is not answered yet, then end it."""
