@@ -16,8 +16,8 @@ from coherd.transport import forks
 LET_GO_TIMEOUT_S: Final = 0.5
 """Longest a fork waits for the event loop of another thread."""
 _UNSAFE_FORK: Final = (
-    "this process forks inside an event loop that has a session open, and gRPC may crash the child: fork before the loop "
-    "runs, or set GRPC_ENABLE_FORK_SUPPORT=0"
+    "this process forks inside an event loop that has a session open, and gRPC may crash the child: "
+    "fork before the loop runs, or set GRPC_ENABLE_FORK_SUPPORT=0"
 )
 
 
@@ -54,8 +54,8 @@ class LoopLinks:
             await own.close()
 
     def let_go(self) -> None:
-        """Before a fork: closes idle sessions. One of a loop that runs in the forking thread itself cannot be closed now:
-        the child will refuse to use it, if gRPC lets it live."""
+        """Before a fork: closes idle sessions. One of a loop that runs in the forking thread itself cannot be closed
+        now: the child will refuse to use it, if gRPC lets it live."""
         here = _running_loop()
         for loop, link in list(self.by_loop.items()):
             if loop.is_closed() or not link.is_connected or link.in_use:
