@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CALLS = ["get", "set", "miss", "get_many", "set_many", "memory"]
-COHERENCE = ["invalidate", "lease", "stampede"]
+COHERENCE = ["invalidate", "lease", "stampede", "wakeup"]
 SESSION = ["session_get", "session_set", "session_get_many", "alone", "near_hit", "push"]
 NEED_A_NEAR_CACHE = {"near_hit", "push"}
 Kept = dict[str, Any]
