@@ -1,7 +1,7 @@
 """A process whose callers wait for what another one loads: ``waiter KIND ADDRESS``.
 
-A line ``NAME COUNT`` makes it ask for that many keys at once. It answers when it had each value: a JSON list of readings
-of the host's monotonic clock.
+A line ``NAME COUNT`` makes it ask for that many keys at once. It answers when it had each value: a JSON list of
+readings of the host's monotonic clock.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from coherd_server.domain.counters import Counters
 from coherd_server.domain.leasing import FillItem, Granted, LeaseItem
 from coherd_server.domain.reading import Found
 from coherd_server.domain.writing import SetItem
-from rig.fixtures import Backend, Opener
+from rig.fixtures import Backend
+from rig.near import NearOpener
 
 WITHIN_S = 20.0
 """Generous: without being woken they would wait `WAIT_MS`."""
@@ -30,11 +31,11 @@ def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def caches(backend: Backend, opener: Opener) -> tuple[Cache, Cache]:
+async def caches(backend: Backend, replicas: NearOpener) -> tuple[Cache, Cache]:
     """The verbs of two servers on one store."""
-    one, other = [await opener(backend.url, backend.prefix) for _ in range(2)]
-    made = [build_cache(store, Counters(), max_value_bytes=1_000) for store in (one, other)]
-    return made[0], made[1]
+    two = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [build_cache(at.store, at.announcer, Counters(), max_value_bytes=1_000) for at in two]
+    return one, other
 
 
 async def until_marked(backend: Backend, key: str) -> None:
