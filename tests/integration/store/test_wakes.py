@@ -13,7 +13,8 @@ from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.domain import leasing
 from coherd_server.domain.cache import Cache, build_cache
 from coherd_server.domain.counters import Counters
-from coherd_server.domain.leasing import FillItem, Granted, LeaseItem
+from coherd_server.domain.filling import FillItem
+from coherd_server.domain.leasing import Granted, LeaseItem
 from coherd_server.domain.reading import Found
 from coherd_server.domain.writing import SetItem
 from rig.fixtures import Backend
@@ -63,7 +64,7 @@ async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tupl
         assert not any(waiter.done() for waiter in waiting)
         match change:
             case "fill":
-                await one.leases.fill(FillItem(SetItem(key, b"new"), token))
+                await one.fills.fill(FillItem(SetItem(key, b"new"), token))
             case "set":
                 await one.writes.set([SetItem(key, b"new")])
             case "delete":
