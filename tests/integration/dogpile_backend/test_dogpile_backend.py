@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from coherd import Refusal, Tag, Unavailable
 from coherd.contrib.dogpile import CoherdBackend
-from coherd.contrib.dogpile.bridge import LOOP, LoopThread
 from coherd.contrib.dogpile.keys import lock_key, value_key
 from coherd.contrib.dogpile.mutex import CoherdMutex
 from coherd.domains.tags import User
+from coherd.sync.loop_thread import LOOP, LoopThread
 from coherd.testing import FakeCache
 from rig.server import CoherdServer
 
