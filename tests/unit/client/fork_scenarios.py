@@ -182,8 +182,8 @@ def blocking_client_unused(cache: CacheClient) -> bool:
     return in_child(use) and in_child(use) and client.get(KEY) == 7
 
 
-def blocking_client_is_busy(cache: CacheClient) -> bool:
-    """Another thread is in a call at the fork: the child says that it cannot, and the parent's call is answered."""
+def blocking_client_in_a_loader(cache: CacheClient) -> bool:
+    """Another thread runs a loader at the fork: that is no call, its connection rests, and the child works."""
     client = blocking(cache)
     started, go_on = threading.Event(), threading.Event()
     answers: list[object] = []
@@ -193,19 +193,42 @@ def blocking_client_is_busy(cache: CacheClient) -> bool:
         go_on.wait(8)
         return 8
 
-    def says_so() -> bool:
-        try:
-            return client.get(KEY) == 7  # the load is no call: its channel was idle
-        except Unavailable as error:
-            return "forked" in str(error)
-
     thread = threading.Thread(target=lambda: answers.append(client.get_or_load(OTHER, load)))
     thread.start()
     started.wait(8)
-    child = in_child(says_so)
+    child = in_child(lambda: client.get(KEY) == 7)
     go_on.set()
     thread.join(8)
     return child and answers == [8] and client.get(OTHER) == 8
+
+
+def blocking_client_is_busy(cache: CacheClient) -> bool:
+    """Other threads are in calls at the forks: a child works or says that it cannot, and the parent's calls go on."""
+    client = blocking(cache)
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def read() -> None:
+        while not ended.is_set():
+            if client.get(KEY) != 7:
+                wrong.append("parent")
+
+    def says_so() -> bool:
+        try:
+            answer = client.get(KEY) == 7
+        except Unavailable as error:
+            answer = "forked" in str(error)
+        gc.collect()
+        return answer
+
+    running = [threading.Thread(target=read) for _ in range(3)]
+    for thread in running:
+        thread.start()
+    children = [in_child(says_so) for _ in range(6)]
+    ended.set()
+    for thread in running:
+        thread.join(8)
+    return children == [True] * 6 and not wrong and client.get(KEY) == 7
 
 
 def loader_forks(cache: CacheClient) -> bool:
@@ -236,6 +259,7 @@ SCENARIOS = {
         threads,
         blocking_client,
         blocking_client_unused,
+        blocking_client_in_a_loader,
         blocking_client_is_busy,
         loader_forks,
     )

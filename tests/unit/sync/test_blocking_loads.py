@@ -245,6 +245,15 @@ def test_coroutine_loaders_are_refused(cache: CacheClient, loader: Callable[[Any
     assert cache.get_or_load(KEY, lambda _: "there") == "there"
 
 
+@pytest.mark.parametrize("loader", [coroutine_loader, CallableLoader()])
+def test_coroutine_loaders_are_refused_also_where_nothing_is_loaded(
+    cache: CacheClient, loader: Callable[[Any], Any]
+) -> None:
+    cache.set(KEY, "there")
+    with pytest.raises(TypeError, match="plain functions"):
+        cache.get_or_load(KEY, loader)
+
+
 def test_coroutine_functions_cannot_be_decorated(cache: CacheClient) -> None:
     with pytest.raises(TypeError, match="plain functions"):
         cache.cached(lambda user: content.Topics(user=user))(coroutine_loader)

@@ -51,6 +51,36 @@ def test_a_call_runs_in_the_loops_thread_with_the_callers_context(loop: LoopThre
     assert loop.run(where()) == ("coherd", 7)
 
 
+def test_calls_that_share_a_wake_up_keep_their_contexts(loop: LoopThread) -> None:
+    go_on, entered = threading.Event(), threading.Event()
+    answers: dict[int, int] = {}
+
+    async def block() -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    async def number() -> int:
+        return NUMBER.get()
+
+    def ask(mine: int) -> None:
+        NUMBER.set(mine)
+        answers[mine] = loop.run(number())
+
+    threads = [threading.Thread(target=loop.run, args=(block(),))]
+    threads[0].start()
+    assert entered.wait(10)
+    threads += [threading.Thread(target=ask, args=(mine,)) for mine in (1, 2, 3)]
+    for thread in threads[1:]:
+        thread.start()
+    pause = threading.Event()
+    while len(loop._handed_over) < 3:  # what is looked at tells nobody
+        pause.wait(0.005)
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert answers == {1: 1, 2: 2, 3: 3}
+
+
 def test_many_threads_get_their_own_answers(loop: LoopThread) -> None:
     answers: dict[int, list[int]] = {}
 
