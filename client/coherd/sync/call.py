@@ -88,11 +88,13 @@ class Call(Generic[T]):
 
     __slots__ = ("_answered", "_busy", "_context", "_coroutine", "_error", "_inbox", "_job", "_task", "_value", "loop")
 
-    loop: asyncio.AbstractEventLoop
+    loop: asyncio.AbstractEventLoop | None
+    """Where it runs; None: it was not handed over."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._context = contextvars.copy_context()
+        self.loop = None
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         """Jobs; None: the call is answered."""
         self._value: T | None = None
@@ -120,11 +122,24 @@ class Call(Generic[T]):
         finally:
             del error  # its traceback holds this frame
 
-    def leave(self) -> None:
-        """The thread waits no longer: the coroutine is cancelled, and a job that was not begun gets a thread."""
-        if not self._answered:
+    def leave(self) -> bool:
+        """The thread waits no longer: the coroutine is cancelled, and a job that was not begun gets a thread.
+
+        False if it was answered: then there is nothing to leave.
+        """
+        if self._answered:
+            return False
+        if self.loop is None:
+            self.close()
+        else:
             with contextlib.suppress(RuntimeError):  # the loop was closed: nothing runs in it
                 self.loop.call_soon_threadsafe(self._abandon)
+        return True
+
+    @property
+    def loads(self) -> bool:
+        """The thread runs a job."""
+        return self._busy
 
     def close(self) -> None:
         """The coroutine is not run."""
@@ -141,6 +156,8 @@ class Call(Generic[T]):
 
     def start(self, answered: Callable[[Call[Any]], None]) -> None:
         """Run the coroutine; ``answered`` is called before the caller goes on."""
+        if self._answered or self.loop is None:  # its caller left before
+            return
         self._task = self.loop.create_task(self._run(answered), context=self._context)
 
     async def _run(self, answered: Callable[[Call[Any]], None]) -> None:
@@ -175,5 +192,7 @@ class Call(Generic[T]):
         self._answered = True
         if self._job is not None and not self._job.started:
             self._job.run_in_own_thread()
-        if self._task is not None:
+        if self._task is None:
+            self.close()
+        else:
             self._task.cancel()

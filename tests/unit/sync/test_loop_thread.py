@@ -9,6 +9,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,12 +35,12 @@ def interrupt(*_: object) -> None:
     raise Interrupted
 
 
-async def forever(started: threading.Event, ended: list[str]) -> None:
+async def forever(started: threading.Event, cancelled: threading.Event) -> None:
     started.set()
     try:
         await asyncio.sleep(60)
     except asyncio.CancelledError:
-        ended.append("cancelled")
+        cancelled.set()
         raise
 
 
@@ -143,7 +144,7 @@ def test_a_loop_in_the_calling_thread_does_not_matter(loop: LoopThread) -> None:
 
 
 def test_an_interrupted_caller_leaves_at_once_and_cancels_its_call(loop: LoopThread) -> None:
-    started, ended = threading.Event(), list[str]()
+    started, cancelled = threading.Event(), threading.Event()
     previous = signal.signal(signal.SIGUSR1, interrupt)
 
     def kick() -> None:
@@ -154,21 +155,36 @@ def test_an_interrupted_caller_leaves_at_once_and_cancels_its_call(loop: LoopThr
     kicker.start()
     try:
         with pytest.raises(Interrupted):
-            loop.run(forever(started, ended))
+            loop.run(forever(started, cancelled))
     finally:
         signal.signal(signal.SIGUSR1, previous)
         kicker.join(10)
-    loop.run(asyncio.sleep(0))
-    assert ended == ["cancelled"]
+    assert cancelled.wait(10)
+
+
+def test_who_is_interrupted_while_handing_over_leaves_too(loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, cancelled = threading.Event(), threading.Event()
+    hand_over = LoopThread._hand_over
+
+    def interrupted(self: LoopThread, call: Any) -> None:
+        hand_over(self, call)
+        assert started.wait(10)
+        raise Interrupted
+
+    monkeypatch.setattr(LoopThread, "_hand_over", interrupted)
+    with pytest.raises(Interrupted):
+        loop.run(forever(started, cancelled))
+    assert cancelled.wait(10)
+    assert not loop._calls
 
 
 def test_calls_in_flight_end_with_a_stop_and_the_next_starts_another(loop: LoopThread) -> None:
-    started, ended = threading.Event(), list[str]()
+    started, cancelled = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
     def ask() -> None:
         try:
-            loop.run(forever(started, ended))
+            loop.run(forever(started, cancelled))
         except ClientClosed as error:
             errors.append(error)
 
@@ -177,7 +193,7 @@ def test_calls_in_flight_end_with_a_stop_and_the_next_starts_another(loop: LoopT
     assert started.wait(10)
     loop.stop()
     caller.join(10)
-    assert (len(errors), ended) == (1, ["cancelled"])
+    assert (len(errors), cancelled.is_set()) == (1, True)
     assert loop.run(asyncio.sleep(0, 7)) == 7
 
 
