@@ -9,6 +9,7 @@ from typing import Literal, Self
 from coherd.client import DEFAULT_TIMEOUT_MS
 from coherd.client import CacheClient as AsyncClient
 from coherd.loading.policy import LoadLimits, LoadPolicy
+from coherd.session.transport import NearCacheBounds
 from coherd.sync.verbs.changing import Changing
 from coherd.sync.verbs.loading import Loading
 from coherd.sync.verbs.looking import Looking
@@ -73,6 +74,8 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         target: str,
         *,
         near_cache: bool | None = None,
+        near_cache_bounds: NearCacheBounds | None = None,
+        sessions: bool = True,
         tls: TlsConfig | None = None,
         token: str | None = None,
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
@@ -84,9 +87,10 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
 
         Args:
             target: ``host:port``, or any gRPC target.
-            near_cache: keep values in this process: None: as the catalog says, False: never, True: where the catalog
-                allows it. This version keeps none, whatever is given: every read asks the service, which is what
-                False promises, and never less coherent than the others. True warns.
+            near_cache: keep values in this process: None or True: those of the domains for which the catalog, or the
+                operator, says so; False: none.
+            near_cache_bounds: how much is kept, per event loop. Default: ``NearCacheBounds()``.
+            sessions: False: every call is a unary rpc, as in other languages; then nothing is kept near.
             tls: None: plain text.
             token: bearer token; without ``tls`` it crosses the network readable.
             timeout_ms: time limit of calls that give none, >= 1.
@@ -101,6 +105,8 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
             AsyncClient.connect(
                 target,
                 near_cache=near_cache,
+                near_cache_bounds=near_cache_bounds,
+                sessions=sessions,
                 tls=tls,
                 token=token,
                 timeout_ms=timeout_ms,

@@ -28,6 +28,8 @@ class Reading(Blocking):
     ) -> Any:
         """The value; ``default`` for a miss; None for a remembered "there is nothing". Falsy values are values.
 
+        What the near cache holds is answered from this process, without suspending the caller.
+
         Args:
             key: of the item.
             default: told apart from a remembered "nothing" by its identity.
