@@ -27,7 +27,7 @@ _TWINS: Final = {
     "compat/unified.py": "compat/sync/unified.py",
 }
 """Modules that are the same without ``async``."""
-_NEAR: Final = "if (kept := self._near_hit(key)) is not None:\n    return value_of(key, kept)\n"
+_NEAR: Final = "if (kept := self._near_hit(key)) is not None:\n    return values.decoded_near(key, kept)\n"
 _BODIES: Final = {
     "get": _NEAR + "return self._wait({call})",
     "get_many": "return self._many(keys, lambda some: self._wait({call}))",
@@ -103,9 +103,9 @@ def _facade(name: str, source: str) -> str:
 
 
 _IMPORTS: Final = {
-    "from coherd.verbs.base import Verbs": "from coherd.sync.blocking import Blocking, value_of",
-    "from coherd.verbs.base import NO_READ, Verbs": "from coherd.sync.blocking import Blocking, value_of",
-    "from coherd.verbs.base import NO_WRITE, Verbs": "from coherd.sync.blocking import Blocking, value_of",
+    "from coherd.verbs.base import Verbs": "from coherd.sync.blocking import Blocking",
+    "from coherd.verbs.base import NO_READ, Verbs": "from coherd.sync.blocking import Blocking",
+    "from coherd.verbs.base import NO_WRITE, Verbs": "from coherd.sync.blocking import Blocking",
     "from coherd.loading.cached import Cached, Settings": "from coherd.sync.cached import Cached, Settings",
     **{
         f"from coherd.verbs.{name} import {name.capitalize()}": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from coherd import values
 from coherd.client import CacheClient
@@ -11,25 +11,12 @@ from coherd.codec import ValueDecodeError
 from coherd.errors import BatchError, ClientClosed
 from coherd.key import Key, ReadKey
 from coherd.loading.policy import LoadPolicy
+from coherd.near_cache import Kept
 from coherd.sync.call import Call
 from coherd.sync.loader import PlainLoader
 from coherd.sync.loop_thread import LOOP
 
 T = TypeVar("T")
-
-
-class Kept(Protocol):
-    """A value in the near cache."""
-
-    @property
-    def payload(self) -> bytes:
-        """As it is stored; empty if `negative`."""
-        ...
-
-    @property
-    def negative(self) -> bool:
-        """A remembered "there is nothing"."""
-        ...
 
 
 class Blocking:
@@ -41,6 +28,7 @@ class Blocking:
 
     def __init__(self, cache: CacheClient) -> None:
         self._cache = cache
+        self._lookup_near = cache._transport.lookup_near
         self._closed = False
         LOOP.attach(self)
 
@@ -56,8 +44,11 @@ class Blocking:
         return self._cache._load_policy
 
     def _near_hit(self, key: ReadKey[Any]) -> Kept | None:
-        """What the near cache holds of a key, looked up in the calling thread. This version has none."""
-        return None
+        """What the near cache holds of a key, looked up in the calling thread."""
+        loop = LOOP.loop
+        if loop is None or not isinstance(key, Key):
+            return None
+        return self._lookup_near(key, loop)
 
     def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of one of the asynchronous client's verbs."""
@@ -103,7 +94,7 @@ class Blocking:
         for key in keys:
             if (kept := self._near_hit(key)) is not None:
                 try:
-                    found[key] = value_of(key, kept)
+                    found[key] = values.decoded_near(key, kept)
                 except ValueDecodeError:
                     continue  # the verb says so, among its other keys
         return found
@@ -116,17 +107,3 @@ class Blocking:
             LOOP.run(self._cache.close())
         finally:
             LOOP.detach(self)
-
-
-def value_of(key: ReadKey[Any], kept: Kept) -> Any:
-    """The value of a near hit; None for a remembered "there is nothing".
-
-    Raises:
-        UndecodableValue: the payload is not a value of the key's type.
-    """
-    if kept.negative:
-        return None
-    try:
-        return key.codec.decode(kept.payload)
-    except ValueDecodeError as error:
-        raise values.undecodable(key, error) from None

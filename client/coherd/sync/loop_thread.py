@@ -6,7 +6,7 @@ starts with the first call, so that a process may fork before (gunicorn, Celery)
 Handing a coroutine over costs two switches between threads. Calls that come while the loop is being woken share that
 wake-up, and a caller sleeps on a queue of its own, which the loop fills: nothing polls.
 
-gRPC does not stand a fork during a call (`coherd.transport.channels`; a child may crash). So before a fork calls that
+gRPC does not stand a fork during a call (`coherd.transport.forks`; a child may crash). So before a fork calls that
 are under way are waited for, for a moment, and new ones wait until it is done.
 """
 
@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-import coherd.transport.channels  # noqa: F401 - its hooks must come before those below
+import coherd.transport.forks  # noqa: F401 - its hooks must come before those below
 from coherd.errors import ClientClosed, Unavailable
 from coherd.sync.call import Call
 
@@ -49,7 +49,8 @@ class LoopThread:
         self._lock = threading.Lock()
         """Held by a thread that hands over, starts, stops, or forks."""
         self._users: weakref.WeakSet[object] = weakref.WeakSet()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Runs in this process; None: not yet, or no longer."""
         self._thread: threading.Thread | None = None
         self._handed_over: deque[Call[Any]] = deque()
         """Not yet seen by the loop, which takes them without the lock."""
@@ -81,7 +82,7 @@ class LoopThread:
         with self._lock:
             if threading.current_thread() is self._thread:
                 raise RuntimeError("a blocking call in the thread that would have to answer it")
-            loop = self._loop or self._start()
+            loop = self.loop or self._start()
             call.loop = loop
             self._calls.add(call)
             self._handed_over.append(call)
@@ -90,7 +91,7 @@ class LoopThread:
                 loop.call_soon_threadsafe(self._take_over, loop)
 
     def _take_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        if loop is not self._loop:
+        if loop is not self.loop:
             return
         self._woken = False  # first: who comes from now on wakes the loop again
         while self._handed_over:
@@ -101,10 +102,10 @@ class LoopThread:
         self._answered_one.set()
 
     def _start(self) -> asyncio.AbstractEventLoop:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=_serve, args=(self._loop,), name="coherd", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=_serve, args=(self.loop,), name="coherd", daemon=True)
         self._thread.start()
-        return self._loop
+        return self.loop
 
     # Its end.
 
@@ -124,9 +125,9 @@ class LoopThread:
     def stop(self) -> None:
         """End the loop and cancel what runs in it; the next call starts another. Callers get `ClientClosed`."""
         with self._lock:
-            loop, thread = self._loop, self._thread
+            loop, thread = self.loop, self._thread
             calls, self._handed_over, self._calls = self._calls, deque(), set()
-            self._loop = self._thread = None
+            self.loop = self._thread = None
             self._woken = False
         if loop is not None and thread is not None:
             with contextlib.suppress(RuntimeError):  # closed already
@@ -159,7 +160,7 @@ class LoopThread:
         """In a forked child, which has the loop's memory and not its thread."""
         # Kept from destruction: closing the loop would take the parent's wake-ups off the selector that both share, and
         # the end of a call would wait for threads that are not here.
-        self._lost.append((self._loop, self._calls))
+        self._lost.append((self.loop, self._calls))
         users, calls = list(self._users), self._calls
         self._begin()
         self._users.update(users)
@@ -183,6 +184,6 @@ LOOP: Final = LoopThread()
 """The loop of this process."""
 
 if sys.platform != "win32":
-    # Hooks before a fork run in reverse order: the connections rest when `channels` lets them go.
+    # Hooks before a fork run in reverse order: the connections rest when `forks` lets them go.
     os.register_at_fork(before=LOOP.rest, after_in_parent=LOOP.go_on, after_in_child=LOOP.forget)
 atexit.register(LOOP.stop)

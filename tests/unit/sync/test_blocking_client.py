@@ -6,7 +6,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,19 +60,18 @@ def test_twins_have_the_same_methods_signatures_and_overloads(kind: type, twin: 
         assert overloads == [shown(each) for each in typing.get_overloads(ours[name])], name
 
 
-@dataclass
-class Kept:
-    payload: bytes
-    negative: bool = False
-
-
 class Near(CacheClient):
     """With a near cache of the test's own."""
 
-    kept: dict[str, Kept]
+    kept: dict[str, Any]
 
-    def _near_hit(self, key: Any) -> Kept | None:
+    def _near_hit(self, key: Any) -> Any:
         return self.kept.get(key)
+
+
+def kept(payload: bytes, *, negative: bool = False) -> Any:
+    """An entry of a near cache."""
+    return SimpleNamespace(payload=payload, negative=negative)
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def near() -> Iterator[Near]:
 
 def test_near_hits_need_no_other_thread(near: Near) -> None:
     key, nothing = content.Topics(user="u"), content.Topics(user="nothing")
-    near.kept = {key: Kept(key.codec.encode(["near"])), nothing: Kept(b"", negative=True)}
+    near.kept = {key: kept(key.codec.encode(["near"])), nothing: kept(b"", negative=True)}
     before = threading.active_count()
     assert near.get(key) == near.get_or_load(key, lambda _: "loaded") == ["near"]
     assert near.get(nothing, default="a miss") is None
@@ -98,7 +97,7 @@ def test_near_hits_need_no_other_thread(near: Near) -> None:
 
 def test_many_are_joined_in_the_callers_order(near: Near) -> None:
     keys = [OpenKey("content", "drafts", {"n": str(n)}) for n in range(4)]
-    near.kept = {keys[2]: Kept(keys[2].codec.encode(2))}
+    near.kept = {keys[2]: kept(keys[2].codec.encode(2))}
     near.set_many({keys[3]: 3, keys[0]: 0})
     assert list(near.get_many(keys).items()) == [(keys[0], 0), (keys[2], 2), (keys[3], 3)]
     bad = OpenKey("nowhere", "x")
@@ -110,7 +109,7 @@ def test_many_are_joined_in_the_callers_order(near: Near) -> None:
 
 def test_a_near_payload_of_another_type_is_an_error(near: Near) -> None:
     key = celery.TaskMetrics(id="x")
-    near.kept = {key: Kept(b"\xff")}
+    near.kept = {key: kept(b"\xff")}
     with pytest.raises(UndecodableValue, match="celery:task_metrics"):
         near.get(key)
     near.set(key, celery_pb2.TaskMetrics(worker="w"))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
+from coherd import values
 from coherd.key import Key
 from coherd.loading.policy import LoadOptions, Nothing
-from coherd.sync.blocking import Blocking, value_of
+from coherd.sync.blocking import Blocking
 from coherd.sync.cached import Cached, Settings
 
 V = TypeVar("V")
@@ -96,7 +97,7 @@ class Loading(Blocking):
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
         if (kept := self._near_hit(key)) is not None:
-            return value_of(key, kept)
+            return values.decoded_near(key, kept)
         return self._load(
             loader,
             options,

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
+from coherd import values
 from coherd.key import Key, ReadKey
 from coherd.results import Entry
-from coherd.sync.blocking import Blocking, value_of
+from coherd.sync.blocking import Blocking
 
 V = TypeVar("V")
 D = TypeVar("D")
@@ -40,7 +41,7 @@ class Reading(Blocking):
             UndecodableValue: what is stored is not a value of the key's type.
         """
         if (kept := self._near_hit(key)) is not None:
-            return value_of(key, kept)
+            return values.decoded_near(key, kept)
         return self._wait(self._cache.get(key, default=default, accept_stale=accept_stale, timeout_ms=timeout_ms))
 
     def get_entry(
