@@ -65,8 +65,8 @@ class SessionTransport:
 
         self._links = LoopLinks(make)
 
-    def lookup_near(self, key: str) -> Kept | None:
-        link = self._links.by_loop.get(asyncio.get_running_loop())
+    def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        link = self._links.by_loop.get(loop or asyncio.get_running_loop())
         if link is None or link.near is None:
             return None
         return link.near.lookup(key, boottime_s())

@@ -17,10 +17,12 @@ from pathlib import Path
 
 from fake_server import FakeServer
 
-from coherd import CacheClient, OpenKey, Unavailable
+from coherd import CacheClient, OpenKey, Unavailable, sync
 
 KEY = OpenKey("content", "drafts", {"user": "u1"})
 """Holds 7."""
+OTHER = OpenKey("content", "drafts", {"user": "u2"})
+"""Holds nothing at first."""
 
 
 async def serve() -> None:
@@ -138,9 +140,126 @@ def threads(cache: CacheClient) -> bool:
     return answers == [True] * 4
 
 
+def blocking(cache: CacheClient) -> sync.CacheClient:
+    """A blocking client of the same server."""
+    return sync.CacheClient.connect(cache._transport._target)  # type: ignore[attr-defined]
+
+
+def blocking_client(cache: CacheClient) -> bool:
+    """Used before the fork, in children, their threads and their children, and after."""
+    client = blocking(cache)
+
+    def in_threads() -> bool:
+        answers: list[object] = []
+        running = [threading.Thread(target=lambda: answers.append(client.get(KEY))) for _ in range(4)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join(8)
+        return answers == [7] * 4
+
+    def in_grandchild() -> bool:
+        return client.get(KEY) == 7 and in_child(in_threads) and client.get(KEY) == 7
+
+    answers = [client.get(KEY)]
+    for _ in range(3):
+        answers += [in_child(in_threads), in_child(in_grandchild), client.get(KEY)]
+    loads = in_child(lambda: client.get_or_load(OTHER, lambda _: os.getpid()) == os.getpid())
+    client.close()
+    alone = threading.active_count() == 1
+    return answers == [7] + [True, True, 7] * 3 and loads and alone
+
+
+def blocking_client_unused(cache: CacheClient) -> bool:
+    """Made before the fork, and first used in children, which end by themselves."""
+    client = blocking(cache)
+
+    def use() -> bool:
+        answer = client.get(KEY)
+        client.close()
+        return answer == 7 and threading.active_count() == 1
+
+    return in_child(use) and in_child(use) and client.get(KEY) == 7
+
+
+def blocking_client_in_a_loader(cache: CacheClient) -> bool:
+    """Another thread runs a loader at the fork: that is no call, its connection rests, and the child works."""
+    client = blocking(cache)
+    started, go_on = threading.Event(), threading.Event()
+    answers: list[object] = []
+
+    def load(_: object) -> int:
+        started.set()
+        go_on.wait(8)
+        return 8
+
+    thread = threading.Thread(target=lambda: answers.append(client.get_or_load(OTHER, load)))
+    thread.start()
+    started.wait(8)
+    child = in_child(lambda: client.get(KEY) == 7)
+    go_on.set()
+    thread.join(8)
+    return child and answers == [8] and client.get(OTHER) == 8
+
+
+def blocking_client_is_busy(cache: CacheClient) -> bool:
+    """Other threads call all the time: the forks wait for a gap, the children work, and the parent's calls go on."""
+    client = blocking(cache)
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def read() -> None:
+        while not ended.is_set():
+            if client.get(KEY) != 7:
+                wrong.append("parent")
+
+    def works() -> bool:
+        answer = client.get(KEY)
+        gc.collect()
+        return answer == 7
+
+    running = [threading.Thread(target=read) for _ in range(3)]
+    for thread in running:
+        thread.start()
+    children = [in_child(works) for _ in range(6)]
+    ended.set()
+    for thread in running:
+        thread.join(8)
+    return children == [True] * 6 and not wrong and client.get(KEY) == 7
+
+
+def loader_forks(cache: CacheClient) -> bool:
+    """In a loader: the parent gets its value, and the child an error instead of silence."""
+    client = blocking(cache)
+    pids: list[int] = []
+
+    def load(_: object) -> int:
+        pids.append(os.fork())
+        return 8
+
+    try:
+        value = client.get_or_load(OTHER, load)
+    except Unavailable as error:
+        os._exit(0 if pids == [0] and "forked" in str(error) and client.get(KEY) == 7 else 1)
+    return value == 8 and os.waitpid(pids[0], 0)[1] == 0
+
+
 SCENARIOS = {
     act.__name__: act
-    for act in (unused_client, connected_client, running_loop, loop_in_a_thread, open_call, many_loops, threads)
+    for act in (
+        unused_client,
+        connected_client,
+        running_loop,
+        loop_in_a_thread,
+        open_call,
+        many_loops,
+        threads,
+        blocking_client,
+        blocking_client_unused,
+        blocking_client_in_a_loader,
+        blocking_client_is_busy,
+        loader_forks,
+    )
 }
 
 

@@ -402,6 +402,16 @@ async def test_waiting_for_what_others_refresh(cache: CacheClient, fake: FakeSer
     assert fake.calls["Lease"] - asked < 12
 
 
+async def test_who_waits_for_a_shared_load_brings_its_loader(cache: CacheClient, fake: FakeServer) -> None:
+    serve_stale(fake)
+    served, waited = Loader("served"), Loader("waited")
+    answers = await asyncio.gather(
+        cache.get_or_load(KEY, served), cache.get_or_load(KEY, waited, stale="wait"), cache.get_or_load(KEY, served)
+    )
+    assert answers == ["old", "waited", "old"]
+    assert (served.calls, waited.calls) == (0, 1)
+
+
 async def test_failed_refreshes_serve_the_stale_value_and_pause(
     cache: CacheClient, fake: FakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
