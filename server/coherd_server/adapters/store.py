@@ -19,7 +19,7 @@ from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
-from coherd_server.domain.near.ports import Announcement
+from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Announcement
 from coherd_server.domain.ports import (
     EPOCH_BYTES,
     EpochRead,
@@ -198,7 +198,7 @@ class RedisStore:
         done was done by the batch that carried them: what was repeated came later than they did.
         """
         self._journal.note(again)
-        riding = list(announcements) if self._topology.wide else []
+        riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
         answers = await self._driver.do([*jobs, *appends], repeat=repeat)
         self._journal.note(again)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.declared import DomainSpec, NearCacheMode
 from coherd_server.domain.failure import UNCONFIRMED, Failure
-from coherd_server.domain.near.ports import Announcement, ChangeLog, Clock, LogUnavailable
+from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Announcement, ChangeLog, Clock, LogUnavailable
 from coherd_server.domain.near.replica import Replica
 from coherd_server.domain.near.terms import Terms
-
-NAMES_PER_ENTRY: Final = 1_000
 
 
 class Announcer:
