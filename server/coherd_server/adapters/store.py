@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from coherd_server.adapters.batch import Job, Moved
-from coherd_server.adapters.change_log import RedisChangeLog, answer_of, log_name
+from coherd_server.adapters.change_log import RedisChangeLog, log_name
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
@@ -206,7 +206,7 @@ class RedisStore:
         batches = {done.batch for done in changes if isinstance(done, Done)}
         for one, appended in zip(riding, answers[len(jobs) :], strict=True):
             if isinstance(appended, Done) and batches <= {appended.batch}:
-                one.appended = answer_of(appended)
+                one.appended = self.log.answer_of(appended)
         return changes
 
     def _removal(self, key: str) -> Job:

@@ -44,16 +44,19 @@ class Announcer:
         return self._of([(f"t{tag}", domain) for tag, domain in tags.items()], wait)
 
     def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
-        now_s = self._now_s()
-        shared = {awaited: Announcement([], awaited, now_s) for awaited in (False, True)}
+        shared: dict[bool, Announcement] = {}
         found: list[Announcement | None] = []
         for name, domain in names:
             mode = domain.near_cache
             if mode is NearCacheMode.OFF:
                 found.append(None)
-            else:
-                found.append(one := shared[wait or mode is NearCacheMode.STRICT])
-                one.names.append(name)
+                continue
+            awaited = wait or mode is NearCacheMode.STRICT
+            one = shared.get(awaited)
+            if one is None:
+                one = shared[awaited] = Announcement([], awaited, self._now_s())
+            one.names.append(name)
+            found.append(one)
         return found
 
     async def finish(self, announcements: Collection[Announcement]) -> Failure | None:

@@ -20,7 +20,7 @@ _PAUSE_S: Final = 0.05
 """After a log that did not answer."""
 _LEAVE_S: Final = 0.5
 """How long the end of the process may wait for the log."""
-_GATHER_S: Final = 0.001
+_GATHER_S: Final = 0.002
 """Between two reads of the log, so that one push tells of changes in quick succession; not while somebody waits."""
 
 
