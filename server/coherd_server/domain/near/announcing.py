@@ -28,6 +28,7 @@ class Announcer:
         self._replica = replica
         self._terms = terms
         self._now_s = clock
+        self._appending: set[asyncio.Task[None]] = set()
 
     def of_keys(self, keys: Sequence[ResolvedKey], *, wait: bool = False) -> list[Announcement | None]:
         """What to announce when these change, in order; None where no near cache keeps it. At most two different ones:
@@ -73,7 +74,11 @@ class Announcer:
     async def _finish(self, one: Announcement) -> Failure | None:
         try:
             if one.appended is None:
-                await self._append(one)
+                # The change was made: whoever made it may go away, but near caches are told.
+                appending = asyncio.create_task(self._append(one))
+                self._appending.add(appending)
+                appending.add_done_callback(self._appending.discard)
+                await asyncio.shield(appending)
             if one.awaited:
                 async with asyncio.timeout(self._terms.longest_wait_s):
                     while one.appended is None or not await self._replica.confirm(one.appended, asked_s=one.asked_s):
