@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,6 +14,9 @@ from coherence.timeline import FORGETTING, LOSING, Spans, Timeline, stopped_for
 
 CALL_BOUND_S: Final = 3.0 + 3.0
 """A call ends by its deadline, and the time its process gets to notice on a busy machine."""
+NOTICED_NS: Final = 2_000_000_000
+"""A node that has another identity after a fault is noticed by the one-second check, which may take a second on a busy
+machine; until then entries are stamped with the old one, and are dead when it is noticed (rule 3)."""
 _REFUSED: Final = ("rejected", "older", "present", "error:STORE_UNAVAILABLE", "error:STORE_FULL", "error:CONTENDED")
 """Answers of a store that say that nothing was stored."""
 
@@ -183,7 +187,8 @@ def _stored_and_gone(history: History) -> Iterable[Violation]:
     losing = Spans()
     for fault in history.faults:
         if fault.key in LOSING:
-            losing.add(fault)
+            end_ns = None if fault.end_ns is None else fault.end_ns + NOTICED_NS
+            losing.add(dataclasses.replace(fault, end_ns=end_ns))
     for store in history.on("set"):
         if store.outcome != "stored" or not store.key.startswith("content:"):
             continue
