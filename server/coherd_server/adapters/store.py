@@ -216,16 +216,13 @@ class RedisStore:
         self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
     ) -> Sequence[PutOutcome | StoreUnavailable]:
         """See `Store.put`."""
-        jobs = [
-            Job(
-                PUT,
-                self._names(put.key, "lease", "fence", "waiting"),
-                (put.entry, put.lifetime_ms, b"-" if put.replaces is None else b"=" + put.replaces, put.fence),
-                put.identity,
-            )
-            for put in puts
-        ]
-        again = [self._removal(put.key) for put in puts]
+        jobs: list[Job] = []
+        again: list[Job] = []
+        for key, entry, lifetime_ms, identity, fence, replaces in puts:
+            names = self._names(key, "lease", "fence", "waiting")
+            condition = b"-" if replaces is None else b"=" + replaces
+            jobs.append(Job(PUT, names, (entry, lifetime_ms, condition, fence), identity))
+            again.append(Job(REMOVE, names, (self._settings.tombstone_ms,)))
         return [_put_outcome(answer) for answer in await self._do_noted(jobs, again, announcements)]
 
     async def remove(

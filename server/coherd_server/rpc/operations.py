@@ -31,7 +31,9 @@ from coherd_server.rpc.outbox import Outbox
 RESULT_BYTES: Final = 64
 """Reckoned size of a result besides its value."""
 HALVED: Final = 32
-"""Gets of one frame from which on they are answered in two halves."""
+"""Gets, or sets, of one frame from which on they are done in halves: then client and server work at the same time."""
+HALF_LATER_S: Final = 0.0003
+"""About a round trip to the store: the second half of the sets reads while the first one writes."""
 _NOTHING_ASKED: Final = Failure(ErrorReason.ERROR_REASON_REQUEST_INVALID, "an operation needs a request")
 READS: Final = frozenset({"get", "batch_get"})
 """Operations that change nothing: a late answer leaves nothing unknown."""
@@ -140,10 +142,16 @@ class Operations:
         for accept_stale, some in gets.items():
             for part in ([one] for one in some) if apart else (some,):
                 self._task(self._read(part, accept_stale, load))
-        if sets:
-            for several in ([one] for one in sets) if apart else (sets,):
-                self._together.update(one.id for one in several)
-                self._task(self._write(several, load))
+        self._together.update(one.id for one in sets)
+        if apart:
+            for one in sets:
+                self._task(self._write([one], load))
+        elif len(sets) >= HALVED:
+            half = len(sets) // 2
+            self._task(self._write(sets[:half], load))
+            self._task(self._write(sets[half:], load, begin_s=HALF_LATER_S))
+        elif sets:
+            self._task(self._write(sets, load))
 
     def cancel(self, ids: Sequence[int]) -> None:
         """What nobody waits for any more is not begun any more; a write that was sent may take effect."""
@@ -195,7 +203,7 @@ class Operations:
                 half = at + len(part) // 2 if len(part) >= HALVED else 0
                 for one, answer in zip(part, found, strict=True):
                     if at == half:
-                        await asyncio.sleep(0)  # the first half leaves: client and server then work at the same time
+                        await asyncio.sleep(0)  # the first half leaves
                     at += 1
                     if isinstance(answer, Failure):
                         outbox.result(one.id, RESULT_BYTES).error.CopyFrom(item_error(answer))
@@ -226,7 +234,9 @@ class Operations:
 
         return keep
 
-    async def _write(self, sets: Sequence[_Set], load: Load) -> None:
+    async def _write(self, sets: Sequence[_Set], load: Load, *, begin_s: float = 0.0) -> None:
+        if begin_s:
+            await asyncio.sleep(begin_s)
         answered: set[int] = set()
 
         def report(index: int, outcome: SetDone | Failure) -> None:
