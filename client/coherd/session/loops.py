@@ -44,9 +44,10 @@ class LoopLinks:
         if own is not None:
             await own.close()
 
-    def let_go(self) -> None:
+    def let_go(self) -> bool:
         """Before a fork: closes idle sessions; one of a loop that runs in the forking thread itself cannot be."""
-        for loop, link in list(self.by_loop.items()):
+        links = list(self.by_loop.items())
+        for loop, link in links:
             if loop.is_closed() or link.in_use:
                 continue
             if not loop.is_running():
@@ -54,6 +55,7 @@ class LoopLinks:
                 self.by_loop.pop(loop, None)
             elif loop is not _running_loop():
                 self._let_go_elsewhere(loop, link)
+        return bool(links)
 
     def _let_go_elsewhere(self, loop: asyncio.AbstractEventLoop, link: SessionLink) -> None:
         done = threading.Event()
