@@ -238,6 +238,8 @@ def loader_forks(cache: CacheClient) -> bool:
 
     def load(_: object) -> int:
         pids.append(os.fork())
+        if pids == [0]:
+            signal.alarm(10)
         return 8
 
     try:
