@@ -1,0 +1,125 @@
+"""P2 of DESIGN section 6, near caches, as pure functions over a recorded history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from coherence.floors import Floors, is_floor, origins, scopes_of
+from coherence.history import History, Operation
+from coherence.violation import Violation
+
+STRICT: Final = frozenset({"psychology", "session"})
+"""Domains whose changes wait for near caches, by the text of DESIGN section 3."""
+LEASE_S: Final = 1.5
+"""Of near caches, as long as a server is not told otherwise (docs/log.md)."""
+
+
+class NearBounds(NamedTuple):
+    """What is promised of near caches in push mode."""
+
+    lease_s: float = LEASE_S
+
+    @property
+    def bound_s(self) -> float:
+        """Longest time an old value is served after the acknowledgement: a lease and its margin."""
+        return self.lease_s * 1.1
+
+
+def check_near_cache_bound(history: History, bounds: NearBounds = NearBounds()) -> list[Violation]:  # noqa: B008
+    """P2, push: a near read that starts later than the bound after an acknowledged change returns nothing older."""
+    grace_ns = int(bounds.bound_s * 1e9)
+    floors = Floors(history)
+    near = (read for read in history.reads if read.near)
+    text = f"served near more than {bounds.bound_s:.2f} s"
+    return list(_violations(history, "P2 near cache bound", near, lambda read: (floors, grace_ns), text))
+
+
+def check_own_changes_seen(history: History) -> list[Violation]:
+    """P2: a read that starts after a change which its own client made and got acknowledged returns nothing older."""
+    by_process: defaultdict[str, list[Operation]] = defaultdict(list)
+    for one in history.operations:
+        by_process[one.process].append(one)
+    sets = [one for one in history.operations if one.path in ("set", "batch_set")]
+    found: list[Violation] = []
+    for process, operations in by_process.items():
+        reads = [one for one in operations if one.path.startswith("client_") and one.value is not None]
+        if reads:
+            known = History(sorted({one.id: one for one in (*sets, *operations)}.values(), key=lambda one: one.start_ns))
+            own = Floors(known, lambda change, _, process=process: change.process == process)
+            chosen = _choose(own)
+            found += _violations(history, "P2 own changes seen", reads, chosen, "read by the client itself")
+    return found
+
+
+def check_strict(history: History) -> list[Violation]:
+    """P2, strict: a read by any client that starts after an acknowledged change of a strict domain, or one that waited
+    for near caches, returns nothing older."""
+    floors = Floors(history, lambda change, scope: change.waits or domain_of(scope) in STRICT)
+    return list(_violations(history, "P2 strict", history.reads, _choose(floors), "read"))
+
+
+def domain_of(scope: str) -> str:
+    """The domain of a tag or key."""
+    return scope.removeprefix("=").split("/", 1)[0].split(":", 1)[0]
+
+
+def _choose(floors: Floors) -> Callable[[Operation], tuple[Floors, int]]:
+    return lambda read: (floors, 0)
+
+
+def _violations(
+    history: History,
+    promise: str,
+    reads: Iterable[Operation],
+    choose: Callable[[Operation], tuple[Floors, int]],
+    text: str,
+) -> Iterable[Violation]:
+    for read in reads:
+        floors, grace_ns = choose(read)
+        broken = floors.broken_by(read, grace_ns=grace_ns)
+        if broken is not None and read.value is not None:
+            change, scope = broken
+            late_ms = (read.start_ns - (change.end_ns or 0)) / 1e6
+            what = f"{read.value.origin} {read.value.nonce} {text}, {late_ms:.1f} ms after {change.path} of {scope}"
+            yield Violation(promise, what, (*origins(history, read.value), change, read))
+
+
+NEAR_CHECKS: Final[dict[str, Callable[[History], list[Violation]]]] = {
+    "P2 bound": check_near_cache_bound,
+    "P2 own": check_own_changes_seen,
+    "P2 strict": check_strict,
+}
+"""By what of P2 each is about."""
+
+
+class Delays(NamedTuple):
+    """What was measured of push mode in a run, in milliseconds."""
+
+    pushes: tuple[float, ...]
+    """From the acknowledgement of a change until another process was told and had dropped it; 0 where it was sooner."""
+    oldest_read: float
+    """The longest time after an acknowledgement at which a near read began that returned what it had replaced."""
+
+
+def delays_of(history: History, settle_s: float = 1.0) -> Delays:
+    """Measure; pushes while a fault lasted, or in ``settle_s`` after it, are left out."""
+    faults = [(one.start_ns, (one.end_ns or one.start_ns) + settle_s * 1e9) for one in history.faults]
+    ends: defaultdict[str, list[Operation]] = defaultdict(list)
+    for one in history.operations:
+        if is_floor(one):
+            for scope in scopes_of(one):
+                ends[scope].append(one)
+    pushes: list[float] = []
+    for push in history.on("push"):
+        at_ns = push.end_ns or push.start_ns
+        if any(start <= at_ns <= end for start, end in faults):
+            continue
+        for scope in push.tags:
+            told = [one for one in ends.get(scope, ()) if one.start_ns < at_ns and one.process != push.process]
+            if told and at_ns - told[-1].start_ns < 5e9:
+                pushes.append(max(0.0, (at_ns - (told[-1].end_ns or at_ns)) / 1e6))
+    floors = Floors(history)
+    oldest_ns = max((floors.oldest_ns(read) for read in history.reads if read.near), default=0.0)
+    return Delays(tuple(pushes), oldest_ns / 1e6)
