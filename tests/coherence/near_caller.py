@@ -12,6 +12,7 @@ from coherd.errors import BatchError, CacheError, ClientClosed, DeadlineExceeded
 from coherd.near_cache import Kept, NearCache
 from coherd.selectors import Domain, Resource, Selector, Tag
 from coherd.session.stream import SessionStream
+from coherd.session.transport import SessionTransport
 from coherence.caller import Caller
 from coherence.history import Operation, Recorder, Traced
 from coherence.keyspace import Item, Target
@@ -39,17 +40,6 @@ class NearCaller:
         self._recorder = caller.recorder
         self._server = server
         self._keys: dict[str, Any] = {}
-        transport: Any = self.client._transport
-        lookup: Callable[[str], Kept | None] = transport.lookup_near
-
-        def noting(key: str) -> Kept | None:
-            kept, answered = lookup(key), _near.get()
-            if kept is not None and answered is not None:
-                answered.add(str.__str__(key))
-            return kept
-
-        transport.lookup_near = noting
-
     @property
     def near(self) -> NearCache | None:
         """Of the running loop; None before the first call."""
@@ -193,6 +183,19 @@ def typed_selector(target: Target) -> Selector:
             selector: Selector = typed_key(Item(0, wire.key.text, ()))
             return selector
     raise AssertionError("a target of the key space")
+
+
+def note_near_answers(patch: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Have the clients of this process say which reads their near caches answer. To be called before they are made."""
+    lookup = SessionTransport.lookup_near
+
+    def noting(self: SessionTransport, key: str, *args: Any) -> Kept | None:
+        kept, answered = lookup(self, key, *args), _near.get()
+        if kept is not None and answered is not None:
+            answered.add(str.__str__(key))
+        return kept
+
+    patch(SessionTransport, "lookup_near", noting)
 
 
 def record_pushes(recorder: Recorder, patch: Callable[[Any, str, Any], None] = setattr) -> None:

@@ -60,10 +60,20 @@ def acknowledges_before_it_drops(patch: Patch) -> None:
     """A push is acknowledged at once, and done later."""
     take = SessionStream._take_push
 
+    def done(near: NearCache, push: Any) -> None:
+        if push.flush:
+            near.flush()
+        near.drop_keys(push.keys)
+        near.drop_tags(push.tags)
+
     def later(self: SessionStream, push: Any) -> None:
-        self._acknowledge = push.sequence
-        self._filled.set()
-        asyncio.get_running_loop().call_later(0.1, take, self, push)
+        near, self.near = self.near, None
+        try:
+            take(self, push)
+        finally:
+            self.near = near
+        if near is not None:
+            asyncio.get_running_loop().call_later(0.1, done, near, push)
 
     patch(SessionStream, "_take_push", later)
 

@@ -135,11 +135,11 @@ async def late_extension(on: NearStage) -> None:
     while not is_extension(stream.waiting[0]):
         stream.pass_one()
         await stream.arrived.wait()
+    on.a.stream._tasks[-1].cancel()  # it asks for no other one
     loop = asyncio.get_running_loop()
     arrived_s = loop.time()
     deleting = asyncio.create_task(on.b.delete(STRICT))
-    await asyncio.sleep(arrived_s + 0.85 * LEASE_S - loop.time())
-    await on.a.get(STRICT)
+    await asyncio.sleep(arrived_s + 0.5 * LEASE_S - loop.time())
     stream.pass_one()
     await deleting
     await on.a.get(STRICT, timeout_ms=50)
