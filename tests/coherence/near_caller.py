@@ -118,7 +118,7 @@ class NearCaller:
 
     # Changing.
 
-    async def set(self, item: Item, version: int, **options: Any) -> Operation:
+    async def set(self, item: Item, version: int, /, **options: Any) -> Operation:
         """A value that is current now."""
         nonce = self._recorder.new_id()
         value = self.caller.written(item, nonce, version, 0, "set")

@@ -60,6 +60,11 @@ def check_strict(history: History) -> list[Violation]:
     return list(_violations(history, "P2 strict", history.reads, _choose(floors), "read"))
 
 
+def is_awaited(change: Operation) -> bool:
+    """Whether the acknowledgement of a change waits for near caches."""
+    return change.waits or any(domain_of(scope) in STRICT for scope in scopes_of(change))
+
+
 def domain_of(scope: str) -> str:
     """The domain of a tag or key."""
     return scope.removeprefix("=").split("/", 1)[0].split(":", 1)[0]
@@ -98,7 +103,8 @@ class Delays(NamedTuple):
     """What was measured of push mode in a run, in milliseconds."""
 
     pushes: tuple[float, ...]
-    """From the acknowledgement of a change until another process was told and had dropped it; 0 where it was sooner."""
+    """From the acknowledgement of an invalidation until another process had dropped a tag of it; 0 where it was sooner.
+    Tags only: a key is also pushed for fills, which a history of the typed client does not hold."""
     oldest_read: float
     """The longest time after an acknowledgement at which a near read began that returned what it had replaced."""
 
@@ -117,6 +123,8 @@ def delays_of(history: History, settle_s: float = 1.0) -> Delays:
         if any(start <= at_ns <= end for start, end in faults):
             continue
         for scope in push.tags:
+            if scope.startswith("="):
+                continue
             told = [one for one in ends.get(scope, ()) if one.start_ns < at_ns and one.process != push.process]
             if told and at_ns - told[-1].start_ns < 5e9:
                 pushes.append(max(0.0, (at_ns - (told[-1].end_ns or at_ns)) / 1e6))
