@@ -40,6 +40,7 @@ class NearCaller:
         self._recorder = caller.recorder
         self._server = server
         self._keys: dict[str, Any] = {}
+
     @property
     def near(self) -> NearCache | None:
         """Of the running loop; None before the first call."""
@@ -75,9 +76,7 @@ class NearCaller:
         """Many keys, of which the near cache may answer some."""
         answered: set[str] = set()
         _near.set(answered)
-        begun = [
-            self._recorder.start("client_get_many", key=item.key, tags=(), server=self._server) for item in items
-        ]
+        begun = [self._recorder.start("client_get_many", key=item.key, tags=(), server=self._server) for item in items]
         found: dict[Any, Any]
         try:
             found = dict(await self.client.get_many([self.key(item) for item in items]))
@@ -140,9 +139,7 @@ class NearCaller:
 
     async def invalidate(self, target: Target, *, wait: bool = False) -> Operation:
         """What a target names."""
-        begun = self._recorder.begin(
-            "invalidate", key=target.key, tags=target.tags, server=self._server, waits=wait
-        )
+        begun = self._recorder.begin("invalidate", key=target.key, tags=target.tags, server=self._server, waits=wait)
         try:
             await self.client.invalidate(typed_selector(target), wait_for_near_caches=wait)
         except CacheError as error:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from coherence.floors import Floors, is_floor, origins, scopes_of
 from coherence.history import History, Operation
+from coherence.keyspace import derived_tags
 from coherence.violation import Violation
 
 STRICT: Final = frozenset({"psychology", "session"})
@@ -27,7 +28,11 @@ class NearBounds(NamedTuple):
         return self.lease_s * 1.1
 
 
-def check_near_cache_bound(history: History, bounds: NearBounds = NearBounds()) -> list[Violation]:  # noqa: B008
+BOUNDS: Final = NearBounds()
+"""As long as a server is not told otherwise."""
+
+
+def check_near_cache_bound(history: History, bounds: NearBounds = BOUNDS) -> list[Violation]:
     """P2, push: a near read that starts later than the bound after an acknowledged change returns nothing older."""
     grace_ns = int(bounds.bound_s * 1e9)
     floors = Floors(history)
@@ -46,10 +51,8 @@ def check_own_changes_seen(history: History) -> list[Violation]:
     for process, operations in by_process.items():
         reads = [one for one in operations if one.path.startswith("client_") and one.value is not None]
         if reads:
-            known = History(sorted({one.id: one for one in (*sets, *operations)}.values(), key=lambda one: one.start_ns))
-            own = Floors(known, lambda change, _, process=process: change.process == process)
-            chosen = _choose(own)
-            found += _violations(history, "P2 own changes seen", reads, chosen, "read by the client itself")
+            own = Floors(History.of([*sets, *operations]), lambda change, _, process=process: change.process == process)
+            found += _violations(history, "P2 own changes seen", reads, _choose(own), "read by the client itself")
     return found
 
 
@@ -99,6 +102,37 @@ NEAR_CHECKS: Final[dict[str, Callable[[History], list[Violation]]]] = {
 """By what of P2 each is about."""
 
 
+class Judged(NamedTuple):
+    """How many reads a check could have found at fault: they returned a value, of something that was changed before."""
+
+    own: int
+    strict: int
+
+
+def judged_reads(history: History) -> Judged:
+    """Count them."""
+    own: dict[tuple[str, str], int] = {}
+    strict: dict[tuple[str, str], int] = {}
+    for one in history.operations:
+        if is_floor(one) and one.end_ns is not None:
+            for scope in scopes_of(one):
+                own[one.process, scope] = min(one.end_ns, own.get((one.process, scope), one.end_ns))
+                if one.waits or domain_of(scope) in STRICT:
+                    strict["", scope] = min(one.end_ns, strict.get(("", scope), one.end_ns))
+
+    def count(first: dict[tuple[str, str], int], *, by_process: bool) -> int:
+        return sum(
+            any(
+                first.get((read.process if by_process else "", scope), read.start_ns) < read.start_ns
+                for scope in (f"={read.key}", *derived_tags(read.key), *read.value.tags)
+            )
+            for read in history.reads
+            if read.value is not None and (not by_process or read.path.startswith("client_"))
+        )
+
+    return Judged(count(own, by_process=True), count(strict, by_process=False))
+
+
 class Delays(NamedTuple):
     """What was measured of push mode in a run, in milliseconds."""
 
@@ -125,8 +159,8 @@ def delays_of(history: History, settle_s: float = 1.0) -> Delays:
         for scope in push.tags:
             if scope.startswith("="):
                 continue
-            told = [one for one in ends.get(scope, ()) if one.start_ns < at_ns and one.process != push.process]
-            if told and at_ns - told[-1].start_ns < 5e9:
+            told = [one for one in ends.get(scope, ()) if one.start_ns < at_ns]
+            if told and told[-1].process != push.process:  # the own one is pushed, too, and was dropped before
                 pushes.append(max(0.0, (at_ns - (told[-1].end_ns or at_ns)) / 1e6))
     floors = Floors(history)
     oldest_ns = max((floors.oldest_ns(read) for read in history.reads if read.near), default=0.0)

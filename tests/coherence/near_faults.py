@@ -16,14 +16,14 @@ from redis.crc import key_slot
 from coherd_server.adapters.change_log import log_name, registry_name
 from coherence.failovers import fail_over, fail_over_with_loss, replace_primary
 from coherence.faults import flush_all, kill_client, kill_server, restart_from_old_snapshot, restart_store, stop_store
-from coherence.near_checkers import NearBounds
+from coherence.near_checkers import BOUNDS
 from coherence.near_scene import NearScene
 from coherence.scene import recorded
 from rig.cluster import Cluster
 from rig.proxy import FaultProxy
 
 NearFault = Callable[[NearScene], None]
-LONG_S: Final = NearBounds().bound_s + 0.6
+LONG_S: Final = BOUNDS.bound_s + 0.6
 
 
 # Streams.
@@ -62,6 +62,11 @@ def _set(name: str, value: object) -> Callable[[FaultProxy], None]:
 def delay_streams(scene: NearScene) -> None:
     """Every piece of what the server says comes late."""
     _for_a_while(scene, "delay_streams", _set("reply_delay_s", 0.12), _set("reply_delay_s", 0.0), 1.5)
+
+
+def crawling_streams(scene: NearScene) -> None:
+    """The same, so late that most of a lease is over when its extension arrives."""
+    _for_a_while(scene, "crawling_streams", _set("reply_delay_s", 0.7), _set("reply_delay_s", 0.0), 6.0)
 
 
 def half_open_streams(scene: NearScene) -> None:
@@ -193,6 +198,7 @@ def move_log(scene: NearScene) -> None:
 ANYWHERE: Final[tuple[NearFault, ...]] = (
     cut_streams,
     delay_streams,
+    crawling_streams,
     half_open_streams,
     pause_streams,
     deaf_clients,

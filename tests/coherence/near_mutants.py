@@ -1,4 +1,4 @@
-"""Deliberately broken near caches: a rule of "The log moves near caches" (DESIGN section 6) left out, in server or client.
+"""Deliberately broken near caches: a rule of "The log moves near caches" (DESIGN section 6) left out.
 
 As in `coherence.mutants` each is made from outside, and each must be caught within 60 s. A mutant of the client breaks
 client processes, one of the server breaks servers; in one process it does not matter which.

@@ -1,6 +1,6 @@
 """One client process with a near cache: ``python -m coherence.near_process CONFIG.json``, until its time is over.
 
-Reads are many and of few keys, so that most are answered near; changes go out by the same client, by the others' as well.
+Reads are many and of few keys, so that many are answered near. All changes go out by the same client.
 """
 
 from __future__ import annotations

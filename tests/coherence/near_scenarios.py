@@ -1,7 +1,7 @@
 """Short histories aimed at one rule of near caches each. On correct servers and clients each is clean.
 
-A scenario only acts; whether a promise was broken is for the checks to say. ``a`` keeps something near, ``b`` changes it
-by another server.
+A scenario only acts; whether a promise was broken is for the checks to say. ``a`` keeps something near, ``b`` changes
+it by another server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stage of a run of near caches: as `coherence.scene`, with a proxy before each server's store and each client's server."""
+"""The stage of a run of near caches: as `coherence.scene`, with proxies before store and servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coherd_server.adapters.change_log import log_name
-
 from coherence.near_mutants import CLIENT_MUTANTS
 from coherence.near_process import NearConfig
 from coherence.proxy_thread import ProxyThread

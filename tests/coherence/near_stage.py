@@ -209,10 +209,7 @@ def _gate_streams(patch: Callable[[Any, str, Any], None]) -> None:
 
 def is_extension(raw: Any) -> bool:
     """Whether a message of the server extends a lease."""
-    return (
-        isinstance(raw, bytes)
-        and session_pb2.SessionResponse.FromString(raw).WhichOneof("message") == "extension"
-    )
+    return isinstance(raw, bytes) and session_pb2.SessionResponse.FromString(raw).WhichOneof("message") == "extension"
 
 
 async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
@@ -252,4 +249,3 @@ async def pair(stage: NearStage) -> None:
     stage.add_client(0)
     stage.add_client(1)
     await stage.trusted_registry()
-

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from coherence.floors import is_floor
 from coherence.history import READS, STORES, History
-from coherence.near_checkers import is_awaited
+from coherence.near_checkers import is_awaited, judged_reads
 
 
 class Rates(NamedTuple):
@@ -45,6 +45,10 @@ class Figures(NamedTuple):
     pushes: int = 0
     awaited: int = 0
     """Acknowledged changes that waited for near caches: of strict domains, or because they were asked to."""
+    own_reads: int = 0
+    """Values read by a client that had changed them before."""
+    strict_reads: int = 0
+    """Values read after a change that waited for near caches."""
 
     def __add__(self, other: object) -> Figures:  # type: ignore[override]
         assert isinstance(other, Figures)
@@ -58,6 +62,7 @@ class Void(AssertionError):
 def figures_of(history: History) -> Figures:
     """Count a history."""
     calls = [one for one in history.operations if one.path not in ("fault", "commit", "load", "push")]
+    judged = judged_reads(history)
     outcomes = Counter((one.path, one.outcome) for one in calls)
     return Figures(
         seconds=history.seconds,
@@ -74,6 +79,8 @@ def figures_of(history: History) -> Figures:
         near_hits=sum(one.near and one.value is not None for one in calls),
         pushes=sum(1 for _ in history.on("push")),
         awaited=sum(is_floor(one) and is_awaited(one) for one in calls),
+        own_reads=judged.own,
+        strict_reads=judged.strict,
     )
 
 

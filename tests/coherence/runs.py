@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from coherence.checkers import Violation, check_all
+from coherence.checkers import check_all
 from coherence.faults import Fault
 from coherence.history import History
 from coherence.near_faults import NearFault
 from coherence.near_scene import near_scene
 from coherence.rates import Figures, Rates, figures_of, require_rates
 from coherence.scene import Scene, scene
+from coherence.violation import Violation
 from rig.cluster import Cluster
 from rig.process import Node
 from rig.sentinel import SentinelTrio

@@ -1,4 +1,4 @@
-"""Servers that are slow in places where a network may be slow. Nothing here breaks a rule: promises must hold all the same.
+"""Servers that are slow where a network may be slow. No rule is broken: promises must hold all the same.
 
 Windows of a few microseconds become milliseconds, so that random work meets what is inside them. Named on the command
 line of `coherence.mutant_server` as mutants are.

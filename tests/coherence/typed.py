@@ -13,7 +13,6 @@ from coherence.caller import Caller
 from coherence.history import Operation, Recorder, Traced
 from coherence.keyspace import Item
 
-
 _MODULES: Final[dict[str, ModuleType]] = {
     "analytics": analytics,
     "content": content,
