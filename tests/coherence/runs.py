@@ -113,10 +113,16 @@ def judged(stage: Scene, rates: Rates | None, keep: Path | None) -> Outcome:
 
 
 def _defects(stage: Scene) -> list[Violation]:
-    """Errors in the servers' logs."""
-    lines = [line for server in stage.servers for line in server.errors().splitlines()]
-    return [
-        Violation("P4 safe under loss", f"a server logged: {line}", tuple(stage.history().operations[:1]))
-        for line in lines
-        if '"level": "error"' in line or "Traceback" in line
-    ]
+    """Errors in the servers' logs; of what is no line of a log, as a traceback, all that follows."""
+    found: list[Violation] = []
+    for server in stage.servers:
+        lines = server.errors().splitlines()
+        for at, line in enumerate(lines):
+            traceback = line.startswith("Traceback")
+            if traceback or '"level": "error"' in line:
+                text = "\n".join(lines[at : at + 60]) if traceback else line
+                first = tuple(stage.history().operations[:1])
+                found.append(Violation("P4 safe under loss", f"a server logged: {text}", first))
+                if traceback:
+                    break
+    return found
