@@ -80,14 +80,18 @@ class Scene:
 
     def start_servers(self, count: int) -> None:
         """Start them in parallel; each on a port it keeps when it is started again."""
+        self._prepare(count)
+        with ThreadPoolExecutor(count) as pool:
+            self.servers = list(pool.map(self._server, range(count)))
+
+    def _prepare(self, count: int) -> None:
+        """Ports, and the way to the store."""
         self._ports = [reserve_port() for _ in range(count)]
         self._urls = [self.rig.url] * count
         if isinstance(self.rig, Node):
             self.late = ProxyThread(LateProxy(self.rig.port))
             self.late.__enter__()
             self._urls[0] = f"redis://127.0.0.1:{self.late.port}"
-        with ThreadPoolExecutor(count) as pool:
-            self.servers = list(pool.map(self._server, range(count)))
 
     def _server(self, number: int) -> CoherdServer:
         return CoherdServer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 from coherd.contract.catalog import NearCacheMode
@@ -115,3 +116,23 @@ async def test_near_caches_are_told_even_if_the_caller_gives_up() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     assert log.appended == [([f"k{PUSHED.text}"], False)]
+
+
+async def test_a_log_that_does_not_answer_and_a_caller_that_gave_up() -> None:
+    """History of 2026-11-25, cluster, seed 805928, failover of the node with the log: a task nobody awaited."""
+    heard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    log = FakeLog()
+    log.may_answer.clear()
+    log.broken = True
+    finishing = asyncio.ensure_future(made(log).finish(distinct(made(log).of_keys([PUSHED]))))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    finishing.cancel()
+    await asyncio.gather(finishing, return_exceptions=True)
+    del finishing  # it holds what the task that appends has raised
+    log.may_answer.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not heard

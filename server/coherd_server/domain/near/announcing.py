@@ -28,7 +28,7 @@ class Announcer:
         self._replica = replica
         self._terms = terms
         self._now_s = clock
-        self._appending: set[asyncio.Task[None]] = set()
+        self._appending: set[asyncio.Task[bool]] = set()
 
     def of_keys(self, keys: Sequence[ResolvedKey], *, wait: bool = False) -> list[Announcement | None]:
         """What to announce when these change, in order; None where no near cache keeps it. At most two different ones:
@@ -75,10 +75,11 @@ class Announcer:
         try:
             if one.appended is None:
                 # The change was made: whoever made it may go away, but near caches are told.
-                appending = asyncio.create_task(self._append(one))
+                appending = asyncio.create_task(self._append_first(one))
                 self._appending.add(appending)
                 appending.add_done_callback(self._appending.discard)
-                await asyncio.shield(appending)
+                if not await asyncio.shield(appending):
+                    return UNCONFIRMED
             if one.awaited:
                 async with asyncio.timeout(self._terms.longest_wait_s):
                     while one.appended is None or not await self._replica.confirm(one.appended, asked_s=one.asked_s):
@@ -86,6 +87,14 @@ class Announcer:
         except (LogUnavailable, TimeoutError):
             return UNCONFIRMED
         return None
+
+    async def _append_first(self, one: Announcement) -> bool:
+        """Whether the log took it; not raised, since nobody may be left to hear it."""
+        try:
+            await self._append(one)
+        except LogUnavailable:
+            return False
+        return True
 
     async def _append(self, one: Announcement) -> None:
         one.asked_s = self._now_s()
