@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
+# Most tests wait for something: more processes than cores. How they are spread: tests/rig/spread.py.
+SPREAD := -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast lint type arch gen gen-check bench soak load demo check clean
@@ -23,8 +25,8 @@ $(STAMP): pyproject.toml
 run: $(STAMP) ## Start a server on port 50051 with an embedded Valkey
 	@exec $(BIN)/coherd serve $(ARGS)
 
-test: $(STAMP) ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Run all tests in three processes; with ARGS what these say, in one: make test ARGS=tests/unit/keys
+	@$(BIN)/python -m pytest $(or $(ARGS),$(SPREAD))
 
 test-fast: $(STAMP) ## Run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

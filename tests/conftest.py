@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,14 @@ from rig.valkey import BACKENDS
 if TYPE_CHECKING:
     from rig.fixtures import RigPool
 
-pytest_plugins = ["rig.fixtures", "rig.near", "rig.stand"]
+pytest_plugins = ["rig.fixtures", "rig.near", "rig.spread", "rig.stand"]
+
+
+def pytest_configure() -> None:
+    """Tests press Ctrl-C. Where this process was started to ignore it (a shell does that to what it puts into the
+    background), what it starts would ignore it too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ServerPool:

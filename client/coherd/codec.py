@@ -75,26 +75,37 @@ class JsonCodec(Generic[V]):
 
     def decode(self, payload: bytes) -> V:
         try:
-            if payload[0] != _TEXT_FIELD:
-                raise ValueDecodeError("the stored value is not a JSON document")
+            # The two lengths that nearly all documents have, then any: this stands on every hit.
             size = payload[1]
             at = 2
             if size >= 0x80:
-                size &= 0x7F
-                shift = 7
-                while True:
-                    byte = payload[at]
-                    at += 1
-                    size |= (byte & 0x7F) << shift
-                    if byte < 0x80:
-                        break
-                    shift += 7
-            if at + size != len(payload):
+                more = payload[2]
+                if more < 0x80:
+                    size += (more << 7) - 0x80
+                    at = 3
+                else:
+                    size, at = _length(payload)
+            if payload[0] != _TEXT_FIELD or at + size != len(payload):
                 raise ValueDecodeError("the stored value is not a JSON document")
-            document: V = orjson.loads(payload[at:])
+            return _loads(payload[at:])  # type: ignore[no-any-return]
         except (IndexError, orjson.JSONDecodeError):
             raise ValueDecodeError("the stored value is not a JSON document") from None
-        return document
+
+
+_loads: Final = orjson.loads
+
+
+def _length(payload: bytes) -> tuple[int, int]:
+    """The varint behind the first byte, and where it ends."""
+    size = shift = 0
+    at = 1
+    while True:
+        byte = payload[at]
+        at += 1
+        size |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return size, at
+        shift += 7
 
 
 def _reason(error: TypeError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -194,6 +195,8 @@ class Server:
             asyncio.create_task(self._census.run(settings.census_interval)),
             asyncio.create_task(self._replica.run()),
         ]
+        for task in self._tasks:
+            task.add_done_callback(_log_defect)
         return port
 
     def _listen(self, tls: Tls | None) -> int:
@@ -256,7 +259,7 @@ class Server:
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_allowed_incoming_connections", 10_000),
             ("grpc.server_handshake_timeout_ms", 10_000),
@@ -311,6 +314,15 @@ class Server:
             await self._reporter.flush()
         await self._replica.leave()
         await self._store.close()
+
+
+def _log_defect(task: asyncio.Task[None]) -> None:
+    """A background task never ends on its own; without the exception's text, which may hold a key."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        frames = [
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        _log.error("a background task ended", error=type(error).__name__, frames=frames[-8:])
 
 
 def bind_address(listen: str, port: int) -> str:

@@ -27,6 +27,8 @@ class Plan:
     """Callers that want one cold key at once, over all processes."""
     load_ms: int = 100
     """How long loading takes then."""
+    waits: int = 100
+    """Keys per round that another process waits for."""
     pushes: int = 150
     """Invalidations per round that are seen to arrive in another process, and as many strict ones."""
 
@@ -44,6 +46,7 @@ class Plan:
             invalidations=2,
             herd=40,
             load_ms=20,
+            waits=5,
             pushes=5,
         )
 

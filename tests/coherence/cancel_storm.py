@@ -15,12 +15,13 @@ from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavaila
 from coherd.session.transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as pb
 from coherence.caller import CHANNEL, Caller
-from coherence.checkers import Violation, check_no_crossing, check_no_resurrection, check_safe_under_loss
+from coherence.checkers import check_no_crossing, check_no_resurrection, check_safe_under_loss
 from coherence.history import History, Recorder
 from coherence.keyspace import ITEMS, PROBES
 from coherence.proxy_thread import ProxyThread
 from coherence.scenarios import USER
 from coherence.source import Source
+from coherence.violation import Violation
 from rig.calls import SERVICE
 from rig.process import Node
 from rig.proxy import FaultProxy

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from coherence.history import CHANGES, STORES, History, Operation, Traced
+from coherence.floors import Floors, origins
+from coherence.history import CHANGES, STORES, History, Operation
 from coherence.keyspace import derived_tags
-from coherence.timeline import FORGETTING, LOSING, Spans, Timeline, stopped_for
+from coherence.near_checkers import NEAR_CHECKS
+from coherence.timeline import FORGETTING, LOSING, Spans, stopped_for
+from coherence.violation import Violation
 
 CALL_BOUND_S: Final = 3.0 + 3.0
 """A call ends by its deadline, and the time its process gets to notice on a busy machine."""
-_REFUSED: Final = ("rejected", "older", "present", "error:STORE_UNAVAILABLE", "error:STORE_FULL", "error:CONTENDED")
+NOTICED_NS: Final = 2_000_000_000
+"""A node that has another identity after a fault is noticed by the one-second check, which may take a second on a busy
+machine; until then entries are stamped with the old one, and are dead when it is noticed (rule 3)."""
+_REFUSED: Final = (
+    *("rejected", "older", "present", "error:STORE_UNAVAILABLE", "error:STORE_FULL", "error:CONTENDED"),
+    *("error:Unavailable", "error:Overloaded", "error:StoreFull", "error:Contended"),
+)
 """Answers of a store that say that nothing was stored."""
-
-
-class Violation(NamedTuple):
-    """One broken promise."""
-
-    promise: str
-    text: str
-    operations: tuple[Operation, ...]
-    """The evidence; the last one is where it showed."""
-
-    def __str__(self) -> str:
-        start_ns = min(one.start_ns for one in self.operations)
-        lines = [f"{self.promise}: {self.text}"]
-        for one in sorted(self.operations, key=lambda one: one.start_ns):
-            begin_ms = (one.start_ns - start_ns) / 1e6
-            end = "never" if one.end_ns is None else f"{(one.end_ns - start_ns) / 1e6:.2f}"
-            value = "" if one.value is None else f" v{one.value.version} of {one.value.nonce}"
-            what = one.key or " ".join(one.tags)
-            lines.append(f"  {begin_ms:10.2f} .. {end:>8} ms {one.id} {one.path} {what} -> {one.outcome}{value}")
-        return "\n".join(lines)
 
 
 def check_no_resurrection(history: History) -> list[Violation]:
@@ -43,43 +33,18 @@ def check_no_resurrection(history: History) -> list[Violation]:
     "Before" by time: the source was read before the change began. So also a value of the version that is current is
     found out, where the change was about nothing. A value that was set counts from when its set was settled; one whose
     set got no answer may take effect at any time. An acknowledged Set ends older values of its key in the same way.
+    Reads that a near cache answered are left to the checks of P2.
     """
-    floors: defaultdict[str, Timeline] = defaultdict(Timeline)
-    settled: dict[str, Operation] = {}
-    for one in history.operations:
-        if one.path in ("set", "batch_set"):
-            settled[one.id] = one
-        if one.path in CHANGES and one.outcome == "done":
-            for scope in (*one.tags, f"={one.key}" if one.key else ""):
-                floors[scope].add(one)
-        elif one.path in ("set", "batch_set") and one.outcome == "stored":
-            floors[f"={one.key}"].add(one)
-    for floor in floors.values():
-        floor.close()
+    floors = Floors(history)
     found: list[Violation] = []
     for read in history.reads:
-        value = read.value
-        assert value is not None
-        origin = settled.get(value.nonce)
-        if value.origin == "set" and origin is None:
-            continue  # nobody set it: `check_safe_under_loss` says so
-        at_ns = float(value.read_ns) if origin is None else origin.settled_ns
-        for scope in (f"={read.key}", *derived_tags(read.key), *value.tags):
-            change = floors[scope].last_before(read.start_ns) if scope in floors else None
-            if change is not None and at_ns < change.start_ns:
-                text = f"{value.origin} {value.nonce} came back after {change.path} of {scope.removeprefix('=')}"
-                evidence = (*_origins(history, value), change, read)
-                found.append(Violation("P1 no resurrection", text, evidence))
-                break
+        broken = None if read.near else floors.broken_by(read)
+        if broken is not None and read.value is not None:
+            change, scope = broken
+            text = f"{read.value.origin} {read.value.nonce} came back after {change.path} of {scope}"
+            evidence = (*origins(history, read.value), change, read)
+            found.append(Violation("P1 no resurrection", text, evidence))
     return found
-
-
-def _origins(history: History, value: Traced) -> tuple[Operation, ...]:
-    return tuple(
-        one
-        for one in history.operations
-        if one.id == value.nonce or (one.path in STORES and one.value is not None and one.value.nonce == value.nonce)
-    )
 
 
 def check_no_crossing(history: History) -> list[Violation]:
@@ -168,7 +133,7 @@ def _refused_and_read(history: History) -> Iterable[Violation]:
     for one in history.on(*STORES):
         if one.value is not None and one.outcome in _REFUSED:
             refused[one.value.nonce] = one
-    returned = {one.id: one for one in history.on("client_get_or_load")}
+    returned = {one.id for one in history.on("client_get_or_load")}
     for read in history.reads:
         store = refused.get(read.value.nonce) if read.value is not None else None
         if store is not None and read.id not in returned:
@@ -183,7 +148,8 @@ def _stored_and_gone(history: History) -> Iterable[Violation]:
     losing = Spans()
     for fault in history.faults:
         if fault.key in LOSING:
-            losing.add(fault)
+            end_ns = None if fault.end_ns is None else fault.end_ns + NOTICED_NS
+            losing.add(dataclasses.replace(fault, end_ns=end_ns))
     for store in history.on("set"):
         if store.outcome != "stored" or not store.key.startswith("content:"):
             continue
@@ -225,6 +191,7 @@ def check_safe_under_loss(history: History) -> list[Violation]:
 
 CHECKS: Final[dict[str, Callable[[History], list[Violation]]]] = {
     "P1": check_no_resurrection,
+    **NEAR_CHECKS,
     "P3": check_no_crossing,
     "P4": check_safe_under_loss,
     "P5": check_one_load,

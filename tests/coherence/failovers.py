@@ -23,7 +23,7 @@ def fail_over(scene: Scene) -> None:
             old.resume()
         elif isinstance(scene.rig, Cluster):
             old = scene.rng.choice(scene.primaries())
-            _replace(scene.rig, old, old.pause)
+            replace_primary(scene.rig, old, old.pause)
             old.resume()
         time.sleep(0.5)
 
@@ -62,13 +62,14 @@ def _sever_by_password(rig: Cluster, old: Node) -> None:
     replica.client().config_set("masterauth", "wrong")
     old.client().execute_command("CLIENT", "KILL", "TYPE", "replica")
     time.sleep(1.0)
-    _replace(rig, old, old.kill)
+    replace_primary(rig, old, old.kill)
     replica.client().config_set("masterauth", "")
     old.restart()
     time.sleep(0.5)
 
 
-def _replace(rig: Cluster, old: Node, hit: Callable[[], None]) -> None:
+def replace_primary(rig: Cluster, old: Node, hit: Callable[[], None]) -> None:
+    """Hit the primary of a cluster, and wait until its replica has taken over."""
     replica = rig.replica_of(old)
     hit()
     end_s = time.monotonic() + 15

@@ -17,8 +17,13 @@ import orjson
 
 from coherd.codec import JSON
 
-READS: Final = frozenset({"get", "batch_get", "lease", "batch_lease", "get_or_load", "client_get_or_load"})
-"""Paths whose operations may return a value."""
+READS: Final = frozenset(
+    {
+        *("get", "batch_get", "lease", "batch_lease", "get_or_load"),
+        *("client_get", "client_get_many", "client_get_or_load"),
+    }
+)
+"""Paths whose operations may return a value; those of the typed client by its verbs."""
 STORES: Final = frozenset({"set", "batch_set", "fill", "batch_fill"})
 CHANGES: Final = frozenset({"invalidate", "delete"})
 ACKNOWLEDGED: Final = frozenset(
@@ -68,11 +73,12 @@ class Operation:
     process: str
     id: str
     path: str
-    """`READS`, `STORES`, `CHANGES`, ``touch``, ``load``, ``commit``, ``fault``."""
+    """`READS`, `STORES`, `CHANGES`, ``touch``, ``load``, ``commit``, ``fault``; ``push``: a client was told to drop."""
     key: str = ""
     """Of a fault: its kind."""
     tags: tuple[str, ...] = ()
-    """Of an invalidation: canonical text of the tags it names. Of a fault: what it hit."""
+    """Of an invalidation: canonical text of the tags it names. Of a fault: what it hit. Of a push: what it names, keys
+    with ``=`` before them."""
     start_ns: int = 0
     end_ns: int | None = None
     """None: it never ended, its process was killed."""
@@ -88,6 +94,10 @@ class Operation:
     """Of a lease."""
     token: str = ""
     """Of a lease or fill."""
+    near: bool = False
+    """A read was answered by the near cache of its process, not by the service."""
+    waits: bool = False
+    """A change is acknowledged only after near caches dropped what it names, also where the domain is not strict."""
 
     @property
     def is_acknowledged(self) -> bool:

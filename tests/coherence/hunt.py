@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from coherence import faults
 from coherence.checkers import check_all
 from coherence.faults import Fault
 from coherence.history import History
+from coherence.near_faults import NearFault, crawling_streams, cut_streams, delay_streams, half_open_streams, trim_log
+from coherence.near_scene import near_scene
 from coherence.runs import CENSUS
-from coherence.scene import scene, store_of
+from coherence.scene import Scene, scene, store_of
+from coherence.slowness import SLOWNESS
 
 AIMED: Final[dict[str, Fault]] = {
     "missing_epoch_accepted": faults.forget_epochs,
@@ -19,6 +23,14 @@ AIMED: Final[dict[str, Fault]] = {
     "no_fence": faults.late_commands,
 }
 """The fault a mutant needs; it is done again and again."""
+NEAR_AIMED: Final[dict[str, NearFault]] = {
+    "gap_ignored": trim_log,
+    "lapsed_lease_still_served": half_open_streams,
+    "lease_counted_from_the_reply": crawling_streams,
+    "not_flushed_on_reconnect": cut_streams,
+    "published_before_acknowledged": delay_streams,
+}
+"""The same of near caches."""
 
 
 STAGED: Final = frozenset({"no_repetition"})
@@ -40,12 +52,27 @@ def hunt(mutant: str | None, *, most_s: float = 60.0, seed: int = 0) -> Caught:
     with store_of("standalone") as rig, scene(rig, mutant=mutant, seed=seed, server_args=CENSUS) as stage:
         stage.start_servers(2)
         stage.start_clients(4, most_s)
-        began_s = time.monotonic()
-        while time.monotonic() - began_s < most_s:
-            if mutant in AIMED:
-                AIMED[mutant](stage)
-            time.sleep(0.7)
-            history = History.load_running(stage.directory)
-            if found := check_all(history):
-                return Caught(mutant or "none", time.monotonic() - began_s, found[0].promise, len(history.operations))
-        return Caught(mutant or "none", None, operations=len(stage.history().operations))
+        fault = AIMED.get(mutant or "")
+        return _watch(stage, mutant, most_s, lambda: fault and fault(stage))
+
+
+def hunt_near(mutant: str, *, most_s: float = 60.0, seed: int = 0) -> Caught:
+    """As `hunt`, for near caches: broken clients or servers, where the network is slow now and then."""
+    broken = (mutant, *SLOWNESS)
+    with store_of("standalone") as rig, near_scene(rig, broken=broken, seed=seed, server_args=CENSUS) as stage:
+        stage.start_servers(2)
+        stage.start_clients(4, most_s, tasks=5)
+        fault = NEAR_AIMED.get(mutant)
+        return _watch(stage, mutant, most_s, lambda: fault and fault(stage))
+
+
+def _watch(stage: Scene, mutant: str | None, most_s: float, hit: Callable[[], object]) -> Caught:
+    """Look again and again until a check fails."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < most_s:
+        hit()
+        time.sleep(0.7)
+        history = History.load_running(stage.directory)
+        if found := check_all(history):
+            return Caught(mutant or "none", time.monotonic() - began_s, found[0].promise, len(history.operations))
+    return Caught(mutant or "none", None, operations=len(stage.history().operations))

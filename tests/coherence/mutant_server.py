@@ -1,4 +1,4 @@
-"""``python -m coherence.mutant_server MUTANT serve ...``: `coherd serve` with one rule left out."""
+"""``python -m coherence.mutant_server NAME,... serve ...``: `coherd serve` with rules left out, or slow in places."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import sys
 
 from coherd.cli import main
 from coherence.mutants import MUTANTS
+from coherence.near_mutants import SERVER_MUTANTS
+from coherence.slowness import SLOWNESS
 
 if __name__ == "__main__":
-    MUTANTS[sys.argv.pop(1)](setattr)
+    for name in sys.argv.pop(1).split(","):
+        (MUTANTS | SERVER_MUTANTS | SLOWNESS)[name](setattr)
     main()

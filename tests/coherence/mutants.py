@@ -208,10 +208,10 @@ def early_acknowledgement(patch: Patch) -> None:
     invalidate = Changer.invalidate
     running: set[asyncio.Task[Any]] = set()
 
-    async def promised(self: Changer, names: Sequence[str]) -> None:
+    async def promised(self: Changer, names: Sequence[str], **options: Any) -> None:
         async def later() -> None:
             await asyncio.sleep(0.03)
-            await invalidate(self, names)
+            await invalidate(self, names, **options)
 
         task = asyncio.create_task(later())
         running.add(task)

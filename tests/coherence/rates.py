@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from coherence.floors import is_floor
 from coherence.history import READS, STORES, History
+from coherence.near_checkers import is_awaited, judged_reads
 
 
 class Rates(NamedTuple):
@@ -15,6 +17,14 @@ class Rates(NamedTuple):
     invalidations: float = 5.0
     """Acknowledged invalidations and deletes."""
     hits: float = 15.0
+    near_hits: float = 0.0
+    """Reads that a near cache answered."""
+    pushes: float = 0.0
+    """Pushes that clients have received."""
+
+
+NEAR_RATES: Final = Rates(near_hits=40.0, pushes=8.0)
+"""Of a run of near caches."""
 
 
 class Figures(NamedTuple):
@@ -31,6 +41,14 @@ class Figures(NamedTuple):
     invalidations: int = 0
     faults: int = 0
     unanswered: int = 0
+    near_hits: int = 0
+    pushes: int = 0
+    awaited: int = 0
+    """Acknowledged changes that waited for near caches: of strict domains, or because they were asked to."""
+    own_reads: int = 0
+    """Values read by a client that had changed them before."""
+    strict_reads: int = 0
+    """Values read after a change that waited for near caches."""
 
     def __add__(self, other: object) -> Figures:  # type: ignore[override]
         assert isinstance(other, Figures)
@@ -43,7 +61,8 @@ class Void(AssertionError):
 
 def figures_of(history: History) -> Figures:
     """Count a history."""
-    calls = [one for one in history.operations if one.path not in ("fault", "commit", "load")]
+    calls = [one for one in history.operations if one.path not in ("fault", "commit", "load", "push")]
+    judged = judged_reads(history)
     outcomes = Counter((one.path, one.outcome) for one in calls)
     return Figures(
         seconds=history.seconds,
@@ -57,6 +76,11 @@ def figures_of(history: History) -> Figures:
         invalidations=outcomes["invalidate", "done"] + outcomes["delete", "done"],
         faults=len(history.faults),
         unanswered=sum(not one.is_acknowledged for one in calls),
+        near_hits=sum(one.near and one.value is not None for one in calls),
+        pushes=sum(1 for _ in history.on("push")),
+        awaited=sum(is_floor(one) and is_awaited(one) for one in calls),
+        own_reads=judged.own,
+        strict_reads=judged.strict,
     )
 
 

@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from coherence.cancel_storm import Storm
-from coherence.checkers import Violation
 from coherence.hunt import Caught
+from coherence.near_checkers import BOUNDS, Delays
 from coherence.rates import Figures
+from coherence.violation import Violation
 
 BEGIN: Final = "<!-- figures of the last soak: written by tests/coherence/soak.py -->"
 END: Final = "<!-- end of the figures -->"
 PROMISES: Final = {
     "P1 no resurrection": ("hits", "values read"),
+    "P2 near cache bound": ("near_hits", "values read near"),
+    "P2 own changes seen": ("own_reads", "values read by who had changed them"),
+    "P2 strict": ("strict_reads", "values read after a change that waited"),
     "P3 no crossing": ("hits", "values read"),
     "P4 safe under loss": ("operations", "operations"),
     "P5 one load": ("loads", "loads"),
@@ -43,6 +47,21 @@ class Soak:
     """By promise."""
     storm: Storm | None = None
     caught: list[Caught] = field(default_factory=list)
+    near: defaultdict[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
+    """The part of `figures` that comes from runs of near caches."""
+    near_runs: Counter[str] = field(default_factory=Counter)
+    push_delays_ms: list[float] = field(default_factory=list)
+    """Of runs in which nothing was made slow, while there was no fault."""
+    oldest_read_ms: float = 0.0
+    """See `Delays.oldest_read`."""
+
+    def add_near(self, topology: str, figures: Figures, delays: Delays, *, slowed: bool) -> None:
+        """Count what a run of near caches showed besides what `add` takes."""
+        self.near_runs[topology] += 1
+        self.near[topology] += figures
+        self.oldest_read_ms = max(self.oldest_read_ms, delays.oldest_read)
+        if not slowed:
+            self.push_delays_ms += delays.pushes
 
     def add(self, topology: str, figures: Figures, faults: Counter[str], violations: Sequence[Violation]) -> None:
         """Count a run that was not void."""
@@ -116,6 +135,8 @@ def render(soak: Soak) -> str:
         ),
         _table(("fault", "times"), sorted(soak.faults.items())),
     ]
+    if soak.near:
+        parts[2:2] = _near(soak)
     if soak.storm is not None:
         storm = soak.storm
         parts.append(
@@ -135,6 +156,37 @@ def render(soak: Soak) -> str:
         ]
         parts.append(_table(("mutant", "seconds until caught", "by", "operations until then"), rows))
     return "\n\n".join(parts)
+
+
+def _near(soak: Soak) -> list[str]:
+    """What near caches did, and how late pushes were."""
+    total = Figures()
+    for figures in soak.near.values():
+        total += figures
+    head = (
+        *("near caches", "runs", "operations", "values read near", "pushes", "acknowledged invalidations"),
+        *("changes that waited", "read by who had changed it", "read after a change that waited"),
+    )
+    rows = [
+        (
+            *(name, soak.near_runs[name] or sum(soak.near_runs.values()), one.operations, one.near_hits, one.pushes),
+            *(one.invalidations, one.awaited, one.own_reads, one.strict_reads),
+        )
+        for name, one in [*soak.near.items(), ("all", total)]
+    ]
+    delays = sorted(soak.push_delays_ms)
+    text = (
+        f"The oldest value that was read near was read {soak.oldest_read_ms:.0f} ms after its change was acknowledged;"
+        f" the bound is {BOUNDS.bound_s * 1000:.0f} ms."
+    )
+    if delays:
+        p50, p99 = (delays[min(len(delays) - 1, int(len(delays) * share))] for share in (0.5, 0.99))
+        text = (
+            f"From an acknowledgement until another client had dropped what was invalidated, without a fault: p50"
+            f" {p50:.1f} ms, p99 {p99:.1f} ms, at most {delays[-1]:.1f} ms, {len(delays):,} measured (0: it had dropped"
+            f" it before). {text}"
+        )
+    return [_table(head, rows), text]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

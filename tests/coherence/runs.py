@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from coherence.checkers import Violation, check_all
+from coherence.checkers import check_all
 from coherence.faults import Fault
 from coherence.history import History
+from coherence.near_faults import NearFault
+from coherence.near_scene import near_scene
 from coherence.rates import Figures, Rates, figures_of, require_rates
 from coherence.scene import Scene, scene
+from coherence.violation import Violation
 from rig.cluster import Cluster
 from rig.process import Node
 from rig.sentinel import SentinelTrio
@@ -55,13 +58,54 @@ def run(
         for fault in faults:
             fault(stage)
             time.sleep(0.7)
-        stage.wait()
-        history = stage.history()
-        violations = [*check_all(history), *_defects(stage)]
-        if violations and keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for part in stage.directory.glob("*.jsonl"):
-                (keep / part.name).write_bytes(part.read_bytes())
+        return judged(stage, rates, keep)
+
+
+def run_near(
+    rig: Node | SentinelTrio | Cluster,
+    faults: Sequence[NearFault],
+    *,
+    seconds: float,
+    seed: int,
+    servers: int = 2,
+    clients: int = 4,
+    broken: Sequence[str] = (),
+    rates: Rates | None = None,
+    keep: Path | None = None,
+) -> Outcome:
+    """As `run`, with clients that have near caches.
+
+    Args:
+        broken: see `NearScene`.
+        rates: least rates; without them no run is void.
+        keep: where the history is copied to if it holds a violation.
+
+    Raises:
+        Void: the run was too thin.
+    """
+    with near_scene(rig, broken=broken, seed=seed, server_args=CENSUS) as stage:
+        stage.start_servers(servers)
+        stage.start_clients(clients, seconds, tasks=5)
+        time.sleep(min(2.5, seconds / 3))
+        for fault in faults:
+            fault(stage)
+            time.sleep(0.7)
+        return judged(stage, rates, keep)
+
+
+def judged(stage: Scene, rates: Rates | None, keep: Path | None) -> Outcome:
+    """Wait for the end of a run, and check it.
+
+    Raises:
+        Void: the run was too thin.
+    """
+    stage.wait()
+    history = stage.history()
+    violations = [*check_all(history), *_defects(stage)]
+    if violations and keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        for part in stage.directory.glob("*.jsonl"):
+            (keep / part.name).write_bytes(part.read_bytes())
     figures = figures_of(history)
     if rates is not None:
         require_rates(figures, rates)
@@ -69,10 +113,16 @@ def run(
 
 
 def _defects(stage: Scene) -> list[Violation]:
-    """Errors in the servers' logs."""
-    lines = [line for server in stage.servers for line in server.errors().splitlines()]
-    return [
-        Violation("P4 safe under loss", f"a server logged: {line}", tuple(stage.history().operations[:1]))
-        for line in lines
-        if '"level": "error"' in line or "Traceback" in line
-    ]
+    """Errors in the servers' logs; of what is no line of a log, as a traceback, all that follows."""
+    found: list[Violation] = []
+    for server in stage.servers:
+        lines = server.errors().splitlines()
+        for at, line in enumerate(lines):
+            traceback = line.startswith("Traceback")
+            if traceback or '"level": "error"' in line:
+                text = "\n".join(lines[at : at + 60]) if traceback else line
+                first = tuple(stage.history().operations[:1])
+                found.append(Violation("P4 safe under loss", f"a server logged: {text}", first))
+                if traceback:
+                    break
+    return found

@@ -17,7 +17,6 @@ from typing import Any, Final, Literal
 
 import redis
 
-from coherd_server.adapters.embedded import free_port
 from coherence.client_process import ClientConfig
 from coherence.history import History, Recorder
 from coherence.keyspace import ITEMS, PROBES
@@ -25,6 +24,7 @@ from coherence.late_proxy import LateProxy
 from coherence.proxy_thread import ProxyThread
 from coherence.source import Source
 from rig.cluster import Cluster, cluster
+from rig.ports import release_port, reserve_port
 from rig.process import Node
 from rig.sentinel import SentinelTrio, sentinel_trio
 from rig.server import CoherdServer
@@ -80,14 +80,18 @@ class Scene:
 
     def start_servers(self, count: int) -> None:
         """Start them in parallel; each on a port it keeps when it is started again."""
-        self._ports = [free_port() for _ in range(count)]
+        self._prepare(count)
+        with ThreadPoolExecutor(count) as pool:
+            self.servers = list(pool.map(self._server, range(count)))
+
+    def _prepare(self, count: int) -> None:
+        """Ports, and the way to the store."""
+        self._ports = [reserve_port() for _ in range(count)]
         self._urls = [self.rig.url] * count
         if isinstance(self.rig, Node):
             self.late = ProxyThread(LateProxy(self.rig.port))
             self.late.__enter__()
             self._urls[0] = f"redis://127.0.0.1:{self.late.port}"
-        with ThreadPoolExecutor(count) as pool:
-            self.servers = list(pool.map(self._server, range(count)))
 
     def _server(self, number: int) -> CoherdServer:
         return CoherdServer(
@@ -174,6 +178,8 @@ class Scene:
         if self.late is not None:
             self.late.__exit__()
         self.source.close()
+        for port in self._ports:
+            release_port(port)
 
 
 def _role(node: Node) -> str:

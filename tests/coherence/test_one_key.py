@@ -196,9 +196,12 @@ class OneKey(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[type[OneKey]]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[OneKey]]:
     """The machine before a server and a store of its own."""
-    options = ("--census-interval", "24h")  # it would unlink dead entries, which Delete counts as existing
+    config = tmp_path_factory.mktemp("one_key") / "coherd.toml"
+    config.write_text('[near_cache]\nsession = "off"\n')  # strict changes wait for a lease after each FLUSHALL
+    # The census would unlink dead entries, which Delete counts as existing.
+    options = ("--census-interval", "24h", "--config", str(config))
     with standalone() as node, CoherdServer("--redis", node.url, *options) as server, Caller(server.target) as caller:
         yield type("OneKey", (OneKey,), {"caller": caller, "node": node})
 

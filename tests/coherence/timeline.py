@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,6 +33,8 @@ class Timeline:
     def __init__(self) -> None:
         self._changes: list[Operation] = []
         self._ends: list[int] = []
+        self._starts: list[int] = []
+        self._first_ends: list[int] = []
 
     def add(self, change: Operation) -> None:
         """Take an acknowledged change."""
@@ -40,6 +42,11 @@ class Timeline:
 
     def close(self) -> None:
         """No more are added."""
+        by_start = sorted(self._changes, key=lambda one: one.start_ns)
+        self._starts = [one.start_ns for one in by_start]
+        self._first_ends = [one.end_ns or 0 for one in by_start]
+        for at in range(len(by_start) - 2, -1, -1):
+            self._first_ends[at] = min(self._first_ends[at], self._first_ends[at + 1])
         self._changes.sort(key=lambda one: one.end_ns or 0)
         self._ends = [one.end_ns or 0 for one in self._changes]
         for at in range(1, len(self._changes)):
@@ -50,6 +57,11 @@ class Timeline:
         """The change that began last, of those acknowledged before the moment."""
         at = bisect_left(self._ends, moment_ns)
         return self._changes[at - 1] if at else None
+
+    def first_since(self, moment_ns: float) -> int | None:
+        """When, of the changes that began after the moment, the first one was acknowledged; None: there is none."""
+        at = bisect_right(self._starts, moment_ns)
+        return self._first_ends[at] if at < len(self._first_ends) else None
 
 
 class Spans:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
 from coherd import CacheClient
-from coherd.domains import analytics, crisis, maintenance, psychology
+from coherd.domains import analytics, content, crisis, maintenance, psychology, session
 from coherd.errors import CacheError
 from coherence.caller import Caller
 from coherence.history import Operation, Recorder, Traced
 from coherence.keyspace import Item
+
+_MODULES: Final[dict[str, ModuleType]] = {
+    "analytics": analytics,
+    "content": content,
+    "crisis": crisis,
+    "maintenance": maintenance,
+    "psychology": psychology,
+    "session": session,
+}
 
 
 def serves_get_or_load(client: type) -> bool:
@@ -21,8 +31,7 @@ def serves_get_or_load(client: type) -> bool:
 def typed_key(item: Item) -> Any:
     """The typed key of a key's text."""
     domain, resource, *pairs = item.key.split(":")
-    modules = {"analytics": analytics, "crisis": crisis, "maintenance": maintenance, "psychology": psychology}
-    kind = getattr(modules[domain], "".join(part.capitalize() for part in resource.split("_")))
+    kind = getattr(_MODULES[domain], "".join(part.capitalize() for part in resource.split("_")))
     fields: dict[str, Any] = dict(zip(pairs[::2], pairs[1::2], strict=True))
     if "days" in fields:
         fields["days"] = int(fields["days"].removesuffix("d"))

@@ -9,7 +9,8 @@ from typing import Any
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from coherd_server.adapters.embedded import find_binary, free_port
+from coherd_server.adapters.embedded import find_binary
+from rig.ports import release_port, reserve_port
 from rig.process import Node, start_all, wait_until
 
 NODE_TIMEOUT_MS = 2000
@@ -20,7 +21,7 @@ class Cluster:
 
     def __init__(self, primaries: int, replicas: int) -> None:
         binary = str(find_binary())
-        self._bus = [free_port() for _ in range(primaries + replicas)]
+        self._bus = [reserve_port() for _ in range(primaries + replicas)]
         self.nodes = [
             Node(
                 binary,
@@ -125,6 +126,8 @@ class Cluster:
     def close(self) -> None:
         for node in self.nodes:
             node.close()
+        for bus in self._bus:
+            release_port(bus)
 
 
 def _call(node: Node, *command: object) -> Any:

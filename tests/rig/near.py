@@ -90,6 +90,8 @@ class NearClient:
         self._hub = replica.hub
         self._every_s = replica.terms.lease_s / 8
         self.acknowledges = True
+        self.delay_s = 0.01
+        """What a push takes to be applied; pushes stay in order."""
         self.pushed: list[Push] = []
         self.held: dict[str, ResolvedKey] = {}
         self.valid_until_s = 0.0
@@ -97,7 +99,7 @@ class NearClient:
         self._task = asyncio.create_task(self._keep())
 
     def _push(self, push: Push) -> None:
-        asyncio.get_running_loop().call_soon(self._apply, push)
+        asyncio.get_running_loop().call_later(self.delay_s, self._apply, push)
 
     def _apply(self, push: Push) -> None:
         if not self.acknowledges:

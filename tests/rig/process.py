@@ -16,7 +16,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from coherd_server.adapters.embedded import ending_with_parent, free_port
+from coherd_server.adapters.embedded import ending_with_parent
+from rig.ports import release_port, reserve_port
 
 
 def wait_until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
@@ -40,7 +41,7 @@ class Node:
     """A server process. Without persistence unless ``args`` say otherwise; its directory survives `restart`."""
 
     def __init__(self, binary: str, args: Sequence[str] = (), *, config: str | None = None) -> None:
-        self.port = free_port()
+        self.port = reserve_port()
         self.directory = Path(tempfile.mkdtemp(prefix="coherd-rig-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._command = [binary]
@@ -116,6 +117,7 @@ class Node:
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        release_port(self.port)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

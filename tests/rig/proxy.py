@@ -24,6 +24,8 @@ class FaultProxy:
         self._passing.set()
         self.request_hold: asyncio.Event | None = None
         """Requests wait for it, then go on: late copies of commands."""
+        self.reply_hold: asyncio.Event | None = None
+        """Replies wait for it, then go on, while requests pass: a client that hears nothing."""
         self.connections = 0
         """Connections accepted so far."""
 
@@ -81,6 +83,8 @@ class FaultProxy:
                     await asyncio.sleep(self.reply_delay_s)
                 if not reply and self.request_hold is not None:
                     await self.request_hold.wait()
+                if reply and self.reply_hold is not None:
+                    await self.reply_hold.wait()
                 await self._passing.wait()
                 writer.write(data)
                 await writer.drain()

@@ -16,6 +16,7 @@ import pytest
 
 from coherd.codegen import include_dir
 from coherd.codegen.protoc import run_protoc
+from coherd.codegen.without_async import without_async
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -44,7 +45,8 @@ def mypy(directory: Path) -> tuple[Errors, str]:
     """What ``mypy --strict`` refuses in a directory, and its words."""
     config = directory / "mypy.ini"
     config.write_text(MYPY_SETTINGS)
-    command = [sys.executable, "-m", "mypy", f"--config-file={config}", f"--cache-dir={directory / 'cache'}"]
+    cache = directory.parent / "mypy-cache"  # what the tests have in common is checked once
+    command = [sys.executable, "-m", "mypy", f"--config-file={config}", f"--cache-dir={cache}"]
     environment = {**os.environ, "MYPYPATH": os.pathsep.join([str(ROOT / "client"), str(directory)])}
     done = subprocess.run(
         [*command, "--explicit-package-bases", "."],
@@ -91,6 +93,38 @@ def marked_lines(path: Path) -> set[int]:
 def test_types_of_the_client(check: Check, tmp_path: Path) -> None:
     shutil.copy(HERE / "accepted.py", tmp_path)
     shutil.copy(HERE / "refused.py.txt", tmp_path / "refused.py")  # not a module: whole-tree checks leave it alone
+    errors, words = check(tmp_path)
+    assert errors == {"refused.py": marked_lines(tmp_path / "refused.py")}, words
+
+
+def blocking_twin(path: Path) -> str:
+    """The same module for the blocking client."""
+    text = without_async(path.read_text()).replace("from coherd.client import", "from coherd.sync import")
+    text = text.replace("from coherd import CacheClient, ", "from coherd.sync import CacheClient\nfrom coherd import ")
+    assert "from coherd.sync" in text
+    assert not re.search(r"\b(await|async)\b", text)
+    return text
+
+
+COROUTINES_ARE_REFUSED = """
+
+async def coroutine_loader(key: celery.TaskMetrics) -> celery_pb2.TaskMetrics:
+    return celery_pb2.TaskMetrics()
+
+
+def coroutines(cache: CacheClient) -> None:
+    cache.get_or_load(celery.TaskMetrics(id="x"), coroutine_loader)  # refused
+    cache.cached(celery.TaskMetrics)(coroutine_loader)  # refused
+    cache.get_or_load(celery.TaskMetrics(id="x"), lambda key: celery_pb2.TaskMetrics())
+"""
+
+
+@CHECKERS
+@pytest.mark.timeout(300)
+def test_types_of_the_blocking_client(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "accepted.py").write_text(blocking_twin(HERE / "accepted.py"))
+    (tmp_path / "client_verbs.py").write_text(blocking_twin(HERE / "client_verbs.py"))
+    (tmp_path / "refused.py").write_text(blocking_twin(HERE / "refused.py.txt") + COROUTINES_ARE_REFUSED)
     errors, words = check(tmp_path)
     assert errors == {"refused.py": marked_lines(tmp_path / "refused.py")}, words
 

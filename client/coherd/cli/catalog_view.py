@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from coherd.cli.explain import near_cache_text, policy_json
+from coherd.cli.explain import policy_json
 from coherd.cli.text import plain
 from coherd.contract.catalog import Catalog
 from coherd.contract.declared import DomainSpec, ResourceSpec
@@ -64,7 +64,7 @@ def _rows(domain: DomainSpec) -> Iterator[list[Text]]:
     """Cells by `_HEADINGS`; what is the domain's stands in its first row only."""
     marks = _marks(domain)
     first = Text(domain.name, "bold").append("\n" + ", ".join(marks) if marks else "", "dim")
-    near = near_cache_text(domain.near_cache.value).replace(" (", "\n(")
+    near = domain.near_cache.value
     once = [Text(near), Text(", ".join(sorted(domain.tags)) or "-")]
     for resource in domain.resources.values() or [None]:
         yield [first, *_row(domain, resource), *once]
@@ -75,7 +75,7 @@ def _lines(catalog: Catalog, title: Text) -> Text:
     """The same for narrow terminals: a block per domain, two lines per resource."""
     text = Text("\n").join([title, Text()])
     for domain in catalog.domains.values():
-        about = [*_marks(domain), f"near cache {near_cache_text(domain.near_cache.value)}"]
+        about = [*_marks(domain), f"near cache {domain.near_cache.value}"]
         text.append(f"\n{domain.name}", "bold").append(f"  {', '.join(about)}\n", "dim")
         text.append(f"  tags: {', '.join(sorted(domain.tags)) or '-'}\n", "dim")
         for resource in domain.resources.values() or [None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coherd.contract.catalog import Catalog
-from coherd.contract.declared import JSON_TYPE, IdentifierSpec, NearCacheMode
+from coherd.contract.declared import JSON_TYPE, IdentifierSpec
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource, TtlPolicy
 
@@ -113,11 +113,6 @@ def _named_for(catalog: Catalog, domain: str, values: Mapping[str, str]) -> tupl
                 found.append(f"{invalidation.name}={value}")
                 break
     return tuple(found)
-
-
-def near_cache_text(mode: str) -> str:
-    """A mode of near caches for people."""
-    return mode if mode == NearCacheMode.OFF.value else f"{mode} (not served yet)"
 
 
 def ttl_origin(explanation: Explanation) -> str:

@@ -15,7 +15,7 @@ from coherd.cli.connection import ServerOptions, server_options
 from coherd.cli.console import out
 from coherd.cli.diagnose import Diagnosis, diagnose
 from coherd.cli.exits import ExitCode
-from coherd.cli.explain import Explanation, explain, explanation_json, near_cache_text, policy_lines
+from coherd.cli.explain import Explanation, explain, explanation_json, policy_lines
 from coherd.cli.sources import load_file
 from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import show_remark
@@ -111,7 +111,7 @@ def _table(explanation: Explanation, origin: str) -> Table:
     for label, text in policy_lines(explanation):
         row(label, text)
     row("value type", explanation.value_type)
-    row("near cache", near_cache_text(explanation.near_cache))
+    row("near cache", explanation.near_cache)
     row("on failover", explanation.on_failover)
     row("redis value", explanation.redis_value)
     row("redis epochs", *explanation.redis_epochs)

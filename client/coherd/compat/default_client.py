@@ -9,18 +9,21 @@ from coherd.client import CacheClient
 
 DEFAULT_TARGET: Final = "localhost:50051"
 
-_opened: list[CacheClient] = []
-"""At most one."""
+_opened: dict[str, CacheClient] = {}
+"""At most one, under ``client``. One step of a dict, unlike a lock, is safe under threads and forks."""
 
 
 def default_client() -> CacheClient:
     """The client of ``COHERD_TARGET``, read at first use. It raises while the service is unavailable."""
-    if not _opened:
-        _opened.append(CacheClient.connect(os.environ.get("COHERD_TARGET", DEFAULT_TARGET)))
-    return _opened[0]
+    client = _opened.get("client")
+    if client is None:
+        # Connecting does no I/O: one that came second is dropped.
+        client = _opened.setdefault("client", CacheClient.connect(os.environ.get("COHERD_TARGET", DEFAULT_TARGET)))
+    return client
 
 
 async def close_default_client() -> None:
     """Closes the default client if there is one; the next use of a module-level service opens another."""
-    while _opened:
-        await _opened.pop().close()
+    client = _opened.pop("client", None)
+    if client is not None:
+        await client.close()

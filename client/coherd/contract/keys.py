@@ -209,6 +209,8 @@ def enum_text(value: object, name: str, texts: Iterable[str]) -> str:
 
 def date_text(value: object, name: str) -> str:
     """``YYYYMMDD`` of a `datetime.date`, or of such text naming a day that exists."""
+    if type(value) is str and _is_day(value):  # the ordinary value first: generated keys call this for every key
+        return value
     if isinstance(value, datetime.datetime):
         raise _wrong(name, "a date without a time, or text YYYYMMDD", value)
     if isinstance(value, datetime.date):

@@ -9,9 +9,9 @@ from coherd.loading.policy import LoadPolicy
 
 WAIT_MS: Final = 2_000
 """How long one Lease call is held by the server while somebody else loads."""
-MAX_HELD_CALLS: Final = 50
-"""Most Lease calls of one event loop that are held at once: a server takes 100 calls of a connection, and fills must
-always get through."""
+MAX_HELD_CALLS: Final = 1_000
+"""Most Lease calls of one event loop that are held at once: as many as a connection has places for them beside those of
+other calls (`coherd.transport.channels`). Whoever finds no place polls, and learns of a fill up to 150 ms late."""
 POLL_MS: Final = 100
 """Pause between Lease calls that are not held: too many are, or there is a stale value and fresh ones are wanted."""
 MAX_LEASE_ATTEMPTS: Final = 2

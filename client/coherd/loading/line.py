@@ -226,14 +226,16 @@ class Line:
         stale = granted.stale if granted.HasField("stale") else None
         calls = [place.call for place in group if not place.answer.done()]
         early = stale is not None and not stale.stale
-        background = all(serves_at_once(c.policy, stale=stale is not None, early=early) for c in calls)
-        key, terms = group[0].call.key, (calls or [group[0].call])[0].terms
-        if not calls or (background and not self._desk.has_room_behind):
-            await give_back(self._desk.transport, [(key, token)], 0, terms.timeout_ms)
+        waiting = [c for c in calls if not serves_at_once(c.policy, stale=stale is not None, early=early)]
+        key = group[0].call.key
+        # Who waits for the load loads: its thread, if it blocks, has nothing else to do.
+        call = [*waiting, *calls, group[0].call][0]
+        if not calls or not (waiting or self._desk.has_room_behind):
+            await give_back(self._desk.transport, [(key, token)], 0, call.terms.timeout_ms)
             return Elsewhere(stale, 0)
-        pause_ms = max(call.policy.error_pause_ms for call in calls)
-        leases = Leases(self._desk.transport, {key: token}, terms)
-        plan = calls[0].plan(stale=stale is not None, pause_ms=pause_ms)
-        self._load = self._desk.load(plan, leases, has_stale=stale is not None, background=background)
+        pause_ms = max(one.policy.error_pause_ms for one in calls)
+        leases = Leases(self._desk.transport, {key: token}, call.terms)
+        plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
+        self._load = self._desk.load(plan, leases, has_stale=stale is not None, background=not waiting)
         self._load.task.add_done_callback(lambda _: self._forget())
         return Running(self._load, stale)

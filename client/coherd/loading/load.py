@@ -19,6 +19,8 @@ log: Final = logging.getLogger("coherd.loading")
 
 Source: TypeAlias = "Callable[[], Awaitable[Mapping[Key[Any], Payload]]]"
 """Calls the loader and encodes what it returns."""
+BEHIND: Final = contextvars.ContextVar("coherd_behind", default=False)
+"""In a loader: whether nobody waits for the load, not even the caller who brought it."""
 GIVE_BACK_TIMEOUT_S: Final = 0.5
 """Longest the end of a cancelled load waits for its leases to be given back."""
 
@@ -104,6 +106,7 @@ class Load:
         plan, leases = self._plan, self.leases
         started_s = time.monotonic()
         renewing = None if leases is None else asyncio.create_task(leases.renew_forever())
+        BEHIND.set(self._background)  # loads of one context take turns, and each begins without a pause from here
         try:
             loaded = await within(plan.load_timeout_ms, plan.source)
         except asyncio.CancelledError:

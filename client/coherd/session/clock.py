@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-if hasattr(time, "CLOCK_BOOTTIME"):
-    _CLOCK: Final = time.CLOCK_BOOTTIME
-
-    def boottime_s() -> float:
-        """Seconds; goes on while the machine sleeps, so that a lease is over when it wakes."""
-        return time.clock_gettime(_CLOCK)
-
-else:  # macOS: its monotonic clock stands still meanwhile, and so does Coherd's server on the same machine
-
-    def boottime_s() -> float:
-        """Seconds."""
-        return time.monotonic()
+boottime_s: Final[Callable[[], float]] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+"""Seconds; goes on while the machine sleeps, so that a lease is over when it wakes. On macOS the monotonic clock is all
+there is, and stands still meanwhile."""

@@ -46,18 +46,20 @@ class LoopLinks:
 
     async def close(self) -> None:
         """Ends the running loop's session; the other loops end theirs as soon as they run."""
-        links, self.by_loop = self.by_loop, {}
+        links = dict(self.by_loop)
+        self.by_loop.clear()
         own = links.pop(asyncio.get_running_loop(), None)
         for loop, link in links.items():
             _close_soon(loop, link)
         if own is not None:
             await own.close()
 
-    def let_go(self) -> None:
+    def let_go(self) -> bool:
         """Before a fork: closes idle sessions. One of a loop that runs in the forking thread itself cannot be closed
         now: the child will refuse to use it, if gRPC lets it live."""
         here = _running_loop()
-        for loop, link in list(self.by_loop.items()):
+        links = list(self.by_loop.items())
+        for loop, link in links:
             if loop.is_closed() or not link.is_connected or link.in_use:
                 continue
             if loop.is_running():
@@ -72,6 +74,7 @@ class LoopLinks:
                 except RuntimeError:  # another thread began to run it just now
                     continue
                 self.by_loop.pop(loop, None)
+        return bool(links)
 
     def _let_go_elsewhere(self, loop: asyncio.AbstractEventLoop, link: SessionLink) -> None:
         done = threading.Event()

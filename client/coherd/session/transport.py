@@ -64,16 +64,17 @@ class SessionTransport:
             return SessionLink(lambda: open_channel(target, tls), metadata, client_id, near)
 
         self._links = LoopLinks(make)
+        self._by_loop = self._links.by_loop
 
-    def lookup_near(self, key: str) -> Kept | None:
-        link = self._links.by_loop.get(asyncio.get_running_loop())
-        if link is None or link.near is None:
+    def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        link = self._by_loop.get(loop or asyncio.get_running_loop())
+        if link is None or (near := link.near) is None:
             return None
-        return link.near.lookup(key, boottime_s())
+        return near.lookup(key, boottime_s())
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        link = self._links.by_loop.get(asyncio.get_running_loop())
+        link = self._by_loop.get(asyncio.get_running_loop())
         failed: CacheError | None = None
         answer: wire.GetResponse
         if link is not None and (stream := link.stream) is not None and stream.has_room:

@@ -79,7 +79,7 @@ class MemoryTransport:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
-    def lookup_near(self, key: str) -> Kept | None:
+    def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:

@@ -88,10 +88,11 @@ class LoopChannels:
         if own is not None:
             await own.channel.close(None)
 
-    def let_go(self) -> None:
+    def let_go(self) -> bool:
         """Before a fork: drops what is idle. Loops that run in other threads do so themselves, if they are quick."""
         here = _running_loop()
-        for loop in list(self._by_loop):
+        loops = list(self._by_loop)
+        for loop in loops:
             if loop is here or not loop.is_running():
                 self._drop_idle(loop)
                 continue
@@ -101,6 +102,7 @@ class LoopChannels:
             except RuntimeError:  # it was closed just now
                 continue
             done.wait(LET_GO_TIMEOUT_S)
+        return bool(loops)
 
     def _drop_idle(self, loop: asyncio.AbstractEventLoop, done: threading.Event | None = None) -> None:
         connection = self._by_loop.get(loop)

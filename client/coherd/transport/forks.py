@@ -9,6 +9,7 @@ cut off, the child refuses to use gRPC.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import weakref
@@ -20,8 +21,8 @@ from coherd.errors import Unavailable
 class Forkable(Protocol):
     """Holds gRPC objects, by event loop."""
 
-    def let_go(self) -> None:
-        """Before a fork: drop what is idle."""
+    def let_go(self) -> bool:
+        """Before a fork: drop what is idle; whether there was anything."""
         ...
 
     def forget(self) -> list[object]:
@@ -48,8 +49,12 @@ def check_usable() -> None:
 
 
 def _before_fork() -> None:
+    held = False
     for holder in list(_living):
-        holder.let_go()
+        held = holder.let_go() or held
+    if held:
+        # gRPC's polling thread ends with its last object, and a closed stream may be in a cycle with its tasks.
+        gc.collect()
 
 
 def _after_fork_in_child() -> None:

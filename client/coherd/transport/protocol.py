@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from coherd.near_cache import Kept
@@ -15,8 +16,9 @@ class Transport(Protocol):
     `coherd.errors.CacheError`. Cancelling one call disturbs no other.
     """
 
-    def lookup_near(self, key: str) -> Kept | None:
-        """The value that the near cache of the running event loop holds under canonical key text."""
+    def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
+        thread, that of another loop."""
         ...
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:

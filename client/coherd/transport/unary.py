@@ -105,7 +105,7 @@ class UnaryTransport:
         }
         return Connection(channel, calls)
 
-    def lookup_near(self, key: str) -> Kept | None:
+    def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:

@@ -41,10 +41,11 @@ class RedisChangeLog:
         self._length = length
         self._log = log_name(prefix)
         self._registry = registry_name(prefix)
+        self._latest: tuple[object, Answer | None] = (None, None)
 
     async def append(self, names: Sequence[str], *, awaited: bool) -> Answer:
         """See `ChangeLog.append`. Doing it twice is harmless."""
-        return answer_of(await self._do(self.append_job(names, awaited=awaited)))
+        return self.answer_of(await self._do(self.append_job(names, awaited=awaited)))
 
     def append_job(self, names: Sequence[str], *, awaited: bool) -> Job:
         """The append as one job, for a batch that carries the change itself."""
@@ -53,7 +54,7 @@ class RedisChangeLog:
     async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
         """See `ChangeLog.join`. Doing it twice is harmless."""
         field = (b"" if watermark is None else _WATERMARK.pack(*watermark)) + os.urandom(_BEAT_BYTES)
-        return answer_of(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
+        return self.answer_of(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
 
     async def forget(self, replica: str, field: bytes) -> None:
         """See `ChangeLog.forget`."""
@@ -79,6 +80,14 @@ class RedisChangeLog:
         """See `ChangeLog.close`."""
         self._reader.close()
 
+    def answer_of(self, done: Done) -> Answer:
+        """What a script of the log has answered; callers of one batch share one."""
+        raw, answer = self._latest
+        if answer is None or raw is not done.answer:
+            answer = _answer_of(done)
+            self._latest = (done.answer, answer)
+        return answer
+
     async def _do(self, job: Job) -> Done:
         [done] = await self._driver.do([job], repeat=True)
         if isinstance(done, StoreUnavailable):
@@ -102,10 +111,8 @@ def _field(raw: bytes) -> Field:
     return Field(raw, Place(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
 
 
-def answer_of(done: Done) -> Answer:
-    """What a script of the log has answered.
-
-    Raises:
+def _answer_of(done: Done) -> Answer:
+    """Raises:
     TypeError: the answer is not that of a log script.
     """
     found = done.answer

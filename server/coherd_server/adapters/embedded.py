@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 START_TIMEOUT_S: Final = 10.0
+ATTEMPTS: Final = 5
+"""A port that was free a moment ago may be taken by now; then another one is tried, unless one was asked for."""
 STOP_TIMEOUT_S: Final = 3.0
 # Run as `python -c`: asks Linux to send SIGTERM when the thread that started it ends (prctl 1 = PR_SET_PDEATHSIG, kept
 # over exec), then becomes Valkey. Not preexec_fn, which is unsafe in a process with threads.
@@ -33,6 +35,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 class EmbeddedError(Exception):
     """The embedded Valkey cannot be started; one line."""
+
+
+class _PortTaken(EmbeddedError):
+    """Somebody else has the port."""
 
 
 def find_binary() -> Path:
@@ -121,14 +127,22 @@ class EmbeddedValkey:
         """
         if self.pid is not None:
             return
-        binary = find_binary()
+        for left in range(ATTEMPTS - 1, -1, -1):
+            try:
+                self._start(find_binary(), self._wanted_port or free_port())
+                return
+            except _PortTaken:
+                if self._wanted_port is not None or not left:
+                    raise
+
+    def _start(self, binary: Path, port: int) -> None:
         try:
             if self._wanted_dir is not None:
                 self._wanted_dir.mkdir(parents=True, exist_ok=True)
             self.data_dir = self._wanted_dir or Path(tempfile.mkdtemp(prefix="coherd-valkey-"))
         except OSError as error:
             raise EmbeddedError(f"the data directory cannot be used: {error.strerror}") from None
-        self.port = self._wanted_port or free_port()
+        self.port = port
         command = [
             *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data_dir.resolve())),
             *("--save", "60 1" if self._persistent else "", "--appendonly", "no", "--daemonize", "no"),
@@ -151,7 +165,8 @@ class EmbeddedValkey:
             if process.poll() is not None:
                 reason = _reason(log_path)
                 self.stop()
-                raise EmbeddedError(f"the embedded Valkey did not start on port {self.port}: {reason}")
+                kind = _PortTaken if "in use" in reason else EmbeddedError
+                raise kind(f"the embedded Valkey did not start on port {self.port}: {reason}")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
                 sock.sendall(b"INFO server\r\n")
                 # Somebody else may hold the port: only our own process counts.

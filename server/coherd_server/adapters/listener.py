@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from coherd_server.adapters.ending import end
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import NEAR_CHANNEL, WAKE_CHANNEL
 from coherd_server.adapters.settings import StoreSettings
@@ -55,8 +56,7 @@ class Listener:
     async def close(self) -> None:
         """Unsubscribe. Idempotent."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def _run(self) -> None:
         pause_s = _PAUSE_S

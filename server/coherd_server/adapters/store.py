@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from coherd_server.adapters.batch import Job, Moved
-from coherd_server.adapters.change_log import RedisChangeLog, answer_of, log_name
+from coherd_server.adapters.change_log import RedisChangeLog, log_name
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
@@ -19,7 +19,7 @@ from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
-from coherd_server.domain.near.ports import Announcement
+from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Announcement
 from coherd_server.domain.ports import (
     EPOCH_BYTES,
     EpochRead,
@@ -198,7 +198,7 @@ class RedisStore:
         done was done by the batch that carried them: what was repeated came later than they did.
         """
         self._journal.note(again)
-        riding = list(announcements) if self._topology.wide else []
+        riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
         answers = await self._driver.do([*jobs, *appends], repeat=repeat)
         self._journal.note(again)
@@ -206,7 +206,7 @@ class RedisStore:
         batches = {done.batch for done in changes if isinstance(done, Done)}
         for one, appended in zip(riding, answers[len(jobs) :], strict=True):
             if isinstance(appended, Done) and batches <= {appended.batch}:
-                one.appended = answer_of(appended)
+                one.appended = self.log.answer_of(appended)
         return changes
 
     def _removal(self, key: str) -> Job:
@@ -216,16 +216,13 @@ class RedisStore:
         self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
     ) -> Sequence[PutOutcome | StoreUnavailable]:
         """See `Store.put`."""
-        jobs = [
-            Job(
-                PUT,
-                self._names(put.key, "lease", "fence", "waiting"),
-                (put.entry, put.lifetime_ms, b"-" if put.replaces is None else b"=" + put.replaces, put.fence),
-                put.identity,
-            )
-            for put in puts
-        ]
-        again = [self._removal(put.key) for put in puts]
+        jobs: list[Job] = []
+        again: list[Job] = []
+        for key, entry, lifetime_ms, identity, fence, replaces in puts:
+            names = self._names(key, "lease", "fence", "waiting")
+            condition = b"-" if replaces is None else b"=" + replaces
+            jobs.append(Job(PUT, names, (entry, lifetime_ms, condition, fence), identity))
+            again.append(Job(REMOVE, names, (self._settings.tombstone_ms,)))
         return [_put_outcome(answer) for answer in await self._do_noted(jobs, again, announcements)]
 
     async def remove(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from redis.exceptions import AskError
 
+from coherd_server.adapters.ending import end
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.link import Link
 from coherd_server.adapters.redis_url import RedisTarget
@@ -112,8 +113,7 @@ class Watch:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
 
 class Looker(Protocol):

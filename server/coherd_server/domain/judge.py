@@ -155,11 +155,10 @@ def judge(
         extra: the extra tags it carries.
         epochs: current epoch of each of its tags.
     """
-    raw = read.raw or b""
-    if header.block != expected_block(key, extra, read.identity, epochs):
-        return Verdict(State.DEAD, raw, header)
-    now_ms = read.redis_now_ms
-    times = header.times
+    raw, identity, now_ms = read
+    _, _, times, block, _ = header
+    if raw is None or block != expected_block(key, extra, identity, epochs):
+        return Verdict(State.DEAD, raw or b"", header)
     remaining_ms = times.fresh_until_ms - now_ms
     state = State.FRESH
     if remaining_ms <= 0:

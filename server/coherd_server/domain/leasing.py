@@ -109,17 +109,23 @@ class Leases:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + item.wait_ms / 1000
         with self._rooms.enter(item.key) as room:
+            woken = False
             while True:
                 change = room.next_change
-                if loop.time() >= room.marked_until_s:
-                    room.marked_until_s = loop.time() + MARK_MS / 2000
-                    await self._store.await_changes(item.key.text, MARK_MS)
+                marked = room.is_marked
+                if not marked and not woken:  # who was woken looks first: most likely nothing is left to wait for
+                    await room.mark(lambda: self._store.await_changes(item.key.text, MARK_MS), MARK_MS / 2000)
+                    marked = True
                 answer = await self._look(item)
                 remaining_s = end_s - loop.time()
                 if not isinstance(answer, Held) or answer.stale is not None or remaining_s <= 0 or self._rooms.closed:
                     return answer
+                woken = False
+                if not marked:
+                    continue
                 look_s = min(LOOK_AGAIN_S * max(1.0, room.callers / LOOKERS), LONGEST_LOOK_S) * (0.5 + self._draw())
                 await asyncio.wait([change], timeout=min(remaining_s, look_s))
+                woken = change.done()
 
     async def _look(self, item: LeaseItem) -> Found | Granted | Held | Failure:
         """One judgement of value and lease, until it holds."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
-from coherd.contract.entry import EntryFormatError, Flags, Header
+from coherd.contract.entry import EntryFormatError, Flags, Header, decode_plain_header
 from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
 from coherd_server.domain.counters import Counters
@@ -102,8 +101,14 @@ class Reader:
             StoreUnavailable: the epochs of extra tags cannot be read.
         """
         found: list[Found] = []
+        new = tuple.__new__
         tagged: dict[int, tuple[Header, tuple[TagRef, ...]]] = {}
         for key, read in zip(keys, reads, strict=True):
+            raw = read[0]
+            plain = None if raw is None else decode_plain_header(raw)
+            if plain is not None:
+                found.append(new(Found, (key, judge(key, read, plain, (), epochs), ())))
+                continue
             entry = open_entry(read)
             if isinstance(entry, Verdict):
                 verdict = entry
@@ -113,7 +118,7 @@ class Reader:
                     tagged[len(found)] = entry, extra_refs_of(key, entry.block)
             else:
                 verdict = judge(key, read, entry, (), epochs)
-            found.append(tuple.__new__(Found, (key, verdict, ())))
+            found.append(new(Found, (key, verdict, ())))
         if tagged:
             more = list({tag: None for _, refs in tagged.values() for _, tag in refs})
             epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
@@ -122,24 +127,30 @@ class Reader:
         return found
 
     def _count(self, found: Iterable[Found | Failure], accept_stale: bool, seconds: float) -> None:
-        by_domain: dict[str, Counter[str]] = {}
+        by_domain: dict[str, list[int]] = {}
         for one in found:
             if isinstance(one, Failure):
                 continue
-            domain = one.key.domain.name
-            counts = by_domain.get(domain)
-            if counts is None:
-                counts = by_domain[domain] = self._counters.of(domain)
-                self._counters.reads[domain].add(seconds)
-            verdict = one.verdict
-            state = verdict.state
+            key, verdict, _ = one
+            sums = by_domain.get(key.domain.name)
+            if sums is None:
+                sums = by_domain[key.domain.name] = [0] * len(_COUNTED)
+            state, raw, header, _, _ = verdict
             if state is State.FRESH or (accept_stale and state is State.STALE):
-                counts["hits" if state is State.FRESH else "stale_hits"] += 1
-                header = verdict.header
-                counts["read_bytes"] += len(verdict.raw) - (header.size if header else 0)
+                sums[0 if state is State.FRESH else 1] += 1
+                sums[2] += len(raw) - (header.size if header is not None else 0)
             else:
-                counts["misses"] += 1
+                sums[3] += 1
                 if state is State.FOREIGN:
-                    counts["foreign"] += 1
+                    sums[4] += 1
                 elif state is State.DEAD:
-                    counts["dead"] += 1
+                    sums[5] += 1
+        for domain, sums in by_domain.items():
+            counts = self._counters.of(domain)
+            self._counters.reads[domain].add(seconds)
+            for name, by in zip(_COUNTED, sums, strict=True):
+                if by:
+                    counts[name] += by
+
+
+_COUNTED: Final = ("hits", "stale_hits", "read_bytes", "misses", "foreign", "dead")

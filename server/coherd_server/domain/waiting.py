@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
 from coherd.contract.catalog import ResolvedKey
@@ -15,8 +15,8 @@ class Room:
 
     def __init__(self) -> None:
         self.callers = 0
-        self.marked_until_s = 0.0
-        """Until when, on the loop's clock, the store is known to remember that somebody waits."""
+        self._mark: asyncio.Task[None] | None = None
+        self._marked_until_s = 0.0
         self._next_change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -24,9 +24,31 @@ class Room:
         """Done at the next change. Take it before looking at the store, so that no change is missed in between."""
         return self._next_change
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether the store is known to remember that somebody waits."""
+        mark = self._mark
+        if mark is None or not mark.done() or mark.cancelled() or mark.exception() is not None:
+            return False
+        return asyncio.get_running_loop().time() < self._marked_until_s
+
+    async def mark(self, store_mark: Callable[[], Coroutine[None, None, None]], lasts_s: float) -> None:
+        """Let the store remember, for ``lasts_s`` at least, that somebody waits. Callers that come together share one
+        request, and each returns when it is done: who looks before that could miss the change that nobody was told.
+
+        Raises:
+            StoreUnavailable: it could not.
+        """
+        mark = self._mark
+        if mark is None or mark.done():
+            loop = asyncio.get_running_loop()
+            self._marked_until_s = loop.time() + lasts_s
+            mark = self._mark = loop.create_task(store_mark())
+        await asyncio.shield(mark)
+
     def wake(self) -> None:
         """The key, or a tag of it, changed; the store has forgotten the mark."""
-        self.marked_until_s = 0.0
+        self._mark = None
         if not self._next_change.done():
             self._next_change.set_result(None)
         self._next_change = asyncio.get_running_loop().create_future()

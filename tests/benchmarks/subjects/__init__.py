@@ -17,6 +17,7 @@ from tests.benchmarks.subjects.push import push
 from tests.benchmarks.subjects.session import session_get, session_get_many, session_set
 from tests.benchmarks.subjects.single import get, miss, set_
 from tests.benchmarks.subjects.stampede import stampede
+from tests.benchmarks.subjects.wakeup import wakeup
 
 Subject = Callable[[Plan], Awaitable[list[Row]]]
 
@@ -30,6 +31,7 @@ SUBJECTS: Final[dict[str, Subject]] = {
     "invalidate": invalidate,
     "lease": lease,
     "stampede": stampede,
+    "wakeup": wakeup,
     "session_get": session_get,
     "session_set": session_set,
     "session_get_many": session_get_many,

@@ -12,7 +12,8 @@ import pytest
 from rig.calls import Caller
 from rig.server import CoherdServer
 
-SCRIPT = Path(__file__).parents[2] / "unit" / "client" / "fork_scenarios.py"
+SCRIPT = Path(__file__).parent / "session_scenarios.py"
+SHARED = Path(__file__).parents[2] / "unit" / "client"
 IN_A_RUNNING_LOOP = ("forked_beside_a_session", "fork_in_a_loop_beside_a_resting_one")
 """gRPC's own handlers crash some children of these; the client warns, see `warned_of`."""
 
@@ -31,7 +32,7 @@ IN_A_RUNNING_LOOP = ("forked_beside_a_session", "fork_in_a_loop_beside_a_resting
 def test_scenario(server: CoherdServer, scenario: str) -> None:
     with Caller(server.target) as caller:
         caller.set("content:drafts:user:u1", b"\x0a\x017")
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(SCRIPT.parent)])}
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(SHARED)])}
     if scenario in IN_A_RUNNING_LOOP:
         environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     done = subprocess.run(

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from coherd import Refusal, Tag, Unavailable
 from coherd.contrib.dogpile import CoherdBackend
-from coherd.contrib.dogpile.bridge import LOOP, LoopThread
 from coherd.contrib.dogpile.keys import lock_key, value_key
 from coherd.contrib.dogpile.mutex import CoherdMutex
 from coherd.domains.tags import User
+from coherd.sync.loop_thread import LOOP
 from coherd.testing import FakeCache
 from rig.server import CoherdServer
 
@@ -206,28 +206,8 @@ class TestAway:
         assert not region.key_is_locked("k")
 
 
-class TestBridge:
-    """The loop behind blocking calls."""
-
-    def test_it_does_not_wait_for_itself(self) -> None:
-        bridge = LoopThread()
-
-        async def inner() -> None:
-            bridge.run(inner())
-
-        with pytest.raises(RuntimeError, match="the thread that would have to answer"):
-            bridge.run(inner())
-        bridge.stop()
-
-    def test_it_starts_again_after_a_stop(self) -> None:
-        bridge = LoopThread()
-
-        async def name() -> str:
-            return threading.current_thread().name
-
-        for _ in range(2):
-            assert bridge.run(name()) == "coherd"
-            bridge.stop()
+class TestLoop:
+    """The loop behind blocking calls, which it shares with blocking clients."""
 
     def test_a_forked_child_has_its_own(self, server: CoherdServer) -> None:
         script = (

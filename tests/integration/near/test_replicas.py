@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from redis.crc import key_slot
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
@@ -152,6 +153,21 @@ async def _survives_failover(url: str, failover: Callable[[], object], replicas:
     await until("flushed", lambda: client.flushes >= 1)
     assert not client.serves(PUSHED)
     await until("in step", lambda: other.hub.in_step_as_of_s is not None)
+    await client.hold(PUSHED)
+    await announced(one, PUSHED)
+    await until("pushed", lambda: not client.serves(PUSHED))
+
+
+async def test_the_logs_slot_may_move(own_cluster: Cluster, replicas: NearOpener) -> None:
+    one, other = [await replicas(own_cluster.url, "moving:") for _ in range(2)]
+    client = NearClient(other)
+    await client.hold(PUSHED)
+    slot, source = key_slot(b"moving:coherd:log"), own_cluster.owner_of("moving:coherd:log")
+    primaries = [node for node in own_cluster.nodes if node.client().info("replication")["role"] == "master"]
+    target = next(node for node in primaries if node is not source)
+    await asyncio.to_thread(own_cluster.begin_migration, slot, source, target)
+    await asyncio.to_thread(own_cluster.finish_migration, slot, source, target)
+    await until("flushed", lambda: not client.serves(PUSHED))
     await client.hold(PUSHED)
     await announced(one, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))

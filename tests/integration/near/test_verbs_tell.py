@@ -26,6 +26,8 @@ from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_na
 
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"
+BOTH_WAYS = pytest.mark.parametrize("backend", ["standalone", "cluster"], indirect=True)
+"""The announcement travels with the change, or behind it."""
 
 
 def verbs(replica: NearReplica) -> Cache:
@@ -50,6 +52,7 @@ async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
             assert await cache.changes.invalidate({TAG: key.domain}) is None
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("verb", ["set", "delete", "touch", "fill", "invalidate"])
 async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: str) -> None:
     one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
@@ -64,6 +67,7 @@ async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: st
     assert client.pushed == [expected]
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("verb", ["set", "delete", "touch", "fill"])
 async def test_a_strict_change_is_acknowledged_after_it_was_dropped(
     backend: Backend, replicas: NearOpener, verb: str
@@ -79,6 +83,7 @@ async def test_a_strict_change_is_acknowledged_after_it_was_dropped(
     assert not any(client.serves(STRICT) for client in clients)
 
 
+@BOTH_WAYS
 async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, replicas: NearOpener) -> None:
     one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
     cache, client = verbs(one), NearClient(other)
@@ -90,6 +95,7 @@ async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, replic
     assert not client.serves(PUSHED)
 
 
+@BOTH_WAYS
 async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, replicas: NearOpener) -> None:
     one = await replicas(backend.url, backend.prefix)
     cache = verbs(one)
@@ -100,6 +106,7 @@ async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, replicas: 
     assert backend.client().xlen(log_names(backend)[0]) == before
 
 
+@BOTH_WAYS
 async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas: NearOpener) -> None:
     one = await replicas(backend.url, backend.prefix)
     cache = verbs(one)
@@ -112,6 +119,7 @@ async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas
     assert done.outcome is PutOutcome.OCCUPIED
 
 
+@BOTH_WAYS
 async def test_a_change_that_cannot_be_told_is_not_acknowledged(
     backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +151,7 @@ def _carry_nothing(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, verb, bare)
 
 
+@BOTH_WAYS
 async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, replicas: NearOpener) -> None:
     one = await replicas(backend.url, backend.prefix)
     client = NearClient(one)

@@ -95,13 +95,6 @@ def test_not_served_yet(stage: Stage, rpc: str) -> None:
     assert rpc in problem.message
 
 
-def test_the_session_is_not_served_yet(stage: Stage) -> None:
-    stream = stage.caller.channel.stream_stream("/coherd.v1.SessionService/Session")
-    with pytest.raises(grpc.RpcError) as caught:
-        list(stream(iter([b""]), timeout=10))
-    check(problem_in(caught.value), "NOT_SERVED_YET")
-
-
 def test_the_store_is_full(stage: Stage) -> None:
     problems: list[Problem] = []
     for number in range(100):

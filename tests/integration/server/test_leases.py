@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -135,13 +135,17 @@ def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: s
     caller, token = stand.caller, os.urandom(16)
     assert kind(lease(caller, key, token, lease_ms=1_000 if end == "expire" else 60_000)) == "granted"
     with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(lease, caller, key, wait_ms=4_000, lease_ms=60_000) for _ in range(3)]
+        tokens = [os.urandom(16) for _ in range(3)]
+        waiting = {pool.submit(lease, caller, key, one, wait_ms=15_000, lease_ms=60_000): one for one in tokens}
         if end == "abandon":
             assert abandon(caller, key, token) == "ABANDONED"
         elif end == "invalidate":
             caller.invalidate(user(name))
-        kinds = sorted(str(kind(future.result(15))) for future in waiting)
-    assert kinds == ["granted", "held", "held"]
+        takers, others = wait(waiting, timeout=15, return_when=FIRST_COMPLETED)
+        assert [kind(taker.result()) for taker in takers] == ["granted"]
+        assert not wait(others, timeout=0.7).done, "they look again meanwhile, and somebody loads"
+        assert [fill(caller, key, waiting[taker], b"v") for taker in takers] == ["STORED"]
+        assert [future.result(15).hit.value for future in others] == [b"v", b"v"]
 
 
 def test_a_lease_lives_as_long_as_it_is_renewed(single: Stand, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from coherd_server.adapters import embedded
-from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey, free_port
+from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
 from rig.entries import put_of
 from rig.fixtures import Opener
+from rig.ports import reserve_port
 
 
 def is_running(pid: int) -> bool:
@@ -45,7 +47,7 @@ async def test_start_use_stop(opener: Opener) -> None:
 
 async def test_data_directory_and_persistence(tmp_path: Path, opener: Opener) -> None:
     data = tmp_path / "deep" / "data"
-    port = free_port()
+    port = reserve_port()
     with EmbeddedValkey(port=port, data_dir=data, persistent=True) as first:
         assert first.url == f"redis://127.0.0.1:{port}"
         store = await opener(first.url)
@@ -116,3 +118,14 @@ def test_unusable_data_directory(tmp_path: Path) -> None:
 def test_bad_settings(bad: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
         EmbeddedValkey(**bad)  # type: ignore[arg-type]
+
+
+def test_a_port_taken_in_the_last_moment_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = iter([taken.getsockname()[1], reserve_port()])
+        monkeypatch.setattr(embedded, "free_port", lambda: next(ports))
+        with EmbeddedValkey() as valkey:
+            assert valkey.port != taken.getsockname()[1]
+            assert valkey.pid is not None

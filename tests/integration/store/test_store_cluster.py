@@ -53,7 +53,7 @@ async def test_a_stopped_node_stalls_nobody_else(trio: Cluster, opener: Opener) 
             if i % 10 == 0:
                 assert (await store.put([await put_of(store, other_key)])) == [PutOutcome.STORED]
             await asyncio.sleep(0.01)
-        assert slowest_s < 0.4
+        assert slowest_s < 0.8  # the stopped node's calls take a second and more
         assert all(isinstance(one, StoreUnavailable) for one in await asyncio.gather(*hanging, return_exceptions=True))
     finally:
         stalled.resume()
@@ -116,7 +116,7 @@ async def test_try_again_ends_at_the_deadline(trio: Cluster, opener: Opener) -> 
     assert isinstance(outcome, StoreUnavailable)
     assert "TRYAGAIN" in str(outcome)
     assert not outcome.outcome_unknown
-    assert 0.3 < time.monotonic() - started_s < 1.2
+    assert 0.3 < time.monotonic() - started_s < 4
     trio.finish_migration(key_slot(key.encode()), source, target)
 
 

@@ -12,17 +12,17 @@ import signal
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from fake_server import FakeServer
 
-from coherd import CacheClient, OpenKey, Unavailable
-from coherd.transport import forks
+from coherd import CacheClient, OpenKey, Unavailable, sync
 
 KEY = OpenKey("content", "drafts", {"user": "u1"})
 """Holds 7."""
+OTHER = OpenKey("content", "drafts", {"user": "u2"})
+"""Holds nothing at first."""
 
 
 async def serve() -> None:
@@ -140,151 +140,131 @@ def threads(cache: CacheClient) -> bool:
     return answers == [True] * 4
 
 
-def forked_beside_a_session(cache: CacheClient) -> bool:
-    """A fork inside a running loop with an idle session: the parent goes on with it, the child says it cannot."""
-
-    def says_so() -> bool:
-        said: list[bool] = []
-
-        def read() -> None:
-            try:
-                asyncio.run(cache.get(KEY))
-            except Unavailable as error:
-                said.append("forked" in str(error))
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        thread.join(8)
-        return said == [True]
-
-    async def between_calls() -> bool:
-        before = await cache.get(KEY)
-        stream = stream_of(cache)
-        children = [in_child(says_so) for _ in range(3)]
-        answers = await asyncio.gather(*(cache.get(KEY) for _ in range(100)))
-        same = stream is not None and stream_of(cache) is stream
-        await cache.close()
-        return (before, children, same, answers) == (7, [True] * 3, True, [7] * 100)
-
-    return asyncio.run(between_calls())
+def blocking(cache: CacheClient) -> sync.CacheClient:
+    """A blocking client of the same server."""
+    return sync.CacheClient.connect(cache._transport._unary._target)  # type: ignore[attr-defined]
 
 
-def resting_session(cache: CacheClient) -> bool:
-    """A loop at rest lets its session go before a fork, and opens another afterwards."""
-    loop = asyncio.new_event_loop()
+def blocking_client(cache: CacheClient) -> bool:
+    """Used before the fork, in children, their threads and their children, and after."""
+    client = blocking(cache)
+
+    def in_threads() -> bool:
+        answers: list[object] = []
+        running = [threading.Thread(target=lambda: answers.append(client.get(KEY))) for _ in range(4)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join(8)
+        return answers == [7] * 4
+
+    def in_grandchild() -> bool:
+        return client.get(KEY) == 7 and in_child(in_threads) and client.get(KEY) == 7
+
+    answers = [client.get(KEY)]
     for _ in range(3):
-        if loop.run_until_complete(cache.get(KEY)) != 7 or loop.run_until_complete(current_stream(cache)) is None:
-            return False
-        if not in_child(lambda: reads(cache) and reads(cache)):
-            return False
-        loop.run_until_complete(lose_session(cache))  # what is left of it is no hindrance to the next fork
-    loop.run_until_complete(cache.close())
-    return True
+        answers += [in_child(in_threads), in_child(in_grandchild), client.get(KEY)]
+    loads = in_child(lambda: client.get_or_load(OTHER, lambda _: os.getpid()) == os.getpid())
+    client.close()
+    alone = threading.active_count() == 1
+    return answers == [7] + [True, True, 7] * 3 and loads and alone
 
 
-async def lose_session(cache: CacheClient) -> None:
-    """As if the connection had broken."""
-    if await cache.get(KEY) == 7:
-        stream = stream_of(cache)
-        get = asyncio.create_task(cache.get(KEY))
-        await asyncio.sleep(0)
-        stream._call.cancel()  # type: ignore[attr-defined]
-        await get
+def blocking_client_unused(cache: CacheClient) -> bool:
+    """Made before the fork, and first used in children, which end by themselves."""
+    client = blocking(cache)
+
+    def use() -> bool:
+        answer = client.get(KEY)
+        client.close()
+        return answer == 7 and threading.active_count() == 1
+
+    return in_child(use) and in_child(use) and client.get(KEY) == 7
 
 
-def fork_in_a_loop_beside_a_resting_one(cache: CacheClient) -> bool:
-    """The forking thread runs a loop, so a resting one cannot be run to let its session go: the child says so."""
-    resting = asyncio.new_event_loop()
-    if resting.run_until_complete(cache.get(KEY)) != 7:
-        return False
+def blocking_client_in_a_loader(cache: CacheClient) -> bool:
+    """Another thread runs a loader at the fork: that is no call, its connection rests, and the child works."""
+    client = blocking(cache)
+    started, go_on = threading.Event(), threading.Event()
+    answers: list[object] = []
 
-    def says_so() -> bool:
+    def load(_: object) -> int:
+        started.set()
+        go_on.wait(8)
+        return 8
+
+    thread = threading.Thread(target=lambda: answers.append(client.get_or_load(OTHER, load)))
+    thread.start()
+    started.wait(8)
+    child = in_child(lambda: client.get(KEY) == 7)
+    go_on.set()
+    thread.join(8)
+    return child and answers == [8] and client.get(OTHER) == 8
+
+
+def blocking_client_is_busy(cache: CacheClient) -> bool:
+    """Other threads call all the time: forks wait for a gap, children work or say why not, the parent's calls go on."""
+    client = blocking(cache)
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def read() -> None:
+        while not ended.is_set():
+            if client.get(KEY) != 7:
+                wrong.append("parent")
+
+    def works() -> bool:
         try:
-            cache._transport._links._make()  # type: ignore[attr-defined]
-            forks.check_usable()
-        except Unavailable as error:
-            return "forked" in str(error)
-        return False
+            answer = client.get(KEY)
+        except Unavailable:  # the gap was too short; it must not hang or crash
+            answer = 7
+        gc.collect()
+        return answer == 7
 
-    async def forking() -> bool:
-        return in_child(says_so)
-
-    child = asyncio.run(forking())
-    after = resting.run_until_complete(cache.get(KEY))
-    resting.run_until_complete(cache.close())
-    return (child, after) == (True, 7)
-
-
-def fork_while_a_session_is_being_opened(cache: CacheClient) -> bool:
-    """It has a connection already."""
-    loop = asyncio.new_event_loop()
-
-    async def begin() -> asyncio.Task[object]:
-        task = asyncio.create_task(cache.get(KEY))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return task
-
-    def says_so() -> bool:
-        try:
-            asyncio.run(cache.get(KEY))
-        except Unavailable as error:
-            return "forked" in str(error)
-        return False
-
-    task = loop.run_until_complete(begin())
-    child, after = in_child(says_so), loop.run_until_complete(task)
-    loop.run_until_complete(cache.close())
-    return (child, after) == (True, 7)
+    running = [threading.Thread(target=read) for _ in range(3)]
+    for thread in running:
+        thread.start()
+    children = [in_child(works) for _ in range(6)]
+    ended.set()
+    for thread in running:
+        thread.join(8)
+    return children == [True] * 6 and not wrong and client.get(KEY) == 7
 
 
-def never_closed(cache: CacheClient) -> bool:
-    """A program that ends without closing its client says nothing, which is seen from outside."""
+def loader_forks(cache: CacheClient) -> bool:
+    """In a loader: the parent gets its value, and the child an error instead of silence."""
+    client = blocking(cache)
+    pids: list[int] = []
 
-    async def use() -> bool:
-        return await cache.get(KEY) == 7 and stream_of(cache) is not None
+    def load(_: object) -> int:
+        pids.append(os.fork())
+        if pids == [0]:
+            signal.alarm(10)
+        return 8
 
-    return asyncio.run(use()) and asyncio.run(use())
-
-
-def warned_of(cache: CacheClient) -> bool:
-    """A fork that gRPC may not survive is not silent."""
-
-    async def fork() -> list[str]:
-        await cache.get(KEY)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            in_child(lambda: True)
-        return [str(one.message) for one in caught]
-
-    [said] = asyncio.run(fork())
-    return "GRPC_ENABLE_FORK_SUPPORT=0" in said
+    try:
+        value = client.get_or_load(OTHER, load)
+    except Unavailable as error:
+        os._exit(0 if pids == [0] and "forked" in str(error) and client.get(KEY) == 7 else 1)
+    return value == 8 and os.waitpid(pids[0], 0)[1] == 0
 
 
-def stream_of(cache: CacheClient) -> object:
-    """The session of the running loop."""
-    return cache._transport._links.current().stream  # type: ignore[attr-defined]
-
-
-async def current_stream(cache: CacheClient) -> object:
-    return stream_of(cache)
-
-
-SESSION_SCENARIOS = {
-    act.__name__: act
-    for act in (
-        forked_beside_a_session,
-        resting_session,
-        fork_in_a_loop_beside_a_resting_one,
-        fork_while_a_session_is_being_opened,
-        never_closed,
-        warned_of,
-    )
-}
-"""Before a real server."""
 SCENARIOS = {
     act.__name__: act
-    for act in (unused_client, connected_client, running_loop, loop_in_a_thread, open_call, many_loops, threads)
+    for act in (
+        unused_client,
+        connected_client,
+        running_loop,
+        loop_in_a_thread,
+        open_call,
+        many_loops,
+        threads,
+        blocking_client,
+        blocking_client_unused,
+        blocking_client_in_a_loader,
+        blocking_client_is_busy,
+        loader_forks,
+    )
 }
 
 
@@ -293,8 +273,6 @@ def main(name: str) -> int:
     if name == "serve":
         asyncio.run(serve())
         return 0
-    if name in SESSION_SCENARIOS:
-        return 0 if SESSION_SCENARIOS[name](CacheClient.connect(sys.argv[2])) else 1
     command = [sys.executable, str(Path(__file__)), "serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdout is None:

@@ -1,19 +1,23 @@
-"""Every method of the familiar services against a server."""
+"""Every method of the familiar services against a server: the coroutines, and the blocking ones."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import inspect
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fake_server import FakeServer
 
-from coherd import CacheClient, InvalidRequest, ValueEncodeError
+from coherd import CacheClient, InvalidRequest, ValueEncodeError, sync
 from coherd import compat as familiar
 from coherd.compat import CacheInvalidationPatterns, CachePatterns, RedisService, UnifiedCacheService
+from coherd.compat import sync as familiar_blocking
 from coherd.domains.celery.v1 import celery_pb2
+from rig.awaited import Awaited
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "writing_stats": ("user123", 30),
@@ -40,13 +44,35 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 TASK = {"task_name": "app.tasks.analyse", "state": "SUCCESS", "runtime_ms": 12.5, "retries": 2}
 
 
+@dataclass
+class Services:
+    """Both services of one flavour."""
+
+    unified: Any
+    redis: Any
+
+
+@pytest.fixture(params=["coroutines", "blocking"])
+async def services(request: pytest.FixtureRequest, fake: FakeServer) -> AsyncIterator[Services]:
+    if request.param == "coroutines":
+        async with CacheClient.connect(fake.target) as cache:
+            yield Services(UnifiedCacheService(cache), RedisService(cache))
+        return
+    blocking = sync.CacheClient.connect(fake.target)
+    unified, redis = familiar_blocking.UnifiedCacheService(blocking), familiar_blocking.RedisService(blocking)
+    async with Awaited(unified) as one, Awaited(redis) as other, Awaited(blocking) as client:
+        yield Services(one, other)
+        await client.close()
+
+
 @pytest.fixture
-def service(cache: CacheClient) -> UnifiedCacheService:
-    return UnifiedCacheService(cache)
+def service(services: Services) -> Any:
+    return services.unified
 
 
-def test_every_operation_has_its_methods_and_its_pattern() -> None:
-    methods = {name for name, _ in inspect.getmembers(UnifiedCacheService, inspect.isfunction)}
+@pytest.mark.parametrize("kind", [UnifiedCacheService, familiar_blocking.UnifiedCacheService])
+def test_every_operation_has_its_methods_and_its_pattern(kind: type) -> None:
+    methods = {name for name, _ in inspect.getmembers(kind, inspect.isfunction)}
     pairs = {f"{verb}_{name}" for name in ARGUMENTS for verb in ("get", "set")}
     others = {"invalidate_user_cache", "invalidate_content_cache", "invalidate_daily_cache", "get_cache_metrics"}
     assert {name for name in methods if not name.startswith("_")} == pairs | others
@@ -54,7 +80,7 @@ def test_every_operation_has_its_methods_and_its_pattern() -> None:
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-async def test_pair(service: UnifiedCacheService, fake: FakeServer, name: str) -> None:
+async def test_pair(service: Any, fake: FakeServer, name: str) -> None:
     get, set_ = getattr(service, f"get_{name}"), getattr(service, f"set_{name}")
     arguments = ARGUMENTS[name]
     value: Any = {"state": "online"} if name.startswith("celery_") else {"n": 0, "list": []}
@@ -68,7 +94,7 @@ async def test_pair(service: UnifiedCacheService, fake: FakeServer, name: str) -
     assert fake.entries[key].ttl_ms == 7_000
 
 
-async def test_session_data_goes_with_its_user(service: UnifiedCacheService) -> None:
+async def test_session_data_goes_with_its_user(service: Any) -> None:
     await service.set_session_data({"cart": []}, "s1", user_id="user123")
     await service.set_session_data({"cart": []}, "s2", "user456", 60)
     assert await service.invalidate_user_cache("user123") == CacheInvalidationPatterns.user("user123")
@@ -76,7 +102,7 @@ async def test_session_data_goes_with_its_user(service: UnifiedCacheService) -> 
     assert await service.get_session_data("s2") == {"cart": []}
 
 
-async def test_invalidations(service: UnifiedCacheService) -> None:
+async def test_invalidations(service: Any) -> None:
     await service.set_analytics_daily(1, "u", "20250805")
     await service.set_analytics_daily(2, "u")
     await service.set_content_analysis(3, "c1")
@@ -89,7 +115,7 @@ async def test_invalidations(service: UnifiedCacheService) -> None:
     assert await service.get_analytics_daily("u") is None
 
 
-async def test_metrics_are_plain(service: UnifiedCacheService) -> None:
+async def test_metrics_are_plain(service: Any) -> None:
     await service.set_content_topics(["a"], "u")
     metrics = await service.get_cache_metrics()
     assert set(metrics) == {domain.value for domain in familiar.CacheDomain}
@@ -97,7 +123,7 @@ async def test_metrics_are_plain(service: UnifiedCacheService) -> None:
     assert metrics["content"]["resources"][0]["key_pattern"] == "content:topics:user:{user}"
 
 
-async def test_celery_values_are_dicts_or_messages(service: UnifiedCacheService) -> None:
+async def test_celery_values_are_dicts_or_messages(service: Any) -> None:
     ended = datetime.datetime(2025, 8, 6, 12, tzinfo=datetime.UTC)
     await service.set_celery_task_metrics({**TASK, "finished_at": ended}, "t1")
     shown = await service.get_celery_task_metrics("t1")
@@ -112,24 +138,24 @@ async def test_celery_values_are_dicts_or_messages(service: UnifiedCacheService)
     assert (shown["processed_tasks"], shown["queues"], shown["last_heartbeat_at"]) == (2**53 + 1, ["a"], None)
     for wrong in ({"secret": 1}, {"retries": "many"}, [1], "text", {"finished_at": "yesterday"}):
         with pytest.raises(ValueEncodeError) as caught:
-            await service.set_celery_task_metrics(wrong, "t1")  # type: ignore[arg-type]
+            await service.set_celery_task_metrics(wrong, "t1")
         assert "secret" not in str(caught.value)
 
 
-async def test_a_ttl_that_is_none_is_an_error(service: UnifiedCacheService) -> None:
+async def test_a_ttl_that_is_none_is_an_error(service: Any) -> None:
     with pytest.raises(InvalidRequest):
         await service.set_system_health({}, ttl=0)
 
 
-async def test_key_text(cache: CacheClient, fake: FakeServer) -> None:
-    redis = RedisService(cache)
+async def test_key_text(services: Services, fake: FakeServer) -> None:
+    redis = services.redis
     assert await redis.set("topics:user123:list", ["a"], ttl=300)
     assert fake.entries["content:topics:user:user123"].ttl_ms == 300_000
     assert await redis.get("content:topics:user:user123") == ["a"]
     assert await redis.set("task_metrics:t1", TASK)
     shown = await redis.get("celery:task_metrics:id:t1")
     assert TASK.items() <= shown.items()
-    assert (await UnifiedCacheService(cache).get_celery_task_metrics("t1")) == shown
+    assert (await services.unified.get_celery_task_metrics("t1")) == shown
     assert await redis.set("content:drafts:user:u:list", None)
     assert await redis.delete("task_metrics:t1") is True
     assert await redis.delete("task_metrics:t1") is False
@@ -148,3 +174,19 @@ async def test_module_level_services_connect_on_first_use(at_default_target: Fak
     assert await familiar.redis_service.get("topics:u:list") == ["a"]
     await familiar.close_default_client()
     assert await familiar.redis_service.get("topics:u:list") == ["a"]
+
+
+async def test_blocking_module_level_services_connect_on_first_use(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COHERD_TARGET", fake.target)
+
+    def use() -> list[object]:
+        answers: list[object] = [familiar_blocking.unified_cache_service.set_content_topics(["a"], "u")]
+        answers.append(familiar_blocking.redis_service.get("topics:u:list"))
+        familiar_blocking.close_default_client()
+        answers.append(familiar_blocking.redis_service.get("topics:u:list"))
+        familiar_blocking.close_default_client()
+        return answers
+
+    assert await asyncio.to_thread(use) == [True, ["a"], ["a"]]

@@ -15,6 +15,7 @@ from coherd.contract.entry import (
     Stamp,
     Times,
     decode_header,
+    decode_plain_header,
     encode_header,
     is_ours,
     stamp_block,
@@ -197,3 +198,19 @@ def test_the_longest_block_there_is() -> None:
     header = decode_header(encode_header(flags=Flags.NONE, version=0, times=Times(1, 2), block=block))
     assert header.block == block
     assert len(header.stamps[0].ref) == 65_515
+
+
+@given(flags, st.sampled_from([0, 1, 2**64 - 1]), times, nodes, stamps, st.binary(max_size=20))
+def test_the_short_way_reads_what_the_long_way_reads(
+    flags_: Flags, version: int, times_: Times, node: bytes, stamps_: list[Stamp], payload: bytes
+) -> None:
+    """Where it answers at all; what has flags, an item version or damage is left to the long way."""
+    raw = encode_header(flags=flags_, version=version, times=times_, block=stamp_block(node, stamps_))
+    plain = decode_plain_header(raw + payload)
+    header = decode_header(raw + payload)
+    if header.flags or header.version or header.times.fresh_until_ms >= 2**63:
+        assert plain is None
+    else:
+        assert plain == header
+    for cut in range(0, len(raw), 7):
+        assert decode_plain_header(raw[:cut]) is None

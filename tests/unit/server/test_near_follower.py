@@ -138,7 +138,12 @@ def test_another_generation_is_out_of_step_until_a_join_says_so() -> None:
 
 def test_what_somebody_waits_for_is_noted() -> None:
     stage = Stage()
+    known: list[int] = []
+    stage.hub.on_acknowledged = lambda: known.append(stage.follower.awaited_position)
     stage.read(change(11, awaited=True), change(12))
-    assert stage.follower.awaited_position == 11
+    assert known == [11], "known when the hub says that all have it, or nobody publishes that at once"
+    stage.read(change(13))
+    stage.read(change(15, awaited=True))
+    assert known[-1] == 15
     stage.follower.joined(Place(NODE, NEXT, 1), asked_s=102.0, applied=None)
     assert stage.follower.awaited_position == 0

@@ -10,11 +10,11 @@ from dogpile.cache.api import NO_VALUE, BytesBackend, CacheMutex, SerializedRetu
 
 from coherd.client import DEFAULT_TIMEOUT_MS, CacheClient
 from coherd.contract.lease import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
-from coherd.contrib.dogpile.bridge import LOOP
 from coherd.contrib.dogpile.keys import BytesKey, lock_key, value_key
 from coherd.contrib.dogpile.mutex import CoherdMutex
 from coherd.results import InvalidateResult
 from coherd.selectors import Resource, Selector
+from coherd.sync.loop_thread import LOOP
 from coherd.transport.protocol import Transport
 from coherd.transport.unary import UnaryTransport
 
@@ -43,7 +43,7 @@ class CoherdBackend(BytesBackend):
     """
 
     client: CacheClient
-    """The client it uses, in the loop of `coherd.contrib.dogpile.bridge`."""
+    """The client it uses, in the loop of `coherd.sync.loop_thread`."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         """Does no I/O.
@@ -72,6 +72,7 @@ class CoherdBackend(BytesBackend):
             arguments.get("target", DEFAULT_TARGET), tls=arguments.get("tls"), token=arguments.get("token")
         )
         self.client = CacheClient(self._transport, timeout_ms=self._timeout_ms, on_unavailable=on_unavailable)
+        LOOP.attach(self)
 
     def get_mutex(self, key: str) -> CacheMutex | None:
         """The creation lock of a key; None, for dogpile's own, if ``distributed_lock`` is false."""
@@ -130,6 +131,7 @@ class CoherdBackend(BytesBackend):
     def close(self) -> None:
         """Close the connection; later calls raise `ClientClosed`."""
         LOOP.run(self.client.close())
+        LOOP.detach(self)
 
     def _key(self, text: str) -> BytesKey:
         return value_key(self._domain, self._resource, text)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.declared import DomainSpec, NearCacheMode
 from coherd_server.domain.failure import UNCONFIRMED, Failure
-from coherd_server.domain.near.ports import Announcement, ChangeLog, Clock, LogUnavailable
+from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Announcement, ChangeLog, Clock, LogUnavailable
 from coherd_server.domain.near.replica import Replica
 from coherd_server.domain.near.terms import Terms
-
-NAMES_PER_ENTRY: Final = 1_000
 
 
 class Announcer:
@@ -31,6 +28,7 @@ class Announcer:
         self._replica = replica
         self._terms = terms
         self._now_s = clock
+        self._appending: set[asyncio.Task[bool]] = set()
 
     def of_keys(self, keys: Sequence[ResolvedKey], *, wait: bool = False) -> list[Announcement | None]:
         """What to announce when these change, in order; None where no near cache keeps it. At most two different ones:
@@ -47,16 +45,19 @@ class Announcer:
         return self._of([(f"t{tag}", domain) for tag, domain in tags.items()], wait)
 
     def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
-        now_s = self._now_s()
-        shared = {awaited: Announcement([], awaited, now_s) for awaited in (False, True)}
+        shared: dict[bool, Announcement] = {}
         found: list[Announcement | None] = []
         for name, domain in names:
             mode = domain.near_cache
             if mode is NearCacheMode.OFF:
                 found.append(None)
-            else:
-                found.append(one := shared[wait or mode is NearCacheMode.STRICT])
-                one.names.append(name)
+                continue
+            awaited = wait or mode is NearCacheMode.STRICT
+            one = shared.get(awaited)
+            if one is None:
+                one = shared[awaited] = Announcement([], awaited, self._now_s())
+            one.names.append(name)
+            found.append(one)
         return found
 
     async def finish(self, announcements: Collection[Announcement]) -> Failure | None:
@@ -73,7 +74,12 @@ class Announcer:
     async def _finish(self, one: Announcement) -> Failure | None:
         try:
             if one.appended is None:
-                await self._append(one)
+                # The change was made: whoever made it may go away, but near caches are told.
+                appending = asyncio.create_task(self._append_first(one))
+                self._appending.add(appending)
+                appending.add_done_callback(self._appending.discard)
+                if not await asyncio.shield(appending):
+                    return UNCONFIRMED
             if one.awaited:
                 async with asyncio.timeout(self._terms.longest_wait_s):
                     while one.appended is None or not await self._replica.confirm(one.appended, asked_s=one.asked_s):
@@ -81,6 +87,14 @@ class Announcer:
         except (LogUnavailable, TimeoutError):
             return UNCONFIRMED
         return None
+
+    async def _append_first(self, one: Announcement) -> bool:
+        """Whether the log took it; not raised, since nobody may be left to hear it."""
+        try:
+            await self._append(one)
+        except LogUnavailable:
+            return False
+        return True
 
     async def _append(self, one: Announcement) -> None:
         one.asked_s = self._now_s()

@@ -62,24 +62,25 @@ class Follower:
         for change in new:
             expected += 1
             whole = whole and change.generation == place.generation and change.position == expected
+        awaited = [change.position for change in new if change.awaited and change.generation == last.generation]
         if whole:
+            if awaited:  # before the hub says that it has applied them
+                self.awaited_position = awaited[-1]
             self._hub.apply(new, place._replace(position=last.position))
         elif last.generation:
-            self._flush(Place(place.identity, last.generation, last.position))
+            self._flush(Place(place.identity, last.generation, last.position), awaited[-1] if awaited else 0)
         else:
             return False  # nobody of us wrote it; whoever appends next begins the log anew
-        awaited = [change.position for change in new if change.awaited and change.generation == last.generation]
-        if awaited:
-            self.awaited_position = max(self.awaited_position, awaited[-1])
         self._settle()
         return True
 
-    def _flush(self, place: Place) -> None:
+    def _flush(self, place: Place, awaited: int = 0) -> None:
         before = self._hub.place
         if before is None or not place.is_of(before):
             self._tails.clear()
             self._hub.in_step_as_of_s = None
             self.awaited_position = 0
+        self.awaited_position = max(self.awaited_position, awaited)
         self._hub.flush(place)
 
     def _settle(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
+NAMES_PER_ENTRY: Final = 1_000
+"""Most names of one entry of the log, as its writers fill it; what shares an entry may be more together."""
 Clock = Callable[[], float]
 """Seconds that also pass while the machine sleeps (section 6, "The log moves near caches", 3)."""
 

@@ -18,7 +18,9 @@ from coherd_server.domain.near.watch import Watch
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
 """After a log that did not answer."""
-_GATHER_S: Final = 0.001
+_LEAVE_S: Final = 0.5
+"""How long the end of the process may wait for the log."""
+_GATHER_S: Final = 0.002
 """Between two reads of the log, so that one push tells of changes in quick succession; not while somebody waits."""
 
 
@@ -52,10 +54,12 @@ class Replica:
             group.create_task(self._tick())
 
     async def leave(self) -> None:
-        """Take this process off the registry, if none of its sessions may still serve; else others wait for that."""
+        """Take this process off the registry, if none of its sessions may still serve; else others wait for that, as
+        they do where the log does not answer soon."""
         if self._field and not self._hub.is_serving:
-            with contextlib.suppress(LogUnavailable):
-                await self._log.forget(self._id, self._field)
+            with contextlib.suppress(LogUnavailable, TimeoutError):
+                async with asyncio.timeout(_LEAVE_S):
+                    await self._log.forget(self._id, self._field)
         await self._log.close()
 
     async def confirm(self, appended: Answer, *, asked_s: float) -> bool:

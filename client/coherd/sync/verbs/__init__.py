@@ -1,0 +1,1 @@
+"""The verbs of the blocking client, generated from those of the asynchronous one."""

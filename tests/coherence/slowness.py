@@ -1,0 +1,43 @@
+"""Servers that are slow where a network may be slow. No rule is broken: promises must hold all the same.
+
+Windows of a few microseconds become milliseconds, so that random work meets what is inside them. Named on the command
+line of `coherence.mutant_server` as mutants are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+from coherd_server.adapters.log_reader import LogReader
+from coherd_server.adapters.store import RedisStore
+
+Patch = Callable[[Any, str, Any], None]
+
+
+def slow_log(patch: Patch) -> None:
+    """What was read of the log arrives late."""
+    _late(patch, LogReader, "read", 0.6, 0.04)
+
+
+def slow_reads(patch: Patch) -> None:
+    """What was read of the store arrives late."""
+    _late(patch, RedisStore, "read", 0.2, 0.03)
+
+
+def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> None:
+    whole = getattr(owner, name)
+
+    async def late(self: Any, *args: Any) -> Any:
+        found = await whole(self, *args)
+        if random.random() < share:
+            await asyncio.sleep(random.random() * most_s)
+        return found
+
+    patch(owner, name, late)
+
+
+SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {one.__name__: one for one in (slow_log, slow_reads)}
+"""By name."""

@@ -1,0 +1,32 @@
+"""Short recorded histories of near caches, each with losses of its own. `make soak` is the long form."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import pytest
+
+from coherence import near_faults
+from coherence.near_checkers import BOUNDS, delays_of
+from coherence.near_faults import NearFault
+from coherence.rates import NEAR_RATES
+from coherence.runs import run_near
+from coherence.scene import Topology, store_of
+from coherence.slowness import SLOWNESS
+
+SHORT: Final[dict[Topology, list[NearFault]]] = {
+    "standalone": [near_faults.deaf_clients, near_faults.trim_log],
+    "cluster": [near_faults.fail_log_over],
+}
+
+
+@pytest.mark.parametrize("topology", SHORT)
+def test_no_promise_is_broken(topology: Topology) -> None:
+    seed = time.time_ns() % 1_000_000
+    with store_of(topology) as rig:
+        outcome = run_near(rig, SHORT[topology], seconds=9, seed=seed, broken=list(SLOWNESS), rates=NEAR_RATES)
+    assert not outcome.violations, f"seed {seed}\n" + "\n".join(map(str, outcome.violations[:5]))
+    assert len(outcome.history.faults) == len(SHORT[topology])
+    assert outcome.figures.awaited > 20, "too few strict changes to prove anything"
+    assert delays_of(outcome.history).oldest_read <= BOUNDS.bound_s * 1000

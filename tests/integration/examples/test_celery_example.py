@@ -1,0 +1,56 @@
+"""The example of Celery tasks, as its README says: a worker, and tasks sent to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from coherd.domains import analytics
+from coherd.sync import CacheClient
+from rig.server import CoherdServer
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "celery"
+TIMEOUT_S = 60.0
+
+
+def until(what: str, holds: Callable[[], bool]) -> None:
+    """Wait until it holds; what is looked at tells nobody."""
+    pause = threading.Event()
+    end_s = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end_s, what
+        pause.wait(0.1)
+
+
+def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path: Path) -> None:
+    promised = (EXAMPLE / "README.md").read_text().split("```text\n")[1].split("```")[0].splitlines()
+    environ = {**os.environ, "COHERD_TARGET": server.target, "BROKER_FOLDER": str(tmp_path / "broker")}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    log = tmp_path / "log"
+    stats = analytics.WritingStats(user="user123", days=30)
+
+    def send(call: str) -> None:
+        command = [sys.executable, "-c", f"import tasks; tasks.{call}"]
+        subprocess.run(command, cwd=EXAMPLE, env=environ, check=True, timeout=TIMEOUT_S)
+
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool=prefork", "--concurrency=2"]
+    with log.open("wb") as out, CacheClient.connect(server.target, timeout_ms=10_000) as cache:
+        cache.delete(stats)
+        worker = subprocess.Popen([*command, "--loglevel=INFO"], cwd=EXAMPLE, env=environ, stdout=out, stderr=out)
+        try:
+            send("writing_stats.delay('user123', 30)")
+            until("the first task", lambda: promised[0] in log.read_text())
+            assert cache.get(stats) == {"words": 810}
+            send("forget.delay('user123')")
+            until("the second task", lambda: promised[1] in log.read_text())
+            assert cache.get(stats) is None
+            worker.terminate()
+            assert worker.wait(TIMEOUT_S) == 0
+        finally:
+            worker.kill()
+            worker.wait()
