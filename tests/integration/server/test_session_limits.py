@@ -150,7 +150,7 @@ async def test_a_client_that_does_not_read_costs_no_memory(name: str) -> None:
                 await asyncio.sleep(0.2)
                 assert (await neighbour.ask(neighbour.get("celery:own:id:1")))[0].HasField("get")
             grown = memory_bytes(server.process.pid) - before
-            assert grown < 250 << 20, f"{grown >> 20} MiB"
+            assert grown < 100 << 20, f"{grown >> 20} MiB"
             await session.answers(*frames[0])
             await asyncio.wait_for(sending, 30)
             for frame in frames:
