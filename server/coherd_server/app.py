@@ -40,7 +40,8 @@ from coherd_server.rpc.handlers import Handlers, service_handlers, session_handl
 from coherd_server.rpc.operations import Services
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.reflection import SERVICE_NAMES, Reflection
-from coherd_server.rpc.session import SessionLimits, Sessions
+from coherd_server.rpc.session import Sessions
+from coherd_server.rpc.stream import SessionLimits
 from coherd_server.rpc.typed_methods import typed_handlers
 from coherd_server.settings import Settings, SettingsError, split_address
 
@@ -51,8 +52,6 @@ WATCH_INTERVAL_S: Final = 0.5
 """How often readiness is looked at."""
 CONNECTION_AGE_MS: Final = 300_000
 """With several workers a connection is asked to move this often: a shared port pins connections to processes."""
-SESSION_AGE_MS: Final = 200_000
-"""With several workers a session is asked to move this often, before its connection is."""
 MAX_STREAMS: Final = 2_000
 """Concurrent calls of one connection. gRPC's clients burst before they learn the limit, and what exceeds it is lost to
 them without a reason of ours; so it is far above what our client uses, and `max_in_flight` bounds the work."""
@@ -218,7 +217,9 @@ class Server:
             cache, self._catalog, access, self._reporter, Limits(settings.max_batch_items, settings.max_message_bytes)
         )
         services = Services(rpcs, cache, self._catalog, access, self._endpoint, apart=not self._store.one_primary)
-        limits = SessionLimits(age_ms=SESSION_AGE_MS if self._share_port else None)
+        limits = SessionLimits(
+            message_bytes=settings.max_message_bytes, age_ms=settings.session_age if self._share_port else None
+        )
         self._sessions = Sessions(services, principals, hub, limits)
         handlers = {
             **service_handlers(self._endpoint, rpcs),

@@ -120,6 +120,8 @@ class Settings(BaseModel):
     """Time between two walks over the keyspace that count keys and unlink dead entries."""
     drain_grace: DurationMs = Field(default=5_000, ge=0, le=600_000)
     """How long calls in flight may take to end after SIGTERM."""
+    session_age: DurationMs = Field(default=200_000, ge=100, le=86_400_000)
+    """With several workers a session is asked to move after about this long, before its connection is."""
     tls_cert: str | None = None
     """PEM file with the server's certificate chain."""
     tls_key: str | None = None

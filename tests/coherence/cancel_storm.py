@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import grpc
 import grpc.aio
 
+from coherd.contract.reasons import reason_name
+from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
+from coherd.session.transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as pb
 from coherence.caller import CHANNEL, Caller
 from coherence.checkers import check_no_crossing, check_no_resurrection, check_safe_under_loss
@@ -25,6 +28,8 @@ from rig.proxy import FaultProxy
 from rig.server import CoherdServer
 
 TASKS = 16
+SESSIONS_LOST = 8
+"""While a storm over sessions lasts."""
 
 
 class Storm(NamedTuple):
@@ -86,12 +91,96 @@ async def storm(target: str, cancelled: int, directory: Path, seed: int) -> Stor
     return Storm(cancelled, answered, len(reads), sum(one.value is not None for one in reads), found)
 
 
-def run_storm(node: Node, cancelled: int, directory: Path, seed: int = 0) -> Storm:
+class SessionCaller(Caller):
+    """Calls over one session, which those share that are cancelled."""
+
+    def __init__(self, target: str, recorder: Recorder, source: Source, *, timeout_s: float) -> None:
+        super().__init__([target], recorder, source, timeout_s=timeout_s)
+        self.transport = SessionTransport(target, near_cache=None)
+
+    async def call(self, server: int, rpc: str, request: Any, *, timeout_s: float | None = None) -> Any:
+        timeout_ms = int((timeout_s or self._timeout_s) * 1_000)
+        kind = "".join("_" + one.lower() if one.isupper() else one for one in rpc)[1:]
+        try:
+            return await self.transport._ask(kind, rpc, request, timeout_ms)
+        except (OutcomeUnknown, DeadlineExceeded, Unavailable) as error:
+            return f"lost:{type(error).__name__}"
+        except CacheError as error:
+            return f"error:{reason_name(error.reason)}"
+
+    async def close(self) -> None:
+        await self.transport.close()
+        await super().close()
+
+    def lose_session(self) -> bool:
+        """As if its connection broke; whether there was one."""
+        stream = self.transport._links.current().stream
+        if stream is None:
+            return False
+        stream._call.cancel()
+        return True
+
+
+async def session_storm(target: str, cancelled: int, directory: Path, seed: int) -> Storm:
+    """As `storm`, over one session that is lost now and then."""
+    rng = random.Random(seed)
+    source = Source(directory / "source", len(ITEMS) + PROBES)
+    recorder = Recorder(directory / "storm.jsonl", "storm")
+    caller = SessionCaller(target, recorder, source, timeout_s=10.0)
+    transport = caller.transport
+    left, answered, lost = cancelled, 0, 0
+
+    async def cancel() -> None:
+        nonlocal left, answered, lost
+        while left > 0:
+            left -= 1
+            if lost < SESSIONS_LOST * (cancelled - left) / cancelled - 0.5 and caller.lose_session():
+                lost += 1
+            item = rng.choice(ITEMS)
+            if rng.random() < 0.2:
+                keys = [one.wire for one in rng.sample(ITEMS, 5)]
+                asked = transport.batch_get(pb.BatchGetRequest(keys=keys), 10_000)
+            else:
+                asked = transport._ask("get", "Get", pb.GetRequest(key=item.wire), 10_000)
+            call = asyncio.create_task(asked)
+            await asyncio.sleep(rng.random() * 0.004)
+            if call.done():
+                left += 1
+                answered += 1
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    async def check() -> None:
+        while left > 0:
+            item = rng.choice(ITEMS)
+            draw = rng.random()
+            if draw < 0.3:
+                await caller.batch_get(0, rng.sample(ITEMS, 6))
+            elif draw < 0.37:
+                await caller.set(0, item, source.commit(item.index))
+            elif draw < 0.385:
+                await caller.invalidate(0, USER)
+            else:
+                await caller.get(0, item)
+
+    await asyncio.gather(*(caller.set(0, item, 1) for item in ITEMS))
+    await asyncio.gather(*(cancel() for _ in range(TASKS)), *(check() for _ in range(32)))
+    await caller.close()
+    source.close()
+    assert lost == SESSIONS_LOST
+    history = History.load(directory)
+    found = [*check_no_crossing(history), *check_no_resurrection(history), *check_safe_under_loss(history)]
+    reads = [one for one in history.on("get", "batch_get") if one.is_acknowledged]
+    return Storm(cancelled, answered, len(reads), sum(one.value is not None for one in reads), found)
+
+
+def run_storm(node: Node, cancelled: int, directory: Path, seed: int = 0, *, sessions: bool = False) -> Storm:
     """A storm against a server that reaches its store through a proxy which delays every reply."""
     with ProxyThread(FaultProxy(node.port)) as proxy:
         proxy.act(lambda one: setattr(one, "reply_delay_s", 0.003))
         with CoherdServer("--redis", f"redis://127.0.0.1:{proxy.port}", "--log-format", "json") as server:
-            done = asyncio.run(storm(server.target, cancelled, directory, seed))
+            act = session_storm if sessions else storm
+            done = asyncio.run(act(server.target, cancelled, directory, seed))
             if '"level": "error"' in server.errors():
                 raise AssertionError(server.errors())
     return done

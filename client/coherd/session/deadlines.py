@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from typing import Final
 
 MOST_LIMITS: Final = 64
 """Queues that are kept; operations with one more limit each get a timer of their own."""
+SPARE: Final = 1_024
+"""Answered operations that a queue may hold besides one for each that is open."""
 
 
 class Deadlines:
@@ -23,7 +25,7 @@ class Deadlines:
         expire: called with the id of an open operation whose time is up.
     """
 
-    def __init__(self, open_ids: Container[int], expire: Callable[[int], None]) -> None:
+    def __init__(self, open_ids: Collection[int], expire: Callable[[int], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._open_ids = open_ids
         self._expire = expire
@@ -43,6 +45,10 @@ class Deadlines:
         open_ids = self._open_ids
         while queue and queue[0][1] not in open_ids:
             queue.popleft()
+        if len(queue) > 2 * len(open_ids) + SPARE:  # the first of them is open for long
+            left = [entry for entry in queue if entry[1] in open_ids]
+            queue.clear()
+            queue.extend(left)
         queue.append((self._loop.time() + limit_ms / 1000, operation_id))
         if limit_ms not in self._timers:
             self._timers[limit_ms] = self._loop.call_at(queue[0][0], self._look, limit_ms)

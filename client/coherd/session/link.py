@@ -11,7 +11,8 @@ import grpc.aio
 
 from coherd.errors import CacheError, NotServed
 from coherd.near_cache import NearCache
-from coherd.session.stream import SessionStream, open_stream
+from coherd.session.opening import open_stream
+from coherd.session.stream import SessionStream
 
 DIAL_TIMEOUT_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.1
@@ -44,66 +45,88 @@ class SessionLink:
         self._metadata = metadata
         self._client_id = client_id
         self._dialing: asyncio.Task[None] | None = None
-        self._pauses = 0
+        self._failures = 0
         self._not_before_s = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: set[SessionStream] = set()
+        """All that are not closed yet."""
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """There are channels."""
+        return bool(self._streams) or self._dialing is not None
 
     @property
     def in_use(self) -> bool:
-        """Something is not answered yet."""
-        return (self.stream is not None and self.stream.in_flight > 0) or bool(self._tasks)
+        """Something is not answered yet, or a session is being opened for it."""
+        return self._dialing is not None or any(one.in_flight for one in self._streams)
 
     async def ready(self, timeout_s: float) -> SessionStream | None:
-        """The session, opened if need be; None: there is none now, and a unary call is the way."""
+        """The session, opened if need be; None: there is none now, and a unary call is the way.
+
+        Waits for one that is being opened only if the last attempt did well: where sessions are not possible, calls are
+        not held up again and again.
+        """
         if self.stream is None and not self._closed:
             loop = asyncio.get_running_loop()
             if self._dialing is None:
                 if loop.time() < self._not_before_s:
                     return None
                 self._dialing = loop.create_task(self._dial())
-            await asyncio.wait([self._dialing], timeout=min(timeout_s / 2, LONGEST_WAIT_S))
+            if not self._failures:
+                await asyncio.wait([self._dialing], timeout=min(timeout_s / 2, LONGEST_WAIT_S))
         return self.stream
 
     async def _dial(self) -> None:
-        loop = asyncio.get_running_loop()
+        pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S)
         channel: grpc.aio.Channel | None = None
         try:
             channel = self._connect()
-            self.stream = await open_stream(
-                channel, self._metadata, self._client_id, self.near, self._ended, DIAL_TIMEOUT_S
-            )
+            stream = await open_stream(channel, self._metadata, self._client_id, self.near, self._ended, DIAL_TIMEOUT_S)
             channel = None
-            self._pauses = 0
+            self.stream = stream
+            self._streams.add(stream)
+            self._failures = 0
         except CacheError as error:
-            pause_s = min(FIRST_PAUSE_S * 2**self._pauses, LONGEST_PAUSE_S)
             if isinstance(error, NotServed):
                 pause_s = NOT_SERVED_PAUSE_S
-            self._pauses = min(self._pauses + 1, 16)
-            self._not_before_s = loop.time() + pause_s * (0.5 + random.random())
         finally:
-            self._dialing = None
-            if channel is not None:
-                await channel.close(None)
+            if self.stream is None:
+                self._failures = min(self._failures + 1, 16)
+                self._not_before_s = asyncio.get_running_loop().time() + pause_s * (0.5 + random.random())
+            try:
+                if channel is not None:
+                    await channel.close(None)
+            finally:
+                self._dialing = None
 
     def _ended(self, stream: SessionStream) -> None:
         """It takes no more operations."""
         if self.stream is stream:
             self.stream = None
         if not self._closed:
-            task = asyncio.get_running_loop().create_task(stream.finish(MOVE_TIMEOUT_S))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = asyncio.get_running_loop().create_task(self._leave(stream))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, stream: SessionStream) -> None:
+        await stream.finish(MOVE_TIMEOUT_S)
+        self._streams.discard(stream)
+
+    def close_soon(self) -> None:
+        """Begin to close it, in its own event loop."""
+        self._closing = asyncio.get_running_loop().create_task(self.close())
 
     async def close(self) -> None:
         """End the session; what is not answered fails. Safe to repeat."""
         self._closed = True
-        stream, self.stream = self.stream, None
-        if self._dialing is not None:
-            self._dialing.cancel()
-            await asyncio.gather(self._dialing, return_exceptions=True)
-        if stream is not None:
-            await stream.close()
-        for task in self._tasks:
+        self.stream = None
+        ending = [*self._leaving, *([self._dialing] if self._dialing is not None else [])]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
+        await asyncio.gather(*(stream.close() for stream in self._streams))
+        self._streams.clear()
+        self._dialing = None

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,22 +21,17 @@ from coherd.near_cache import Mark, NearCache, NearDomain
 from coherd.session.changes import drop_changed
 from coherd.session.clock import boottime_s
 from coherd.session.deadlines import Deadlines
+from coherd.session.outgoing import Outgoing
 from coherd.transport.status import error_of_status
 from coherd.v1 import session_pb2 as wire
 from coherd.v1.annotations_pb2 import NearCache as WireMode
 from coherd.v1.errors_pb2 import ErrorReason
 
-PROTOCOL: Final = 1
-FRAME_OPERATIONS: Final = 2_000
-FRAME_BYTES: Final = 1 << 20
-"""A frame takes no more operations once it holds so much; one operation may be larger."""
 CLOSE_TIMEOUT_S: Final = 0.2
-GET_BYTES: Final = 64
-"""Reckoned size of a get."""
 IDLE_ROUNDS: Final = 10
 """Thirds of a lease without any use after which it is left to lapse: idle clients cost the server nothing."""
-QUEUED_BYTES: Final = 8 << 20
-"""Bytes of requests that wait to be sent; callers wait when there are more."""
+LARGEST_BYTES: Final = 1 << 20
+"""Of an operation, where the server does not say."""
 _MODES: Final = {WireMode.NEAR_CACHE_PUSH: NearCacheMode.PUSH, WireMode.NEAR_CACHE_STRICT: NearCacheMode.STRICT}
 _READS: Final = frozenset({"get", "batch_get", "lease", "batch_lease"})
 """Operations that change no value."""
@@ -55,9 +48,15 @@ class _Pending:
         self.request = request
         self.marks = marks
 
+    def fail(self, error: CacheError) -> None:
+        """Its caller, if there still is one, gets the error."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # a caller that is cancelled now does not ask for it
+
 
 class SessionStream:
-    """A stream that was opened; made by `open_stream`.
+    """A stream that was opened; made by `coherd.session.opening.open_stream`.
 
     Args:
         call: the rpc.
@@ -78,30 +77,21 @@ class SessionStream:
         """Whether it takes operations."""
         self.is_lost = False
         """Whether it ended."""
-        self.largest_bytes = int(welcome.window_bytes) or QUEUED_BYTES
+        self.largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
         """A larger operation goes as a unary call."""
         self.near = near
         self._call = call
-        self._channel = channel
+        self._channel: Any = channel
         self._on_end = on_end
         self._pending: dict[int, _Pending] = {}
-        self._last_id = 0
-        self._frames: deque[tuple[wire.SessionRequest, int]] = deque()
-        self._frame: wire.SessionRequest | None = None
-        self._operations = wire.RequestFrame().operations
+        self._out = Outgoing(self.largest_bytes, welcome.window)
         self._loop = asyncio.get_running_loop()
-        self._frame_bytes = 0
-        self._queued_bytes = 0
-        self._cancelled: list[int] = []
-        self._acknowledge = 0
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
         self._deadlines = Deadlines(self._pending, self._expire)
         self._lease_s = welcome.near_cache_lease_ms / 1000
         self._asked_s = 0.0
+        self._pushed = 0
         self._used = asyncio.Event()
         self._emptied = asyncio.Event()
-        self._closing = False
         if near is not None:
             near.configure(
                 {
@@ -111,7 +101,7 @@ class SessionStream:
                 }
             )
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
-        if near is not None:
+        if near is not None and self._lease_s > 0:
             self._tasks.append(asyncio.create_task(self._extend(near)))
 
     # What callers use.
@@ -120,6 +110,11 @@ class SessionStream:
     def in_flight(self) -> int:
         """Operations that are not answered yet."""
         return len(self._pending)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an operation need not wait before it is queued."""
+        return self._out.has_room
 
     async def ask(self, kind: str, request: Any, timeout_ms: int) -> Any:
         """The answer to an operation.
@@ -132,24 +127,20 @@ class SessionStream:
         Raises:
             CacheError: it failed, as the service says; or the stream was lost, or the time is up.
         """
-        if not self.has_room:
-            await self._wait_for_room(timeout_ms)
+        if not self._out.has_room:
+            timeout_ms = await self._wait_for_room(timeout_ms)
         if not self.is_open:
             raise Unavailable("the session ended", retry=Retry.SAFE)
-        operation_id, operation = self._add(timeout_ms)
+        operation_id, operation = self._out.add(timeout_ms)
         getattr(operation, kind).CopyFrom(request)
+        self._out.added(operation.ByteSize())
         marks = self._marks(kind, request) if self.near is not None else None
-        future = self._wait_for(operation_id, kind, request, marks, operation.ByteSize(), timeout_ms)
+        future = self._wait_for(operation_id, kind, request, marks, timeout_ms)
         try:
             return await future
         except asyncio.CancelledError:
             self.give_up(operation_id)
             raise
-
-    @property
-    def has_room(self) -> bool:
-        """Whether an operation need not wait before it is queued."""
-        return self._queued_bytes <= QUEUED_BYTES
 
     def get(self, key: str, accept_stale: bool, timeout_ms: int) -> tuple[int, asyncio.Future[Any]]:
         """Ask for a value; to be called only while it is open and has room. Who is cancelled must `give_up`.
@@ -157,58 +148,49 @@ class SessionStream:
         Returns:
             The operation's id, and the future of its answer, or `CacheError`.
         """
-        operation_id, operation = self._add(timeout_ms)
+        operation_id, operation = self._out.add(timeout_ms)
         operation.get.key.text = key
+        self._out.added(len(key))
         marks: list[Mark | None] | None = None
         if accept_stale:
             operation.get.accept_stale = True
         elif self.near is not None and (mark := self.near.mark(key, boottime_s())) is not None:
             marks = [mark]
-        return operation_id, self._wait_for(operation_id, "get", None, marks, GET_BYTES, timeout_ms)
-
-    def _add(self, timeout_ms: int) -> tuple[int, wire.Operation]:
-        self._last_id = operation_id = self._last_id + 1
-        if self._frame is None:
-            self._frame = wire.SessionRequest()
-            self._operations = self._frame.frame.operations
-            self._filled.set()
-        return operation_id, self._operations.add(id=operation_id, timeout_ms=timeout_ms)
+        return operation_id, self._wait_for(operation_id, "get", None, marks, timeout_ms)
 
     def _wait_for(
-        self,
-        operation_id: int,
-        kind: str,
-        request: Any,
-        marks: list[Mark | None] | None,
-        size_bytes: int,
-        limit_ms: int,
+        self, operation_id: int, kind: str, request: Any, marks: list[Mark | None] | None, timeout_ms: int
     ) -> asyncio.Future[Any]:
-        self._frame_bytes += size_bytes
-        self._queued_bytes += size_bytes
-        if self._frame_bytes >= FRAME_BYTES or len(self._operations) >= FRAME_OPERATIONS:
-            self._seal()
+        self._used.set()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending[operation_id] = _Pending(future, kind, request, marks)
-        self._deadlines.add(operation_id, limit_ms)
+        self._deadlines.add(operation_id, timeout_ms)
         return future
 
     async def close(self) -> None:
-        """End it; what is not answered fails."""
-        self._stop_taking()  # before the server is told that the near cache is empty
-        self._closing = True
-        self._filled.set()
-        await asyncio.wait(self._tasks[:1], timeout=CLOSE_TIMEOUT_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._lose(Unavailable("the session was closed", retry=Retry.IDEMPOTENT))
-        await self._channel.close(None)
+        """End it; what is not answered fails. Safe to repeat."""
+        self._stop_taking()
+        self._out.end()
+        try:
+            if not self.is_lost:
+                # The server ends the stream, unless it still has operations to answer.
+                await asyncio.wait(self._tasks[:2], timeout=CLOSE_TIMEOUT_S)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._lose(Unavailable("the session was closed", retry=Retry.IDEMPOTENT))
+            if self._channel is not None:
+                await self._channel.close(None)
+            # gRPC ends its thread with the last of its objects, which a fork waits for: none is left to the collector.
+            self._tasks.clear()
+            self._call = self._channel = None
 
     async def finish(self, timeout_s: float) -> None:
         """Wait for what is not answered yet, then end it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._pending and not self.is_lost:
+                while self._pending:
                     self._emptied.clear()
                     await self._emptied.wait()
         await self.close()
@@ -221,8 +203,9 @@ class SessionStream:
         if pending is None:
             return
         self._forget(pending)
-        self._cancelled.append(operation_id)
-        self._filled.set()
+        self._out.withdraw(operation_id)
+        if not self._pending:
+            self._emptied.set()
 
     def _forget(self, pending: _Pending) -> None:
         """It has no answer: it may have been done."""
@@ -237,22 +220,25 @@ class SessionStream:
             drop_changed(near, pending.kind, pending.request, None)
 
     def _expire(self, operation_id: int) -> None:
-        future = self._pending[operation_id].future
+        pending = self._pending[operation_id]
+        sent = self._out.is_sent(operation_id)
         self.give_up(operation_id)
-        if not future.done():
-            reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
-            future.set_exception(
-                DeadlineExceeded("no answer within the time limit", reason=reason, retry=Retry.IDEMPOTENT)
-            )
+        if sent:
+            text, retry = "no answer within the time limit", Retry.IDEMPOTENT
+        else:
+            text, retry = "not sent within the time limit: the service takes nothing; nothing was changed", Retry.SAFE
+        pending.fail(DeadlineExceeded(text, reason=ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, retry=retry))
 
-    async def _wait_for_room(self, timeout_ms: int) -> None:
+    async def _wait_for_room(self, timeout_ms: int) -> int:
+        """The time that is left when there is room, or the stream takes no more operations."""
+        until_s = self._loop.time() + timeout_ms / 1000
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                while self._queued_bytes > QUEUED_BYTES and self.is_open:
-                    self._room.clear()
-                    await self._room.wait()
+            async with asyncio.timeout_at(until_s):
+                while not self._out.has_room and self.is_open:
+                    await self._out.room()
         except TimeoutError:
             raise Unavailable("too much of this client waits to be sent", retry=Retry.SAFE) from None
+        return max(1, int((until_s - self._loop.time()) * 1000))
 
     def _stop_taking(self) -> None:
         """No more operations. The near cache is the next stream's: this one drops from it, and keeps nothing in it."""
@@ -260,63 +246,39 @@ class SessionStream:
             self.is_open = False
             if self.near is not None:
                 self.near.disconnect()
+                if not self.is_lost:
+                    if hits := self.near.take_hits():
+                        self._report(self.near, hits)
+                    self._out.goodbye()  # only now: it is said to be empty
+            self._out.wake()
             self._on_end(self)
 
     def _lose(self, error: CacheError) -> None:
         """The stream is gone: what was not sent surely did not arrive, of the rest nothing is known."""
-        self._stop_taking()
+        if self.is_lost:
+            return
         self.is_lost = True
+        self._stop_taking()
         self._deadlines.close()
-        messages = [message for message, _ in self._frames] + ([self._frame] if self._frame is not None else [])
-        unsent = {operation.id for message in messages for operation in message.frame.operations}
         for operation_id, pending in list(self._pending.items()):
             self._forget(pending)
-            if not pending.future.done():
-                retry = Retry.SAFE if operation_id in unsent else error.retry
-                pending.future.set_exception(Unavailable(str(error), retry=retry, reason=error.reason))
-                pending.future.exception()  # its caller may be gone
+            # Whatever the error says of repeating is about the stream, not about what was sent on it.
+            retry = Retry.IDEMPOTENT if self._out.is_sent(operation_id) else Retry.SAFE
+            pending.fail(Unavailable(str(error), retry=retry, reason=error.reason))
         self._pending.clear()
-        self._room.set()
         self._emptied.set()
 
     # Sending.
 
-    def _seal(self) -> None:
-        if self._frame is not None:
-            self._frames.append((self._frame, self._frame_bytes))
-            self._frame, self._frame_bytes = None, 0
-
     async def _write(self) -> None:
         """Send what gathers, until closed."""
-        write, frames = self._call.write, self._frames
         try:
-            while True:
-                await self._filled.wait()
-                self._filled.clear()
-                while self._acknowledge or self._cancelled or frames or self._frame is not None:
-                    await write(self._stamped(self._next_message()))
-                if self._closing:
-                    await self._call.done_writing()
-                    return
+            await self._out.run(self._call, self._stamped)
         except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             return  # the reading side learns why
-
-    def _next_message(self) -> wire.SessionRequest:
-        """Acknowledgements first: others wait for them."""
-        if self._acknowledge:
-            message = wire.SessionRequest(push_ack=wire.PushAck(sequence=self._acknowledge))
-            self._acknowledge = 0
-        elif self._cancelled:
-            message = wire.SessionRequest(cancel=wire.CancelFrame(ids=self._cancelled))
-            self._cancelled = []
-        else:
-            if not self._frames:
-                self._seal()
-            message, size_bytes = self._frames.popleft()
-            self._queued_bytes -= size_bytes
-            self._room.set()
-            self._used.set()
-        return message
+        except BaseException:
+            self._call.cancel()  # so that the reading side ends, too
+            raise
 
     def _stamped(self, message: wire.SessionRequest) -> bytes:
         """The message, asking for a longer lease if it is time to."""
@@ -335,17 +297,21 @@ class SessionStream:
             idle_rounds = 0 if hits or self._used.is_set() else idle_rounds + 1
             self._used.clear()
             if idle_rounds <= IDLE_ROUNDS:
-                self._frames.append((wire.SessionRequest(heartbeat=wire.Heartbeat(near_cache_hits=hits)), 0))
-                self._filled.set()
+                self._report(near, hits)
                 await asyncio.sleep(self._lease_s / 3)
             else:
                 await self._used.wait()
+
+    def _report(self, near: NearCache, hits: dict[str, int]) -> None:
+        if not self._out.say(wire.SessionRequest(heartbeat=wire.Heartbeat(near_cache_hits=hits))):
+            near.give_back_hits(hits)
 
     # Receiving.
 
     async def _read(self) -> None:
         """Handle what the server says, in order, until the stream ends."""
         read = self._call.read
+        error: CacheError = Unavailable("the session ended", retry=Retry.IDEMPOTENT)
         try:
             while True:
                 data = await read()
@@ -361,20 +327,13 @@ class SessionStream:
                     self._take_extension(message.extension)
                 elif kind == "drain":
                     self._stop_taking()
-            error: CacheError = Unavailable("the session ended", retry=Retry.IDEMPOTENT)
-            if not self._closing:
-                with contextlib.suppress(asyncio.CancelledError):
-                    code = await self._call.code()
-                    if code is not grpc.StatusCode.OK:
-                        error = Unavailable(f"the session ended (status {code.name})", retry=Retry.IDEMPOTENT)
         except grpc.aio.AioRpcError as lost:
             error = error_of_status(lost)
-            if not isinstance(error, Unavailable):
-                error = Unavailable(str(error), reason=error.reason, retry=Retry.IDEMPOTENT)
         except (DecodeError, grpc.aio.UsageError, asyncio.InvalidStateError):
             error = Unavailable("the session does not speak as it should", retry=Retry.IDEMPOTENT)
+        finally:  # also after something unforeseen: nobody may wait for ever
             self._call.cancel()
-        self._lose(error)
+            self._lose(error)
 
     def _take(self, frame: wire.ResponseFrame) -> None:
         pendings = self._pending
@@ -395,16 +354,13 @@ class SessionStream:
                     pending.future.set_result(answer)
                 continue
             self._forget(pending)
-            if pending.future.done():
-                continue
             if result.HasField("error"):
                 failed = result.error
-                error = error_of(
-                    failed.reason, failed.message, field=failed.field, retry_after_ms=failed.retry_after_ms
+                pending.fail(
+                    error_of(failed.reason, failed.message, field=failed.field, retry_after_ms=failed.retry_after_ms)
                 )
             else:
-                error = ServerDefect("the answer is not one to the operation")
-            pending.future.set_exception(error)
+                pending.fail(ServerDefect("the answer is not one to the operation"))
         if not pendings:
             self._emptied.set()
 
@@ -447,13 +403,14 @@ class SessionStream:
     def _take_push(self, push: wire.PushFrame) -> None:
         near = self.near
         if near is not None:
-            if push.flush:
+            if push.flush or push.sequence != self._pushed + 1:
                 near.flush()
             else:
                 near.drop_keys(push.keys)
                 near.drop_tags(push.tags)
-        self._acknowledge = push.sequence
-        self._filled.set()
+        self._pushed = push.sequence
+        if self.is_open:
+            self._out.acknowledge(push.sequence)
 
     def _take_extension(self, extension: wire.LeaseExtension) -> None:
         if self.near is not None and self.is_open:
@@ -462,50 +419,3 @@ class SessionStream:
 
 
 _NO_TAGS: Final[dict[str, str]] = {}
-
-
-async def open_stream(
-    channel: grpc.aio.Channel,
-    metadata: Any,
-    client_id: bytes,
-    near: NearCache | None,
-    on_end: Callable[[SessionStream], None],
-    timeout_s: float,
-) -> SessionStream:
-    """Open a session on a channel.
-
-    Raises:
-        CacheError: the service does not welcome it; `Unavailable` where it does not answer.
-    """
-    call: Any = channel.stream_stream("/coherd.v1.SessionService/Session")(metadata=metadata)
-    hello = wire.Hello(protocol=PROTOCOL, client_id=client_id, user_agent=_USER_AGENT, near_cache=near is not None)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await call.write(wire.SessionRequest(hello=hello).SerializeToString())
-            data = await call.read()
-            if not isinstance(data, bytes):
-                await call.code()
-                raise Unavailable("the session was not welcomed", retry=Retry.SAFE)
-        message = wire.SessionResponse.FromString(data)
-        if message.WhichOneof("message") != "welcome":
-            raise ServerDefect("a session begins with a welcome")
-    except grpc.aio.AioRpcError as error:
-        raise error_of_status(error)  # noqa: B904 - it sets its cause
-    except asyncio.InvalidStateError:
-        await call.code()
-        raise Unavailable("the session was not welcomed", retry=Retry.SAFE) from None
-    except (TimeoutError, DecodeError):
-        call.cancel()
-        raise Unavailable("the session was not welcomed in time", retry=Retry.SAFE) from None
-    except BaseException:
-        call.cancel()
-        raise
-    return SessionStream(call, channel, message.welcome, near, on_end)
-
-
-def new_client_id() -> bytes:
-    """Of one client, the same over its streams."""
-    return secrets.token_bytes(16)
-
-
-_USER_AGENT: Final = f"coherd-python/{'.'.join(map(str, (0, 1, 0)))}"

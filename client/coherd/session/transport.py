@@ -13,7 +13,7 @@ from coherd.session.changes import drop_changed
 from coherd.session.clock import boottime_s
 from coherd.session.link import SessionLink
 from coherd.session.loops import LoopLinks
-from coherd.session.stream import new_client_id
+from coherd.session.opening import new_client_id
 from coherd.transport.attempts import repeat
 from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.tls import TlsConfig
@@ -73,6 +73,7 @@ class SessionTransport:
         return near.lookup(key, boottime_s())
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
+        deadline_s = time.monotonic() + timeout_ms / 1_000
         link = self._by_loop.get(asyncio.get_running_loop())
         failed: CacheError | None = None
         answer: wire.GetResponse
@@ -88,7 +89,7 @@ class SessionTransport:
             else:
                 return answer
         request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
-        answer = await self._ask("get", "Get", request, timeout_ms, failed=failed)
+        answer = await self._ask_until("get", "Get", request, deadline_s, EFFECTS["Get"], failed)
         return answer
 
     async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
@@ -146,16 +147,7 @@ class SessionTransport:
         await self._links.close()
         await self._unary.close()
 
-    async def _ask(
-        self,
-        kind: str,
-        rpc: str,
-        request: Any,
-        timeout_ms: int,
-        effect: Effect | None = None,
-        *,
-        failed: CacheError | None = None,
-    ) -> Any:
+    async def _ask(self, kind: str, rpc: str, request: Any, timeout_ms: int, effect: Effect | None = None) -> Any:
         """The answer, over the session if there is one; repeated where that is allowed.
 
         Args:
@@ -164,19 +156,26 @@ class SessionTransport:
             request: of both.
             timeout_ms: of all attempts.
             effect: of sending it twice; default: as declared.
-            failed: how a first attempt ended.
         """
         deadline_s = time.monotonic() + timeout_ms / 1_000
         if self._closed:
-            raise ClientClosed("the client is closed" if failed is None else "the client was closed during the call")
-        link = self._links.current()
-        stream = link.stream
-        if failed is None and stream is not None and request.ByteSize() <= stream.largest_bytes:
+            raise ClientClosed("the client is closed")
+        failed: CacheError | None = None
+        stream = self._links.current().stream
+        if stream is not None and request.ByteSize() <= stream.largest_bytes:
             try:
                 return await stream.ask(kind, request, timeout_ms)
             except CacheError as error:
                 failed = error
-        effect = effect or EFFECTS[rpc]
+        return await self._ask_until(kind, rpc, request, deadline_s, effect or EFFECTS[rpc], failed)
+
+    async def _ask_until(
+        self, kind: str, rpc: str, request: Any, deadline_s: float, effect: Effect, failed: CacheError | None
+    ) -> Any:
+        """Attempts until a moment of `time.monotonic`, after a first one that failed, if there was one."""
+        if self._closed and failed is None:
+            raise ClientClosed("the client is closed")
+        link = self._links.current()
         return await repeat(
             lambda: self._attempt(link, kind, rpc, request, effect, deadline_s), effect, deadline_s, failed=failed
         )

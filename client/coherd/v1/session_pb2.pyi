@@ -10,20 +10,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SessionRequest(_message.Message):
-    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat", "asked_at_ms")
+    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat", "goodbye", "asked_at_ms")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PUSH_ACK_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     frame: RequestFrame
     cancel: CancelFrame
     push_ack: PushAck
     heartbeat: Heartbeat
+    goodbye: Goodbye
     asked_at_ms: int
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., asked_at_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., asked_at_ms: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "client_id", "user_agent", "near_cache")
@@ -97,6 +99,10 @@ class Heartbeat(_message.Message):
     NEAR_CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
     near_cache_hits: _containers.ScalarMap[str, int]
     def __init__(self, near_cache_hits: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Goodbye(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class SessionResponse(_message.Message):
     __slots__ = ("welcome", "frame", "push", "extension", "drain")

@@ -26,15 +26,17 @@ from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
 from coherd_server.rpc.errors import item_error
-from coherd_server.rpc.outbox import Outbox
+from coherd_server.rpc.outbox import RESULT_BYTES, Outbox
+from coherd_server.rpc.read_gate import ReadGate
 
-RESULT_BYTES: Final = 64
-"""Reckoned size of a result besides its value."""
 HALVED: Final = 32
 """Gets, or sets, of one frame from which on they are done in halves: then client and server work at the same time."""
 HALF_LATER_S: Final = 0.0003
 """About a round trip to the store: the second half of the sets reads while the first one writes."""
+MESSAGE_SPARE_BYTES: Final = 1_024
+"""What a message holds besides one long result."""
 _NOTHING_ASKED: Final = Failure(ErrorReason.ERROR_REASON_REQUEST_INVALID, "an operation needs a request")
+_TOO_MANY_WAIT: Final = Failure(ErrorReason.ERROR_REASON_OVERLOADED, "too many leases of this session wait")
 READS: Final = frozenset({"get", "batch_get"})
 """Operations that change nothing: a late answer leaves nothing unknown."""
 
@@ -81,6 +83,8 @@ class Operations:
         outbox: takes the results.
         near: the stream's near cache, if it has one.
         on_answered: called when something was answered.
+        most_waiting: leases that wait at one time; more are refused as OVERLOADED.
+        message_bytes: longest message that gRPC sends.
     """
 
     def __init__(
@@ -90,12 +94,18 @@ class Operations:
         outbox: Outbox,
         near: NearSession | None,
         on_answered: Callable[[], None],
+        most_waiting: int,
+        message_bytes: int,
     ) -> None:
         self._services = services
         self._principal = principal
         self._outbox = outbox
         self._near = near
         self._on_answered = on_answered
+        self._most_waiting = most_waiting
+        self._most_bytes = message_bytes - MESSAGE_SPARE_BYTES
+        self._gate = ReadGate(outbox, message_bytes // 2)
+        self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._readable: set[str] = set()
         """Domains that the principal was found to be permitted to read."""
@@ -138,6 +148,8 @@ class Operations:
                     self._start_alone(kind, operation, load)
             except Refusal as refusal:
                 self._fail(operation.id, refused(refusal), load)
+            except Exception as error:  # noqa: BLE001 - the edge: one operation never fails its frame
+                self._fail(operation.id, incident(error), load)
         apart = self._services.apart
         for accept_stale, some in gets.items():
             for part in ([one] for one in some) if apart else (some,):
@@ -187,35 +199,65 @@ class Operations:
         self._on_answered()
 
     def _fail(self, operation_id: int, failure: Failure, load: Load) -> None:
-        self._outbox.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
+        self._error(operation_id, failure)
         self._answered(load, 1)
+
+    def _error(self, operation_id: int, failure: Failure) -> None:
+        self._outbox.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
 
     # Gets and sets.
 
     async def _read(self, gets: Sequence[_Get], accept_stale: bool, load: Load) -> None:
         at = 0
-        outbox = self._outbox
         try:
             while at < len(gets):
-                part = gets[at : at + READ_PART]
-                keep = self._keeper()
-                found = await self._services.cache.reads.get([one.key for one in part], accept_stale=accept_stale)
-                half = at + len(part) // 2 if len(part) >= HALVED else 0
-                for one, answer in zip(part, found, strict=True):
-                    if at == half:
-                        await asyncio.sleep(0)  # the first half leaves
-                    at += 1
-                    if isinstance(answer, Failure):
-                        outbox.result(one.id, RESULT_BYTES).error.CopyFrom(item_error(answer))
-                    else:
-                        response = outbox.result(one.id, len(answer.verdict.raw) + RESULT_BYTES).get
-                        if wire.fill_get(response, answer, accept_stale):
-                            keep(response.hit, answer)
+                part = gets[at : at + self._gate.part(READ_PART)]
+                await self._gate.enter(len(part))
+                answer_bytes = 0
+                try:
+                    answer_bytes = await self._read_part(part, accept_stale)
+                finally:
+                    self._gate.leave(len(part), answer_bytes)
+                at += len(part)
                 self._answered(load, len(part))
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
             failure = incident(error)
             for one in gets[at:]:
                 self._fail(one.id, failure, load)
+
+    async def _read_part(self, part: Sequence[_Get], accept_stale: bool) -> int:
+        """Answers all, and tells the size of the answers; raises before it answers any."""
+        outbox, most_bytes = self._outbox, self._most_bytes
+        keep = self._keeper()
+        found = await self._services.cache.reads.get([one.key for one in part], accept_stale=accept_stale)
+        half = len(part) // 2 if len(part) >= HALVED else 0
+        at = total_bytes = 0
+        try:
+            for one, answer in zip(part, found, strict=True):
+                if half and at == half:
+                    await asyncio.sleep(0)  # the first half leaves: client and server then work at the same time
+                at += 1
+                if isinstance(answer, Failure):
+                    self._error(one.id, answer)
+                    continue
+                size_bytes = len(answer.verdict.raw) + RESULT_BYTES
+                if size_bytes > most_bytes:
+                    self._error(one.id, self._too_large())
+                    continue
+                total_bytes += size_bytes
+                response = outbox.result(one.id, size_bytes).get
+                if wire.fill_get(response, answer, accept_stale):
+                    keep(response.hit, answer)
+        except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+            failure = incident(error)
+            for one in part[at:]:
+                self._error(one.id, failure)
+        return total_bytes
+
+    def _too_large(self) -> Failure:
+        limit = self._most_bytes + MESSAGE_SPARE_BYTES
+        text = f"the answer is over the server's max_message_bytes of {limit}; ask for less"
+        return Failure(ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE, text)
 
     def _keeper(self) -> KeepNear:
         """To be made before a read is issued: lets the near cache keep what it finds, where nothing changed since."""
@@ -266,32 +308,65 @@ class Operations:
     # Everything else: as the rpc of its name.
 
     def _start_alone(self, kind: str, operation: pb.Operation, load: Load) -> None:
-        task = self._task(self._serve_alone(kind, operation, load))
-        self._alone[operation.id] = task
-
-    async def _serve_alone(self, kind: str, operation: pb.Operation, load: Load) -> None:
         request: Message = getattr(operation, kind)
-        timeout_ms = operation.timeout_ms
-        answer: Message | bytes | Failure | None = None
-        try:
-            answer = await self._services.endpoint.serve(
-                self._method(kind),
-                request,
-                self._principal,
-                timeout_ms / 1000 if timeout_ms > 0 else None,
-                reads_only=kind in READS,
-                keep_near=self._keeper(),
-            )
-        finally:
-            del self._alone[operation.id]
-            if answer is None:
+        waits = kind == "lease" and operation.lease.wait_ms > 0
+        if waits:
+            # It may wait for what this stream sends next: it takes no place in the window, and does not keep its frame.
+            if self._waiting >= self._most_waiting:
+                self._fail(operation.id, _TOO_MANY_WAIT, load)
+                return
+            request = wire_pb.LeaseRequest()
+            request.CopyFrom(operation.lease)
+            self._waiting += 1
+            self._answered(load, 1)
+        operation_id = operation.id
+        task = self._task(self._serve_alone(kind, operation_id, request, operation.timeout_ms))
+        self._alone[operation_id] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if self._alone.get(operation_id) is task:
+                del self._alone[operation_id]
+            if waits:
+                self._waiting -= 1
+            else:
                 self._answered(load, 1)
-        if isinstance(answer, Failure) or not isinstance(answer, Message):
-            self._fail(operation.id, answer if isinstance(answer, Failure) else _NOTHING_ASKED, load)
-            return
-        result = self._outbox.result(operation.id, answer.ByteSize() + RESULT_BYTES)
-        getattr(result, kind).CopyFrom(answer)
-        self._answered(load, 1)
+
+        task.add_done_callback(ended)
+
+    async def _serve_alone(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> None:
+        try:
+            if kind != "batch_get":
+                await self._answer_alone(kind, operation_id, request, timeout_ms)
+                return
+            keys, answer_bytes = max(1, len(getattr(request, "keys", ()))), 0
+            await self._gate.enter(keys)
+            try:
+                answer_bytes = await self._answer_alone(kind, operation_id, request, timeout_ms)
+            finally:
+                self._gate.leave(keys, answer_bytes)
+        except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+            self._error(operation_id, incident(error))
+
+    async def _answer_alone(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> int:
+        """Answers, and tells the size of the answer."""
+        answer = await self._services.endpoint.serve(
+            self._method(kind),
+            request,
+            self._principal,
+            timeout_ms / 1000 if timeout_ms > 0 else None,
+            reads_only=kind in READS,
+            keep_near=self._keeper(),
+        )
+        if isinstance(answer, bytes):
+            raise AssertionError("methods of the service answer with messages")
+        size_bytes = 0 if isinstance(answer, Failure) else answer.ByteSize() + RESULT_BYTES
+        if size_bytes > self._most_bytes:
+            answer = self._too_large()
+        if isinstance(answer, Failure):
+            self._error(operation_id, answer)
+        else:
+            getattr(self._outbox.result(operation_id, size_bytes), kind).CopyFrom(answer)
+        return size_bytes
 
     def _method(self, kind: str) -> Callable[[Any, Call], Coroutine[Any, Any, Message]]:
         name = _RPC_NAMES[kind]

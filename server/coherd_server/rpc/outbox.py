@@ -15,19 +15,24 @@ from coherd.v1 import session_pb2 as pb
 
 MESSAGE_RESULTS: Final = 2_000
 MESSAGE_BYTES: Final = 1 << 20
-"""A message takes no more results once it holds so much; one result may be larger."""
+"""A message takes no more results once it holds so much."""
+RESULT_BYTES: Final = 64
+"""Reckoned size of a result besides its value."""
 
 
 class Outbox:
     """Filled by the operations of a stream, emptied by its writer.
 
     Args:
+        full_bytes: it is full while it holds this much, and takes more all the same: what is queued is already known.
         on_written: called after each message was handed to the transport.
     """
 
-    def __init__(self, on_written: Callable[[], None]) -> None:
+    def __init__(self, full_bytes: int, on_written: Callable[[], None]) -> None:
         self.queued_bytes = 0
-        """Of results that were not handed to the transport yet."""
+        """Reckoned size of what was not handed to the transport yet."""
+        self._full_bytes = full_bytes
+        self._message_bytes = min(MESSAGE_BYTES, full_bytes)
         self._on_written = on_written
         self._queue: deque[tuple[pb.SessionResponse, int]] = deque()
         self._open: pb.SessionResponse | None = None
@@ -35,27 +40,43 @@ class Outbox:
         self._open_bytes = 0
         self._open_results = 0
         self._filled = asyncio.Event()
+        self._room = asyncio.Event()
         self._ended = False
+
+    @property
+    def is_full(self) -> bool:
+        """The client does not take its answers as fast as it asks."""
+        return self.queued_bytes >= self._full_bytes
+
+    async def room(self) -> None:
+        """Wait until it is not full."""
+        while self.is_full:
+            self._room.clear()
+            await self._room.wait()
 
     def result(self, operation_id: int, size_bytes: int) -> pb.OperationResult:
         """An operation's result, to be filled in at once, before anything else happens."""
+        if self._open_bytes + size_bytes > self._message_bytes:
+            self._seal()
         if self._open is None:
             self._open = pb.SessionResponse()
             self._results = self._open.frame.results
-            self._open_bytes = self._open_results = 0
+            self._open_results = 0
             self._filled.set()
         result = self._results.add(id=operation_id)
         self._open_bytes += size_bytes
         self._open_results += 1
         self.queued_bytes += size_bytes
-        if self._open_bytes >= MESSAGE_BYTES or self._open_results >= MESSAGE_RESULTS:
+        if self._open_bytes >= self._message_bytes or self._open_results >= MESSAGE_RESULTS:
             self._seal()
         return result
 
     def say(self, message: pb.SessionResponse) -> None:
         """Anything but results."""
         self._seal()
-        self._queue.append((message, 0))
+        size_bytes = message.ByteSize() + RESULT_BYTES
+        self.queued_bytes += size_bytes
+        self._queue.append((message, size_bytes))
         self._filled.set()
 
     def end(self) -> None:
@@ -67,6 +88,7 @@ class Outbox:
         if self._open is not None:
             self._queue.append((self._open, self._open_bytes))
             self._open = None
+            self._open_bytes = 0
 
     async def write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Write everything that comes, in order; what comes while a message is on its way shares the next one."""
@@ -79,6 +101,7 @@ class Outbox:
                 message, size_bytes = self._queue.popleft()
                 await send(message.SerializeToString())
                 self.queued_bytes -= size_bytes
+                self._room.set()
                 self._on_written()
             if self._ended:
                 return

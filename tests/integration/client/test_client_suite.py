@@ -1,4 +1,5 @@
-"""The client suite over unary calls, before a real server on every kind of store."""
+"""The client suite before a real server on every kind of store: over the session, with and without a near cache, and
+over unary calls."""
 
 from __future__ import annotations
 
@@ -11,10 +12,28 @@ from rig.server import CoherdServer
 from suites.client_suite import ClientSuite
 
 
-class TestUnaryClient(ClientSuite):
-    """Each test with a client of its own."""
+class TestNearClient(ClientSuite):
+    """As `connect` makes it by default."""
 
     @pytest.fixture
     async def cache(self, any_server: CoherdServer) -> AsyncIterator[CacheClient]:
         async with CacheClient.connect(any_server.target, timeout_ms=5_000) as client:
+            yield client
+
+
+class TestSessionClient(ClientSuite):
+    """Without a near cache every call reaches the server."""
+
+    @pytest.fixture
+    async def cache(self, server: CoherdServer) -> AsyncIterator[CacheClient]:
+        async with CacheClient.connect(server.target, near_cache=False, timeout_ms=5_000) as client:
+            yield client
+
+
+class TestUnaryClient(ClientSuite):
+    """As in other languages, and where a proxy lets no streams pass."""
+
+    @pytest.fixture
+    async def cache(self, any_server: CoherdServer) -> AsyncIterator[CacheClient]:
+        async with CacheClient.connect(any_server.target, sessions=False, timeout_ms=5_000) as client:
             yield client

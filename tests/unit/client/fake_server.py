@@ -97,6 +97,7 @@ class FakeServer:
     most_running: int = 0
     target: str = ""
     options: Sequence[tuple[str, Any]] = ()
+    extra_handlers: Sequence[grpc.GenericRpcHandler] = ()
 
     async def __aenter__(self) -> FakeServer:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *self.options])
@@ -104,6 +105,7 @@ class FakeServer:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("coherd.v1.CacheService", handlers),)
         )
+        self._server.add_generic_rpc_handlers(tuple(self.extra_handlers))
         port = self._server.add_insecure_port(self.target or "127.0.0.1:0")
         self.target = f"127.0.0.1:{port}"
         await self._server.start()

@@ -1,0 +1,175 @@
+"""What a session has to send: operations gather in frames, and acknowledgements and cancellations go before them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from coherd.v1 import session_pb2 as wire
+
+FRAME_OPERATIONS: Final = 2_000
+"""More would delay neighbours."""
+FRAME_BYTES: Final = 1 << 20
+"""A frame takes no more operations once it holds so much; one operation may be larger."""
+OPERATION_BYTES: Final = 64
+"""Reckoned size of an operation besides its request."""
+QUEUED_BYTES: Final = 8 << 20
+"""Bytes of requests that wait to be sent; callers wait when there are more."""
+CANCELLED_IDS: Final = 1_000
+"""Of one message."""
+
+
+class Outgoing:
+    """The queue of one stream, in the order in which operations began.
+
+    Args:
+        largest_bytes: of one operation; a frame is at most half as long again.
+        window: most operations of a frame; 0: as many as we like.
+    """
+
+    def __init__(self, largest_bytes: int, window: int) -> None:
+        self.queued_bytes = 0
+        self._frame_bytes_limit = min(FRAME_BYTES, largest_bytes // 2)
+        self._frame_operations = min(FRAME_OPERATIONS, window or FRAME_OPERATIONS)
+        self._last_id = 0
+        self._sent_id = 0
+        self._frames: deque[tuple[wire.SessionRequest, int]] = deque()
+        self._frame: wire.SessionRequest | None = None
+        self._operations = wire.RequestFrame().operations
+        self._frame_bytes = 0
+        self._withdrawn: set[int] = set()
+        self._cancelled: list[int] = []
+        self._acknowledge = 0
+        self._said: wire.SessionRequest | None = None
+        self._goodbye = False
+        self._ending = False
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+
+    def add(self, timeout_ms: int) -> tuple[int, wire.Operation]:
+        """A new operation's id, and the operation, whose request must be filled in at once; then call `added`."""
+        self._last_id = operation_id = self._last_id + 1
+        if self._frame is None:
+            self._frame = wire.SessionRequest()
+            self._operations = self._frame.frame.operations
+            self._filled.set()
+        return operation_id, self._operations.add(id=operation_id, timeout_ms=timeout_ms)
+
+    def added(self, request_bytes: int) -> None:
+        """The operation is complete, and its request has about this size."""
+        size_bytes = request_bytes + OPERATION_BYTES
+        self._frame_bytes += size_bytes
+        self.queued_bytes += size_bytes
+        if self._frame_bytes >= self._frame_bytes_limit or len(self._operations) >= self._frame_operations:
+            self._seal()
+
+    def is_sent(self, operation_id: int) -> bool:
+        """Whether it was handed to the transport, and so may have arrived."""
+        return operation_id <= self._sent_id
+
+    def withdraw(self, operation_id: int) -> None:
+        """Nobody waits for it: it is left out if it was not sent yet; else the server is told."""
+        if operation_id > self._sent_id:
+            self._withdrawn.add(operation_id)
+        else:
+            self._cancelled.append(operation_id)
+            self._filled.set()
+
+    def acknowledge(self, sequence: int) -> None:
+        """Pushes up to this one are applied."""
+        self._acknowledge = sequence
+        self._filled.set()
+
+    def say(self, message: wire.SessionRequest) -> bool:
+        """Send a message before any operation, unless one still waits; whether it will be sent."""
+        if self._said is not None:
+            return False
+        self._said = message
+        self._filled.set()
+        return True
+
+    def goodbye(self) -> None:
+        """The near cache is empty, and nothing is acknowledged or asked for it any more."""
+        self._goodbye = True
+        self._acknowledge = 0
+        self._filled.set()
+
+    def end(self) -> None:
+        """Nothing will be added; `run` returns when all is sent."""
+        self._ending = True
+        self._filled.set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an operation need not wait before it is queued."""
+        return self.queued_bytes <= QUEUED_BYTES
+
+    async def room(self) -> None:
+        """Wait until there may be room, or the stream takes nothing any more."""
+        self._room.clear()
+        await self._room.wait()
+
+    def wake(self) -> None:
+        """Let those look again who wait for room."""
+        self._room.set()
+
+    async def run(self, call: Any, stamped: Callable[[wire.SessionRequest], bytes]) -> None:
+        """Send what gathers until it is ended; what comes while a message is on its way shares the next one.
+
+        Args:
+            call: the rpc.
+            stamped: makes the bytes of a message, immediately before it is sent.
+        """
+        write = call.write
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while (message := self._next()) is not None:
+                await write(stamped(message))
+            if self._ending:
+                await call.done_writing()
+                return
+
+    def _seal(self) -> None:
+        if self._frame is not None:
+            self._frames.append((self._frame, self._frame_bytes))
+            self._frame, self._frame_bytes = None, 0
+
+    def _next(self) -> wire.SessionRequest | None:
+        """Acknowledgements first: others wait for them."""
+        if self._acknowledge:
+            message = wire.SessionRequest(push_ack=wire.PushAck(sequence=self._acknowledge))
+            self._acknowledge = 0
+            return message
+        if self._said is not None:
+            message, self._said = self._said, None
+            return message
+        if self._goodbye:
+            self._goodbye = False
+            return wire.SessionRequest(goodbye=wire.Goodbye())
+        if self._cancelled:
+            ids, self._cancelled = self._cancelled[:CANCELLED_IDS], self._cancelled[CANCELLED_IDS:]
+            return wire.SessionRequest(cancel=wire.CancelFrame(ids=ids))
+        while self._frames or self._frame is not None:
+            if not self._frames:
+                self._seal()
+            message, size_bytes = self._frames.popleft()
+            self.queued_bytes -= size_bytes
+            self._room.set()
+            operations = message.frame.operations
+            self._sent_id = operations[-1].id
+            if self._withdrawn:
+                message = self._without_withdrawn(message)
+            if message.frame.operations:
+                return message
+        return None
+
+    def _without_withdrawn(self, message: wire.SessionRequest) -> wire.SessionRequest:
+        withdrawn = self._withdrawn
+        left = [one for one in message.frame.operations if one.id not in withdrawn]
+        if len(left) == len(message.frame.operations):
+            return message
+        self._withdrawn = {one for one in withdrawn if one > self._sent_id}
+        return wire.SessionRequest(frame=wire.RequestFrame(operations=left))

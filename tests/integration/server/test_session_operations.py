@@ -1,0 +1,203 @@
+"""Operations over the session: every kind, answered one by one, alike on every kind of store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import pytest
+
+from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import session_pb2 as pb
+from rig.calls import Caller, reason_in, text_key
+from rig.raw_session import RawSession
+from rig.server import CoherdServer
+from rig.stand import Stand
+from rig.valkey import standalone
+
+
+@pytest.fixture
+def key(name: str) -> str:
+    return f"celery:own:id:{name}"
+
+
+async def test_every_kind_of_operation(stand: Stand, key: str) -> None:
+    async with RawSession(stand.server.target) as session:
+        assert len(session.welcome.session_id) == 16
+        assert (session.welcome.protocol, len(session.welcome.near_caches)) == (1, 0)
+
+        async def one(kind: str, request: Any) -> Any:
+            [result] = await session.ask(session.operation(**{kind: request}))
+            assert result.WhichOneof("response") == kind, result
+            return getattr(result, kind)
+
+        target, other = text_key(key), text_key(f"{key}2")
+        assert (await one("get", wire.GetRequest(key=target))).miss.reason == wire.MISS_REASON_ABSENT
+        stored = await one("set", wire.SetRequest(key=target, value=b"v1", ttl_ms=60_000))
+        assert (stored.outcome, stored.ttl_ms) == (wire.SET_OUTCOME_STORED, 60_000)
+        assert (await one("get", wire.GetRequest(key=target))).hit.value == b"v1"
+        batch = wire.BatchSetRequest(items=[wire.SetRequest(key=other, value=b"v2"), wire.SetRequest(value=b"v3")])
+        results = (await one("batch_set", batch)).results
+        assert results[0].set.outcome == wire.SET_OUTCOME_STORED
+        assert reason_in(results[1]) == "REQUEST_INVALID"
+        results = (await one("batch_get", wire.BatchGetRequest(keys=[target, other]))).results
+        assert [item.hit.value for item in results] == [b"v1", b"v2"]
+        assert (await one("touch", wire.TouchRequest(key=target, ttl_ms=30_000))).touched
+        assert (await one("delete", wire.DeleteRequest(key=target))).existed
+        token = os.urandom(16)
+        lease = wire.LeaseRequest(key=target, token=token, lease_ms=10_000)
+        assert (await one("lease", lease)).HasField("granted")
+        filled = await one("fill", wire.FillRequest(set=wire.SetRequest(key=target, value=b"v4"), token=token))
+        assert filled.outcome == wire.FILL_OUTCOME_STORED
+        third = text_key(f"{key}3")
+        lease = wire.LeaseRequest(key=third, token=token, lease_ms=10_000)
+        assert (await one("batch_lease", wire.BatchLeaseRequest(items=[lease]))).results[0].lease.HasField("granted")
+        fills = [wire.FillRequest(set=wire.SetRequest(key=third, value=b"v5"), token=token)]
+        results = (await one("batch_fill", wire.BatchFillRequest(items=fills))).results
+        assert results[0].fill.outcome == wire.FILL_OUTCOME_STORED
+        invalidated = await one("invalidate", wire.InvalidateRequest(selectors=[{"key": target}]))
+        assert invalidated.deleted_keys == 1
+        assert (await session.end()) == []
+
+
+def test_no_kind_of_operation_is_left_out() -> None:
+    """A kind that is added to the contract needs a line above."""
+    assert {field.name for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields} == {
+        "get", "set", "lease", "fill", "delete", "touch", "invalidate",
+        "batch_get", "batch_set", "batch_lease", "batch_fill",
+    }  # fmt: skip
+
+
+async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -> None:
+    async with RawSession(stand.server.target) as session:
+        await session.ask(session.set(key, b"value"))
+        frame = [
+            session.get(key),
+            session.get("nowhere:x:id:1"),
+            session.get("content:topics"),
+            session.operation(),
+            session.operation(get=wire.GetRequest()),
+            session.set(key, b"x" * ((1 << 20) + 1)),
+            session.operation(set=wire.SetRequest(key=text_key(key), ttl_ms=-1)),
+            session.operation(touch=wire.TouchRequest(key=text_key(key), ttl_ms=-1)),
+            session.operation(invalidate=wire.InvalidateRequest()),
+            session.operation(lease=wire.LeaseRequest(key=text_key(key), token=b"short")),
+            session.operation(fill=wire.FillRequest(set=wire.SetRequest(key=text_key("content:")))),
+            session.get(key),
+        ]
+        results = await session.ask(*frame)
+        assert [one.get.hit.value for one in (results[0], results[-1])] == [b"value"] * 2
+        reasons = [reason_in(one) for one in results[1:-1]]
+        assert reasons[:5] == [
+            "DOMAIN_UNKNOWN",
+            "IDENTIFIER_INVALID",
+            "REQUEST_INVALID",
+            "REQUEST_INVALID",
+            "VALUE_TOO_LARGE",
+        ]
+        assert "INTERNAL" not in reasons
+        assert (await session.ask(session.get(key)))[0].get.hit.value == b"value"
+
+
+async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> None:
+    """A lease that waits holds up nothing."""
+    async with RawSession(single.server.target) as session:
+        token = os.urandom(16)
+        held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)
+        await session.ask(session.operation(lease=held))
+        waits = session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=10_000))
+        get, write = session.get(f"{key}2"), session.set(f"{key}3")
+        await session.send(waits, get, write)
+        await session.answers(get, write)
+        assert not session.is_answered(waits)
+        fill = session.operation(
+            fill=wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token)
+        )
+        await session.send(fill)
+        [answer] = await session.answers(waits)
+        assert answer.lease.hit.value == b"loaded"
+
+
+async def test_a_cancelled_wait_ends_and_is_not_answered(single: Stand, key: str) -> None:
+    async with RawSession(single.server.target) as session:
+        token = os.urandom(16)
+        await session.ask(session.operation(lease=wire.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)))
+        cancelled, kept = (
+            session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=10_000))
+            for _ in range(2)
+        )
+        await session.send(cancelled, kept)
+        await session.say(pb.SessionRequest(cancel=pb.CancelFrame(ids=[cancelled.id, 10**15])))
+        await session.ask(session.get(f"{key}2"))
+        fill = wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token)
+        await session.ask(session.operation(fill=fill))
+        [answer] = await session.answers(kept)
+        assert answer.lease.hit.value == b"loaded"
+        rest = await session.end()
+        assert not session.is_answered(cancelled), rest
+
+
+async def test_each_operation_has_its_own_time(key: str) -> None:
+    """With the store paused: what has little time is told so, whoever has more is answered later."""
+    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "15s") as server:
+        async with RawSession(server.target) as session:
+            await session.ask(session.set(key, b"before"))
+            node.pause()
+            hurried = session.operation(delete=wire.DeleteRequest(key=text_key(f"{key}2")), timeout_ms=400)
+            read = session.operation(batch_get=wire.BatchGetRequest(keys=[text_key(key)]), timeout_ms=400)
+            patient = session.get(key)
+            await session.send(hurried, read, patient)
+            results = await session.answers(hurried, read)
+            assert [reason_in(one) for one in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
+            assert not session.is_answered(patient)
+            node.resume()
+            [answer] = await session.answers(patient)
+            assert answer.get.hit.value == b"before"
+
+
+async def test_a_set_is_not_begun_after_its_time(key: str) -> None:
+    """It waits for its turn behind another set of its key, which a paused store holds."""
+    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "15s") as server:
+        async with RawSession(server.target) as session:
+            await session.ask(session.set(key, b"before"))
+            node.pause()
+            first, late = session.set(key, b"first"), session.set(key, b"late", timeout_ms=200)
+            cancelled = session.set(key, b"cancelled")
+            await session.send(first)
+            await session.send(late, cancelled)
+            await session.say(pb.SessionRequest(cancel=pb.CancelFrame(ids=[cancelled.id])))
+            await asyncio.sleep(0.5)
+            node.resume()
+            one, two, three = await session.answers(first, late, cancelled)
+            assert one.set.outcome == wire.SET_OUTCOME_STORED
+            assert reason_in(two) == reason_in(three) == "DEADLINE_EXCEEDED"
+            assert (await session.ask(session.get(key)))[0].get.hit.value == b"first"
+
+
+async def test_the_same_id_twice_harms_nobody_else(single: Stand, key: str) -> None:
+    async with RawSession(single.server.target) as session, RawSession(single.server.target) as neighbour:
+        same = [pb.Operation(id=7, delete=wire.DeleteRequest(key=text_key(key))) for _ in range(3)]
+        await session.say(pb.SessionRequest(frame=pb.RequestFrame(operations=same)))
+        for _ in range(50):
+            await neighbour.ask(neighbour.get(key))
+        with pytest.raises(AssertionError, match="answered twice"):
+            await session.answers(same[0], session.get(key))
+    with Caller(single.server.target) as caller:
+        assert caller.health() == "SERVING"
+
+
+async def test_counts_and_values_are_those_of_unary_calls(single: Stand, key: str) -> None:
+    """What a session writes a unary call reads, and the other way round."""
+    async with RawSession(single.server.target) as session:
+        await session.ask(session.set(key, b"1"))
+        assert await asyncio.to_thread(single.caller.value, key) == b"1"
+        await asyncio.to_thread(single.caller.set, key, b"2")
+        assert (await session.ask(session.get(key)))[0].get.hit.value == b"2"
+        began_s = time.monotonic()
+        many = [session.get(key) for _ in range(4_000)]
+        results = await session.ask(*many)
+        assert [one.get.hit.value for one in results] == [b"2"] * 4_000
+        assert len(session.messages) < 60, "answers share messages"
+        assert time.monotonic() - began_s < 10
