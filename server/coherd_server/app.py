@@ -21,6 +21,7 @@ from coherd.contract.declared import CatalogError
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.connect import open_store
+from coherd_server.adapters.ending import end
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.access import Access
@@ -307,9 +308,7 @@ class Server:
             async with asyncio.timeout(settings.drain_grace / 1000):
                 await asyncio.gather(self._endpoint.drain(), self._sessions.drain(settings.drain_grace))
         await self._server.stop(grace=0.1)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(end, self._tasks))
         with contextlib.suppress(StoreUnavailable):
             await self._reporter.flush()
         await self._replica.leave()

@@ -15,6 +15,7 @@ from functools import partial
 from redis.exceptions import AskError, ResponseError
 
 from coherd_server.adapters.batch import Batch, Failure, Job
+from coherd_server.adapters.ending import end
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import LATE
@@ -124,9 +125,7 @@ class Link:
     async def close(self) -> None:
         """Close all connections; what waits fails unsent, what is under way fails with unknown outcome. Idempotent."""
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(end, self._tasks))
         for lane in self._lanes:
             if lane.wire is not None:
                 lane.wire.close()
@@ -265,6 +264,8 @@ class Link:
             return
         if lane.wire is None or not lane.wire.is_open:
             lane.wire = await Wire.dial(self._target, self.address, self._settings, cluster=self._cluster)
+            if lane.keeper:
+                lane.wire.on_closed = lane.wanted.set
         else:
             await lane.wire.check()
         if self.identity != lane.wire.identity:
@@ -333,8 +334,6 @@ class Link:
             wire.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
-        if lane.keeper and not wire.is_open and not self._closed:
-            lane.wanted.set()
         if self._queue:
             self._pump()
 

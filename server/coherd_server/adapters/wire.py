@@ -150,6 +150,8 @@ class Wire(asyncio.Protocol):
         """`time.monotonic` of when the last check was sent."""
         self.scripts_loaded = False
         self.info: dict[str, str] = {}
+        self.on_closed: Callable[[], None] = _nobody
+        """Called once when it is closed, whoever does it."""
 
     @classmethod
     async def dial(cls, target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> Wire:
@@ -313,7 +315,12 @@ class Wire(asyncio.Protocol):
         transport, self._transport, self._writer = self._transport, None, None
         if transport is not None:
             transport.abort()
+            self.on_closed()
         self._finish(WireLost(f"{self._address}: {text}", sent=True))
+
+
+def _nobody() -> None:
+    """Tells nobody."""
 
 
 Exchanged = Callable[[list[Reply] | WireLost], None]
