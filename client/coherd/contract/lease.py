@@ -33,8 +33,8 @@ class Lease(NamedTuple):
     token: bytes
     """`TOKEN_BYTES` bytes. Names the caller's load."""
     grant: bytes
-    """`GRANT_BYTES` bytes. Names these stamps. A late copy of the request, behind the end of the lease, is granted anew,
-    with later stamps and the token of a load that may still run; what that loaded must not get them (P1)."""
+    """`GRANT_BYTES` bytes. Names these stamps. A late copy of the request, behind the end of the lease, is granted
+    anew, with later stamps and the token of a load that may still run; what that loaded must not get them (P1)."""
     granted_at_ms: int
     """Unix milliseconds in the time of the key's node."""
     block: bytes

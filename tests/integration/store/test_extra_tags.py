@@ -67,9 +67,11 @@ async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled
     overtaken = await cache.leases.lease(LeaseItem(before, old, 60_000, extra_tags=EXTRA))
     assert isinstance(overtaken, Granted)
     assert await cache.fills.fill(FillItem(SetItem(after, b"v"), old, overtaken.grant)) == Filled(False)
-    assert isinstance(await cache.leases.lease(LeaseItem(after, new, 60_000, extra_tags=EXTRA)), Granted)
-    assert await cache.leases.renew(LeaseItem(after, old, 60_000, extra_tags=EXTRA)) == Held()
-    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), new)) == Filled(True, DAY_MS)
+    granted = await cache.leases.lease(LeaseItem(after, new, 60_000, extra_tags=EXTRA))
+    assert isinstance(granted, Granted)
+    renewal = LeaseItem(after, old, 60_000, extra_tags=EXTRA, grant=overtaken.grant)
+    assert await cache.leases.renew(renewal) == Held()
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), new, granted.grant)) == Filled(True, DAY_MS)
     assert await state_of(cache.reads, after) is State.FRESH
 
 

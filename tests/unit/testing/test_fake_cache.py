@@ -149,6 +149,13 @@ class TestWaiting:
         assert (await task).HasField("granted")
         assert (await cache.transport.fill(fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
 
+    async def test_a_late_copy_of_a_lease_revives_no_load(self, cache: FakeCache) -> None:
+        grant = await grant_of(cache)
+        await cache.delete(DAILY)
+        assert await grant_of(cache) != grant
+        assert (await cache.transport.fill(fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert await cache.get(DAILY) is None
+
     async def test_the_wait_ends_by_the_clock(self, cache: FakeCache) -> None:
         task = await self.waiter(cache, wait_ms=5_000)
         cache.clock.advance(timedelta(seconds=5))
