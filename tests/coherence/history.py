@@ -73,7 +73,8 @@ class Operation:
     process: str
     id: str
     path: str
-    """`READS`, `STORES`, `CHANGES`, ``touch``, ``load``, ``commit``, ``fault``; ``push``: a client was told to drop."""
+    """`READS`, `STORES`, `CHANGES`, ``lease_copy``, ``touch``, ``load``, ``commit``, ``fault``; ``push``: a client was
+    told to drop."""
     key: str = ""
     """Of a fault: its kind."""
     tags: tuple[str, ...] = ()
@@ -94,6 +95,8 @@ class Operation:
     """Of a lease."""
     token: str = ""
     """Of a lease or fill."""
+    grant: str = ""
+    """Of a lease that was granted."""
     near: bool = False
     """A read was answered by the near cache of its process, not by the service."""
     waits: bool = False
