@@ -1,4 +1,4 @@
-"""Servers that are slow where a network may be slow. No rule is broken: promises must hold all the same.
+"""Servers that are slow where a network may be slow, or restless. No rule is broken: promises must hold all the same.
 
 Windows of a few microseconds become milliseconds, so that random work meets what is inside them. Named on the command
 line of `coherence.mutant_server` as mutants are.
@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+import coherd_server.app
 from coherd_server.adapters.log_reader import LogReader
 from coherd_server.adapters.store import RedisStore
 
@@ -27,6 +28,16 @@ def slow_reads(patch: Patch) -> None:
     _late(patch, RedisStore, "read", 0.2, 0.03)
 
 
+def moving_sessions(patch: Patch) -> None:
+    """Every session is asked to move after a second or two, as where several processes share a port."""
+    limits = coherd_server.app.SessionLimits
+
+    def restless(**options: Any) -> Any:
+        return limits(**{**options, "age_ms": 1_500})
+
+    patch(coherd_server.app, "SessionLimits", restless)
+
+
 def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> None:
     whole = getattr(owner, name)
 
@@ -39,5 +50,7 @@ def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> 
     patch(owner, name, late)
 
 
-SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {one.__name__: one for one in (slow_log, slow_reads)}
+SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {
+    one.__name__: one for one in (slow_log, slow_reads, moving_sessions)
+}
 """By name."""
