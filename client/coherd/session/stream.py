@@ -80,7 +80,7 @@ class SessionStream:
         self.largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
         """A larger operation goes as a unary call."""
         self.near = near
-        self._call = call
+        self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
         self._pending: dict[int, _Pending] = {}
