@@ -79,12 +79,12 @@ class Caller:
             return self._end_hit(begun, answer.hit)
         return self.recorder.end(begun, kind)
 
-    def _end_hit(self, begun: Operation, hit: pb.Hit, outcome: str = "") -> Operation:
+    def _end_hit(self, begun: Operation, hit: pb.Hit, outcome: str = "", grant: str = "") -> Operation:
         outcome = outcome or ("stale" if hit.stale else "hit")
         try:
-            return self.recorder.end(begun, outcome, value=Traced.of(hit.value))
+            return self.recorder.end(begun, outcome, value=Traced.of(hit.value), grant=grant)
         except Exception:  # noqa: BLE001 - whatever the bytes are: that is what the checks must see
-            return self.recorder.end(begun, outcome, garbled=True)
+            return self.recorder.end(begun, outcome, garbled=True, grant=grant)
 
     # Changing.
 
@@ -173,9 +173,22 @@ class Caller:
         if kind == "hit":
             return self._end_hit(begun, answer.hit)
         part = getattr(answer, kind)
+        grant = answer.granted.grant.hex()
         if part.HasField("stale"):
-            return self._end_hit(begun, part.stale, kind)
-        return self.recorder.end(begun, kind)
+            return self._end_hit(begun, part.stale, kind, grant)
+        return self.recorder.end(begun, kind, grant=grant)
+
+    async def lease_copy(self, server: int, leased: Operation, item: Item) -> Operation:
+        """The request of a lease once more, as from a proxy that repeats it: nobody loads for its answer."""
+        begun = self.recorder.begin("lease_copy", key=item.key, server=server, token=leased.token)
+        request = pb.LeaseRequest(
+            key=item.wire,
+            token=bytes.fromhex(leased.token),
+            lease_ms=leased.lease_ms,
+            extra_tags=dict(item.extra),
+        )
+        answer = await self.call(server, "Lease", request)
+        return self.recorder.end(begun, answer if isinstance(answer, str) else answer.WhichOneof("result"))
 
     async def load(self, item: Item, seconds: float) -> Traced:
         """Read the source, then take a while: what another change may overtake."""
@@ -204,7 +217,10 @@ class Caller:
         begun = self.recorder.begin(path, key=item.key, server=server, value=value, token=leased.token)
         item = item._replace(extra=())  # rule 5: a fill can add none
         return begun, pb.FillRequest(
-            set=_set_request(item, value, **options), token=bytes.fromhex(leased.token), load_ms=5
+            set=_set_request(item, value, **options),
+            token=bytes.fromhex(leased.token),
+            grant=bytes.fromhex(leased.grant),
+            load_ms=5,
         )
 
     def _end_fill(self, begun: Operation, answer: Any) -> Operation:
@@ -224,7 +240,8 @@ class Caller:
         return self.recorder.end(begun, answer if isinstance(answer, str) else "done")
 
     async def get_or_load(self, server: int, item: Item, rng: random.Random) -> None:
-        """The value, or a load under a lease; loads are slow, late or fail now and then."""
+        """The value, or a load under a lease; loads are slow, late or fail, or the lease is asked for twice, now and
+        then."""
         for _ in range(3):
             slow = rng.random() < 0.05
             leased = await self.lease(server, item, lease_ms=150 if slow else rng.choice((600, 2_000)), wait_ms=400)
@@ -235,6 +252,8 @@ class Caller:
         else:
             return
         value = await self.load(item, 0.3 if slow else rng.random() * 0.03)
+        if rng.random() < 0.1:
+            await self.lease_copy(rng.randrange(self.servers), leased, item)
         if rng.random() < 0.04:
             await self.abandon(server, leased, item)
         else:

@@ -6,6 +6,7 @@ killed only the first line is left. Of two lines with one id the later one count
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -73,7 +74,8 @@ class Operation:
     process: str
     id: str
     path: str
-    """`READS`, `STORES`, `CHANGES`, ``touch``, ``load``, ``commit``, ``fault``; ``push``: a client was told to drop."""
+    """`READS`, `STORES`, `CHANGES`, ``lease_copy``, ``touch``, ``load``, ``commit``, ``fault``; ``push``: a client was
+    told to drop."""
     key: str = ""
     """Of a fault: its kind."""
     tags: tuple[str, ...] = ()
@@ -94,6 +96,8 @@ class Operation:
     """Of a lease."""
     token: str = ""
     """Of a lease or fill."""
+    grant: str = ""
+    """Of a lease that was granted."""
     near: bool = False
     """A read was answered by the near cache of its process, not by the service."""
     waits: bool = False
@@ -131,12 +135,11 @@ class Recorder:
     def __init__(self, path: Path, process: str) -> None:
         self.process = process
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._number = 0
+        self._numbers = itertools.count(1)  # any thread takes the next one
 
     def new_id(self) -> str:
         """Unique within the run."""
-        self._number += 1
-        return f"{self.process}-{self._number}"
+        return f"{self.process}-{next(self._numbers)}"
 
     def begin(self, path: str, **fields: Any) -> Operation:
         """Write that an operation begins now, and may change something."""

@@ -144,9 +144,21 @@ class Model:
             rest = s._replace(late=s.late[:at] + s.late[at + 1 :])
             if copy[0] == "I":
                 yield "a late copy of Invalidate arrives", with_tag(rest, 0, epoch=copy[1] or fresh(s))
+            elif copy[0] == "L":
+                yield "a late copy of Lease arrives", self._lease_copy(rest, copy[1])
             else:
                 key = self._put(s.key, copy) if s.key.identity == copy[3] else None
                 yield f"a late Set of v{copy[2].what} arrives", rest if key is None else rest._replace(key=key)
+
+    def _lease_copy(self, s: State, token: int) -> State:
+        """Granted at once if nothing stands against it; nobody loads for the answer."""
+        for tag in range(len(s.tags)):
+            s = self._mint(s, tag)
+        key, epochs = s.key, self._now(s)
+        if self._valid(key.entry, key.identity, epochs) or self._valid(key.lease, key.identity, epochs):
+            return s
+        lease = Stamped(fresh(s), key.identity if self.rules.key_node_identity else 0, epochs, token)
+        return s._replace(key=key._replace(lease=lease))
 
     # Readers: read key and tags, in any order; a hit, or mint what is missing, and ask for the lease, load and fill.
 
@@ -173,16 +185,25 @@ class Model:
                     yield "finds a lease", with_reader(s, i, IDLE)
                 else:
                     yield from self._grant(s, i, (node, entry, lease), epochs)
-            case ("load", token, stamped):
-                yield f"loads v{s.source}", with_reader(s, i, ("fill", token, stamped, s.source))
-            case ("fill", token, stamped, version):
-                held = s.key.lease is not None and s.key.lease.what == token
-                if held or not self.rules.fill_needs_lease:
-                    epochs = stamped.epochs if self.rules.stamps_of_the_grant else self._now(s)
-                    key = s.key._replace(entry=Stamped(version, stamped.node, epochs), lease=None, fence=0)
+            case ("load", granted):
+                yield f"loads v{s.source}", with_reader(s, i, ("fill", granted, s.source))
+            case ("fill", granted, version):
+                lease = self._lease_of(s, granted)
+                if lease is not None:
+                    epochs = lease.epochs if self.rules.stamps_of_the_grant else self._now(s)
+                    key = s.key._replace(entry=Stamped(version, lease.node, epochs), lease=None, fence=0)
                     yield f"fills v{version}", with_reader(s._replace(key=key), i, IDLE)
                 else:
                     yield "is refused", with_reader(s, i, IDLE)
+
+    def _lease_of(self, s: State, granted: Stamped) -> Stamped | None:
+        """The lease a fill is stored under: what is found in its place, since that has the stamps."""
+        if not self.rules.fill_needs_lease:
+            return granted
+        lease = s.key.lease
+        if lease is None or lease.token != granted.token:
+            return None
+        return lease if lease.what == granted.what or not self.rules.fill_needs_grant else None
 
     def _grant(self, s: State, i: int, judged: tuple[Any, ...], epochs: tuple[tuple[int, int], ...]) -> Iterator[Step]:
         key = s.key
@@ -190,11 +211,15 @@ class Model:
             yield "finds another key than it judged", with_reader(s, i, IDLE)
             return
         current = key.lease if self._valid(key.lease, key.identity, self._now(s)) else None
-        if current is not None and any(one[0] in ("load", "fill") and one[1] == current.what for one in s.readers):
+        if current is not None and any(one[0] in ("load", "fill") and one[1] == current for one in s.readers):
             raise Broken(f"P5: reader {i} is granted a lease while another is live and current")
-        token = fresh(s)
-        lease = Stamped(token, key.identity if self.rules.key_node_identity else 0, epochs)
-        yield "is granted the lease", with_reader(s._replace(key=key._replace(lease=lease)), i, ("load", token, lease))
+        name = fresh(s)
+        lease = Stamped(name, key.identity if self.rules.key_node_identity else 0, epochs, name)
+        done = with_reader(s._replace(key=key._replace(lease=lease)), i, ("load", lease))
+        yield "is granted the lease", done
+        if s.left[4]:
+            copy = done._replace(late=(*s.late, ("L", name)), left=minus(s, 4))
+            yield "is granted the lease, a copy of its request is on its way", copy
 
     # Faults.
 

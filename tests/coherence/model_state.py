@@ -23,6 +23,8 @@ class Rules:
     key_node_identity: bool = True
     stamps_of_the_grant: bool = True
     fill_needs_lease: bool = True
+    fill_needs_grant: bool = True
+    """Else the token suffices."""
     delete_voids_lease: bool = True
     set_voids_lease: bool = True
     fenced: bool = True
@@ -54,10 +56,12 @@ class Stamped(NamedTuple):
     """An entry or a lease: what it is, and the stamps it was given."""
 
     what: int
-    """Version of an entry, token of a lease."""
+    """Version of an entry, grant of a lease."""
     node: int
     epochs: tuple[tuple[int, int], ...]
     """Per tag: identity of its node, epoch."""
+    token: int = 0
+    """Of a lease."""
 
 
 NOTHING = (None, None, 0)

@@ -20,7 +20,7 @@ import coherd_server.app  # noqa: F401 - all modules are there before one is pat
 from coherd.contract import tags as tag_rules
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.entry import EntryFormatError, Header
-from coherd.contract.lease import Lease, decode_lease
+from coherd.contract.lease import TOKEN_BYTES, Lease, decode_lease
 from coherd_server.adapters import scripts, wire
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.store import RedisStore
@@ -34,7 +34,7 @@ from coherd_server.domain.writing import SetDone, SetItem, Writer
 
 Patch = Callable[[Any, str, Any], None]
 Mutant = Callable[[Patch], None]
-_filling: Final[ContextVar[bytes]] = ContextVar("token of the fill under way", default=b"")
+_filling: Final[ContextVar[bytes]] = ContextVar("token and grant of the fill under way", default=b"")
 
 
 def _everywhere(patch: Patch, name: str, old: object, new: object) -> None:
@@ -61,7 +61,7 @@ def _mark_fills(patch: Patch) -> None:
     whole = Filler.fill
 
     async def fill(self: Filler, one: FillItem) -> Any:
-        _filling.set(one.token)
+        _filling.set(one.token + one.grant)
         return await whole(self, one)
 
     patch(Filler, "fill", fill)
@@ -76,7 +76,7 @@ def fill_without_lease_check(patch: Patch) -> None:
     async def remembering(self: RedisStore, grants: Sequence[Grant]) -> Any:
         for one in grants:
             lease = decode_lease(one.lease)
-            granted[one.key, lease.token] = lease
+            granted[one.key, lease.token + lease.grant] = lease
         return await grant(self, grants)
 
     async def always(store: Store, key: ResolvedKey, *rest: Any) -> Lease | None:
@@ -85,6 +85,18 @@ def fill_without_lease_check(patch: Patch) -> None:
     patch(RedisStore, "grant", remembering)
     patch(filling, "current_lease", always)
     _rewrite(patch, "FILL", "redis.call('GET', lease) ~= held", "false")
+
+
+def fill_of_any_grant(patch: Patch) -> None:
+    """Rule 4: a fill presents its token only, so a copy of the lease's request may have it granted anew."""
+    _mark_fills(patch)
+    current = filling.current_lease
+
+    async def whatever(store: Store, key: ResolvedKey, *rest: Any) -> Lease | None:
+        lease = await current(store, key, *rest)
+        return None if lease is None else lease._replace(grant=_filling.get()[TOKEN_BYTES:])
+
+    patch(filling, "current_lease", whatever)
 
 
 def epochs_read_after_the_load(patch: Patch) -> None:
@@ -261,6 +273,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     mutant.__name__: mutant
     for mutant in (
         fill_without_lease_check,
+        fill_of_any_grant,
         epochs_read_after_the_load,
         missing_epoch_accepted,
         epochs_not_compared,

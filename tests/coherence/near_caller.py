@@ -16,6 +16,7 @@ from coherd.session.transport import SessionTransport
 from coherence.caller import Caller
 from coherence.history import Operation, Recorder, Traced
 from coherence.keyspace import Item, Target
+from coherence.threaded import Threaded
 from coherence.typed import typed_key
 
 _UNKNOWN: Final = (OutcomeUnknown, DeadlineExceeded, ServerDefect, ClientClosed)
@@ -28,14 +29,13 @@ class NearCaller:
     """One client, its session and its near cache.
 
     Args:
-        target: of the client.
+        client: with a near cache; `coherence.threaded.Threaded` for a blocking one.
         caller: loads values, and makes those that are set; its own calls are not used.
         server: which one it is connected to, for the record.
-        timeout_ms: of each call.
     """
 
-    def __init__(self, target: str, caller: Caller, *, server: int, timeout_ms: int = 2_000) -> None:
-        self.client = CacheClient.connect(target, timeout_ms=timeout_ms)
+    def __init__(self, client: CacheClient | Threaded, caller: Caller, *, server: int) -> None:
+        self.client: Any = client
         self.caller = caller
         self._recorder = caller.recorder
         self._server = server
@@ -44,15 +44,13 @@ class NearCaller:
     @property
     def near(self) -> NearCache | None:
         """Of the running loop; None before the first call."""
-        transport: Any = self.client._transport
-        links = list(transport._links.by_loop.values())
+        links = list(self.client._transport._links.by_loop.values())
         return links[0].near if links else None
 
     @property
     def stream(self) -> SessionStream | None:
         """The open session."""
-        transport: Any = self.client._transport
-        links = list(transport._links.by_loop.values())
+        links = list(self.client._transport._links.by_loop.values())
         return links[0].stream if links else None
 
     def key(self, item: Item) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from coherence.floors import Floors, is_floor, origins, scopes_of
-from coherence.history import History, Operation
+from coherence.history import CHANGES, History, Operation
 from coherence.keyspace import derived_tags
 from coherence.violation import Violation
 
@@ -137,18 +137,18 @@ class Delays(NamedTuple):
     """What was measured of push mode in a run, in milliseconds."""
 
     pushes: tuple[float, ...]
-    """From the acknowledgement of an invalidation until another process had dropped a tag of it; 0 where it was sooner.
-    Tags only: a key is also pushed for fills, which a history of the typed client does not hold."""
+    """From the acknowledgement of an invalidation that waited for nobody until another process had dropped a tag of it;
+    0 where it was sooner. Tags only: a key is also pushed for fills, which the typed client does not record."""
     oldest_read: float
     """The longest time after an acknowledgement at which a near read began that returned what it had replaced."""
 
 
-def delays_of(history: History, settle_s: float = 1.0) -> Delays:
+def delays_of(history: History, settle_s: float = 2.0) -> Delays:
     """Measure; pushes while a fault lasted, or in ``settle_s`` after it, are left out."""
     faults = [(one.start_ns, (one.end_ns or one.start_ns) + settle_s * 1e9) for one in history.faults]
     ends: defaultdict[str, list[Operation]] = defaultdict(list)
     for one in history.operations:
-        if is_floor(one):
+        if one.path in CHANGES:
             for scope in scopes_of(one):
                 ends[scope].append(one)
     pushes: list[float] = []
@@ -160,7 +160,9 @@ def delays_of(history: History, settle_s: float = 1.0) -> Delays:
             if scope.startswith("="):
                 continue
             told = [one for one in ends.get(scope, ()) if one.start_ns < at_ns]
-            if told and told[-1].process != push.process:  # the own one is pushed, too, and was dropped before
+            if not told or told[-1].outcome != "done" or is_awaited(told[-1]):
+                continue
+            if told[-1].process != push.process:  # the own one is pushed, too, and was dropped before
                 pushes.append(max(0.0, (at_ns - (told[-1].end_ns or at_ns)) / 1e6))
     floors = Floors(history)
     oldest_ns = max((floors.oldest_ns(read) for read in history.reads if read.near), default=0.0)

@@ -123,6 +123,14 @@ def stop_near_server(scene: NearScene) -> None:
         process.send_signal(signal.SIGCONT)
 
 
+def drain_server(scene: NearScene) -> None:
+    """A server is asked to stop, does so in order, and is started again on its port."""
+    number = scene.rng.randrange(len(scene.servers))
+    with recorded(scene, "drain_server", str(number)):
+        scene.servers[number].stop()
+        scene.restart_server(number)
+
+
 def cut_server_off(scene: NearScene) -> None:
     """A server reaches the store and the log no more, for longer than a lease; its clients reach it."""
     proxy = scene.rng.choice(scene.to_store)
@@ -207,6 +215,7 @@ ANYWHERE: Final[tuple[NearFault, ...]] = (
     stop_near_server,
     kill_client,
     kill_server,
+    drain_server,
     trim_log,
     delete_log,
     delete_registry,

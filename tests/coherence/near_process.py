@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from coherd import CacheClient
+from coherd.sync import CacheClient as BlockingClient
 from coherd.v1 import keys_pb2
 from coherence.caller import Caller
 from coherence.history import Recorder
@@ -22,6 +24,7 @@ from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, deriv
 from coherence.near_caller import NearCaller, note_near_answers, record_pushes
 from coherence.near_mutants import CLIENT_MUTANTS
 from coherence.source import Source
+from coherence.threaded import Threaded
 
 KEPT: Final = tuple(item for item in ITEMS if not item.key.startswith("crisis:"))
 """Keys of domains with a near cache."""
@@ -40,6 +43,8 @@ class NearConfig:
     seconds: float
     seed: int
     tasks: int = 5
+    blocking: bool = False
+    """By the blocking client, from several threads."""
     mutants: list[str] = field(default_factory=list)
     """Of clients."""
 
@@ -127,7 +132,10 @@ async def run_near(config: NearConfig) -> None:
     recorder = Recorder(directory / f"{config.process}.jsonl", config.process)
     record_pushes(recorder)
     source = Source(directory / "source", len(ITEMS) + PROBES)
-    caller = NearCaller(config.target, Caller([], recorder, source), server=config.server)
+    connected = (
+        Threaded(BlockingClient.connect(config.target)) if config.blocking else CacheClient.connect(config.target)
+    )
+    caller = NearCaller(connected, Caller([], recorder, source), server=config.server)
     workload = NearWorkload(caller, source, random.Random(config.seed))
     end_s = time.monotonic() + config.seconds
     try:

@@ -68,6 +68,7 @@ class NearScene(Scene):
             max(0.0, self._end_s - time.monotonic()),
             self.seed * 1000 + number,
             tasks,
+            number % 4 == 3,
             self._client_mutants,
         )
         command = (sys.executable, "-m", "coherence.near_process", str(config.write()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from coherd import CacheClient
 from coherd.session.stream import SessionStream
 from coherd.v1 import session_pb2
 from coherd_server.adapters.change_log import log_name, registry_name
@@ -117,7 +118,7 @@ class NearStage:
         target = f"127.0.0.1:{self.proxies[server].port}"
         recorder = Recorder(self.directory / f"{name}.jsonl", name)
         self.callers.append(Caller([], recorder, self.source))
-        self.clients.append(NearCaller(target, self.callers[-1], server=server))
+        self.clients.append(NearCaller(CacheClient.connect(target), self.callers[-1], server=server))
 
     def hub(self, server: int) -> Hub:
         """Of a server."""

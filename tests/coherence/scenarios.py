@@ -115,6 +115,16 @@ async def late_fill_after_set(on: Stage) -> None:
     await on.caller.get(1, DAILY)
 
 
+async def late_lease_after_delete(on: Stage) -> None:
+    """A copy of the request for a lease that the Delete voided, while what was loaded under it is on its way."""
+    leased = await on.caller.lease(0, DAILY)
+    value = await on.caller.load(DAILY, 0)
+    await on.caller.delete(1, DAILY)
+    await on.caller.lease_copy(1, leased, DAILY)
+    await on.caller.fill(0, leased, DAILY, value)
+    await on.caller.get(1, DAILY)
+
+
 async def invalidate_then_get(on: Stage) -> None:
     await load_and_fill(on, DAILY)
     await on.caller.get(0, DAILY)
@@ -273,6 +283,7 @@ SCENARIOS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {
         late_fill_after_invalidate,
         late_fill_after_delete,
         late_fill_after_set,
+        late_lease_after_delete,
         invalidate_then_get,
         extra_tag,
         epoch_lost,
@@ -289,6 +300,7 @@ SCENARIOS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {
 """By name."""
 REVEALING: Final = {
     "fill_without_lease_check": "late_fill_after_delete",
+    "fill_of_any_grant": "late_lease_after_delete",
     "epochs_read_after_the_load": "late_fill_after_invalidate",
     "missing_epoch_accepted": "epoch_lost",
     "epochs_not_compared": "invalidate_then_get",

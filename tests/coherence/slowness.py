@@ -1,4 +1,4 @@
-"""Servers that are slow where a network may be slow. No rule is broken: promises must hold all the same.
+"""Servers that are slow where a network may be slow, or short of room. No rule is broken: promises must hold.
 
 Windows of a few microseconds become milliseconds, so that random work meets what is inside them. Named on the command
 line of `coherence.mutant_server` as mutants are.
@@ -11,8 +11,11 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+import coherd_server.app
 from coherd_server.adapters.log_reader import LogReader
 from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.near.terms import Terms
+from coherd_server.settings import Settings
 
 Patch = Callable[[Any, str, Any], None]
 
@@ -27,6 +30,25 @@ def slow_reads(patch: Patch) -> None:
     _late(patch, RedisStore, "read", 0.2, 0.03)
 
 
+def moving_sessions(patch: Patch) -> None:
+    """Every session is asked to move after a second or two, as where several processes share a port."""
+    limits = coherd_server.app.SessionLimits
+
+    def restless(**options: Any) -> Any:
+        return limits(**{**options, "age_ms": 1_500})
+
+    patch(coherd_server.app, "SessionLimits", restless)
+
+
+def little_memory(patch: Patch) -> None:
+    """A session may hold few names, and few of those that changed lately are remembered."""
+
+    def terms(self: Settings) -> Terms:
+        return Terms(lease_ms=self.near_cache_lease, interest_names=30, recent_names=10)
+
+    patch(Settings, "near_cache_terms", property(terms))
+
+
 def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> None:
     whole = getattr(owner, name)
 
@@ -39,5 +61,7 @@ def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> 
     patch(owner, name, late)
 
 
-SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {one.__name__: one for one in (slow_log, slow_reads)}
+SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {
+    one.__name__: one for one in (slow_log, slow_reads, moving_sessions, little_memory)
+}
 """By name."""

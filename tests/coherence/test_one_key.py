@@ -45,8 +45,11 @@ class OneKey(RuleBasedStateMachine):
         self.value: tuple[bytes, Stamps] | None = None
         self.version = 0
         """Item version of the stored bytes, the tombstone of a deleted entry included; 0: none."""
-        self.lease: tuple[bytes, Stamps] | None = None
+        self.lease: tuple[bytes, Stamps, bytes] | None = None
+        """Token, epochs and grant."""
         self.tokens: list[bytes] = []
+        self.grants: list[tuple[bytes, bytes]] = []
+        """All tokens that were granted, and their grants."""
         self.extras: dict[bytes, bool] = {}
         self.number = 0
 
@@ -122,27 +125,37 @@ class OneKey(RuleBasedStateMachine):
         stamps = self.mint(TAGS if extra else OWN)
         if self.lease is not None and self.is_current(self.lease[1]):
             assert kind == ("granted" if self.lease[0] == token else "held")
+            assert answer.granted.grant in (b"", self.lease[2])
             return
         if self.lease is not None and self.lease[0] == token:
-            assert kind == "held", "granted again, its load would have newer stamps than it read"
+            assert kind == "held", "a late copy takes over no lease of its own"
             return
         assert kind == "granted"
-        self.lease = (token, stamps)
+        grant = (token, bytes(answer.granted.grant))
+        assert grant not in self.grants
+        self.grants.append(grant)
+        self.lease = (token, stamps, grant[1])
 
     @precondition(lambda self: self.tokens)
-    @rule(data=st.data(), abandon=st.sampled_from([False, False, True]))
-    def fill(self, data: st.DataObject, abandon: bool) -> None:
+    @rule(data=st.data())
+    def abandon(self, data: st.DataObject) -> None:
         token = data.draw(st.sampled_from(self.tokens))
-        value = b"fill %d" % self.new()
-        request = pb.FillRequest(set=pb.SetRequest(key=text_key(KEY), value=value), token=token)
-        if abandon:
-            request = pb.FillRequest(set=pb.SetRequest(key=text_key(KEY)), token=token, abandon=True)
-        outcome = pb.FillOutcome.Name(self.caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
+        request = pb.FillRequest(set=pb.SetRequest(key=text_key(KEY)), token=token, abandon=True)
         held = self.lease is not None and self.lease[0] == token
-        if abandon:
-            assert outcome == ("ABANDONED" if held else "REJECTED")
-            self.lease = None if held else self.lease
-            return
+        assert self.filled(request) == ("ABANDONED" if held else "REJECTED")
+        self.lease = None if held else self.lease
+
+    def filled(self, request: pb.FillRequest) -> str:
+        return pb.FillOutcome.Name(self.caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
+
+    @precondition(lambda self: self.grants)
+    @rule(data=st.data())
+    def fill(self, data: st.DataObject) -> None:
+        token, grant = data.draw(st.sampled_from(self.grants))
+        value = b"fill %d" % self.new()
+        request = pb.FillRequest(set=pb.SetRequest(key=text_key(KEY), value=value), token=token, grant=grant)
+        outcome = self.filled(request)
+        held = self.lease is not None and (self.lease[0], self.lease[2]) == (token, grant)
         self.mint(OWN)  # a fill renews the epochs of the key's own tags
         if held and self.lease is not None and self.is_current(self.lease[1]):
             assert outcome == "STORED"

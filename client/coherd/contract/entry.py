@@ -222,8 +222,8 @@ _PLAIN: Final = struct.Struct(">QQIIH")
 
 
 def decode_plain_header(raw: bytes) -> Header | None:
-    """As `decode_header`, of the entries that nearly all are: without flags. None for all others, also damaged ones, and
-    those that would be fresh for longer than 63 bits of milliseconds."""
+    """As `decode_header`, of the entries that nearly all are: without flags. None for all others, for damaged ones, and
+    for those that would be fresh for longer than 63 bits of milliseconds."""
     if raw[:16] != _PLAIN_START or len(raw) < FIXED_BYTES:
         return None
     written, fresh, stale, load, block_bytes = _PLAIN.unpack_from(raw, 16)

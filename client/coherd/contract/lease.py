@@ -1,12 +1,13 @@
 """Lease bytes: what is stored under ``coherd:lease:{<key>}`` while one caller loads (DESIGN sections 5 and 6, rule 4).
 
-Format 1, big-endian::
+Format 2, big-endian::
 
     offset size  field
-         0    1  format version = 1
+         0    1  format version = 2
          1   16  token, chosen by the caller, unique per load
-        17    8  granted at, unix milliseconds in the time of the key's node
-        25    .  stamp block (`coherd.contract.entry`): the epochs and nodes as they were before the load
+        17    8  grant, chosen by the server, random and new with every grant
+        25    8  granted at, unix milliseconds in the time of the key's node
+        33    .  stamp block (`coherd.contract.entry`): the epochs and nodes as they were before the load
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ from typing import Final, NamedTuple
 
 from coherd.contract.entry import EntryFormatError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 TOKEN_BYTES: Final = 16
+GRANT_BYTES: Final = 8
 MIN_LEASE_MS: Final = 10
 MAX_LEASE_MS: Final = 600_000
 DEFAULT_LEASE_MS: Final = 10_000
 
-_FIXED: Final = struct.Struct(">B16sQ")
+_FIXED: Final = struct.Struct(">B16s8sQ")
 
 
 class Lease(NamedTuple):
     """The right to load and fill a key."""
 
     token: bytes
-    """`TOKEN_BYTES` bytes."""
+    """`TOKEN_BYTES` bytes. Names the caller's load."""
+    grant: bytes
+    """`GRANT_BYTES` bytes. Names these stamps. A late copy of the request, behind the end of the lease, is granted
+    anew, with later stamps and the token of a load that may still run; what that loaded must not get them (P1)."""
     granted_at_ms: int
     """Unix milliseconds in the time of the key's node."""
     block: bytes
@@ -39,11 +44,11 @@ class Lease(NamedTuple):
         """Stored bytes.
 
         Raises:
-            ValueError: the token has another length.
+            ValueError: token or grant has another length.
         """
-        if len(self.token) != TOKEN_BYTES:
-            raise ValueError(f"a token has {TOKEN_BYTES} bytes")
-        return _FIXED.pack(FORMAT_VERSION, self.token, self.granted_at_ms) + self.block
+        if len(self.token) != TOKEN_BYTES or len(self.grant) != GRANT_BYTES:
+            raise ValueError(f"a token has {TOKEN_BYTES} bytes, a grant {GRANT_BYTES}")
+        return _FIXED.pack(FORMAT_VERSION, self.token, self.grant, self.granted_at_ms) + self.block
 
 
 def token_of(raw: bytes) -> bytes:
@@ -59,7 +64,7 @@ def decode_lease(raw: bytes) -> Lease:
     """
     if len(raw) <= _FIXED.size:
         raise EntryFormatError("the lease ends too early")
-    form, token, granted_at_ms = _FIXED.unpack_from(raw)
+    form, token, grant, granted_at_ms = _FIXED.unpack_from(raw)
     if form != FORMAT_VERSION:
         raise EntryFormatError(f"lease format {form} is not known to this version")
-    return Lease(token, granted_at_ms, raw[_FIXED.size :])
+    return Lease(token, grant, granted_at_ms, raw[_FIXED.size :])

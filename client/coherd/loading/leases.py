@@ -40,29 +40,39 @@ class Terms(NamedTuple):
     """Of each exchange with the service."""
 
 
+class Granted(NamedTuple):
+    """A lease of this process."""
+
+    token: bytes
+    """Chosen here, sent in exactly one request for a grant."""
+    grant: bytes
+    """As it was answered. Fills and renewals name it: a late copy of the request may have the token granted anew, to
+    nobody, with stamps that are newer than what is loaded here."""
+
+
 class Leases:
     """Leases that were granted to this process for one load, by key.
 
     Args:
         transport: carries the requests.
-        tokens: of the leases, each sent in exactly one request for a grant.
+        held: the leases.
         terms: of the call.
     """
 
-    def __init__(self, transport: Transport, tokens: Mapping[Key[Any], bytes], terms: Terms) -> None:
+    def __init__(self, transport: Transport, held: Mapping[Key[Any], Granted], terms: Terms) -> None:
         self._transport = transport
-        self._tokens = dict(tokens)
+        self._held = dict(held)
         self._terms = terms
 
     def __contains__(self, key: Key[Any]) -> bool:
         """Whether the lease was not seen lost."""
-        return key in self._tokens
+        return key in self._held
 
     async def renew_forever(self) -> None:
         """Renew until cancelled, or until all are lost. A renewal that fails is left to the next one."""
-        while self._tokens:
+        while self._held:
             await asyncio.sleep(renew_every_ms(self._terms.lease_ms) / 1_000)
-            for keys in split_keys(list(self._tokens)):
+            for keys in split_keys(list(self._held)):
                 try:
                     await self.renew(keys)
                 except CacheError as error:
@@ -74,10 +84,10 @@ class Leases:
         Raises:
             CacheError: it is not known which are.
         """
-        known = [(key, token) for key in keys if (token := self._tokens.get(key)) is not None]
+        known = [(key, held) for key in keys if (held := self._held.get(key)) is not None]
         if not known:
             return
-        requests = [lease_request(key, token, self._terms, renew=True) for key, token in known]
+        requests = [lease_request(key, held.token, self._terms, renews=held.grant) for key, held in known]
         if len(requests) == 1:
             kinds = [(await self._transport.lease(requests[0], self._terms.timeout_ms)).WhichOneof("result")]
         else:
@@ -89,14 +99,14 @@ class Leases:
             raise ServerDefect("the answer does not have one result per item")
         for (key, _), kind in zip(known, kinds, strict=True):
             if kind is not None and kind != "granted":
-                self._tokens.pop(key, None)
+                self._held.pop(key, None)
 
     async def fill(self, loaded: Mapping[Key[Any], Payload], load_ms: int) -> dict[Key[Any], CacheError]:
         """Store what was loaded under its leases. Rejected fills and an absent service are no error: callers have their
         values. What is left is the caller's mistake, by key.
         """
         items = [
-            (key, self._fill(key, token, loaded[key], load_ms)) for key, token in self._tokens.items() if key in loaded
+            (key, self._fill(key, held, loaded[key], load_ms)) for key, held in self._held.items() if key in loaded
         ]
         mistakes: dict[Key[Any], CacheError] = {}
         back: list[Key[Any]] = []
@@ -111,10 +121,10 @@ class Leases:
             await self.give_back(back, 0)
         return mistakes
 
-    def _fill(self, key: Key[Any], token: bytes, payload: Payload, load_ms: int) -> wire.FillRequest:
+    def _fill(self, key: Key[Any], held: Granted, payload: Payload, load_ms: int) -> wire.FillRequest:
         negative = payload.value is None
         ttl_ms = self._terms.nothing_ttl_ms if negative else self._terms.ttl_ms
-        request = wire.FillRequest(token=token, load_ms=load_ms)
+        request = wire.FillRequest(token=held.token, grant=held.grant, load_ms=load_ms)
         request.set.key.text = key
         request.set.value = payload.value or b""
         request.set.negative = negative
@@ -152,15 +162,17 @@ class Leases:
     async def give_back(self, keys: Iterable[Key[Any]], pause_ms: int) -> None:
         """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: a lease
         that cannot be given back expires."""
-        held = [(key, token) for key in keys if (token := self._tokens.pop(key, None)) is not None]
-        await give_back(self._transport, held, pause_ms, self._terms.timeout_ms)
+        tokens = [(key, held.token) for key in keys if (held := self._held.pop(key, None)) is not None]
+        await give_back(self._transport, tokens, pause_ms, self._terms.timeout_ms)
 
 
 def lease_request(
-    key: Key[Any], token: bytes, terms: Terms, *, wait_ms: int = 0, renew: bool = False
+    key: Key[Any], token: bytes, terms: Terms, *, wait_ms: int = 0, renews: bytes | None = None
 ) -> wire.LeaseRequest:
-    """Raises:
-    TypeError: a tag is no text.
+    """Asks for a lease, or renews a grant.
+
+    Raises:
+        TypeError: a tag is no text.
     """
     return wire.LeaseRequest(
         key=values.key_message(key),
@@ -168,7 +180,8 @@ def lease_request(
         lease_ms=terms.lease_ms,
         wait_ms=wait_ms,
         extra_tags=terms.tags,
-        renew=renew,
+        renew=renews is not None,
+        grant=renews,
     )
 
 

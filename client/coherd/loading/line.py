@@ -25,7 +25,7 @@ from coherd.loading.decide import (
     loads_directly,
     serves_at_once,
 )
-from coherd.loading.leases import Leases, Terms, give_back, lease_request
+from coherd.loading.leases import Granted, Leases, Terms, give_back, lease_request
 from coherd.loading.load import GIVE_BACK_TIMEOUT_S, Load, Plan, Source
 from coherd.loading.policy import LoadPolicy
 from coherd.v1 import cache_service_pb2 as wire
@@ -190,8 +190,8 @@ class Line:
     async def _lease(self, group: Sequence[_Place]) -> tuple[bytes, wire.LeaseResponse]:
         """The answer of one Lease call, and the token it gave.
 
-        A token is sent once. A copy of the request that arrives late, behind an invalidation, must not grant anew
-        what a load already runs under: so it grants a token that nobody uses, and expires.
+        A token is sent once: a request whose answer was lost is repeated with another, and what it may have taken is
+        given back.
         """
         call = group[0].call
         desk = self._desk
@@ -234,7 +234,7 @@ class Line:
             await give_back(self._desk.transport, [(key, token)], 0, call.terms.timeout_ms)
             return Elsewhere(stale, 0)
         pause_ms = max(one.policy.error_pause_ms for one in calls)
-        leases = Leases(self._desk.transport, {key: token}, call.terms)
+        leases = Leases(self._desk.transport, {key: Granted(token, granted.grant)}, call.terms)
         plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
         self._load = self._desk.load(plan, leases, has_stale=stale is not None, background=not waiting)
         self._load.task.add_done_callback(lambda _: self._forget())

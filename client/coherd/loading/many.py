@@ -16,7 +16,7 @@ from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDe
 from coherd.key import Key
 from coherd.loading.decide import loads_directly, serves_at_once
 from coherd.loading.desk import Desk, settle
-from coherd.loading.leases import Leases, Payload, Terms, give_back, lease_request
+from coherd.loading.leases import Granted, Leases, Payload, Terms, give_back, lease_request
 from coherd.loading.line import Call
 from coherd.loading.load import Load, Plan, Source
 from coherd.loading.policy import LoadPolicy
@@ -56,7 +56,7 @@ class ManyLoads:
         self._started_s = time.monotonic()
         self._results: dict[Any, Value] = {}
         self._errors: dict[Any, CacheError] = {}
-        self._tokens: dict[Key[Any], bytes] = {}
+        self._leased: dict[Key[Any], Granted] = {}
         self._stale: dict[Key[Any], wire.Hit] = {}
         """What keys with a lease may be served meanwhile."""
         self._held: list[Key[Any]] = []
@@ -120,7 +120,7 @@ class ManyLoads:
         elif result.lease.HasField("hit"):
             self._results[key] = result.lease.hit
         elif result.lease.HasField("granted"):
-            self._tokens[key] = token
+            self._leased[key] = Granted(token, result.lease.granted.grant)
             if result.lease.granted.HasField("stale"):
                 self._stale[key] = result.lease.granted.stale
         elif result.lease.HasField("held"):
@@ -139,13 +139,13 @@ class ManyLoads:
     async def _load_own(self) -> None:
         policy = self._call.policy
         at_once = [k for k, hit in self._stale.items() if serves_at_once(policy, stale=True, early=not hit.stale)]
-        waited_for = [key for key in self._tokens if key not in set(at_once)] + self._direct
+        waited_for = [key for key in self._leased if key not in set(at_once)] + self._direct
         if not waited_for:
             self._results.update((key, self._stale[key]) for key in at_once)
             if at_once and self._desk.has_room_behind:
                 self._start(at_once, background=True)
             elif at_once:
-                tokens = [(key, self._tokens[key]) for key in at_once]
+                tokens = [(key, self._leased[key].token) for key in at_once]
                 await give_back(self._desk.transport, tokens, 0, self._call.terms.timeout_ms)
             return
         chosen = [*waited_for, *at_once]
@@ -158,8 +158,8 @@ class ManyLoads:
         stale = [key for key in keys if key in self._stale]
         policy = call.policy
         plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
-        tokens = {key: self._tokens[key] for key in keys if key in self._tokens}
-        leases = Leases(desk.transport, tokens, call.terms)
+        held = {key: self._leased[key] for key in keys if key in self._leased}
+        leases = Leases(desk.transport, held, call.terms)
         return desk.load(plan, leases, background=background, in_turn=bool(self._direct))
 
     async def _settle(self, key: Key[Any], load: Load) -> None:

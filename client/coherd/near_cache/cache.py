@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from coherd.contract.declared import NearCacheMode
@@ -25,9 +25,10 @@ class NearCache:
 
     Times are seconds of one clock of the caller's, which must also count suspension.
 
-    Threads: `lookup` may be called by any, without a lock. All else is for one thread, the one that reads the session's
-    stream; a blocking client hands its marks and own changes over to it. There is no lock that a fork could leave
-    taken; the copy in a forked child may be cut off in the middle of a change, so a child makes a near cache anew.
+    Threads: `lookup` and `revoke` may be called by any, without a lock. All else is for one thread, the one that reads
+    the session's stream; a blocking client hands its marks and own changes over to it. There is no lock that a fork
+    could leave taken; the copy in a forked child may be cut off in the middle of a change, so a child makes a near
+    cache anew.
 
     Why a `lookup` needs no lock: it reads the lease first, then the entry by one ``dict.get``, which the interpreter
     does not interrupt, and what it judges an entry by never changes. Those who drop take the entry out of that one
@@ -50,8 +51,10 @@ class NearCache:
         "_marks",
         "_queue",
         "_refused",
+        "_revoked",
         "_tags",
         "_voided",
+        "elsewhere",
     )
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
@@ -74,6 +77,9 @@ class NearCache:
         self._domains: dict[str, DomainState] = {}
         self._hits: dict[str, HitCounter] = {}
         self._lease_until_s = -math.inf
+        self._revoked = object()
+        self.elsewhere: Callable[[], Iterable[NearCache]] = tuple
+        """Near caches of the same client in other event loops: its own changes `revoke` them."""
         self._kept = self._voided = self._refused = self._evicted = self._dropped = self._flushes = 0
 
     def lookup(self, key: str, now_s: float) -> Kept | None:
@@ -211,9 +217,20 @@ class NearCache:
             until_s: counted from when the request it answers was sent; an earlier promise of more stands.
             now_s: now.
         """
+        revoked = self._revoked
         if not now_s < self._lease_until_s:
             self.flush()
         self._lease_until_s = max(self._lease_until_s, until_s)
+        if revoked is not self._revoked:
+            self._lease_until_s = -math.inf
+
+    def revoke(self) -> None:
+        """Serve nothing until the next extension, which flushes first. Any thread.
+
+        For changes that the client made in another event loop: they must be seen in this one, too, once acknowledged.
+        """
+        self._revoked = object()  # before the lease, so that an extension under way does not bring it back
+        self._lease_until_s = -math.inf
 
     def disconnect(self) -> None:
         """The stream is lost: no lease, nothing kept, all marks void."""

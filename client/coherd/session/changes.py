@@ -21,7 +21,7 @@ KEYS: Final[dict[str, Names]] = {
 
 
 def drop_changed(near: NearCache, kind: str, request: Any, answer: Any | None) -> None:
-    """Drop what a request changes.
+    """Drop what a request changes; near caches of the client in other event loops drop everything.
 
     Args:
         near: the near cache.
@@ -29,6 +29,8 @@ def drop_changed(near: NearCache, kind: str, request: Any, answer: Any | None) -
         request: of the operation.
         answer: None: it failed, or was given up: it may have been done, or may be still.
     """
+    for other in near.elsewhere():
+        other.revoke()
     keys = KEYS.get(kind)
     if keys is not None:
         near.drop_keys(keys(request))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from coherd.contract.reasons import Retry
@@ -61,6 +63,8 @@ class SessionTransport:
 
         def make() -> SessionLink:
             near = None if near_cache is None else NearCache(**near_cache._asdict())
+            if near is not None:
+                near.elsewhere = functools.partial(self._others_of, near)
             return SessionLink(lambda: open_channel(target, tls), metadata, client_id, near)
 
         self._links = LoopLinks(make)
@@ -71,6 +75,13 @@ class SessionTransport:
         if link is None or (near := link.near) is None:
             return None
         return near.lookup(key, boottime_s())
+
+    def _others_of(self, near: NearCache) -> Iterable[NearCache]:
+        """Near caches of the other event loops."""
+        by_loop = self._links.by_loop
+        if len(by_loop) < 2:
+            return ()
+        return [link.near for link in list(by_loop.values()) if link.near is not None and link.near is not near]
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
         deadline_s = time.monotonic() + timeout_ms / 1_000

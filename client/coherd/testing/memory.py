@@ -7,11 +7,13 @@ that has none yet simply has epoch 0.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.keys import decode_value
+from coherd.contract.lease import GRANT_BYTES
 from coherd.contract.tags import TagRef
 from coherd.testing.clock import FakeClock
 
@@ -71,6 +73,7 @@ class Lease(NamedTuple):
     """The right to load and fill a key."""
 
     token: bytes
+    grant: bytes
     ends_at_ms: int
     epochs: tuple[tuple[str, int], ...]
     """As they were when it was granted."""
@@ -91,6 +94,7 @@ class Memory:
         self._kept: dict[str, Kept] = {}
         self._epochs: dict[str, int] = {}
         self._leases: dict[str, Lease] = {}
+        self._grants = itertools.count(1)
 
     def look(self, key: ResolvedKey) -> Found:
         """What is stored under a key and what it is worth now."""
@@ -155,10 +159,12 @@ class Memory:
         lease = self._held(key.text)
         return lease is not None and lease.token == token
 
-    def grant(self, key: ResolvedKey, token: bytes, lease_ms: int, extra: tuple[TagRef, ...]) -> None:
+    def grant(self, key: ResolvedKey, token: bytes, lease_ms: int, extra: tuple[TagRef, ...]) -> Lease:
         """Give the key's lease to a token, whoever had it."""
-        ends_at_ms = self._clock.now_ms + lease_ms
-        self._leases[key.text] = Lease(token, ends_at_ms, self.stamps(key, extra), extra)
+        grant = next(self._grants).to_bytes(GRANT_BYTES)
+        lease = Lease(token, grant, self._clock.now_ms + lease_ms, self.stamps(key, extra), extra)
+        self._leases[key.text] = lease
+        return lease
 
     def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool:
         """Let a token's lease live that long from now (0: give it back); whether the token held it."""

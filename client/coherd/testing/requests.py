@@ -7,7 +7,7 @@ from typing import Final
 
 from coherd.contract.catalog import Catalog, ResolvedKey
 from coherd.contract.keys import MAX_NAME_CHARS, is_name
-from coherd.contract.lease import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES
+from coherd.contract.lease import DEFAULT_LEASE_MS, GRANT_BYTES, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
@@ -65,6 +65,12 @@ def check_token(token: bytes) -> None:
     """A token is as long as it must be."""
     if len(token) != TOKEN_BYTES:
         raise Refusal(_INVALID, f"a token has {TOKEN_BYTES} bytes", field="token")
+
+
+def check_grant(grant: bytes) -> None:
+    """A grant is as long as it must be."""
+    if len(grant) != GRANT_BYTES:
+        raise Refusal(_INVALID, f"a grant has {GRANT_BYTES} bytes: as LeaseGranted said it", field="grant")
 
 
 def check_hold(token: bytes, lease_ms: int) -> None:

@@ -146,18 +146,19 @@ class Verbs:
             requests.check_same_extra(lease.extra, extra)
             self._memory.hold(key, request.token, lease_ms)
         elif self._memory.was_granted(key, request.token):
-            return _held(stale)  # overtaken: granting it again would give its load newer epochs than it has (P1)
+            return _held(stale)  # its own lease, overtaken: a late copy of the request, whose lease nobody would use
         else:
-            self._memory.grant(key, request.token, lease_ms, extra)
-        return _granted(lease_ms, stale)
+            lease = self._memory.grant(key, request.token, lease_ms, extra)
+        return _granted(lease_ms, lease.grant, stale)
 
     def _renew(self, key: ResolvedKey, request: wire.LeaseRequest, lease_ms: int) -> wire.LeaseResponse:
+        requests.check_grant(request.grant)
         requests.extra_tags(key, request)
         lease = self._memory.lease_of(key)
-        if lease is None or lease.token != request.token:
+        if lease is None or (lease.token, lease.grant) != (request.token, request.grant):
             return _held()
         self._memory.hold(key, request.token, lease_ms)
-        return _granted(lease_ms)
+        return _granted(lease_ms, lease.grant)
 
     def count_lease(self, key: ResolvedKey, answer: wire.LeaseResponse, *, waited: bool) -> None:
         """Count the answer that a caller of `lease` gets in the end."""
@@ -181,9 +182,10 @@ class Verbs:
             requests.check_hold(request.token, request.cooldown_ms)
             held = self._memory.hold(key, request.token, request.cooldown_ms)
             return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED if held else wire.FILL_OUTCOME_REJECTED)
+        requests.check_grant(request.grant)
         ttl_ms = self._check(key, request.set)
         lease = self._memory.lease_of(key)
-        if lease is not None and lease.token == request.token:
+        if lease is not None and (lease.token, lease.grant) == (request.token, request.grant):
             entry = self._entry(key, request.set, ttl_ms)
             entry = entry._replace(epochs=lease.epochs, extra=lease.extra, load_ms=max(0, request.load_ms))
             if self._memory.store(key, entry):
@@ -214,8 +216,8 @@ class Verbs:
         return refresh_early(key.policy, remaining_ms=found.remaining_ms, load_ms=load_ms, draw=1.0 - self._draw())
 
 
-def _granted(lease_ms: int, stale: wire.Hit | None = None) -> wire.LeaseResponse:
-    return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=lease_ms, stale=stale))
+def _granted(lease_ms: int, grant: bytes, stale: wire.Hit | None = None) -> wire.LeaseResponse:
+    return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=lease_ms, stale=stale, grant=grant))
 
 
 def _held(stale: wire.Hit | None = None) -> wire.LeaseResponse:

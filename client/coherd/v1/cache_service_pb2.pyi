@@ -198,7 +198,7 @@ class BatchSetResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[BatchSetResult, _Mapping]]] = ...) -> None: ...
 
 class LeaseRequest(_message.Message):
-    __slots__ = ("key", "token", "lease_ms", "wait_ms", "extra_tags", "renew")
+    __slots__ = ("key", "token", "lease_ms", "wait_ms", "extra_tags", "renew", "grant")
     class ExtraTagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -212,21 +212,25 @@ class LeaseRequest(_message.Message):
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     EXTRA_TAGS_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
     key: _keys_pb2.Key
     token: bytes
     lease_ms: int
     wait_ms: int
     extra_tags: _containers.ScalarMap[str, str]
     renew: bool
-    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., token: _Optional[bytes] = ..., lease_ms: _Optional[int] = ..., wait_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., renew: _Optional[bool] = ...) -> None: ...
+    grant: bytes
+    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., token: _Optional[bytes] = ..., lease_ms: _Optional[int] = ..., wait_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., renew: _Optional[bool] = ..., grant: _Optional[bytes] = ...) -> None: ...
 
 class LeaseGranted(_message.Message):
-    __slots__ = ("lease_ms", "stale")
+    __slots__ = ("lease_ms", "stale", "grant")
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
     lease_ms: int
     stale: Hit
-    def __init__(self, lease_ms: _Optional[int] = ..., stale: _Optional[_Union[Hit, _Mapping]] = ...) -> None: ...
+    grant: bytes
+    def __init__(self, lease_ms: _Optional[int] = ..., stale: _Optional[_Union[Hit, _Mapping]] = ..., grant: _Optional[bytes] = ...) -> None: ...
 
 class LeaseHeld(_message.Message):
     __slots__ = ("stale", "retry_after_ms")
@@ -247,18 +251,20 @@ class LeaseResponse(_message.Message):
     def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ..., granted: _Optional[_Union[LeaseGranted, _Mapping]] = ..., held: _Optional[_Union[LeaseHeld, _Mapping]] = ...) -> None: ...
 
 class FillRequest(_message.Message):
-    __slots__ = ("set", "token", "load_ms", "abandon", "cooldown_ms")
+    __slots__ = ("set", "token", "grant", "load_ms", "abandon", "cooldown_ms")
     SET_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
     LOAD_MS_FIELD_NUMBER: _ClassVar[int]
     ABANDON_FIELD_NUMBER: _ClassVar[int]
     COOLDOWN_MS_FIELD_NUMBER: _ClassVar[int]
     set: SetRequest
     token: bytes
+    grant: bytes
     load_ms: int
     abandon: bool
     cooldown_ms: int
-    def __init__(self, set: _Optional[_Union[SetRequest, _Mapping]] = ..., token: _Optional[bytes] = ..., load_ms: _Optional[int] = ..., abandon: _Optional[bool] = ..., cooldown_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, set: _Optional[_Union[SetRequest, _Mapping]] = ..., token: _Optional[bytes] = ..., grant: _Optional[bytes] = ..., load_ms: _Optional[int] = ..., abandon: _Optional[bool] = ..., cooldown_ms: _Optional[int] = ...) -> None: ...
 
 class FillResponse(_message.Message):
     __slots__ = ("outcome", "ttl_ms")

@@ -142,8 +142,8 @@ class CacheServiceServicer:
 
     def Lease(self, request, context):
         """The value, or on a miss or a stale value the right to load it for one caller; the others are held until it is
-        filled, bounded by `wait_ms` and the call's deadline. Not idempotent: a late copy that takes effect after the value
-        was loaded would give the load newer stamps than it has. After an unknown outcome use a new token and load anew.
+        filled, bounded by `wait_ms` and the call's deadline. Not idempotent: a late copy, behind the end of the lease, takes
+        one that nobody uses, and the others wait until it expires. After an unknown outcome give the token back and use a new one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -165,9 +165,9 @@ class RedisStore:
         answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills], announcements)
         return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in answers]
 
-    async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
+    async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
-        job = Job(HOLD, self._names(key, "lease", "waiting"), (token, lease_ms))
+        job = Job(HOLD, self._names(key, "lease", "waiting"), (holder, lease_ms))
         [done] = _all(await self._driver.do([job], repeat=True))
         return HoldOutcome(_text(done.answer))
 

@@ -1,7 +1,8 @@
 """Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival (rules 4 and 5).
 
 A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
-happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1).
+happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1). It must name its grant: a
+late copy of the request for the lease may have been granted anew under the same token, with later stamps.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from coherd.contract.reasons import Refusal
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import extra_refs_of
-from coherd_server.domain.lease_check import current_lease
+from coherd_server.domain.lease_check import check_grant, current_lease
 from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.ports import Fill, FillOutcome, Store, StoreUnavailable
 from coherd_server.domain.writing import SetItem, Writer
@@ -26,6 +27,7 @@ class FillItem(NamedTuple):
 
     item: SetItem
     token: bytes
+    grant: bytes
     load_ms: int = 0
 
 
@@ -57,6 +59,7 @@ class Filler:
         lease is lost."""
         key = fill.item.key
         try:
+            check_grant(fill.grant)
             ttl_ms = self._writer.check(fill.item)
             stale_ms = 0 if fill.item.negative else key.policy.stale_ms
             names = [tag for _, tag in key.tags]
@@ -66,7 +69,7 @@ class Filler:
             )
             read, raw = values[0], leases[0] or b""
             lease = await current_lease(self._store, key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
-            if lease is None or lease.token != fill.token:
+            if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
                 return self._filled(fill, FillOutcome.REJECTED, 0)
             entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
             announcements = distinct(self._announcer.of_keys([key]))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
-from coherd.contract.lease import MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, token_of
+from coherd.contract.lease import GRANT_BYTES, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, token_of
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
 from coherd.contract.ttl import refresh_early
@@ -16,7 +17,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.domain.judge import State, expected_block, extra_refs_of
-from coherd_server.domain.lease_check import current_lease
+from coherd_server.domain.lease_check import check_grant, current_lease
 from coherd_server.domain.ports import (
     Grant,
     GrantOutcome,
@@ -47,12 +48,16 @@ class LeaseItem(NamedTuple):
     lease_ms: int
     wait_ms: int = 0
     extra_tags: Mapping[str, str] = {}
+    grant: bytes = b""
+    """Of a renewal: the grant to renew."""
 
 
 class Granted(NamedTuple):
     """The caller loads; ``stale`` may be served meanwhile."""
 
     lease_ms: int
+    grant: bytes
+    """What a fill or a renewal must present besides the token."""
     stale: Found | None = None
 
 
@@ -70,6 +75,7 @@ class Leases:
         reader: of the same store.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
+        new_grant: source of random bytes, `GRANT_BYTES` of them, never the same twice.
     """
 
     def __init__(
@@ -79,11 +85,13 @@ class Leases:
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
+        new_grant: Callable[[], bytes] = lambda: os.urandom(GRANT_BYTES),
     ) -> None:
         self._store = store
         self._reader = reader
         self._counters = counters
         self._draw = draw
+        self._new_grant = new_grant
         self._rooms = WaitingRooms()
         store.on_wake(self._rooms.wake)
 
@@ -165,15 +173,15 @@ class Leases:
         if holds is not None:
             if extra_refs_of(key, holds.block) != extra:
                 raise Refusal(_INVALID, "this token holds a lease with other extra tags", field="extra_tags")
-            held = await self._store.hold(key.text, item.token, item.lease_ms)
-            return None if held is HoldOutcome.LOST else Granted(item.lease_ms, stale)
+            held = await self._store.hold(key.text, holds.token + holds.grant, item.lease_ms)
+            return None if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, stale)
         if token_of(raw_lease) == item.token:
-            return Held(stale)  # overtaken: granting it again would give its load newer stamps than it has (P1)
+            return Held(stale)  # its own lease, overtaken: a late copy of the request, whose lease nobody would use
         block = expected_block(key, extra, holder.identity, epochs)
         if block is None:
             raise AssertionError("mint answered without an epoch")
         header = found.verdict.header
-        lease = Lease(item.token, holder.redis_now_ms, block)
+        lease = Lease(item.token, self._new_grant(), holder.redis_now_ms, block)
         grant = Grant(
             key.text,
             None if header is None else found.verdict.head,
@@ -187,7 +195,7 @@ class Leases:
             return failure_of(outcome)
         if outcome is GrantOutcome.FOREIGN:
             return FOREIGN_VALUE
-        return Granted(item.lease_ms, stale) if outcome is GrantOutcome.GRANTED else None
+        return Granted(item.lease_ms, lease.grant, stale) if outcome is GrantOutcome.GRANTED else None
 
     def _is_early(self, found: Found) -> bool:
         header = found.verdict.header
@@ -208,29 +216,31 @@ class Leases:
         self._rooms.close()
 
     async def renew(self, item: LeaseItem) -> Granted | Held | Failure:
-        """Let a lease live ``lease_ms`` from now if the token holds it and its stamps are current, else `Held`.
+        """Let a lease of this token and grant live ``lease_ms`` from now if its stamps are current, else `Held`.
 
         Never grants: so a client learns whether the load that runs under its token is still worth joining (rule 9).
         """
         key = item.key
         try:
             _check(item)
+            check_grant(item.grant)
             names = [tag for _, tag in (*key.tags, *self._extra(item))]
             needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
             _, leases, _ = await self._store.read_leased([key.text], ())
             (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(names, needs_ms))
             lease = await current_lease(self._store, key, leases[0] or b"", holder.identity, dict(epochs), needs_ms)
-            if lease is None or lease.token != item.token:
+            if lease is None or (lease.token, lease.grant) != (item.token, item.grant):
                 return Held()
-            held = await self._store.hold(key.text, item.token, item.lease_ms)
+            held = await self._store.hold(key.text, item.token + item.grant, item.lease_ms)
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
             return failure_of(error)
-        return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms)
+        return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms, item.grant)
 
     async def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool | Failure:
-        """Let the holder's lease live ``lease_ms`` from now (0: give it back); whether the token held it."""
+        """Let the lease of a token live ``lease_ms`` from now (0: give it back), whatever its grant: also who was never
+        answered can give back what may have been granted. Whether the token held it."""
         try:
             _check_token(token)
             if not 0 <= lease_ms <= MAX_LEASE_MS:

@@ -227,8 +227,11 @@ class Store(Protocol):
         """Store entries, each under the lease that was read; the lease ends with it. Announcements as in `put`."""
         ...
 
-    async def hold(self, key: str, token: bytes, lease_ms: int) -> HoldOutcome:
-        """Let the holder's lease live ``lease_ms`` from now; 0 gives it back."""
+    async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
+        """Let the holder's lease live ``lease_ms`` from now; 0 gives it back.
+
+        ``holder``: the lease's token, or token and grant.
+        """
         ...
 
     async def await_changes(self, key: str, wait_ms: int) -> None:

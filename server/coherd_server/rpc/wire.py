@@ -126,7 +126,7 @@ def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
     """
     extra = dict(request.extra_tags) if request.extra_tags else {}
     lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    return LeaseItem(key_of(catalog, request.key), request.token, lease_ms, request.wait_ms, extra)
+    return LeaseItem(key_of(catalog, request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
 
 
 def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, Found], None]) -> pb.LeaseResponse:
@@ -137,6 +137,7 @@ def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, 
         keep_near(response.hit, answer)
     elif isinstance(answer, Granted):
         response.granted.lease_ms = answer.lease_ms
+        response.granted.grant = answer.grant
         if answer.stale is not None:
             fill_hit(response.granted.stale, answer.stale)
     else:
@@ -158,7 +159,7 @@ def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
             "a fill takes neither only_if_absent nor extra_tags: name the tags in the lease",
             field="set",
         )
-    return FillItem(set_item(catalog, request.set), request.token, request.load_ms)
+    return FillItem(set_item(catalog, request.set), request.token, request.grant, request.load_ms)
 
 
 def fill_response(filled: Filled) -> pb.FillResponse:

@@ -27,6 +27,8 @@ from rig.server import CoherdServer
 
 CLOSE_MS: Final = 20_000
 """How far times of a real server may be from those of a fake whose clock stands still."""
+BAD_GRANT: Final = 9
+"""A grant that is no grant."""
 COUNTS: Final = (
     "hits",
     "stale_hits",
@@ -50,6 +52,8 @@ class Side(NamedTuple):
     cache: CacheClient
     transport: Transport
     mark: str
+    grants: dict[tuple[str, bytes], list[bytes]]
+    """What this side granted, by key and token, in order."""
 
     @property
     def day(self) -> datetime.date:
@@ -77,6 +81,21 @@ class Side(NamedTuple):
     def token(self, index: int) -> bytes:
         """16 bytes, or too few."""
         return hashlib.md5(f"{self.mark}{index}".encode()).digest()[: 15 if index == 3 else 16]
+
+    def grant(self, key: str, token: bytes, back: int) -> bytes:
+        """What a key and token were granted so many grants ago; what nobody was granted, or too few bytes."""
+        granted = self.grants.get((key, token), [])
+        return granted[-1 - back] if back < len(granted) else bytes(7 if back == BAD_GRANT else 8)
+
+    def note(self, request: wire.LeaseRequest, answer: wire.LeaseResponse) -> wire.LeaseResponse:
+        """Remember a grant. Its random bytes are replaced by whether this side granted them before."""
+        if answer.HasField("granted"):
+            granted = self.grants.setdefault((request.key.text, request.token), [])
+            known = answer.granted.grant in granted
+            if not known:
+                granted.append(answer.granted.grant)
+            answer.granted.grant = b"known" if known else b"new"
+        return answer
 
     def selector(self, index: int) -> Selector:
         """What a sequence invalidates."""
@@ -148,6 +167,10 @@ class Arguments:
         """Which token; the last is none."""
         return int(self.among("token", (*(0, 0, 0, 1) * 5, 2, 3)))
 
+    def grant(self) -> int:
+        """Which grant, counted back from the last."""
+        return int(self.among("grant", (*(0,) * 12, 1, 1, 2, BAD_GRANT)))
+
     def set_request(self) -> Callable[[Side], wire.SetRequest]:
         """What a set or fill stores."""
         key, ttl, version = self.key(), self.among("ttl", TTLS), self.among("version", VERSIONS)
@@ -156,16 +179,29 @@ class Arguments:
 
     def fill_request(self) -> Callable[[Side], wire.FillRequest]:
         """A fill."""
-        request, token = self.set_request(), self.token()
-        return lambda s: wire.FillRequest(set=request(s), token=s.token(token), load_ms=5)
+        request, token, back = self.set_request(), self.token(), self.grant()
+
+        def fill(s: Side) -> wire.FillRequest:
+            put, named = request(s), s.token(token)
+            return wire.FillRequest(set=put, token=named, grant=s.grant(put.key.text, named, back), load_ms=5)
+
+        return fill
 
     def lease_request(self, *, renew: bool = False) -> Callable[[Side], wire.LeaseRequest]:
         """A lease that asks at once."""
         key, token, tags = self.key(), self.token(), self.tags()
         lease_ms = self.among("lease_ms", (*(60_000, 0) * 10, 5, 600_001))
-        return lambda s: wire.LeaseRequest(
-            key=wire_key(s, key), token=s.token(token), lease_ms=lease_ms, extra_tags=s.tags(tags) or {}, renew=renew
-        )
+        back = self.grant() if renew else None
+
+        def lease(s: Side) -> wire.LeaseRequest:
+            named, wanted = wire_key(s, key), s.token(token)
+            grant = None if back is None else s.grant(named.text, wanted, back)
+            extra = s.tags(tags) or {}
+            return wire.LeaseRequest(
+                key=named, token=wanted, lease_ms=lease_ms, extra_tags=extra, renew=renew, grant=grant
+            )
+
+        return lease
 
 
 def wire_key(side: Side, index: int) -> keys_pb2.Key:
@@ -243,14 +279,18 @@ def invalidate_one(a: Arguments) -> Step:
     return lambda s: s.cache.invalidate(s.selector(chosen))
 
 
+async def leased(side: Side, request: wire.LeaseRequest) -> wire.LeaseResponse:
+    return side.note(request, await side.transport.lease(request, 10_000))
+
+
 def lease(a: Arguments) -> Step:
     request = a.lease_request()
-    return lambda s: s.transport.lease(request(s), 10_000)
+    return lambda s: leased(s, request(s))
 
 
 def renew(a: Arguments) -> Step:
     request = a.lease_request(renew=True)
-    return lambda s: s.transport.lease(request(s), 10_000)
+    return lambda s: leased(s, request(s))
 
 
 def fill(a: Arguments) -> Step:
@@ -271,10 +311,14 @@ def abandon(a: Arguments) -> Step:
 def batch_lease(a: Arguments) -> Step:
     requests = [a.lease_request(), a.lease_request()]
 
-    def step(s: Side) -> Awaitable[Any]:
+    async def step(s: Side) -> list[Any]:
         # Items are concurrent: of two about one key, which comes first is anybody's guess.
-        items = {item.key.text: item for item in (each(s) for each in requests)}
-        return s.transport.batch_lease(wire.BatchLeaseRequest(items=items.values()), 10_000)
+        items = list({item.key.text: item for item in (each(s) for each in requests)}.values())
+        answer = await s.transport.batch_lease(wire.BatchLeaseRequest(items=items), 10_000)
+        return [
+            one.error if one.HasField("error") else s.note(item, one.lease)
+            for item, one in zip(items, answer.results, strict=True)
+        ]
 
     return step
 
@@ -349,7 +393,7 @@ async def counts_of(cache: CacheClient) -> dict[str, list[float]]:
 
 async def compare(real: Side, sequence: list[tuple[str, Step]]) -> None:
     cache = FakeCache()
-    fake = Side(cache, cache.transport, real.mark)
+    fake = Side(cache, cache.transport, real.mark, {})
     before = await counts_of(real.cache)
     for at, (text, step) in enumerate(sequence):
         expected, got = await answer_of(step, real), await answer_of(step, fake)
@@ -372,7 +416,7 @@ def test_a_fake_answers_as_a_server_does(server: CoherdServer) -> None:
         )
         @given(SEQUENCES)
         def check(sequence: list[tuple[str, Step]]) -> None:
-            runner.run(compare(Side(client, transport, uuid.uuid4().hex), sequence))
+            runner.run(compare(Side(client, transport, uuid.uuid4().hex, {}), sequence))
 
         check()
         runner.run(client.close())

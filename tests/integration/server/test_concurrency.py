@@ -139,13 +139,15 @@ async def test_callers_that_are_held_keep_nobody_from_the_same_connection(server
     async with grpc.aio.insecure_channel(server.target) as channel:
         lease = channel.unary_unary(path + "Lease", pb.LeaseRequest.SerializeToString, pb.LeaseResponse.FromString)
         fill = channel.unary_unary(path + "Fill", pb.FillRequest.SerializeToString, pb.FillResponse.FromString)
-        assert (await lease(pb.LeaseRequest(key=key, token=token), timeout=30)).HasField("granted")
+        granted = await lease(pb.LeaseRequest(key=key, token=token), timeout=30)
+        assert granted.HasField("granted")
         waits = [
             lease(pb.LeaseRequest(key=key, token=number.to_bytes(16), wait_ms=60_000), timeout=60)
             for number in range(1, 601)
         ]
         await channel.unary_unary(path + "DescribeCatalog")(b"", timeout=30)  # calls are taken in order
-        done = await fill(pb.FillRequest(set=pb.SetRequest(key=key, value=b"v"), token=token), timeout=30)
+        request = pb.FillRequest(set=pb.SetRequest(key=key, value=b"v"), token=token, grant=granted.granted.grant)
+        done = await fill(request, timeout=30)
         assert done.outcome == pb.FILL_OUTCOME_STORED
         assert {answer.hit.value for answer in await asyncio.gather(*waits)} == {b"v"}
 

@@ -64,11 +64,14 @@ async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(ca
 async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled(cache: Cache) -> None:
     before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
     old, new = os.urandom(16), os.urandom(16)
-    assert isinstance(await cache.leases.lease(LeaseItem(before, old, 60_000, extra_tags=EXTRA)), Granted)
-    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), old)) == Filled(False)
-    assert isinstance(await cache.leases.lease(LeaseItem(after, new, 60_000, extra_tags=EXTRA)), Granted)
-    assert await cache.leases.renew(LeaseItem(after, old, 60_000, extra_tags=EXTRA)) == Held()
-    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), new)) == Filled(True, DAY_MS)
+    overtaken = await cache.leases.lease(LeaseItem(before, old, 60_000, extra_tags=EXTRA))
+    assert isinstance(overtaken, Granted)
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), old, overtaken.grant)) == Filled(False)
+    granted = await cache.leases.lease(LeaseItem(after, new, 60_000, extra_tags=EXTRA))
+    assert isinstance(granted, Granted)
+    renewal = LeaseItem(after, old, 60_000, extra_tags=EXTRA, grant=overtaken.grant)
+    assert await cache.leases.renew(renewal) == Held()
+    assert await cache.fills.fill(FillItem(SetItem(after, b"v"), new, granted.grant)) == Filled(True, DAY_MS)
     assert await state_of(cache.reads, after) is State.FRESH
 
 
@@ -78,8 +81,10 @@ async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys
     """An epoch that ends before the entry costs hits, and whoever mints it anew does not bring the entry back."""
     key, token = resolved(builtin_catalog()), os.urandom(16)
     long_ms = 20 * DAY_MS
-    assert isinstance(await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA)), Granted)
-    assert await cache.fills.fill(FillItem(SetItem(key, b"v", ttl_ms=long_ms), token)) == Filled(True, long_ms)
+    granted = await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA))
+    assert isinstance(granted, Granted)
+    fill = FillItem(SetItem(key, b"v", ttl_ms=long_ms), token, granted.grant)
+    assert await cache.fills.fill(fill) == Filled(True, long_ms)
     client = backend.client()
     left_ms = client.pttl(f"{backend.prefix}{KEY}")
     assert left_ms > long_ms - 60_000
@@ -89,6 +94,9 @@ async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys
 
 async def test_epochs_of_extra_tags_live_as_long_as_a_load_is_renewed(backend: Backend, cache: Cache) -> None:
     key, token = resolved(builtin_catalog().with_overrides({"session": TtlOverride(ttl_ms=1_000)})), os.urandom(16)
-    assert isinstance(await cache.leases.lease(LeaseItem(key, token, 1_000, extra_tags=EXTRA)), Granted)
-    assert await cache.leases.renew(LeaseItem(key, token, 60_000)) == Granted(60_000)
+    granted = await cache.leases.lease(LeaseItem(key, token, 1_000, extra_tags=EXTRA))
+    assert isinstance(granted, Granted)
+    assert await cache.leases.renew(LeaseItem(key, token, 60_000, grant=granted.grant)) == granted._replace(
+        lease_ms=60_000
+    )
     assert backend.client().pttl(f"{backend.prefix}coherd:epoch:session/user:u1") > 55_000

@@ -58,13 +58,14 @@ async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tupl
         return await other.leases.lease(LeaseItem(key, os.urandom(16), 60_000, WAIT_MS))
 
     async with asyncio.timeout(3 * WITHIN_S):
-        assert isinstance(await one.leases.lease(LeaseItem(key, token, 60_000)), Granted)
+        granted = await one.leases.lease(LeaseItem(key, token, 60_000))
+        assert isinstance(granted, Granted)
         waiting = [asyncio.create_task(wait()) for _ in range(3)]
         await until_marked(backend, key.text)
         assert not any(waiter.done() for waiter in waiting)
         match change:
             case "fill":
-                await one.fills.fill(FillItem(SetItem(key, b"new"), token))
+                await one.fills.fill(FillItem(SetItem(key, b"new"), token, granted.grant))
             case "set":
                 await one.writes.set([SetItem(key, b"new")])
             case "delete":

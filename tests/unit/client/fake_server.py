@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.lease import GRANT_BYTES
 from coherd.contract.reasons import REASONS, Refusal, reason_name
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1 import cache_service_pb2 as wire
@@ -71,6 +73,7 @@ class Leased:
 
     token: bytes
     until_s: float
+    grant: bytes = b""
 
 
 @dataclass
@@ -245,18 +248,19 @@ class FakeServer:
         lives = lease is not None and now_s < lease.until_s
         stale = self.stale.get(name)
         if request.renew:
-            if lease is None or not lives or lease.token != request.token:
+            if lease is None or not lives or (lease.token, lease.grant) != (request.token, request.grant):
                 return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=200))
             lease.until_s = now_s + request.lease_ms / 1_000
-            return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms))
+            return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms, grant=lease.grant))
         self.tokens.append(request.token)
         read = self._read(request.key)
         if read.HasField("hit") and stale is None:
             return wire.LeaseResponse(hit=read.hit)
         if lease is not None and lives and lease.token != request.token:
             return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=200, stale=stale))
-        self.leases[name] = Leased(request.token, now_s + request.lease_ms / 1_000)
-        return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms, stale=stale))
+        grant = os.urandom(GRANT_BYTES)
+        self.leases[name] = Leased(request.token, now_s + request.lease_ms / 1_000, grant)
+        return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms, stale=stale, grant=grant))
 
     async def _batchlease(self, request: wire.BatchLeaseRequest) -> Message:
         answer = wire.BatchLeaseResponse()
@@ -280,6 +284,8 @@ class FakeServer:
             if request.cooldown_ms:
                 self.leases[name] = Leased(request.token, time.monotonic() + request.cooldown_ms / 1_000)
             return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED)
+        if lease.grant != request.grant:
+            return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
         done = self._write(request.set)
         del self.leases[name]
         self.stale.pop(name, None)

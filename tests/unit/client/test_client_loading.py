@@ -135,6 +135,21 @@ async def test_a_running_load_is_joined_only_after_its_lease_was_confirmed(
     assert await cache.get(content.Topics(user="u2")) == 3
 
 
+async def test_a_load_whose_token_was_granted_anew_is_neither_joined_nor_stored(
+    cache: CacheClient, fake: FakeServer
+) -> None:
+    """A delete, then a late copy of the request for its lease, which nobody uses."""
+    loader = Loader(delay_s=0.3)
+    first = asyncio.create_task(cache.get_or_load(KEY, loader))
+    await until(lambda: loader.calls == 1)
+    fake.leases[str(KEY)] = Leased(fake.tokens[0], time.monotonic() + 1.0, b"another.")
+    second = asyncio.create_task(cache.get_or_load(KEY, loader))
+    assert await first == 1
+    assert str(KEY) not in fake.entries
+    assert await second == 2
+    assert await cache.get(KEY) == 2
+
+
 async def test_no_two_loads_share_a_token_and_no_request_is_repeated_that_may_have_arrived(
     cache: CacheClient, fake: FakeServer
 ) -> None:

@@ -154,6 +154,23 @@ def test_a_lease_that_lapsed_flushes_before_it_goes_on(cache: NearCache) -> None
     assert cache.statistics.entries == 0
 
 
+def test_a_revoked_near_cache_is_flushed_by_the_next_extension(cache: NearCache) -> None:
+    fill(cache, KEY)
+    inflight, late = asked(cache, OTHER), asked(cache, KEY)
+    cache.revoke()
+    assert cache.lookup(KEY, 1.0) is None
+    assert cache.mark(KEY, 1.0) is None
+    assert keep(cache, inflight)  # its reply came before the extension: not served, and flushed with the rest
+    assert cache.lookup(OTHER, 1.0) is None
+    cache.extend(4.0, 1.5)
+    assert not keep(cache, late)
+    assert cache.lookup(KEY, 1.5) is None
+    assert cache.lookup(OTHER, 1.5) is None
+    assert cache.statistics.entries == 0
+    fill(cache, KEY)
+    assert cache.lookup(KEY, 1.6) is not None
+
+
 def test_an_extension_that_came_too_late_gives_nothing(cache: NearCache) -> None:
     cache.extend(4.0, 4.5)
     assert cache.mark(KEY, 4.5) is None

@@ -36,9 +36,16 @@ def lease(token: bytes, *, wait_ms: int = 0, lease_ms: int = 10_000) -> wire.Lea
     return wire.LeaseRequest(key=key, token=token, wait_ms=wait_ms, lease_ms=lease_ms)
 
 
-def fill(token: bytes, *, load_ms: int = 0, abandon: bool = False) -> wire.FillRequest:
+def fill(token: bytes, grant: bytes = b"", *, load_ms: int = 0, abandon: bool = False) -> wire.FillRequest:
     request = wire.SetRequest(key=keys_pb2.Key(text=str(DAILY)), value=DAILY.codec.encode(1))
-    return wire.FillRequest(set=request, token=token, load_ms=load_ms, abandon=abandon)
+    return wire.FillRequest(set=request, token=token, grant=grant, load_ms=load_ms, abandon=abandon)
+
+
+async def grant_of(cache: FakeCache) -> bytes:
+    """What TOKEN is granted, now or already."""
+    answer = await cache.transport.lease(lease(TOKEN), 1_000)
+    assert answer.HasField("granted")
+    return answer.granted.grant
 
 
 class TestClock:
@@ -103,8 +110,7 @@ class TestDraws:
     async def test_early_refresh(self, draw: float, loads: bool) -> None:
         catalog = builtin_catalog().with_overrides({"analytics": TtlOverride(early_refresh=1.0)})
         cache = FakeCache(catalog=catalog, draw=lambda: draw)
-        await cache.transport.lease(lease(TOKEN), 1_000)
-        await cache.transport.fill(fill(TOKEN, load_ms=60_000), 1_000)
+        await cache.transport.fill(fill(TOKEN, await grant_of(cache), load_ms=60_000), 1_000)
         cache.clock.advance(HOUR - timedelta(minutes=1))
         answer = await cache.transport.lease(lease(OTHER), 1_000)
         assert answer.HasField("granted") is loads
@@ -125,13 +131,13 @@ class TestWaiting:
 
     async def test_a_fill_wakes_them(self, cache: FakeCache) -> None:
         task = await self.waiter(cache)
-        await cache.transport.fill(fill(TOKEN), 1_000)
+        await cache.transport.fill(fill(TOKEN, await grant_of(cache)), 1_000)
         assert (await task).hit.value == DAILY.codec.encode(1)
         assert (await cache.metrics("analytics"))["analytics"].loads_avoided == 1
 
     @pytest.mark.parametrize("end", ["abandoned", "expired", "invalidated", "lost"])
     async def test_one_takes_over(self, cache: FakeCache, end: str) -> None:
-        task = await self.waiter(cache)
+        task, grant = await self.waiter(cache), await grant_of(cache)
         if end == "abandoned":
             await cache.transport.fill(fill(TOKEN, abandon=True), 1_000)
         elif end == "expired":
@@ -141,7 +147,14 @@ class TestWaiting:
         else:
             cache.lose_everything()
         assert (await task).HasField("granted")
-        assert (await cache.transport.fill(fill(TOKEN), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert (await cache.transport.fill(fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+
+    async def test_a_late_copy_of_a_lease_revives_no_load(self, cache: FakeCache) -> None:
+        grant = await grant_of(cache)
+        await cache.delete(DAILY)
+        assert await grant_of(cache) != grant
+        assert (await cache.transport.fill(fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert await cache.get(DAILY) is None
 
     async def test_the_wait_ends_by_the_clock(self, cache: FakeCache) -> None:
         task = await self.waiter(cache, wait_ms=5_000)
@@ -169,7 +182,7 @@ class TestWaiting:
     async def test_cancelling_disturbs_nobody(self, cache: FakeCache) -> None:
         task, other = await self.waiter(cache), await self.waiter(cache)
         task.cancel()
-        await cache.transport.fill(fill(TOKEN), 1_000)
+        await cache.transport.fill(fill(TOKEN, await grant_of(cache)), 1_000)
         assert (await other).HasField("hit")
 
     async def test_another_thread_may_wake_them(self, cache: FakeCache) -> None:

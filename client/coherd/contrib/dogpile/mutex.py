@@ -88,7 +88,7 @@ class CoherdMutex(CacheMutex):
         token = secrets.token_bytes(TOKEN_BYTES)
         wait_ms = WAIT_MS if wait else 0
         try:
-            while not (await self._lease(token, self._lease_ms, wait_ms=wait_ms)).HasField("granted"):
+            while not (answer := await self._lease(token, self._lease_ms, wait_ms=wait_ms)).HasField("granted"):
                 if not wait:
                     return False
         except (Unavailable, DeadlineExceeded, OutcomeUnknown):
@@ -96,14 +96,14 @@ class CoherdMutex(CacheMutex):
                 raise
             return True
         self._token = token
-        self._renewing = asyncio.get_running_loop().create_task(self._renew(token))
+        self._renewing = asyncio.get_running_loop().create_task(self._renew(token, answer.granted.grant))
         return True
 
-    async def _renew(self, token: bytes) -> None:
+    async def _renew(self, token: bytes, grant: bytes) -> None:
         while True:
             await asyncio.sleep(self._lease_ms / RENEWALS / 1_000)
             try:
-                answer = await self._lease(token, self._lease_ms, renew=True)
+                answer = await self._lease(token, self._lease_ms, renews=grant)
             except CacheError:
                 continue  # until it is given back; whether it still lives, the next renewal tells
             if not answer.HasField("granted"):
@@ -131,8 +131,12 @@ class CoherdMutex(CacheMutex):
         await self._abandon(token)
         return True
 
-    async def _lease(self, token: bytes, lease_ms: int, *, wait_ms: int = 0, renew: bool = False) -> wire.LeaseResponse:
-        request = wire.LeaseRequest(key=self._key, token=token, lease_ms=lease_ms, wait_ms=wait_ms, renew=renew)
+    async def _lease(
+        self, token: bytes, lease_ms: int, *, wait_ms: int = 0, renews: bytes | None = None
+    ) -> wire.LeaseResponse:
+        request = wire.LeaseRequest(key=self._key, token=token, lease_ms=lease_ms, wait_ms=wait_ms)
+        if renews is not None:
+            request.renew, request.grant = True, renews
         return await self._transport.lease(request, self._timeout_ms + wait_ms)
 
     async def _abandon(self, token: bytes) -> None:

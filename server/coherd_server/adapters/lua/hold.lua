@@ -1,11 +1,11 @@
--- Per item KEYS: value, lease, waiting. ARGV: token, lifetime ms (0: give the lease back). Only for the lease's holder:
--- its bytes 2..17 are the token (format: coherd/contract/lease.py).
+-- Per item KEYS: value, lease, waiting. ARGV: holder, lifetime ms (0: give the lease back). Only for the lease's holder:
+-- its bytes from the second are the token, then the grant (format: coherd/contract/lease.py); either that, or the token alone.
 local answers = {}
 for i = 1, #KEYS / 3 do
   local key, lease, waiting = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
-  local token, lifetime_ms = ARGV[2 * i], tonumber(ARGV[2 * i + 1])
+  local holder, lifetime_ms = ARGV[2 * i], tonumber(ARGV[2 * i + 1])
   local held = redis.pcall('GET', lease)
-  if type(held) ~= 'string' or string.sub(held, 2, 17) ~= token then
+  if type(held) ~= 'string' or string.sub(held, 2, 1 + #holder) ~= holder then
     answers[i] = 'lost'
   elseif lifetime_ms > 0 then
     redis.call('PEXPIRE', lease, lifetime_ms)
