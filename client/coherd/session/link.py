@@ -31,7 +31,7 @@ class SessionLink:
     Args:
         connect: makes a channel of a connection of its own.
         metadata: sent with each session.
-        client_id: of the client.
+        client_id: of the near cache; a session that says it again tells the server that it was emptied.
         near: near cache of this loop; None: none.
     """
 

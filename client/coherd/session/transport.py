@@ -59,13 +59,12 @@ class SessionTransport:
         self._unary = UnaryTransport(target, tls=tls, token=token)
         self._closed = False
         metadata = None if token is None else (("authorization", f"Bearer {token}"),)
-        client_id = new_client_id()
 
         def make() -> SessionLink:
             near = None if near_cache is None else NearCache(**near_cache._asdict())
             if near is not None:
                 near.elsewhere = functools.partial(self._others_of, near)
-            return SessionLink(lambda: open_channel(target, tls), metadata, client_id, near)
+            return SessionLink(lambda: open_channel(target, tls), metadata, new_client_id(), near)
 
         self._links = LoopLinks(make)
         self._by_loop = self._links.by_loop

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from typing import Final
+from weakref import WeakValueDictionary
 
 import grpc.aio
 from grpc.aio import AbortError
@@ -15,8 +16,10 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.annotations_pb2 import NearCache
 from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.domain.access import Principal
 from coherd_server.domain.failure import refused
 from coherd_server.domain.near.hub import Hub
+from coherd_server.domain.near.session import NearSession
 from coherd_server.rpc.endpoint import DRAINING, abort, incident, parse
 from coherd_server.rpc.operations import Services
 from coherd_server.rpc.principals import Principals
@@ -47,6 +50,8 @@ class Sessions:
         self._places = 0
         """Streams, those that have not said hello yet among them."""
         self._streams: set[Stream] = set()
+        self._near: WeakValueDictionary[tuple[str | None, bytes], NearSession] = WeakValueDictionary()
+        """Near caches by principal and client id, as long as they may serve."""
         self._draining = False
 
     async def handle(self, requests: AsyncIterator[bytes], context: Context) -> None:
@@ -67,6 +72,7 @@ class Sessions:
                 raise Refusal(DRAINING.reason, DRAINING.message)
             stream = Stream(self.services, self.hub, self.limits, principal, hello.near_cache, context)
             self._streams.add(stream)
+            self._replace_near(principal, hello.client_id, stream.near)
             try:
                 await stream.run(self._welcome(near=hello.near_cache))
             finally:
@@ -79,6 +85,15 @@ class Sessions:
             await abort(context, incident(error))
         finally:
             self._places -= 1
+
+    def _replace_near(self, principal: Principal, client_id: bytes, near: NearSession | None) -> None:
+        """A client that says hello again has emptied its near cache before: nobody waits for the one it had."""
+        name = (principal.name, client_id)
+        before = self._near.pop(name, None)
+        if before is not None:
+            before.close(dropped=True)
+        if near is not None:
+            self._near[name] = near
 
     async def drain(self, grace_ms: int) -> None:
         """Refuse new streams, ask the others to move, return when all have ended."""

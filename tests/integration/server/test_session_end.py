@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -166,30 +167,35 @@ async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> 
             assert last == b"59"
 
 
-async def test_goodbye_ends_the_waiting_for_a_near_cache(single: Stand, name: str) -> None:
-    """A strict change waits for a session that was cut until its lease is over, and not for one that said goodbye."""
+@pytest.mark.parametrize("end", ["goodbye", "hello again", "cut", "another client"])
+async def test_for_whose_near_cache_a_strict_change_waits(single: Stand, name: str, end: str) -> None:
+    """Not for one that said goodbye, or whose client says hello again and so has emptied it; else for its lease."""
     key = f"psychology:profile:user:{name}"
     loop = asyncio.get_running_loop()
-    for farewell in (True, False):
-        async with RawSession(single.server.target, near_cache=True) as session:
-            lease_s = session.welcome.near_cache_lease_ms / 1000
-            await session.ask(session.set(key))
-            await session.say(pb.SessionRequest(heartbeat=pb.Heartbeat(), asked_at_ms=1_000))
-            await session.next("extension")
-            [answer] = await session.ask(session.get(key))
-            assert answer.get.hit.near_cacheable
-            granted_s = loop.time()
-            if farewell:
-                await session.say(pb.SessionRequest(goodbye=pb.Goodbye()))
-                await session.end()
-            # else: its connection ends with it, without a word
+    hello = pb.SessionRequest(hello=pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=True))
+    async with RawSession(single.server.target, hello=hello) as session:
+        lease_s = session.welcome.near_cache_lease_ms / 1000
+        await session.ask(session.set(key))
+        await session.say(pb.SessionRequest(heartbeat=pb.Heartbeat(), asked_at_ms=1_000))
+        await session.next("extension")
+        [answer] = await session.ask(session.get(key))
+        assert answer.get.hit.near_cacheable
+        granted_s = loop.time()
+        if end == "goodbye":
+            await session.say(pb.SessionRequest(goodbye=pb.Goodbye()))
+            await session.end()
+        # else: its connection ends with it, without a word
+    async with contextlib.AsyncExitStack() as stack:
+        if end == "another client":
+            await stack.enter_async_context(RawSession(single.server.target, near_cache=True))
+        elif end == "hello again":
+            await stack.enter_async_context(RawSession(single.server.target, hello=hello))
         began_s = loop.time()
         await asyncio.to_thread(single.caller.delete, key)
-        took_s = loop.time() - began_s
-        if farewell:
-            assert took_s < lease_s / 2
-        else:
-            assert loop.time() - granted_s > lease_s / 2, "it may serve until its lease is over"
+    if end in ("goodbye", "hello again"):
+        assert loop.time() - began_s < lease_s / 2
+    else:
+        assert loop.time() - granted_s > lease_s / 2, "it may serve until its lease is over"
 
 
 async def test_health_and_reflection_know_the_session(single: Stand) -> None:
