@@ -46,8 +46,9 @@ async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
             assert isinstance(await cache.changes.touch(key, 60_000), int)
         case "fill":
             token = os.urandom(16)
-            assert isinstance(await cache.leases.lease(LeaseItem(key, token, 5_000)), Granted)
-            assert isinstance(await cache.fills.fill(FillItem(SetItem(key, b"v"), token)), Filled)
+            granted = await cache.leases.lease(LeaseItem(key, token, 5_000))
+            assert isinstance(granted, Granted)
+            assert isinstance(await cache.fills.fill(FillItem(SetItem(key, b"v"), token, granted.grant)), Filled)
         case "invalidate":
             assert await cache.changes.invalidate({TAG: key.domain}) is None
 
@@ -130,10 +131,11 @@ async def test_a_change_that_cannot_be_told_is_not_acknowledged(
         raise LogUnavailable("no log")
 
     token = os.urandom(16)
-    assert isinstance(await cache.leases.lease(LeaseItem(PUSHED, token, 5_000)), Granted)
+    granted = await cache.leases.lease(LeaseItem(PUSHED, token, 5_000))
+    assert isinstance(granted, Granted)
     monkeypatch.setattr(one.log, "append", refuse)
     _carry_nothing(one.store, monkeypatch)
-    assert await cache.fills.fill(FillItem(SetItem(PUSHED, b"v"), token)) == UNCONFIRMED
+    assert await cache.fills.fill(FillItem(SetItem(PUSHED, b"v"), token, granted.grant)) == UNCONFIRMED
     off, pushed = await cache.writes.set([SetItem(OFF, b"v"), SetItem(PUSHED, b"v")])
     assert isinstance(off, SetDone)
     assert pushed == UNCONFIRMED

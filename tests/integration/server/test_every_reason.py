@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -113,8 +114,10 @@ def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: Stage) ->
     stage.caller.set("celery:own:id:1")
     stage.node.pause()
     try:
+        delete = stage.caller.hold("Delete", pb.DeleteRequest(key=KEY))  # first: it is sent, so it may be done
+        time.sleep(0.2)
         get = stage.caller.hold("Get", pb.GetRequest(key=KEY))
-        delete = stage.caller.hold("Delete", pb.DeleteRequest(key=KEY))
+        time.sleep(0.2)
         check(stage.caller.refused("Get", pb.GetRequest(key=KEY)), "OVERLOADED")
         check(problem_of(get), "STORE_UNAVAILABLE")
         check(problem_of(delete), "OUTCOME_UNKNOWN")

@@ -41,7 +41,7 @@ REQUESTS: dict[str, list[tuple[str, Any]]] = {
         ("set", wire.SetRequest(key=KEY, value=b"v")),
         ("delete", wire.DeleteRequest(key=KEY)),
         ("touch", wire.TouchRequest(key=KEY)),
-        ("fill", wire.FillRequest(set=wire.SetRequest(key=KEY), token=TOKEN)),
+        ("fill", wire.FillRequest(set=wire.SetRequest(key=KEY), token=TOKEN, grant=TOKEN[:8])),
     ],
     "read and write": [("lease", wire.LeaseRequest(key=KEY, token=TOKEN, lease_ms=1_000))],
     "invalidate": [("invalidate", wire.InvalidateRequest(selectors=[{"domain": {"domain": "vault"}}]))],

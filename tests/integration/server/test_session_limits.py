@@ -111,7 +111,8 @@ async def test_waiting_leases_do_not_keep_out_what_they_wait_for(small: CoherdSe
     async with RawSession(small.target) as session:
         window = session.welcome.window
         assert window == 50
-        await session.ask(session.operation(lease=wire.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)))
+        held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
+        grant = (await session.ask(session.operation(lease=held)))[0].lease.granted.grant
         waits = [
             session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
             for _ in range(window)
@@ -119,7 +120,7 @@ async def test_waiting_leases_do_not_keep_out_what_they_wait_for(small: CoherdSe
         await session.send(*waits)
         one_more = session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
         assert reason_in((await session.ask(one_more))[0]) == "OVERLOADED"
-        fill = wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token)
+        fill = wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token, grant=grant)
         await session.ask(session.operation(fill=fill))
         results = await session.answers(*waits)
         assert {one.lease.hit.value for one in results} == {b"loaded"}

@@ -48,13 +48,14 @@ async def test_every_kind_of_operation(stand: Stand, key: str) -> None:
         assert (await one("delete", wire.DeleteRequest(key=target))).existed
         token = os.urandom(16)
         lease = wire.LeaseRequest(key=target, token=token, lease_ms=10_000)
-        assert (await one("lease", lease)).HasField("granted")
-        filled = await one("fill", wire.FillRequest(set=wire.SetRequest(key=target, value=b"v4"), token=token))
+        grant = (await one("lease", lease)).granted.grant
+        filling = wire.FillRequest(set=wire.SetRequest(key=target, value=b"v4"), token=token, grant=grant)
+        filled = await one("fill", filling)
         assert filled.outcome == wire.FILL_OUTCOME_STORED
         third = text_key(f"{key}3")
         lease = wire.LeaseRequest(key=third, token=token, lease_ms=10_000)
-        assert (await one("batch_lease", wire.BatchLeaseRequest(items=[lease]))).results[0].lease.HasField("granted")
-        fills = [wire.FillRequest(set=wire.SetRequest(key=third, value=b"v5"), token=token)]
+        grant = (await one("batch_lease", wire.BatchLeaseRequest(items=[lease]))).results[0].lease.granted.grant
+        fills = [wire.FillRequest(set=wire.SetRequest(key=third, value=b"v5"), token=token, grant=grant)]
         results = (await one("batch_fill", wire.BatchFillRequest(items=fills))).results
         assert results[0].fill.outcome == wire.FILL_OUTCOME_STORED
         invalidated = await one("invalidate", wire.InvalidateRequest(selectors=[{"key": target}]))
@@ -106,16 +107,13 @@ async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> N
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
         held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)
-        await session.ask(session.operation(lease=held))
+        [granted] = await session.ask(session.operation(lease=held))
         waits = session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=10_000))
         get, write = session.get(f"{key}2"), session.set(f"{key}3")
         await session.send(waits, get, write)
         await session.answers(get, write)
         assert not session.is_answered(waits)
-        fill = session.operation(
-            fill=wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token)
-        )
-        await session.send(fill)
+        await session.send(session.operation(fill=_fill(key, token, granted)))
         [answer] = await session.answers(waits)
         assert answer.lease.hit.value == b"loaded"
 
@@ -123,7 +121,8 @@ async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> N
 async def test_a_cancelled_wait_ends_and_is_not_answered(single: Stand, key: str) -> None:
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
-        await session.ask(session.operation(lease=wire.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)))
+        held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)
+        [granted] = await session.ask(session.operation(lease=held))
         cancelled, kept = (
             session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=10_000))
             for _ in range(2)
@@ -131,8 +130,7 @@ async def test_a_cancelled_wait_ends_and_is_not_answered(single: Stand, key: str
         await session.send(cancelled, kept)
         await session.say(pb.SessionRequest(cancel=pb.CancelFrame(ids=[cancelled.id, 10**15])))
         await session.ask(session.get(f"{key}2"))
-        fill = wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token)
-        await session.ask(session.operation(fill=fill))
+        await session.ask(session.operation(fill=_fill(key, token, granted)))
         [answer] = await session.answers(kept)
         assert answer.lease.hit.value == b"loaded"
         rest = await session.end()
@@ -201,3 +199,9 @@ async def test_counts_and_values_are_those_of_unary_calls(single: Stand, key: st
         assert [one.get.hit.value for one in results] == [b"2"] * 4_000
         assert len(session.messages) < 60, "answers share messages"
         assert time.monotonic() - began_s < 10
+
+
+def _fill(key: str, token: bytes, lease: pb.OperationResult) -> wire.FillRequest:
+    """The fill of a lease that was granted."""
+    loaded = wire.SetRequest(key=text_key(key), value=b"loaded")
+    return wire.FillRequest(set=loaded, token=token, grant=lease.lease.granted.grant)
