@@ -57,7 +57,7 @@ def hunt(mutant: str | None, *, most_s: float = 60.0, seed: int = 0) -> Caught:
 
 def hunt_near(mutant: str, *, most_s: float = 60.0, seed: int = 0) -> Caught:
     """As `hunt`, for near caches: broken clients or servers, where the network is slow now and then."""
-    broken = (mutant, "slow_log", "slow_reads")
+    broken = (mutant, "crawling_log", "slow_reads")
     with store_of("standalone") as rig, near_scene(rig, broken=broken, seed=seed, server_args=CENSUS) as stage:
         stage.start_servers(2)
         stage.start_clients(4, most_s, tasks=5)

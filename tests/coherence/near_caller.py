@@ -59,6 +59,13 @@ class NearCaller:
             self._keys[item.key] = typed_key(item)
         return self._keys[item.key]
 
+    def holds(self, item: Item) -> bool:
+        """Whether the near cache would answer now; to be asked in the loop of the calls."""
+        client, key = self.client, self.key(item)
+        if isinstance(client, Threaded):
+            return client.holds(key)
+        return client._transport.lookup_near(key) is not None
+
     # Reading.
 
     async def get(self, item: Item, **options: Any) -> Operation:

@@ -79,6 +79,14 @@ class NearWorkload:
             await rng.choices(actions, weights)[0](rng.choice(KEPT))
             await asyncio.sleep(rng.random() * 0.008)
 
+    async def peek(self, end_s: float) -> None:
+        """Read what is held near, and nothing else: also while all that asks the service waits."""
+        while time.monotonic() < end_s:
+            held = [item for item in self._rng.sample(KEPT, 4) if self._caller.holds(item)]
+            for item in held:
+                await self._caller.get(item, timeout_ms=200)
+            await asyncio.sleep(self._rng.random() * 0.02)
+
     async def _read(self, item: Item) -> None:
         for _ in range(self._rng.randrange(1, 5)):
             found = await self._caller.get(item)
@@ -139,7 +147,7 @@ async def run_near(config: NearConfig) -> None:
     workload = NearWorkload(caller, source, random.Random(config.seed))
     end_s = time.monotonic() + config.seconds
     try:
-        await asyncio.gather(*(workload.run(end_s) for _ in range(config.tasks)))
+        await asyncio.gather(workload.peek(end_s), *(workload.run(end_s) for _ in range(config.tasks)))
     finally:
         await caller.close()
         source.close()

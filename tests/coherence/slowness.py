@@ -25,6 +25,11 @@ def slow_log(patch: Patch) -> None:
     _late(patch, LogReader, "read", 0.6, 0.04)
 
 
+def crawling_log(patch: Patch) -> None:
+    """The same, so late that most of what happens is done before it is heard of."""
+    _late(patch, LogReader, "read", 0.9, 0.25)
+
+
 def slow_reads(patch: Patch) -> None:
     """What was read of the store arrives late."""
     _late(patch, RedisStore, "read", 0.2, 0.03)
@@ -62,6 +67,6 @@ def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> 
 
 
 SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {
-    one.__name__: one for one in (slow_log, slow_reads, moving_sessions, little_memory)
+    one.__name__: one for one in (slow_log, crawling_log, slow_reads, moving_sessions, little_memory)
 }
 """By name."""

@@ -27,6 +27,10 @@ class Threaded:
 
         return call
 
+    def holds(self, key: Any) -> bool:
+        """Whether the near cache would answer now."""
+        return self._client._near_hit(key) is not None
+
     async def get_or_load(self, key: Any, loader: Callable[..., Any], **options: Any) -> Any:
         """As the client's, with a loader that is a coroutine function of this loop."""
         loop = asyncio.get_running_loop()
