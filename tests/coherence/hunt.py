@@ -10,7 +10,7 @@ from coherence import faults
 from coherence.checkers import check_all
 from coherence.faults import Fault
 from coherence.history import History
-from coherence.near_faults import NearFault, crawling_streams, cut_streams, delay_streams, half_open_streams, trim_log
+from coherence.near_faults import NearFault, cut_streams, delay_streams, half_open_streams, stepping_streams, trim_log
 from coherence.near_scene import near_scene
 from coherence.runs import CENSUS
 from coherence.scene import Scene, scene, store_of
@@ -25,11 +25,17 @@ AIMED: Final[dict[str, Fault]] = {
 NEAR_AIMED: Final[dict[str, NearFault]] = {
     "gap_ignored": trim_log,
     "lapsed_lease_still_served": half_open_streams,
-    "lease_counted_from_the_reply": crawling_streams,
+    "lease_counted_from_the_reply": stepping_streams,
     "not_flushed_on_reconnect": cut_streams,
     "published_before_acknowledged": delay_streams,
 }
 """The same of near caches."""
+NEAR_SLOW: Final[dict[str, tuple[str, ...]]] = {
+    "gap_ignored": ("crawling_log",),
+    "in_flight_window_not_checked": ("slow_reads",),
+    "lease_counted_from_the_reply": (),
+}
+"""Where the network must be slow for a mutant of near caches, if not everywhere."""
 
 
 STAGED: Final = frozenset({"no_repetition"})
@@ -57,7 +63,7 @@ def hunt(mutant: str | None, *, most_s: float = 60.0, seed: int = 0) -> Caught:
 
 def hunt_near(mutant: str, *, most_s: float = 60.0, seed: int = 0) -> Caught:
     """As `hunt`, for near caches: broken clients or servers, where the network is slow now and then."""
-    broken = (mutant, "crawling_log", "slow_reads")
+    broken = (mutant, *NEAR_SLOW.get(mutant, ("crawling_log", "slow_reads")))
     with store_of("standalone") as rig, near_scene(rig, broken=broken, seed=seed, server_args=CENSUS) as stage:
         stage.start_servers(2)
         stage.start_clients(4, most_s, tasks=5)

@@ -69,6 +69,35 @@ def crawling_streams(scene: NearScene) -> None:
     _for_a_while(scene, "crawling_streams", _set("reply_delay_s", 0.7), _set("reply_delay_s", 0.0), 6.0)
 
 
+def stepping_streams(scene: NearScene) -> None:
+    """What a server says comes in three steps: an extension half a lease late, what was pushed behind it two leases
+    late; meanwhile the server hears nothing."""
+    chosen = _half_of_clients(scene)
+    with recorded(scene, "stepping_streams", *chosen):
+        for after_s, act in ((0.0, _step), (0.55, _mute), (0.05, _step), (0.2, _step), (2.2, _whole)):
+            time.sleep(after_s)
+            for one in chosen:
+                scene.to_server[one].act(act)
+
+
+def _step(proxy: FaultProxy) -> None:
+    """Let through what waits, and hold what comes."""
+    held, proxy.reply_hold = proxy.reply_hold, asyncio.Event()
+    if held is not None:
+        held.set()
+
+
+def _mute(proxy: FaultProxy) -> None:
+    proxy.request_hold = asyncio.Event()
+
+
+def _whole(proxy: FaultProxy) -> None:
+    for held in (proxy.reply_hold, proxy.request_hold):
+        if held is not None:
+            held.set()
+    proxy.reply_hold = proxy.request_hold = None
+
+
 def half_open_streams(scene: NearScene) -> None:
     """Nothing passes in either direction, nothing is closed, for longer than a lease."""
     _for_a_while(scene, "half_open_streams", _set("half_open", True), _set("half_open", False), LONG_S)
@@ -207,6 +236,7 @@ ANYWHERE: Final[tuple[NearFault, ...]] = (
     cut_streams,
     delay_streams,
     crawling_streams,
+    stepping_streams,
     half_open_streams,
     pause_streams,
     deaf_clients,
