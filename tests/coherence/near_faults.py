@@ -182,11 +182,11 @@ def break_server_off(scene: NearScene) -> None:
 
 
 def trim_log(scene: NearScene) -> None:
-    """The log is trimmed to its last entry, or to none, a hundred times in a second."""
+    """The log is trimmed to its last entry a hundred times in a second, then also to none, which begins it anew."""
     client = scene.holder_of_log().client()
     with recorded(scene, "trim_log"):
-        for number in range(100):
-            client.xtrim(log_name(""), maxlen=int(number % 5 != 0), approximate=False)
+        for number in range(150):
+            client.xtrim(log_name(""), maxlen=int(number < 100 or number % 5 != 0), approximate=False)
             time.sleep(0.01)
 
 
