@@ -75,13 +75,14 @@ def _runs(soak: Soak, topologies: list[Topology], kinds: list[str], keep: Path) 
     seed = soak.seed
     while time.monotonic() < end_s:
         topology, kind = next(turns)
+        turn = seed - soak.seed
         near, queue = kind == "near", queues[topology, kind]
         if len(queue) < FAULTS_PER_RUN:
             more: list[Any] = list((NEAR_BY_TOPOLOGY if near else BY_TOPOLOGY)[topology])
             random.Random(seed).shuffle(more)
             queue += more
         chosen = [queue.pop(0) for _ in range(FAULTS_PER_RUN)]
-        slowed = [name for name in SLOWNESS if seed % 2 and random.Random(f"{seed} {name}").random() < 0.7]
+        slowed = [name for name in SLOWNESS if turn // 2 % 2 and random.Random(f"{seed} {name}").random() < 0.7]
         names = " ".join(fault.__name__ for fault in chosen)
         try:
             with store_of(topology) as rig:
