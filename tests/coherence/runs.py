@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +12,14 @@ from coherence.faults import Fault
 from coherence.history import History
 from coherence.near_faults import NearFault
 from coherence.near_scene import near_scene
-from coherence.rates import Figures, Rates, figures_of, require_rates
+from coherence.rates import Figures, Rates, Void, figures_of, require_rates
 from coherence.scene import Scene, scene
 from coherence.violation import Violation
 from rig.cluster import Cluster
 from rig.process import Node
 from rig.sentinel import SentinelTrio
 
+MOST_ATTEMPTS = 3
 CENSUS: tuple[str, ...] = ("--census-interval", "500ms")
 
 
@@ -28,6 +29,8 @@ class Outcome(NamedTuple):
     figures: Figures
     violations: list[Violation]
     history: History
+    seed: int = 0
+    """Of a run of `until_it_counts`."""
 
 
 def run(
@@ -93,6 +96,22 @@ def run_near(
         return judged(stage, rates, keep)
 
 
+def until_it_counts(attempt: Callable[[int], Outcome]) -> Outcome:
+    """A run on a machine that may be busy with other things: void ones are done again, with another seed.
+
+    Raises:
+        Void: `MOST_ATTEMPTS` were.
+    """
+    for left in reversed(range(MOST_ATTEMPTS)):
+        seed = time.time_ns() % 1_000_000
+        try:
+            return attempt(seed)._replace(seed=seed)
+        except Void:
+            if not left:
+                raise
+    raise AssertionError("not reached")
+
+
 def judged(stage: Scene, rates: Rates | None, keep: Path | None) -> Outcome:
     """Wait for the end of a run, and check it.
 
@@ -107,7 +126,7 @@ def judged(stage: Scene, rates: Rates | None, keep: Path | None) -> Outcome:
         for part in stage.directory.glob("*.jsonl"):
             (keep / part.name).write_bytes(part.read_bytes())
     figures = figures_of(history)
-    if rates is not None:
+    if rates is not None and not violations:
         require_rates(figures, rates)
     return Outcome(figures, violations, history)
 
