@@ -19,8 +19,8 @@ class CoherdClient:
     get_many_name = "get_many"
     set_many_name = "set_many"
 
-    def __init__(self, target: str, keys: int) -> None:
-        self._client = CacheClient.connect(target, near_cache=False)
+    def __init__(self, target: str, keys: int, *, sessions: bool = True) -> None:
+        self._client = CacheClient.connect(target, near_cache=False, sessions=sessions)
         self._keys = [daily(index) for index in range(keys)]
         self._absent = [daily(keys + index) for index in range(keys)]
         self._batches = [self._keys[start : start + BATCH] for start in range(0, keys - BATCH + 1, BATCH)]

@@ -7,6 +7,7 @@ so each burst does: what keeps the values coherent runs there.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final, Protocol
 
 from cashews import Cache
@@ -17,10 +18,14 @@ from tests.benchmarks.without_waiting import is_held
 
 from coherd.client import CacheClient
 from coherd.domains.analytics import Daily
+from coherd.sync import CacheClient as BlockingClient
 
 BURST: Final = 500
 PARTS: Final = [(f"u{index // KEYS_PER_USER:07}", f"202508{index % KEYS_PER_USER + 1:02}") for index in range(BURST)]
 """User and date of the keys: one burst reads each once."""
+
+
+HELD_WITHIN_S: Final = 10.0
 
 
 class Hot(Preparing, Protocol):
@@ -58,6 +63,40 @@ class CoherdHot:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+class CoherdHotBlocking:
+    """The blocking client; what its near cache holds is found in the calling thread."""
+
+    name = "coherd, blocking"
+
+    def __init__(self, target: str) -> None:
+        self._client = BlockingClient.connect(target)
+
+    async def prepare(self) -> None:
+        await asyncio.to_thread(self._fill)
+
+    def _fill(self) -> None:
+        keys = [Daily(user=user, date=date) for user, date in PARTS]
+        self._client.set_many({key: document() for key in keys})
+        end_s = time.monotonic() + HELD_WITHIN_S
+        while missing := [key for key in keys if self._client._near_hit(key) is None]:
+            if time.monotonic() > end_s:
+                raise NotMeasured("the blocking client does not hold what it has read")
+            self._client.get_many(missing)
+            time.sleep(0.05)
+
+    async def burst(self, turn: int) -> None:
+        get = self._client.get
+        found = 0
+        for user, date in PARTS:
+            if get(Daily(user=user, date=date)) is not None:
+                found += 1
+        expect(found == BURST)
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._client.close)
 
 
 class CashewsHot:

@@ -15,7 +15,7 @@ from tests.benchmarks.subjects.memory import memory
 from tests.benchmarks.subjects.near_hit import near_hit
 from tests.benchmarks.subjects.push import push
 from tests.benchmarks.subjects.session import session_get, session_get_many, session_set
-from tests.benchmarks.subjects.single import get, miss, set_
+from tests.benchmarks.subjects.single import get, miss, set_, unary
 from tests.benchmarks.subjects.stampede import stampede
 from tests.benchmarks.subjects.wakeup import wakeup
 
@@ -25,6 +25,7 @@ SUBJECTS: Final[dict[str, Subject]] = {
     "get": get,
     "set": set_,
     "miss": miss,
+    "unary": unary,
     "get_many": get_many,
     "set_many": set_many,
     "memory": memory,
