@@ -21,6 +21,7 @@ from coherd.near_cache import Mark, NearCache, NearDomain
 from coherd.session.changes import drop_changed
 from coherd.session.clock import boottime_s
 from coherd.session.deadlines import Deadlines
+from coherd.session.keeping import keep, marks_of
 from coherd.session.outgoing import Outgoing
 from coherd.transport.status import error_of_status
 from coherd.v1 import session_pb2 as wire
@@ -134,7 +135,7 @@ class SessionStream:
         operation_id, operation = self._out.add(timeout_ms)
         getattr(operation, kind).CopyFrom(request)
         self._out.added(operation.ByteSize())
-        marks = self._marks(kind, request) if self.near is not None else None
+        marks = None if self.near is None else marks_of(self.near, kind, request, boottime_s())
         future = self._wait_for(operation_id, kind, request, marks, timeout_ms)
         try:
             return await future
@@ -347,7 +348,7 @@ class SessionStream:
                 answer = getattr(result, kind)
                 if self.near is not None:
                     if pending.marks is not None:
-                        self._keep(self.near, pending.marks, kind, answer)
+                        keep(self.near, pending.marks, kind, answer, serving=self.is_open)
                     elif kind not in _READS:
                         drop_changed(self.near, kind, pending.request, answer)
                 if not pending.future.done():
@@ -366,40 +367,6 @@ class SessionStream:
 
     # The near cache.
 
-    def _marks(self, kind: str, request: Any) -> list[Mark | None] | None:
-        near, now_s = self.near, boottime_s()
-        if near is None:
-            return None
-        if kind == "get":
-            return None if request.accept_stale else [near.mark(request.key.text, now_s)]
-        if kind == "batch_get":
-            return None if request.accept_stale else [near.mark(key.text, now_s) for key in request.keys]
-        if kind == "lease":
-            return None if request.renew else [near.mark(request.key.text, now_s)]
-        return None
-
-    def _keep(self, near: NearCache, marks: list[Mark | None], kind: str, answer: Any) -> None:
-        results = answer.results if kind == "batch_get" else (answer,)
-        for mark, result in zip(marks, results, strict=False):
-            if mark is None:
-                continue
-            hit = result.hit
-            if not hit.near_cacheable or hit.stale or not self.is_open:
-                near.release(mark)
-                continue
-            near.keep(
-                mark,
-                payload=hit.value,
-                negative=hit.negative,
-                expires_s=mark.asked_at_s + hit.remaining_ttl_ms / 1000,
-                extra_tags=dict(hit.extra_tags) if hit.extra_tags else _NO_TAGS,
-                uncacheable=False,
-            )
-        if len(marks) > len(results):
-            for mark in marks[len(results) :]:
-                if mark is not None:
-                    near.release(mark)
-
     def _take_push(self, push: wire.PushFrame) -> None:
         near = self.near
         if near is not None:
@@ -416,6 +383,3 @@ class SessionStream:
         if self.near is not None and self.is_open:
             until_s = (extension.counted_from_ms + extension.lease_ms) / 1000
             self.near.extend(until_s, boottime_s())
-
-
-_NO_TAGS: Final[dict[str, str]] = {}
