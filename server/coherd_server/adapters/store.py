@@ -384,7 +384,13 @@ def _put_outcome(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailab
         return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
     if isinstance(answer.answer, Moved):
         return PutOutcome.MOVED_IDENTITY
-    return PutOutcome(_text(answer.answer))
+    outcome = _PUT_OUTCOMES.get(_bytes(answer.answer))
+    if outcome is None:
+        raise TypeError("unexpected answer of a script")
+    return outcome
+
+
+_PUT_OUTCOMES: Final = {outcome.value.encode(): outcome for outcome in PutOutcome}
 
 
 def _bytes(answer: object) -> bytes:

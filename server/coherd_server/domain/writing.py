@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
@@ -80,8 +80,8 @@ class _Plan(NamedTuple):
     extra: tuple[TagRef, ...]
 
     @property
-    def tags(self) -> Iterable[str]:
-        return (tag for _, tag in (*self.item.key.tags, *self.extra))
+    def tags(self) -> list[str]:
+        return [tag for _, tag in (*self.item.key.tags, *self.extra)]
 
     @property
     def stale_ms(self) -> int:
@@ -258,8 +258,10 @@ class Writer:
         """
         needs: dict[str, int] = {}
         for plan in pending.values():
+            lifetime_ms = plan.lifetime_ms
             for tag in plan.tags:
-                needs[tag] = max(needs.get(tag, 0), plan.lifetime_ms)
+                if needs.get(tag, 0) < lifetime_ms:
+                    needs[tag] = lifetime_ms
         try:
             holders, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
         except StoreUnavailable as error:
