@@ -32,17 +32,17 @@ Mutant = Callable[[Patch], None]
 
 def no_mark_before_the_request(patch: Patch) -> None:
     """Rule 1: a key is marked when its reply is there, so that nothing that happened meanwhile counts."""
-    keep = SessionStream._keep
+    keep = coherd.session.stream.keep
 
-    def marked_late(self: SessionStream, near: NearCache, marks: list[Mark | None], kind: str, answer: Any) -> None:
+    def marked_late(near: NearCache, marks: list[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
         late: list[Mark | None] = []
         for mark in marks:
             if mark is not None:
                 near.release(mark)
             late.append(None if mark is None else near.mark(mark.key, boottime_s()))
-        keep(self, near, late, kind, answer)
+        keep(near, late, kind, answer, serving=serving)
 
-    patch(SessionStream, "_keep", marked_late)
+    patch(coherd.session.stream, "keep", marked_late)
 
 
 def lease_counted_from_the_reply(patch: Patch) -> None:
