@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ import hiredis
 from redis._parsers.base import BaseParser
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from coherd.contract.entry import IDENTITY_BYTES
 from coherd_server.adapters.redis_url import RedisTarget
@@ -98,8 +100,10 @@ def open_connection(target: RedisTarget, address: Address, settings: StoreSettin
 
 def describe_error(error: BaseException) -> str:
     """What went wrong, without any text a server or library made up from keys, values or secrets."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | RedisTimeoutError):
         return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return "name not found"
     if isinstance(error, AuthenticationError | NoPermissionError):
         return "user or password refused" if isinstance(error, AuthenticationError) else "not permitted for this user"
     if isinstance(error, ResponseError):
