@@ -142,7 +142,19 @@ class RawSession:
 
 
 async def refused(target: str, **options: Any) -> Problem:
-    """The problem of a session that must not be welcomed."""
+    """The problem of a session that must not be welcomed.
+
+    A write that meets the refusal on its way makes grpc.aio say INTERNAL without a reason in place of what the server
+    said (the server gives a reason with each error of its own): then it is asked again, at most five times.
+    """
+    for _ in range(5):
+        problem = await _refused_once(target, **options)
+        if (problem.code, problem.reason) != ("INTERNAL", ""):
+            break
+    return problem
+
+
+async def _refused_once(target: str, **options: Any) -> Problem:
     session = RawSession(target, **options)
     try:
         async with session:
