@@ -147,10 +147,11 @@ async def refused(target: str, **options: Any) -> Problem:
     A write that meets the refusal on its way makes grpc.aio say INTERNAL without a reason in place of what the server
     said (the server gives a reason with each error of its own): then it is asked again, at most five times.
     """
-    for _ in range(5):
-        problem = await _refused_once(target, **options)
+    problem = await _refused_once(target, **options)
+    for _ in range(4):
         if (problem.code, problem.reason) != ("INTERNAL", ""):
             break
+        problem = await _refused_once(target, **options)
     return problem
 
 
