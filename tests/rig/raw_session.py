@@ -144,15 +144,14 @@ class RawSession:
 async def refused(target: str, **options: Any) -> Problem:
     """The problem of a session that must not be welcomed.
 
-    A write that meets the refusal on its way makes grpc.aio say INTERNAL without a reason in place of what the server
-    said (the server gives a reason with each error of its own): then it is asked again, at most five times.
+    When the hello meets the refusal on its way (about one in twenty), grpc.aio replaces the status with one of its own,
+    and what the server said is gone; only then it is asked again.
     """
-    problem = await _refused_once(target, **options)
-    for _ in range(4):
-        if (problem.code, problem.reason) != ("INTERNAL", ""):
-            break
+    for _ in range(20):
         problem = await _refused_once(target, **options)
-    return problem
+        if (problem.code, problem.message) != ("INTERNAL", "Internal error from Core"):
+            return problem
+    raise AssertionError("grpc.aio hid what the server said each time")
 
 
 async def _refused_once(target: str, **options: Any) -> Problem:

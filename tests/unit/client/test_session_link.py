@@ -307,6 +307,7 @@ async def test_close_ends_the_sessions_of_other_loops(server: SessionServer) -> 
     async with asyncio.timeout(5):
         await session.half_closed.wait()
         await here.half_closed.wait()
+    await until("the other loop has no task left", lambda: not ours(asyncio.all_tasks(loop)))
     loop.call_soon_threadsafe(loop.stop)
     await asyncio.to_thread(thread.join, 5)
     loop.close()
