@@ -1,4 +1,7 @@
-"""Status of a failed rpc to an error: by the `google.rpc` details of Coherd, else by the status code."""
+"""Status of a failed rpc to an error: by the `google.rpc` details of Coherd, else by the status code.
+
+Never by its text, but for the one that grpc.aio itself writes in place of a status.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,8 @@ _BY_CODE: Final[dict[grpc.StatusCode, _Row]] = {
     _Code.PERMISSION_DENIED: _Row(errors.NotPermitted, Retry.NEVER, "not permitted"),
     _Code.UNIMPLEMENTED: _Row(errors.NotServed, Retry.NEVER, "the server does not know this operation"),
 }
+_WRITE_FAILED: Final = "Internal error from Core"
+"""What grpc.aio says, with INTERNAL, in place of the status of a call that ended while it was written to."""
 
 
 class Details(NamedTuple):
@@ -58,6 +63,9 @@ def error_of_status(error: grpc.aio.AioRpcError) -> CacheError:
 
 
 def _error(error: grpc.aio.AioRpcError, details: Details | None) -> CacheError:
+    if details is None and error.code() is _Code.INTERNAL and error.details() == _WRITE_FAILED:
+        row = _BY_CODE[_Code.UNAVAILABLE]
+        return row.kind(row.message, retry=row.retry)
     if details is None:
         row = _BY_CODE.get(error.code(), _OTHER)
         deadline = error.code() is _Code.DEADLINE_EXCEEDED

@@ -1,4 +1,4 @@
-"""Status to error: by details, then by code, never by text."""
+"""Status to error: by details, then by code, never by a server's text."""
 
 from __future__ import annotations
 
