@@ -9,10 +9,10 @@ the shortest trace.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from coherence import searching
 from coherence.model_state import (
     NOTHING,
     Bounds,
@@ -26,11 +26,7 @@ from coherence.model_state import (
     with_reader,
     with_tag,
 )
-
-
-class Broken(Exception):
-    """A promise does not hold in this step."""
-
+from coherence.searching import Broken, Result
 
 IDLE = ("idle",)
 Step = tuple[str, State]
@@ -246,37 +242,7 @@ class Model:
                     yield f"the node of tag {tag} goes back", with_tag(less, tag, **back)
 
 
-class Result(NamedTuple):
-    """Of a search."""
-
-    states: int
-    broken: str = ""
-    trace: tuple[str, ...] = ()
-
-
 def search(rules: Rules, bounds: Bounds, *, most: int = 2_000_000) -> Result:
-    """All states, or the first in which a promise is broken.
-
-    Raises:
-        OverflowError: there are more than ``most`` states.
-    """
+    """All states of the store protocol; see `coherence.searching.search`."""
     model = Model(rules, bounds)
-    start = model.start()
-    came: dict[State, tuple[State, str] | None] = {start: None}
-    todo = deque([start])
-    while todo:
-        state = todo.popleft()
-        try:
-            for what, after in model.steps(state):
-                if after not in came:
-                    came[after] = (state, what)
-                    todo.append(after)
-        except Broken as broken:
-            trace: list[str] = []
-            while (before := came[state]) is not None:
-                state, what = before
-                trace.append(what)
-            return Result(len(came), str(broken), tuple(reversed(trace)))
-        if len(came) > most:
-            raise OverflowError(f"more than {most} states")
-    return Result(len(came))
+    return searching.search(model.start(), model.steps, most)

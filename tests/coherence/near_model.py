@@ -11,11 +11,10 @@ that was confirmed; STUCK, without strict mode: once everything is delivered, no
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from coherence.model import Broken, Result, Step
+from coherence import searching
 from coherence.near_model_state import (
     CUTS,
     EVICTIONS,
@@ -40,6 +39,9 @@ from coherence.near_model_state import (
     minus,
     start,
 )
+from coherence.searching import Broken, Result
+
+Step = tuple[str, State]
 
 QUEUE = 4
 """Longest queue to the client."""
@@ -359,28 +361,5 @@ def _touched_reading(reading: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def search(rules: Rules, bounds: Bounds, *, most: int = 400_000) -> Result:
-    """All states, or the first in which a promise is broken.
-
-    Raises:
-        OverflowError: there are more than ``most`` states.
-    """
-    model = NearModel(rules, bounds)
-    first = start(bounds)
-    came: dict[State, tuple[State, str] | None] = {first: None}
-    todo = deque([first])
-    while todo:
-        state = todo.popleft()
-        try:
-            for what, after in model.steps(state):
-                if after not in came:
-                    came[after] = (state, what)
-                    todo.append(after)
-        except Broken as broken:
-            trace: list[str] = []
-            while (before := came[state]) is not None:
-                state, what = before
-                trace.append(what)
-            return Result(len(came), str(broken), tuple(reversed(trace)))
-        if len(came) > most:
-            raise OverflowError(f"more than {most} states")
-    return Result(len(came))
+    """All states of log and near cache; see `coherence.searching.search`."""
+    return searching.search(start(bounds), NearModel(rules, bounds).steps, most)

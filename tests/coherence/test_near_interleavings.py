@@ -6,9 +6,9 @@ import functools
 
 import pytest
 
-from coherence.model import Result
 from coherence.near_model import search
 from coherence.near_model_state import Bounds, Rules
+from coherence.searching import Result
 
 CORRECT = {
     "push": Bounds(writes=2, verbs="TX"),
