@@ -256,7 +256,7 @@ def joins_a_read_that_was_sent(patch: Patch) -> None:
 
     async def slowly(self: RedisStore, keys: Sequence[str], names: Sequence[str]) -> Any:
         found = await read(self, keys, names)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         return found
 
     async def shared(self: RedisStore, keys: Sequence[str], names: Sequence[str]) -> Any:
