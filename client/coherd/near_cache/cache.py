@@ -135,7 +135,6 @@ class NearCache:
         negative: bool,
         expires_s: float,
         extra_tags: Mapping[str, str],
-        uncacheable: bool,
     ) -> bool:
         """End a mark with the reply: it is kept if nothing touched the mark.
 
@@ -145,14 +144,13 @@ class NearCache:
             negative: the reply says that there is nothing, and is to be remembered.
             expires_s: when it stops being fresh.
             extra_tags: tags of the entry besides those of its key, identifier to decoded value.
-            uncacheable: the server says that something it depends on changed while it was read.
 
         Returns:
             Whether it was kept.
         """
         void = mark.void
         self._marks.close(mark)
-        if void or uncacheable:
+        if void:
             self._voided += 1
             return False
         tags = _tags_of(mark.key, mark.domain, extra_tags)
@@ -175,7 +173,10 @@ class NearCache:
         return True
 
     def release(self, mark: Mark) -> None:
-        """End a mark without a value: the call failed, was cancelled, or found nothing. Again does nothing."""
+        """End a mark without a value to keep. Again does nothing.
+
+        The call failed, was cancelled, found nothing, or what it found the server does not call near_cacheable.
+        """
         self._marks.close(mark)
 
     def drop_keys(self, keys: Iterable[str]) -> None:

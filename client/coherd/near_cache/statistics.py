@@ -18,7 +18,7 @@ class NearStatistics(NamedTuple):
     kept: int
     """Replies kept."""
     voided: int
-    """Replies not kept because something touched their mark, or because the server called them uncacheable."""
+    """Replies not kept because something touched their mark."""
     refused: int
     """Replies not kept because they were too large, expired on arrival, or had tags the domain does not declare."""
     evicted: int

@@ -53,7 +53,6 @@ def keep(near: NearCache, marks: Sequence[Mark | None], kind: str, answer: Any, 
             negative=hit.negative,
             expires_s=mark.asked_at_s + hit.remaining_ttl_ms / 1000,
             extra_tags=dict(hit.extra_tags) if hit.extra_tags else _NO_TAGS,
-            uncacheable=False,
         )
     for mark in marks[len(results) :]:
         if mark is not None:

@@ -45,7 +45,7 @@ class OurNearCache:
     def put(self, key: str) -> None:
         mark = self._cache.mark(key, 1.0)
         assert mark is not None
-        self._cache.keep(mark, payload=VALUE, negative=False, expires_s=FOR_EVER_S, extra_tags={}, uncacheable=False)
+        self._cache.keep(mark, payload=VALUE, negative=False, expires_s=FOR_EVER_S, extra_tags={})
 
 
 class OurQueue:

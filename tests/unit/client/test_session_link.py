@@ -13,6 +13,7 @@ from session_server import PlayedSession, SessionServer, hit, stored
 
 from coherd import CacheClient, ClientClosed, OpenKey, OutcomeUnknown
 from coherd.session import link as link_module
+from coherd.session.clock import boottime_s
 from coherd.session.link import SessionLink
 from coherd.session.transport import SessionTransport
 from coherd.v1 import session_pb2 as pb
@@ -44,6 +45,22 @@ def link_of(cache: CacheClient) -> SessionLink:
     transport = cache._transport
     assert isinstance(transport, SessionTransport)
     return transport._links.current()
+
+
+async def extended(session: PlayedSession, cache: CacheClient) -> None:
+    """The lease of the near cache runs, and the client knows it."""
+    await until("asked", lambda: any(one.asked_at_ms for one in session.messages))
+    asked = next(one.asked_at_ms for one in session.messages if one.asked_at_ms)
+    await session.say(extension=pb.LeaseExtension(counted_from_ms=asked, lease_ms=60_000))
+    await until("it has it", lambda: _marks(link_of(cache)))
+
+
+def _marks(link: SessionLink) -> bool:
+    assert link.near is not None
+    if (mark := link.near.mark(str(NEAR_KEY), boottime_s())) is None:
+        return False
+    link.near.release(mark)
+    return True
 
 
 async def answered(session: PlayedSession, cache: CacheClient, key: OpenKey = KEY) -> None:
@@ -175,9 +192,7 @@ async def test_answers_are_kept_while_the_lease_runs_and_pushes_drop_them(
 ) -> None:
     server.welcome = NEAR
     session = await opened(server, cache)
-    await until("asked", lambda: any(one.asked_at_ms for one in session.messages))
-    asked = next(one.asked_at_ms for one in session.messages if one.asked_at_ms)
-    await session.say(extension=pb.LeaseExtension(counted_from_ms=asked, lease_ms=60_000))
+    await extended(session, cache)
 
     async def asked_for() -> None:
         get = asyncio.create_task(cache.get(NEAR_KEY))
@@ -204,6 +219,20 @@ async def test_answers_are_kept_while_the_lease_runs_and_pushes_drop_them(
     assert kinds[-1] == "goodbye"
     hits = sum(one.heartbeat.near_cache_hits["content"] for one in session.messages if one.HasField("heartbeat"))
     assert hits == 2
+
+
+@pytest.mark.parametrize("fields", [{"near_cacheable": False}, {"near_cacheable": True, "stale": True}])
+async def test_what_the_server_does_not_call_near_cacheable_or_calls_stale_is_not_kept(
+    server: SessionServer, cache: CacheClient, fields: dict[str, bool]
+) -> None:
+    server.welcome = NEAR
+    session = await opened(server, cache)
+    await extended(session, cache)
+    for value in (1, 2):
+        get = asyncio.create_task(cache.get(NEAR_KEY))
+        [operation] = await session.operations(1)
+        await session.answer(hit(operation, value, **fields))
+        assert await get == value
 
 
 async def test_a_stream_that_is_lost_says_no_goodbye(server: SessionServer, cache: CacheClient) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from coherd.near_cache import Mark, NearCache, NearCacheMode, NearDomain
+from coherd.session import keeping
+from coherd.v1 import cache_service_pb2 as wire
 
 KEY: Final = "analytics:daily:user:u1:date:20250806"
 EXTRA: Final = {"content": "c1"}
@@ -41,7 +43,7 @@ class Message(NamedTuple):
 
     push: str = ""
     flight: Flight | None = None
-    uncacheable: bool = False
+    near_cacheable: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class World:
             self.interest,
             tuple(self.log),
             _seen(self.flight),
-            tuple((message.push, message.uncacheable, _seen(message.flight)) for message in self.stream),
+            tuple((message.push, message.near_cacheable, _seen(message.flight)) for message in self.stream),
             None if kept is None else kept.payload,
         )
 
@@ -167,23 +169,22 @@ class World:
     def _reply(self) -> None:
         flight, self.flight = self.flight, None
         assert flight is not None
-        uncacheable = flight.dirty or self.now_s >= self.lease_until_s
-        self.interest = self.interest or not uncacheable
-        self.stream.append(Message(flight=flight, uncacheable=uncacheable))
+        near_cacheable = not flight.dirty and self.now_s < self.lease_until_s
+        self.interest = self.interest or near_cacheable
+        self.stream.append(Message(flight=flight, near_cacheable=near_cacheable))
 
     def _deliver(self, message: Message) -> None:
         flight = message.flight
         if flight is None:
             self._drop(message.push)
         elif flight.mark is not None:
-            self.cache.keep(
-                flight.mark,
-                payload=str(flight.version).encode(),
-                negative=False,
-                expires_s=1e9,
+            hit = wire.Hit(
+                value=str(flight.version).encode(),
+                remaining_ttl_ms=10**12,
                 extra_tags=EXTRA,
-                uncacheable=message.uncacheable,
+                near_cacheable=message.near_cacheable,
             )
+            keeping.keep(self.cache, [flight.mark], "get", wire.GetResponse(hit=hit), serving=True)
 
     def _drop(self, kind: str) -> None:
         if kind == "key":

@@ -50,7 +50,6 @@ def keep(
     negative: bool = False,
     expires_s: float = 100.0,
     extra_tags: Mapping[str, str] | None = None,
-    uncacheable: bool = False,
 ) -> bool:
     return cache.keep(
         mark,
@@ -58,7 +57,6 @@ def keep(
         negative=negative,
         expires_s=expires_s,
         extra_tags=extra_tags or {},
-        uncacheable=uncacheable,
     )
 
 
@@ -174,12 +172,6 @@ def test_a_revoked_near_cache_is_flushed_by_the_next_extension(cache: NearCache)
 def test_an_extension_that_came_too_late_gives_nothing(cache: NearCache) -> None:
     cache.extend(4.0, 4.5)
     assert cache.mark(KEY, 4.5) is None
-
-
-def test_what_the_server_calls_uncacheable_is_not_kept(cache: NearCache) -> None:
-    assert not keep(cache, asked(cache), uncacheable=True)
-    assert cache.lookup(KEY, 1.0) is None
-    assert cache.statistics.voided == 1
 
 
 def test_a_pushed_key_is_dropped_and_its_marks_are_void(cache: NearCache) -> None:

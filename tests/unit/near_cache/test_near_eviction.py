@@ -151,7 +151,7 @@ def _read(cache: NearCache, key: str, now_s: float, *, fresh_s: float = 30.0) ->
         return True
     mark = cache.mark(key, now_s)
     assert mark is not None
-    kept = cache.keep(mark, payload=b"", negative=False, expires_s=now_s + fresh_s, extra_tags={}, uncacheable=False)
+    kept = cache.keep(mark, payload=b"", negative=False, expires_s=now_s + fresh_s, extra_tags={})
     assert kept
     return False
 

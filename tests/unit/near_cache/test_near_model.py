@@ -157,11 +157,8 @@ class NearCacheMachine(RuleBasedStateMachine):
         negative=st.booleans(),
         fresh_s=st.floats(-1.0, 9.0),
         extra=extras,
-        uncacheable=st.sampled_from([False, False, False, True]),
     )
-    def reply(
-        self, asking: Asking, size: int, negative: bool, fresh_s: float, extra: dict[str, str], uncacheable: bool
-    ) -> None:
+    def reply(self, asking: Asking, size: int, negative: bool, fresh_s: float, extra: dict[str, str]) -> None:
         self.payloads += 1
         payload = self.payloads.to_bytes(4) + bytes(size)
         expires_s = self.now_s + fresh_s
@@ -172,10 +169,9 @@ class NearCacheMachine(RuleBasedStateMachine):
             negative=negative,
             expires_s=expires_s,
             extra_tags=extra,
-            uncacheable=uncacheable,
         )
         self.model.asking.remove(asking)
-        if asking.void or uncacheable or asking.asked_at_s >= expires_s:
+        if asking.void or asking.asked_at_s >= expires_s:
             assert not kept
         elif self.bounds[1] > 100_000:
             assert kept
@@ -194,7 +190,7 @@ class NearCacheMachine(RuleBasedStateMachine):
         """Nothing comes between: without it the cache would seldom be full."""
         for key in keys:
             self.look_up(key, 1)
-            self.reply(self.ask(key), 10, False, 9.0, extra, False)
+            self.reply(self.ask(key), 10, False, 9.0, extra)
 
     @rule(asking=consumes(marks))
     def give_up(self, asking: Asking) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pytest
 from near_world import Budget, search
 
 from coherd.near_cache import Kept, Mark, NearCache
+from coherd.session import keeping
 
 
 class Sound(NearCache):
@@ -32,7 +34,6 @@ class NoMark(Sound):
         negative: bool,
         expires_s: float,
         extra_tags: Mapping[str, str],
-        uncacheable: bool,
     ) -> bool:
         return super().keep(
             Mark(mark.key, mark.domain, self._marks.add(mark.key, mark.domain, 0.0).asked, 0.0),  # type: ignore[arg-type]
@@ -40,32 +41,6 @@ class NoMark(Sound):
             negative=negative,
             expires_s=expires_s,
             extra_tags=extra_tags,
-            uncacheable=uncacheable,
-        )
-
-
-class ServersWordIgnored(Sound):
-    """What the server calls uncacheable is kept."""
-
-    __slots__ = ()
-
-    def keep(
-        self,
-        mark: Mark,
-        *,
-        payload: bytes,
-        negative: bool,
-        expires_s: float,
-        extra_tags: Mapping[str, str],
-        uncacheable: bool,
-    ) -> bool:
-        return super().keep(
-            mark,
-            payload=payload,
-            negative=negative,
-            expires_s=expires_s,
-            extra_tags=extra_tags,
-            uncacheable=False,
         )
 
 
@@ -82,11 +57,8 @@ class ExtraTagsNotIndexed(Sound):
         negative: bool,
         expires_s: float,
         extra_tags: Mapping[str, str],
-        uncacheable: bool,
     ) -> bool:
-        return super().keep(
-            mark, payload=payload, negative=negative, expires_s=expires_s, extra_tags={}, uncacheable=uncacheable
-        )
+        return super().keep(mark, payload=payload, negative=negative, expires_s=expires_s, extra_tags={})
 
 
 class LeaseIgnored(Sound):
@@ -168,7 +140,6 @@ def test_no_order_of_events_breaks_a_promise(kind: str) -> None:
         (TagLeavesMarks, "domain", "OWN"),
         (KeyLeavesMarks, "key", "OWN"),
         (KeyLeavesEntry, "key", "OWN"),
-        (ServersWordIgnored, "extra", "STUCK"),
         (ExtraTagsNotIndexed, "extra", "STUCK"),
         (LeaseIgnored, "tag", "LAPSED"),
         (NoFlushOnLapse, "tag", "STUCK"),
@@ -179,3 +150,16 @@ def test_a_rule_left_out_is_caught(mutant: type[Sound], kind: str, broken: str) 
     found = search(mutant, (kind,), Budget())
     assert found.violation is not None, f"{mutant.__name__} survived {found.states} states"
     assert found.violation.startswith(broken), found
+
+
+def test_the_servers_word_ignored_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = keeping.keep
+
+    def ignoring(near: NearCache, marks: list[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
+        answer.hit.near_cacheable = True
+        whole(near, marks, kind, answer, serving=serving)
+
+    monkeypatch.setattr(keeping, "keep", ignoring)
+    found = search(Sound, ("extra",), Budget())
+    assert found.violation is not None, f"survived {found.states} states"
+    assert found.violation.startswith("STUCK"), found
