@@ -9,6 +9,8 @@ from coherd.near_cache import NearCache
 
 Names = Callable[[Any], Sequence[str]]
 
+READS: Final = frozenset({"get", "batch_get", "lease", "batch_lease"})
+"""Operations that change no value."""
 KEYS: Final[dict[str, Names]] = {
     "set": lambda request: (request.key.text,),
     "fill": lambda request: (request.set.key.text,),
@@ -21,7 +23,7 @@ KEYS: Final[dict[str, Names]] = {
 
 
 def drop_changed(near: NearCache, kind: str, request: Any, answer: Any | None) -> None:
-    """Drop what a request changes; near caches of the client in other event loops drop everything.
+    """Drop what a request changes, if it is not a read; near caches of the client in other event loops drop everything.
 
     Args:
         near: the near cache.
@@ -29,6 +31,8 @@ def drop_changed(near: NearCache, kind: str, request: Any, answer: Any | None) -
         request: of the operation.
         answer: None: it failed, or was given up: it may have been done, or may be still.
     """
+    if kind in READS:
+        return
     for other in near.elsewhere():
         other.revoke()
     keys = KEYS.get(kind)

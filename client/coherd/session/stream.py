@@ -34,8 +34,6 @@ IDLE_ROUNDS: Final = 10
 LARGEST_BYTES: Final = 1 << 20
 """Of an operation, where the server does not say."""
 _MODES: Final = {WireMode.NEAR_CACHE_PUSH: NearCacheMode.PUSH, WireMode.NEAR_CACHE_STRICT: NearCacheMode.STRICT}
-_READS: Final = frozenset({"get", "batch_get", "lease", "batch_lease"})
-"""Operations that change no value."""
 
 
 class _Pending:
@@ -217,8 +215,7 @@ class SessionStream:
             for mark in pending.marks:
                 if mark is not None:
                     near.release(mark)
-        if pending.kind not in _READS:
-            drop_changed(near, pending.kind, pending.request, None)
+        drop_changed(near, pending.kind, pending.request, None)
 
     def _expire(self, operation_id: int) -> None:
         pending = self._pending[operation_id]
@@ -349,7 +346,7 @@ class SessionStream:
                 if self.near is not None:
                     if pending.marks is not None:
                         keep(self.near, pending.marks, kind, answer, serving=self.is_open)
-                    elif kind not in _READS:
+                    else:
                         drop_changed(self.near, kind, pending.request, answer)
                 if not pending.future.done():
                     pending.future.set_result(answer)

@@ -8,13 +8,22 @@ from typing import Any
 import grpc
 from fake_server import FakeServer
 
-from coherd import OpenKey
+from coherd import CacheClient, OpenKey
+from coherd.session.link import SessionLink
+from coherd.session.transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 
 WAIT_S = 10.0
-JSON = OpenKey("celery", "own", {"id": "0"}).codec
+KEY = OpenKey("celery", "own", {"id": "1"})
+NEAR_KEY = OpenKey("content", "topics", {"user": "u1"})
+NEAR = pb.Welcome(
+    protocol=1,
+    near_cache_lease_ms=60_000,
+    near_caches=[pb.NearCacheDomain(domain="content", mode="NEAR_CACHE_PUSH", tags=["user"])],
+)
+JSON = KEY.codec
 
 
 class PlayedSession:
@@ -141,3 +150,27 @@ def stored(operation: pb.Operation) -> pb.OperationResult:
 def failed(operation: pb.Operation, reason: ErrorReason = ErrorReason.ERROR_REASON_INTERNAL) -> pb.OperationResult:
     """An error."""
     return pb.OperationResult(id=operation.id, error=wire.ItemError(reason=reason, message="played"))
+
+
+def link_of(cache: CacheClient) -> SessionLink:
+    transport = cache._transport
+    assert isinstance(transport, SessionTransport)
+    return transport._links.current()
+
+
+async def answered(session: PlayedSession, cache: CacheClient, key: OpenKey = KEY) -> None:
+    """A get over this session."""
+    get = asyncio.create_task(cache.get(key))
+    [operation] = await session.operations(1)
+    await session.answer(hit(operation))
+    assert await get == 7
+
+
+async def opened(server: SessionServer, cache: CacheClient) -> PlayedSession:
+    """The session of the first get."""
+    first = asyncio.create_task(cache.get(KEY))
+    session = await server.opened()
+    [operation] = await session.operations(1)
+    await session.answer(hit(operation))
+    assert await first == 7
+    return session

@@ -9,24 +9,13 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from session_server import PlayedSession, SessionServer, hit, stored
+from session_server import KEY, NEAR, SessionServer, answered, hit, link_of, opened, stored
 
-from coherd import CacheClient, ClientClosed, OpenKey, OutcomeUnknown
+from coherd import CacheClient, ClientClosed, OutcomeUnknown
 from coherd.session import link as link_module
-from coherd.session.clock import boottime_s
-from coherd.session.link import SessionLink
-from coherd.session.transport import SessionTransport
 from coherd.v1 import session_pb2 as pb
 from rig.near import until
 from rig.proxy import FaultProxy
-
-KEY = OpenKey("celery", "own", {"id": "1"})
-NEAR_KEY = OpenKey("content", "topics", {"user": "u1"})
-NEAR = pb.Welcome(
-    protocol=1,
-    near_cache_lease_ms=60_000,
-    near_caches=[pb.NearCacheDomain(domain="content", mode="NEAR_CACHE_PUSH", tags=["user"])],
-)
 
 
 @pytest.fixture
@@ -39,46 +28,6 @@ async def server() -> AsyncIterator[SessionServer]:
 async def cache(server: SessionServer) -> AsyncIterator[CacheClient]:
     async with CacheClient.connect(server.target, timeout_ms=8_000) as client:
         yield client
-
-
-def link_of(cache: CacheClient) -> SessionLink:
-    transport = cache._transport
-    assert isinstance(transport, SessionTransport)
-    return transport._links.current()
-
-
-async def extended(session: PlayedSession, cache: CacheClient) -> None:
-    """The lease of the near cache runs, and the client knows it."""
-    await until("asked", lambda: any(one.asked_at_ms for one in session.messages))
-    asked = next(one.asked_at_ms for one in session.messages if one.asked_at_ms)
-    await session.say(extension=pb.LeaseExtension(counted_from_ms=asked, lease_ms=60_000))
-    await until("it has it", lambda: _marks(link_of(cache)))
-
-
-def _marks(link: SessionLink) -> bool:
-    assert link.near is not None
-    if (mark := link.near.mark(str(NEAR_KEY), boottime_s())) is None:
-        return False
-    link.near.release(mark)
-    return True
-
-
-async def answered(session: PlayedSession, cache: CacheClient, key: OpenKey = KEY) -> None:
-    """A get over this session."""
-    get = asyncio.create_task(cache.get(key))
-    [operation] = await session.operations(1)
-    await session.answer(hit(operation))
-    assert await get == 7
-
-
-async def opened(server: SessionServer, cache: CacheClient) -> PlayedSession:
-    """The session of the first get."""
-    first = asyncio.create_task(cache.get(KEY))
-    session = await server.opened()
-    [operation] = await session.operations(1)
-    await session.answer(hit(operation))
-    assert await first == 7
-    return session
 
 
 # Where there are no sessions.
@@ -182,84 +131,6 @@ async def test_a_drained_session_whose_callers_give_up_ends(server: SessionServe
     async with asyncio.timeout(5):
         await session.half_closed.wait()
     await asyncio.gather(*gets, return_exceptions=True)
-
-
-# The near cache.
-
-
-async def test_answers_are_kept_while_the_lease_runs_and_pushes_drop_them(
-    server: SessionServer, cache: CacheClient
-) -> None:
-    server.welcome = NEAR
-    session = await opened(server, cache)
-    await extended(session, cache)
-
-    async def asked_for() -> None:
-        get = asyncio.create_task(cache.get(NEAR_KEY))
-        [operation] = await session.operations(1)
-        await session.answer(hit(operation, near_cacheable=True))
-        assert await get == 7
-
-    await asked_for()
-    assert await cache.get(NEAR_KEY) == 7  # nobody answers: it is near
-    await session.say(push=pb.PushFrame(sequence=1, keys=[str(NEAR_KEY)]))
-    assert (await session.next("push_ack")).sequence == 1
-    await asked_for()
-    await session.say(push=pb.PushFrame(sequence=3, keys=["content:topics:user:other"]))  # where is 2?
-    assert (await session.next("push_ack")).sequence == 3
-    await asked_for()
-    await session.say(push=pb.PushFrame(sequence=4, flush=True))
-    assert (await session.next("push_ack")).sequence == 4
-    await asked_for()
-    assert await cache.get(NEAR_KEY) == 7
-    await cache.close()
-    async with asyncio.timeout(5):
-        await session.half_closed.wait()
-    kinds = [one.WhichOneof("message") for one in session.messages]
-    assert kinds[-1] == "goodbye"
-    hits = sum(one.heartbeat.near_cache_hits["content"] for one in session.messages if one.HasField("heartbeat"))
-    assert hits == 2
-
-
-@pytest.mark.parametrize("fields", [{"near_cacheable": False}, {"near_cacheable": True, "stale": True}])
-async def test_what_the_server_does_not_call_near_cacheable_or_calls_stale_is_not_kept(
-    server: SessionServer, cache: CacheClient, fields: dict[str, bool]
-) -> None:
-    server.welcome = NEAR
-    session = await opened(server, cache)
-    await extended(session, cache)
-    for value in (1, 2):
-        get = asyncio.create_task(cache.get(NEAR_KEY))
-        [operation] = await session.operations(1)
-        await session.answer(hit(operation, value, **fields))
-        assert await get == value
-
-
-async def test_a_stream_that_is_lost_says_no_goodbye(server: SessionServer, cache: CacheClient) -> None:
-    server.welcome = NEAR
-    session = await opened(server, cache)
-    session.end(grpc.StatusCode.UNAVAILABLE)
-    await until("it is noticed", lambda: link_of(cache).stream is None)
-    assert "goodbye" not in {one.WhichOneof("message") for one in session.messages}
-
-
-async def test_idle_clients_become_silent(server: SessionServer, cache: CacheClient) -> None:
-    server.welcome = pb.Welcome(protocol=1, near_cache_lease_ms=60, near_caches=NEAR.near_caches)
-    session = await opened(server, cache)
-    await asyncio.sleep(0.5)  # ten rounds of 20 ms
-    said = len(session.messages)
-    assert 5 < said < 20
-    await asyncio.sleep(0.3)
-    assert len(session.messages) == said
-    await answered(session, cache)
-    await until("it asks again", lambda: any(one.asked_at_ms for one in session.messages[said:]))
-
-
-async def test_a_lease_of_no_time_is_not_asked_for(server: SessionServer, cache: CacheClient) -> None:
-    server.welcome = pb.Welcome(protocol=1, near_caches=NEAR.near_caches)
-    session = await opened(server, cache)
-    await asyncio.sleep(0.1)
-    assert len(session.messages) == 1
 
 
 # The end.

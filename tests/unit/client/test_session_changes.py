@@ -1,0 +1,103 @@
+"""What a client's own operations drop from its near caches, and how long what it keeps is fresh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coherd.near_cache import NearCache, NearCacheMode, NearDomain
+from coherd.session.changes import READS, drop_changed
+from coherd.session.keeping import keep, marks_of
+from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import session_pb2 as pb
+from coherd.v1.keys_pb2 import Key
+
+KEY = "analytics:daily:user:u1:date:20250806"
+OTHER = "analytics:daily:user:u2:date:20250806"
+KINDS = [field.name for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields]
+CHANGES = [kind for kind in KINDS if kind not in READS and kind != "invalidate"]
+
+
+def holding(*keys: str, ttl_ms: int = 10_000) -> NearCache:
+    """A near cache with these keys, asked for at 1 s, under a lease until 100 s."""
+    near = NearCache(max_entries=10, max_bytes=100_000)
+    near.configure({"analytics": NearDomain(NearCacheMode.PUSH, frozenset({"user", "date"}))})
+    near.extend(100.0, 0.0)
+    for key in keys:
+        marks = marks_of(near, "get", wire.GetRequest(key=Key(text=key)), 1.0)
+        assert marks is not None
+        hit = wire.Hit(value=b"7", remaining_ttl_ms=ttl_ms, near_cacheable=True)
+        keep(near, marks, "get", wire.GetResponse(hit=hit), serving=True)
+        assert near.lookup(key, 1.0) is not None
+    return near
+
+
+def request_of(kind: str) -> Any:
+    """A request of a kind about `KEY`."""
+    operation = pb.Operation()
+    request = getattr(operation, kind)
+    item = request.items.add() if "items" in request.DESCRIPTOR.fields_by_name else request
+    (item.set if "set" in item.DESCRIPTOR.fields_by_name else item).key.text = KEY
+    return request
+
+
+def test_reads_and_changes_are_all_there_are() -> None:
+    assert set(KINDS) >= READS
+    assert set(CHANGES) == {"set", "fill", "delete", "touch", "batch_set", "batch_fill"}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_change_drops_its_key_and_voids_its_marks_whatever_became_of_it(kind: str, known: bool) -> None:
+    near = holding(KEY, OTHER)
+    mark = near.mark(KEY, 1.0)
+    assert mark is not None
+    drop_changed(near, kind, request_of(kind), object() if known else None)
+    assert near.lookup(KEY, 1.0) is None
+    assert mark.void
+    assert near.lookup(OTHER, 1.0) is not None
+
+
+def invalidate() -> wire.InvalidateRequest:
+    request = wire.InvalidateRequest()
+    request.selectors.add().key.text = KEY
+    return request
+
+
+def test_an_invalidation_drops_the_tags_that_the_answer_names_and_its_keys() -> None:
+    near = holding(KEY, OTHER)
+    drop_changed(near, "invalidate", invalidate(), wire.InvalidateResponse())
+    assert near.lookup(KEY, 1.0) is None
+    assert near.lookup(OTHER, 1.0) is not None
+    drop_changed(near, "invalidate", wire.InvalidateRequest(), wire.InvalidateResponse(tags=["analytics/user:u2"]))
+    assert near.lookup(OTHER, 1.0) is None
+
+
+def test_an_invalidation_without_an_answer_drops_everything() -> None:
+    near = holding(KEY, OTHER)
+    drop_changed(near, "invalidate", invalidate(), None)
+    assert near.lookup(OTHER, 1.0) is None
+
+
+@pytest.mark.parametrize("kind", [*CHANGES, "invalidate"])
+def test_a_change_makes_the_near_caches_of_other_loops_serve_nothing(kind: str) -> None:
+    near, other = holding(KEY), holding(OTHER)
+    near.elsewhere = lambda: (other,)
+    drop_changed(near, kind, invalidate() if kind == "invalidate" else request_of(kind), None)
+    assert other.lookup(OTHER, 1.0) is None
+
+
+@pytest.mark.parametrize("kind", sorted(READS))
+def test_a_read_drops_nothing_here_or_in_other_loops(kind: str) -> None:
+    near, other = holding(KEY), holding(KEY)
+    near.elsewhere = lambda: (other,)
+    drop_changed(near, kind, getattr(pb.Operation(), kind), None)
+    assert near.lookup(KEY, 1.0) is not None
+    assert other.lookup(KEY, 1.0) is not None
+
+
+def test_what_is_kept_is_fresh_from_when_it_was_asked_for() -> None:
+    near = holding(KEY, ttl_ms=2_000)
+    assert near.lookup(KEY, 2.99) is not None
+    assert near.lookup(KEY, 3.01) is None
