@@ -30,7 +30,8 @@ from coherd_server.domain.changing import Changer
 from coherd_server.domain.filling import Filler, FillItem
 from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.domain.reading import Reader
-from coherd_server.domain.writing import SetDone, SetItem, Writer
+from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.domain.writing import Writer
 
 Patch = Callable[[Any, str, Any], None]
 Mutant = Callable[[Patch], None]
@@ -84,7 +85,8 @@ def fill_without_lease_check(patch: Patch) -> None:
 
     patch(RedisStore, "grant", remembering)
     patch(filling, "current_lease", always)
-    _rewrite(patch, "FILL", "redis.call('GET', lease) ~= held", "false")
+    for name in ("FILL", "FILL_APART"):
+        _rewrite(patch, name, "redis.call('GET', lease) ~= held", "false")
 
 
 def fill_of_any_grant(patch: Patch) -> None:
@@ -161,14 +163,14 @@ def no_node_identity(patch: Patch) -> None:
 
 def delete_keeps_lease(patch: Patch) -> None:
     """Rule 4: Delete does not void the lease."""
-    _rewrite(
-        patch, "REMOVE", "redis.call('DEL', KEYS[4 * i - 2], KEYS[4 * i - 1])", "redis.call('DEL', KEYS[4 * i - 1])"
-    )
+    for name in ("REMOVE", "REMOVE_APART"):
+        _rewrite(patch, name, "redis.call('DEL', KEYS[4 * i - 2])", "")
 
 
 def set_keeps_lease(patch: Patch) -> None:
     """Rule 4: Set does not void the lease."""
-    _rewrite(patch, "PUT", "redis.call('DEL', lease, fence)", "redis.call('DEL', fence)")
+    for name in ("PUT", "PUT_APART"):
+        _rewrite(patch, name, "redis.call('DEL', lease)", "")
 
 
 def reply_to_the_wrong_caller(patch: Patch) -> None:
@@ -188,7 +190,8 @@ def reply_to_the_wrong_caller(patch: Patch) -> None:
 
 def no_fence(patch: Patch) -> None:
     """Rule 6: a late write is stored whatever took effect meanwhile."""
-    _rewrite(patch, "PUT", "redis.call('GET', fence) ~= mark", "false")
+    for name in ("PUT", "PUT_APART"):
+        _rewrite(patch, name, "not holds(fence, part, mark)", "false")
 
 
 def counters_as_epochs(patch: Patch) -> None:

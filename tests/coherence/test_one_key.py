@@ -195,7 +195,7 @@ class OneKey(RuleBasedStateMachine):
 
     @rule()
     def lose_fence(self) -> None:
-        self.node.client().delete(f"coherd:fence:{{{KEY}}}")
+        self.node.client().delete("coherd:fences")
 
     @rule()
     def lose_value(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from redis.crc import key_slot
 from redis.exceptions import (
@@ -96,6 +96,8 @@ class Batch:
         self.answers: list[Reply] = []
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
+        self.mark = b""
+        """The state of the node's fences after its scripts (`fences.py`); empty where none has told it."""
         self.redis_now_ms = 0
         self.redirected = False
         """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again (rule 3)."""
@@ -233,7 +235,9 @@ class Batch:
             self.answers[places[0]] = reply
             if isinstance(reply, ResponseError):
                 self._note(reply)
-        elif isinstance(reply, list) and len(reply) == len(places):
+        elif isinstance(reply, list) and len(reply) == len(places) + script.marks:
+            if script.marks:
+                self.mark = cast(bytes, reply.pop())
             for place, answer in zip(places, reply, strict=True):
                 self.answers[place] = self._checked(answer)
         elif isinstance(reply, ResponseError) or reply == LATE:

@@ -68,6 +68,17 @@ class LateRefusal(StoreUnavailable):
     """The command was void when it arrived (rule 6)."""
 
 
+class Fetched(NamedTuple):
+    """What came of names and jobs."""
+
+    values: dict[str, ValueRead]
+    """By name, those that could be read."""
+    answers: list[Done | StoreUnavailable]
+    """Per job."""
+    missing: StoreUnavailable | None = None
+    """Why some name could not be read."""
+
+
 class _Item:
     """One name to read, or one job, on its way."""
 
@@ -103,23 +114,30 @@ class Driver:
         Raises:
             StoreUnavailable: some value could not be read by the deadline.
         """
-        return (await self.fetch(names, (), repeat=True))[0]
+        return (await self.read_and_do(names, (), repeat=True))[0]
 
     async def do(self, jobs: Sequence[Job], *, repeat: bool) -> list[Done | StoreUnavailable]:
         """Do jobs; per job its answer or why there is none.
 
         ``repeat``: doing one twice is harmless, so a lost connection is no reason to give up.
         """
-        return (await self.fetch((), jobs, repeat=repeat))[1]
+        return (await self.fetch((), jobs, repeat=repeat)).answers
 
-    async def fetch(
+    async def read_and_do(
         self, names: Sequence[str], jobs: Sequence[Job], *, repeat: bool
     ) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
-        """As `read` and `do` at one time: on one primary they share a round trip.
+        """As `fetch`.
 
         Raises:
             StoreUnavailable: some value could not be read by the deadline.
         """
+        fetched = await self.fetch(names, jobs, repeat=repeat)
+        if fetched.missing is not None:
+            raise fetched.missing
+        return fetched.values, fetched.answers
+
+    async def fetch(self, names: Sequence[str], jobs: Sequence[Job], *, repeat: bool) -> Fetched:
+        """Read names and do jobs at one time: on one primary they share a round trip. Arguments as of `do`."""
         end_s = asyncio.get_running_loop().time() + self._deadline_s
         link = self._topology.link_for("") if self._topology.wide else None
         if link is None:
@@ -146,7 +164,7 @@ class Driver:
                 whole = whole and not isinstance(answer, ResponseError)
                 answers.append(Done(answer, batch.identity, batch.redis_now_ms, batch.number))
         if whole:
-            return values, answers
+            return Fetched(values, answers)
         return await self._go_on(link, read, done, jobs, end_s, repeat=repeat)
 
     async def _go_on(
@@ -158,7 +176,7 @@ class Driver:
         end_s: float,
         *,
         repeat: bool,
-    ) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
+    ) -> Fetched:
         """Repeat what may be repeated of a first round that did not go well everywhere."""
         await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
         left = iter(jobs)
@@ -268,12 +286,10 @@ class Driver:
         return False
 
 
-def _results(items: Sequence[_Item]) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
-    """Raises:
-    StoreUnavailable: a value could not be read.
-    """
+def _results(items: Sequence[_Item]) -> Fetched:
     values: dict[str, ValueRead] = {}
     answers: list[Done | StoreUnavailable] = []
+    missing: StoreUnavailable | None = None
     for item in items:
         if item.job is not None:
             error = item.error or StoreUnavailable("no answer in time")
@@ -281,8 +297,8 @@ def _results(items: Sequence[_Item]) -> tuple[dict[str, ValueRead], list[Done | 
         elif isinstance(item.answer, ValueRead):
             values[item.name] = item.answer
         else:
-            raise item.error or StoreUnavailable("no answer in time")
-    return values, answers
+            missing = missing or item.error or StoreUnavailable("no answer in time")
+    return Fetched(values, answers, missing)
 
 
 class _Redirected(StoreUnavailable):

@@ -26,6 +26,10 @@ class Lifetimes:
         known = self._known.get(tag)
         return known[0] if known is not None and known[1] >= until_ms else None
 
+    def forget(self, tag: str) -> None:
+        """The epoch was replaced, or is not there."""
+        self._known.pop(tag, None)
+
     def note(self, tag: str, epoch: bytes, until_ms: int) -> None:
         """The epoch was found, or made, to live until then."""
         known = self._known

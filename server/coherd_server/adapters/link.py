@@ -16,11 +16,13 @@ from redis.exceptions import AskError, ResponseError
 
 from coherd_server.adapters.batch import Batch, Failure, Job
 from coherd_server.adapters.ending import end
+from coherd_server.adapters.fences import later
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.scripts import LATE
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.wire import Address, Reply, Wire, WireLost
+from coherd_server.domain.ports import Holder
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
@@ -82,6 +84,8 @@ class Link:
         self.last_used_at_s = time.monotonic()
         self.identity: bytes | None = None
         """As last read on any of its connections."""
+        self._mark: bytes | None = None
+        """The latest state of the fences that the node of this identity has told of."""
         self._lanes = [_Lane(keeper=i == 0) for i in range(settings.connections)]
         self._tasks = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
         self._tasks.append(asyncio.create_task(self._tick()))
@@ -117,6 +121,21 @@ class Link:
             parts.append((places, batch))
         self._call_lane()
         return parts
+
+    def remembered(self) -> Holder | None:
+        """The node and its fences as far as is known without asking; None where that is not enough to write by."""
+        if self._mark is None or self.identity is None:
+            return None
+        for lane in self._lanes:
+            wire = lane.wire
+            if wire is not None and wire.is_open and wire.identity == self.identity:
+                return Holder(self.identity, wire.redis_now_ms(), self._mark)
+        return None
+
+    def learn(self, identity: bytes, mark: bytes) -> None:
+        """A connection of this identity has told of the fences."""
+        if identity == self.identity and mark:
+            self._mark = later(mark, self._mark)
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
@@ -295,7 +314,7 @@ class Link:
                 if any(refused) or LATE in replies:
                     wire.close()
                     raise WireLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
-            self.identity = wire.identity
+            self.identity, self._mark = wire.identity, None
 
     def _carry(self, lane: _Lane) -> None:
         """Send the first batch that may be sent over a connection that is ready."""
@@ -323,6 +342,7 @@ class Link:
         else:
             try:
                 batch.settle(outcome, wire.identity, wire.redis_now_ms())
+                self.learn(wire.identity, batch.mark)
             except TypeError:
                 batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
                 wire.close()

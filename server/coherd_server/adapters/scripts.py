@@ -33,18 +33,25 @@ class Script(NamedTuple):
     """How the items of several callers in one batch that name the same key become one (rule 9); None: they do not."""
     last: bool
     """Goes behind all other commands of its batch."""
+    marks: bool
+    """Behind the answers comes the mark of the node's fences (`fences.py`)."""
 
 
 def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:
     folder = files(coherd_server.adapters) / "lua"
     source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
     digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, source, digest, fresh, merge, last)
+    return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "fences" in before)
 
 
 def _longest(one: Args, other: Args) -> Args:
     """Lifetimes of one epoch."""
     return (max(int(one[0]), int(other[0])),)
+
+
+def _any(one: Args, other: Args) -> Args:
+    """All ask the same."""
+    return one
 
 
 def _joined(one: Args, other: Args) -> Args:
@@ -57,20 +64,27 @@ def _joined(one: Args, other: Args) -> Args:
     )
 
 
-PUT: Final = _load("put", "entry", "wake")
-REMOVE: Final = _load("remove", "entry", "wake")
+PUT: Final = _load("put", "entry", "wake", "fences")
+REMOVE: Final = _load("remove", "entry", "wake", "fences")
+FILL: Final = _load("fill", "entry", "wake", "fences")
+MARK: Final = _load("mark", fresh=True, merge=_any)
+PUT_APART: Final = _load("put", "entry", "wake", "fence")
+REMOVE_APART: Final = _load("remove", "entry", "wake", "fence")
+FILL_APART: Final = _load("fill", "entry", "wake", "fence")
 TOUCH: Final = _load("touch", "entry")
 UNLINK_DEAD: Final = _load("unlink_dead", "entry")
 MINT: Final = _load("mint", fresh=True, merge=_longest)
 INVALIDATE: Final = _load("invalidate", fresh=True, merge=_longest)
 GRANT: Final = _load("grant", "entry")
-FILL: Final = _load("fill", "entry", "wake")
 HOLD: Final = _load("hold", "wake")
 CLAIM: Final = _load("claim")
 APPEND: Final = _load("append", "log", fresh=True, merge=_joined, last=True)
 JOIN: Final = _load("join", "log", fresh=True)
 FORGET: Final = _load("forget")
-ALL: Final = (PUT, REMOVE, TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, FILL, HOLD, CLAIM, APPEND, JOIN, FORGET)
+ALL: Final = (
+    *(PUT, REMOVE, FILL, MARK, PUT_APART, REMOVE_APART, FILL_APART),
+    *(TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
+)
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""
 NEAR_CHANNEL: Final = "coherd:near"

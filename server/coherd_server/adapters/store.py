@@ -10,13 +10,14 @@ from typing import Final, TypeVar, cast
 from coherd_server.adapters.batch import Job, Moved
 from coherd_server.adapters.change_log import RedisChangeLog, log_name
 from coherd_server.adapters.drive import Done, Driver, LateRefusal
+from coherd_server.adapters.fences import Fences, KeyFences, SharedFences
 from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.lifetimes import Lifetimes, minted_ms
 from coherd_server.adapters.listener import Listener
 from coherd_server.adapters.log_reader import LogReader
 from coherd_server.adapters.redis_url import RedisTarget
-from coherd_server.adapters.scripts import CLAIM, FILL, GRANT, HOLD, INVALIDATE, MINT, PUT, REMOVE, TOUCH, UNLINK_DEAD
+from coherd_server.adapters.scripts import CLAIM, GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
 from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Announcement
@@ -62,7 +63,13 @@ class RedisStore:
         self._lifetimes = Lifetimes()
         self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
-        self._fence_prefix = f"{prefix}coherd:fence:{{{prefix}"
+        self._fences: Fences = (
+            SharedFences(f"{prefix}coherd:fences")
+            if topology.wide
+            else KeyFences(f"{prefix}coherd:fence:", FENCE_LIFETIMES * settings.deadline_ms)
+        )
+        self._lease_prefix = f"{prefix}coherd:lease:{{"
+        self._waiting_prefix = f"{prefix}coherd:waiting:{{"
         self._counters_prefix = f"{prefix}coherd:counters:"
 
     @property
@@ -86,12 +93,11 @@ class RedisStore:
         known = {
             tag: epoch for tag, need_ms in tags.items() if (epoch := self._lifetimes.epoch_of(tag, now_ms + need_ms))
         }
-        fence_ms = FENCE_LIFETIMES * self._settings.deadline_ms
-        fences = [Job(MINT, (f"{self._fence_prefix}{key}}}",), (fence_ms,)) for key in keys]
+        fences = self._fences.ask([self._prefix + key for key in keys])
         wanted = [tag for tag in tags if tag not in known]
         epochs: dict[str, EpochRead] = {}
         try:
-            values, answers = await self._driver.fetch(
+            values, answers = await self._driver.read_and_do(
                 [self._epoch_prefix + tag for tag in known],
                 fences + [self._mint(tag, tags[tag]) for tag in wanted],
                 repeat=True,
@@ -102,18 +108,31 @@ class RedisStore:
                 if read.raw == epoch:
                     epochs[tag] = EpochRead(epoch, read.identity)
             lost = [tag for tag in known if tag not in epochs]
-            minted = zip(wanted, found[len(keys) :], strict=True)
+            minted = zip(wanted, found[len(fences) :], strict=True)
             if lost:
                 again = await self._driver.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
-                minted = zip(wanted + lost, [*found[len(keys) :], *_all(again)], strict=True)
+                minted = zip(wanted + lost, [*found[len(fences) :], *_all(again)], strict=True)
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
             raise StoreUnavailable(str(error), full=error.full) from None
         for tag, done in minted:
             epochs[tag] = EpochRead(_bytes(done.answer)[1:], done.identity)
             self._lifetimes.note(tag, _bytes(done.answer)[1:], now_ms + minted_ms(tags[tag]))
-        return [
-            Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in found[: len(keys)]
-        ], epochs
+        holders = [Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in found[: len(fences)]]
+        if holders and self._topology.wide:
+            holders *= len(keys)
+            if (link := self._topology.link_for("")) is not None:
+                link.learn(holders[0].identity, holders[0].fence)
+        return holders, epochs
+
+    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
+        """See `Store.remembered`."""
+        link = self._topology.link_for("") if self._topology.wide else None
+        holder = link.remembered() if link is not None else None
+        if holder is None:
+            return None
+        now_ms = int(time.monotonic() * 1000)
+        epoch_of, identity = self._lifetimes.epoch_of, holder.identity
+        return holder, {tag: EpochRead(epoch_of(tag, now_ms + need_ms), identity) for tag, need_ms in tags.items()}
 
     def _mint(self, tag: str, need_ms: int) -> Job:
         return Job(MINT, (self._epoch_prefix + tag,), (minted_ms(need_ms),))
@@ -155,14 +174,14 @@ class RedisStore:
         """See `Store.fill`."""
         jobs = [
             Job(
-                FILL,
-                self._names(one.key, "lease", "fence", "waiting"),
-                (one.entry, one.lifetime_ms, one.lease),
+                self._fences.fill,
+                names := self._names_to_write(one.key),
+                (one.entry, one.lifetime_ms, one.lease, self._fences.part(names[0])),
                 one.identity,
             )
             for one in fills
         ]
-        answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills], announcements)
+        _, answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills], announcements)
         return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in answers]
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
@@ -181,7 +200,13 @@ class RedisStore:
 
     def on_wake(self, wake: Wake) -> None:
         """See `Store.on_wake`."""
-        self._listener.on_wake(wake)
+
+        def heard(name: str, is_key: bool) -> None:
+            if not is_key:
+                self._lifetimes.forget(name)
+            wake(name, is_key)
+
+        self._listener.on_wake(heard)
 
     async def _do_noted(
         self,
@@ -190,9 +215,11 @@ class RedisStore:
         announcements: Collection[Announcement],
         *,
         repeat: bool = False,
-    ) -> Sequence[Done | StoreUnavailable]:
-        """Do jobs, and note how to repeat them on a new primary: before, since a switch may come between the node's
-        answer and its arrival here, and after, since the window begins with the acknowledgement (rule 8).
+        names: Sequence[str] = (),
+    ) -> tuple[Mapping[str, ValueRead], Sequence[Done | StoreUnavailable]]:
+        """Do jobs, beside reading names, and note how to repeat the jobs on a new primary: before, since a switch may
+        come between the node's answer and its arrival here, and after, since the window begins with the
+        acknowledgement (rule 8).
 
         On one primary the announcements go behind them in the same batch. They are made good as soon as all that was
         done was done by the batch that carried them: what was repeated came later than they did.
@@ -200,30 +227,55 @@ class RedisStore:
         self._journal.note(again)
         riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
-        answers = await self._driver.do([*jobs, *appends], repeat=repeat)
+        values, answers, _ = await self._driver.fetch(names, [*jobs, *appends], repeat=repeat)
         self._journal.note(again)
         changes = answers[: len(jobs)]
         batches = {done.batch for done in changes if isinstance(done, Done)}
         for one, appended in zip(riding, answers[len(jobs) :], strict=True):
             if isinstance(appended, Done) and batches <= {appended.batch}:
                 one.appended = self.log.answer_of(appended)
-        return changes
+        return values, changes
 
     def _removal(self, key: str) -> Job:
-        return Job(REMOVE, self._names(key, "lease", "fence", "waiting"), (self._settings.tombstone_ms,))
+        names = self._names_to_write(key)
+        return Job(self._fences.remove, names, (self._settings.tombstone_ms, self._fences.part(names[0])))
 
     async def put(
         self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
     ) -> Sequence[PutOutcome | StoreUnavailable]:
-        """See `Store.put`."""
+        """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
         again: list[Job] = []
-        for key, entry, lifetime_ms, identity, fence, replaces in puts:
-            names = self._names(key, "lease", "fence", "waiting")
+        unasked: dict[str, None] = {}
+        put, remove, part_of = self._fences.put, self._fences.remove, self._fences.part
+        for key, entry, lifetime_ms, identity, fence, replaces, remembered in puts:
+            names = self._names_to_write(key)
+            part = part_of(names[0])
             condition = b"-" if replaces is None else b"=" + replaces
-            jobs.append(Job(PUT, names, (entry, lifetime_ms, condition, fence), identity))
-            again.append(Job(REMOVE, names, (self._settings.tombstone_ms,)))
-        return [_put_outcome(answer) for answer in await self._do_noted(jobs, again, announcements)]
+            jobs.append(Job(put, names, (entry, lifetime_ms, condition, fence, part), identity))
+            again.append(Job(remove, names, (self._settings.tombstone_ms, part)))
+            unasked.update(dict.fromkeys(remembered))
+        read = [self._epoch_prefix + tag for tag in unasked]
+        values, answers = await self._do_noted(jobs, again, announcements, names=read)
+        return [
+            self._checked(one, _put_outcome(answer), values) if one.remembered else _put_outcome(answer)
+            for one, answer in zip(puts, answers, strict=True)
+        ]
+
+    def _checked(
+        self, put: Put, outcome: PutOutcome | StoreUnavailable, values: Mapping[str, ValueRead]
+    ) -> PutOutcome | StoreUnavailable:
+        """What became of a put, where its stamps were not asked for before."""
+        if outcome not in (PutOutcome.STORED, PutOutcome.FENCED):
+            return outcome
+        for tag, epoch in put.remembered.items():
+            read = values.get(self._epoch_prefix + tag)
+            if read is None:
+                return StoreUnavailable("no answer in time", outcome_unknown=outcome is PutOutcome.STORED)
+            if read.raw != epoch or read.identity != put.identity:
+                self._lifetimes.forget(tag)
+                outcome = PutOutcome.OUTDATED
+        return outcome
 
     async def remove(
         self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
@@ -232,7 +284,7 @@ class RedisStore:
         jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(_text(answer.answer))
-            for answer in await self._do_noted(jobs, jobs, announcements)
+            for answer in (await self._do_noted(jobs, jobs, announcements))[1]
         ]
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
@@ -255,12 +307,14 @@ class RedisStore:
 
     async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
+        for tag in tags:
+            self._lifetimes.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
             Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
             for tag, replicas in tags.items()
         ]
-        answers = await self._do_noted(jobs, jobs, announcements, repeat=True)
+        _, answers = await self._do_noted(jobs, jobs, announcements, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
@@ -360,6 +414,11 @@ class RedisStore:
         await self.log.close()
         await self._listener.close()
         await self._topology.close()
+
+    def _names_to_write(self, key: str) -> tuple[str, str, str, str]:
+        """The value's name, and those of its lease, its fence and what waits for it."""
+        name = self._prefix + key
+        return name, f"{self._lease_prefix}{name}}}", self._fences.name(name), f"{self._waiting_prefix}{name}}}"
 
     def _names(self, key: str, *kinds: str) -> tuple[str, ...]:
         """The value's name, and those beside it in its hash slot: ``coherd:<kind>:{<key>}``."""

@@ -19,7 +19,8 @@ from coherd_server.domain.judge import extra_refs_of
 from coherd_server.domain.lease_check import check_grant, current_lease
 from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.ports import Fill, FillOutcome, Store, StoreUnavailable
-from coherd_server.domain.writing import SetItem, Writer
+from coherd_server.domain.set_plan import SetItem
+from coherd_server.domain.writing import Writer
 
 
 class FillItem(NamedTuple):

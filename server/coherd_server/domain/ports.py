@@ -90,6 +90,8 @@ class PutOutcome(enum.Enum):
     """The command reached the node after its deadline in the node's own time and wrote nothing (rule 6)."""
     FENCED = "fenced"
     """Another write of the key took effect since its fence was read: wrote nothing (rule 6)."""
+    OUTDATED = "outdated"
+    """Some remembered stamp was no longer current: what was written, if anything, was dead from the beginning."""
     MOVED_IDENTITY = "moved_identity"
     """The node that would execute it is not the one the entry is stamped with: wrote nothing."""
 
@@ -122,6 +124,8 @@ class Put(NamedTuple):
     replaces: bytes | None = None
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
+    remembered: Mapping[str, bytes] = {}
+    """Tags it was stamped with by `Store.remembered`, and their epochs: the store says whether these are current."""
 
 
 class GrantOutcome(enum.Enum):
@@ -209,6 +213,16 @@ class Store(Protocol):
     ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
         the given milliseconds (rule 1)."""
+        ...
+
+    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
+        """What `mint` would answer for any key, as far as this process knows without asking; None where it cannot know.
+
+        Every part was the answer to something asked before. So a put that finds the fence as remembered is fenced by
+        all that took effect since, and one whose stamps turn out to be current was stamped before it began.
+
+        ``tags``: each with how long its epoch must live at least, in milliseconds; those not known have None.
+        """
         ...
 
     async def read_leased(

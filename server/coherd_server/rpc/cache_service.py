@@ -20,7 +20,8 @@ from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
 from coherd_server.domain.leasing import MAX_WAIT_MS, Granted, Held
 from coherd_server.domain.reading import Found
 from coherd_server.domain.report import Reporter
-from coherd_server.domain.writing import MAX_TURN_MS, SetItem
+from coherd_server.domain.set_plan import SetItem
+from coherd_server.domain.writing import MAX_TURN_MS
 from coherd_server.rpc import wire
 from coherd_server.rpc.domain_metrics import domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served

@@ -21,7 +21,7 @@ from coherd_server.domain.failure import Failure, refused
 from coherd_server.domain.judge import State
 from coherd_server.domain.near.session import NearSession
 from coherd_server.domain.reading import Found
-from coherd_server.domain.writing import SetDone, SetItem
+from coherd_server.domain.set_plan import SetDone, SetItem
 from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident

@@ -19,7 +19,7 @@ from coherd_server.domain.leasing import Granted, LeaseItem
 from coherd_server.domain.near.ports import Announcement, Answer, LogUnavailable
 from coherd_server.domain.near.session import Push
 from coherd_server.domain.ports import PutOutcome
-from coherd_server.domain.writing import SetDone, SetItem
+from coherd_server.domain.set_plan import SetDone, SetItem
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
 from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until

@@ -12,7 +12,7 @@ from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.census import Census
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.reading import Reader
-from coherd_server.domain.writing import SetItem
+from coherd_server.domain.set_plan import SetItem
 from rig.fixtures import Backend
 from rig.near import cache_over
 

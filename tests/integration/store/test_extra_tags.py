@@ -17,7 +17,7 @@ from coherd_server.domain.judge import State
 from coherd_server.domain.leasing import Granted, Held, LeaseItem
 from coherd_server.domain.ports import PutOutcome
 from coherd_server.domain.reading import Found, Reader
-from coherd_server.domain.writing import SetDone, SetItem
+from coherd_server.domain.set_plan import SetDone, SetItem
 from rig.fixtures import Backend
 from rig.near import cache_over
 

@@ -13,7 +13,8 @@ from coherd_server.domain.counters import Counters
 from coherd_server.domain.judge import State
 from coherd_server.domain.ports import Put, PutOutcome, StoreUnavailable
 from coherd_server.domain.reading import Found, Reader
-from coherd_server.domain.writing import SetDone, SetItem, Writer
+from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.domain.writing import Writer
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 

@@ -121,6 +121,8 @@ async def test_a_write_is_fenced_by_any_later_one(backend: Backend, store: Redis
     assert await store.put([late]) == [PutOutcome.FENCED]
     late = await refenced(store, late)
     backend.client().delete(f"{backend.prefix}coherd:fence:{{{backend.prefix}k}}")
+    if store.one_primary:
+        backend.client().delete(f"{backend.prefix}coherd:fences")
     assert await store.put([late]) == [PutOutcome.FENCED]
     assert (await store.read(["k"], []))[0][0].raw is None
 
@@ -255,6 +257,12 @@ async def test_large_batches_are_split_and_whole(store: RedisStore) -> None:
         Put(key, header(one.identity) + key.encode(), 60_000, one.identity, one.fence)
         for key, one in zip(keys, holders, strict=True)
     ]
-    assert set(await store.put(puts)) == {STORED}
+    left = puts
+    while left:  # those whose part of the fences another call wrote meanwhile start over, as a set does
+        outcomes = await store.put(left)
+        assert set(outcomes) <= {STORED, PutOutcome.FENCED}
+        fenced = [put for put, outcome in zip(left, outcomes, strict=True) if outcome is PutOutcome.FENCED]
+        assert len(fenced) < max(2, len(left) // 5)
+        left = [await refenced(store, put) for put in fenced]
     values, _ = await store.read(keys, [])
     assert [value.raw for value in values] == [put.entry for put in puts]

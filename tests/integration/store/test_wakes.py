@@ -16,7 +16,7 @@ from coherd_server.domain.counters import Counters
 from coherd_server.domain.filling import FillItem
 from coherd_server.domain.leasing import Granted, LeaseItem
 from coherd_server.domain.reading import Found
-from coherd_server.domain.writing import SetItem
+from coherd_server.domain.set_plan import SetItem
 from rig.fixtures import Backend
 from rig.near import NearOpener
 

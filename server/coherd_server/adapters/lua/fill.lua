@@ -1,8 +1,9 @@
--- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, lease as read. Stores only under that very lease.
+-- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, lease as read, part.
+-- Stores only under that very lease.
 local answers = {}
 for i = 1, #KEYS / 4 do
   local key, lease, fence, waiting = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
-  local entry, lifetime_ms, held = ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1]
+  local entry, lifetime_ms, held, part = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
   local stored = head_of(key, 16)
   local answer
   if stored == nil then
@@ -18,11 +19,12 @@ for i = 1, #KEYS / 4 do
     if written.err then
       answer = refusal(written)
     else
-      redis.call('DEL', lease, fence)
+      redis.call('DEL', lease)
+      change(fence, part)
       wake(key, waiting)
       answer = 'stored'
     end
   end
   answers[i] = answer
 end
-return answers
+return finished(answers)

@@ -1,17 +1,18 @@
 -- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, condition: '-' always, '=' .. header (empty: only
--- if absent), fence as it was before the epochs were read (rule 6).
+-- if absent), mark: the fence as it was before the set began (rule 6), part.
 -- The lease goes after the SET: a script whose first write is a DEL is let past maxmemory. Both happen or none:
 -- after a SET that worked nothing here can fail.
 local answers = {}
 for i = 1, #KEYS / 4 do
   local key, lease, fence, waiting = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
-  local entry, lifetime_ms, condition, mark = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
+  local entry, lifetime_ms, condition = ARGV[5 * i - 3], ARGV[5 * i - 2], ARGV[5 * i - 1]
+  local mark, part = ARGV[5 * i], ARGV[5 * i + 1]
   local judged = string.sub(condition, 2)
   local stored = head_of(key, math.max(16, #judged))
   local answer
   if stored == nil then
     answer = 'foreign'
-  elseif redis.pcall('GET', fence) ~= mark then
+  elseif not holds(fence, part, mark) then
     answer = 'fenced'
   elseif stored and string.sub(condition, 1, 1) == '=' and (judged == '' or string.sub(stored, 1, #judged) ~= judged) then
     answer = 'occupied'
@@ -22,11 +23,12 @@ for i = 1, #KEYS / 4 do
     if written.err then
       answer = refusal(written)
     else
-      redis.call('DEL', lease, fence)
+      redis.call('DEL', lease)
+      change(fence, part)
       wake(key, waiting)
       answer = 'stored'
     end
   end
   answers[i] = answer
 end
-return answers
+return finished(answers)

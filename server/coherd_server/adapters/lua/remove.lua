@@ -1,9 +1,10 @@
--- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone, ms.
--- Lease and fence go first: they are void whatever the value is, and a tombstone may then be written at maxmemory.
+-- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone in ms, part.
+-- The lease goes first: it is void whatever the value is, and what follows is then not refused at maxmemory.
 local answers = {}
 for i = 1, #KEYS / 4 do
   local key, waiting = KEYS[4 * i - 3], KEYS[4 * i]
-  redis.call('DEL', KEYS[4 * i - 2], KEYS[4 * i - 1])
+  redis.call('DEL', KEYS[4 * i - 2])
+  change(KEYS[4 * i - 1], ARGV[2 * i + 1])
   local stored = head_of(key, 51)
   local answer
   if stored == nil then
@@ -13,7 +14,7 @@ for i = 1, #KEYS / 4 do
   elseif versioned(stored) then
     local header = string.sub(stored, 1, 4) .. '\6\0\0\0' .. string.sub(stored, 9, 16)
       .. struct.pack('>I8', now_ms) .. string.rep('\0', 16) .. '\0\9\1' .. string.sub(stored, 44, 51)
-    redis.call('SET', key, header, 'PX', ARGV[i + 1])
+    redis.call('SET', key, header, 'PX', ARGV[2 * i])
     answer = 'removed'
   else
     redis.call('UNLINK', key)
@@ -22,4 +23,4 @@ for i = 1, #KEYS / 4 do
   wake(key, waiting)
   answers[i] = answer
 end
-return answers
+return finished(answers)

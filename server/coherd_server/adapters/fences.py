@@ -1,0 +1,121 @@
+"""Fences: what keeps a write that arrives late from undoing a later one (DESIGN section 6, rule 6).
+
+A set names a mark from before it began, and is void where its key was written since. Where all keys are on one node,
+one string there serves them all: a mark says how far it was written, and every script that writes tells the new one.
+So the mark is mostly known before a set begins, and the set needs no round trip to ask for it. Keys fall into `PARTS`
+parts by a checksum; a write of another key in the same part voids a mark, too, which costs that set a second try.
+
+On a cluster a script may only touch names of one slot. Each key has a fence of its own there, made when it is asked for
+and taken away by the next write.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from coherd_server.adapters import scripts
+from coherd_server.adapters.batch import Job
+
+PARTS: Final = 32_768
+"""6 bytes each. Of two sets under way at one time, one in so many starts over for nothing."""
+INCARNATION_BYTES: Final = 8
+
+
+class Fences(Protocol):
+    """Names, arguments and scripts of one way."""
+
+    @property
+    def put(self) -> scripts.Script: ...
+
+    @property
+    def fill(self) -> scripts.Script: ...
+
+    @property
+    def remove(self) -> scripts.Script: ...
+
+    def name(self, value: str) -> str:
+        """Full name of the fence of a value's full name."""
+        ...
+
+    def part(self, value: str) -> int:
+        """Argument of the scripts."""
+        ...
+
+    def ask(self, values: Sequence[str]) -> list[Job]:
+        """Jobs that answer with the marks of these: one for all, or one for each."""
+        ...
+
+
+class SharedFences:
+    """One string for all keys of a node. Its scripts tell the new mark (`Script.marks`).
+
+    Args:
+        name: of the string.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def put(self) -> scripts.Script:
+        return scripts.PUT
+
+    @property
+    def fill(self) -> scripts.Script:
+        return scripts.FILL
+
+    @property
+    def remove(self) -> scripts.Script:
+        return scripts.REMOVE
+
+    def name(self, value: str) -> str:
+        return self._name
+
+    def part(self, value: str) -> int:
+        return zlib.crc32(value.encode()) % PARTS
+
+    def ask(self, values: Sequence[str]) -> list[Job]:
+        return [Job(scripts.MARK, (self._name,), ())] if values else []
+
+
+class KeyFences:
+    """A string per key, in its hash slot.
+
+    Args:
+        begin: of the names.
+        lifetime_ms: of a fence.
+    """
+
+    def __init__(self, begin: str, lifetime_ms: int) -> None:
+        self._begin = begin
+        self._lifetime_ms = lifetime_ms
+
+    @property
+    def put(self) -> scripts.Script:
+        return scripts.PUT_APART
+
+    @property
+    def fill(self) -> scripts.Script:
+        return scripts.FILL_APART
+
+    @property
+    def remove(self) -> scripts.Script:
+        return scripts.REMOVE_APART
+
+    def name(self, value: str) -> str:
+        return f"{self._begin}{{{value}}}"
+
+    def part(self, value: str) -> int:
+        return 0
+
+    def ask(self, values: Sequence[str]) -> list[Job]:
+        return [Job(scripts.MINT, (self.name(value),), (self._lifetime_ms,)) for value in values]
+
+
+def later(mark: bytes, other: bytes | None) -> bytes:
+    """Of two marks of one node, told in this order over its connections, the one that knows of more writes."""
+    if other is None or mark[:INCARNATION_BYTES] != other[:INCARNATION_BYTES]:
+        return mark
+    return max(mark, other)

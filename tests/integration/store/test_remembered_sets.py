@@ -1,0 +1,356 @@
+"""Sets that ask for nothing: on one node fence and stamps are mostly known before (rule 6 and P1)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters import fences
+from coherd_server.adapters.fences import later
+from coherd_server.adapters.store import RedisStore
+from coherd_server.adapters.wire import Wire
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.failure import UNKNOWN, Failure
+from coherd_server.domain.judge import State
+from coherd_server.domain.ports import Fill, FillOutcome, Grant, GrantOutcome, Put, PutOutcome, StoreUnavailable
+from coherd_server.domain.reading import Found, Reader
+from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.domain.writing import Writer
+from rig.entries import header
+from rig.fixtures import Backend, Opener
+from rig.near import cache_over, until
+from rig.valkey import BACKENDS, standalone
+
+KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
+OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250806")
+NEEDS = {tag: 10_000 for _, tag in KEY.tags}
+ONE_NODE = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "cluster"], indirect=True)
+STORED, FENCED, OUTDATED = PutOutcome.STORED, PutOutcome.FENCED, PutOutcome.OUTDATED
+
+
+def writer_over(store: RedisStore) -> Writer:
+    return cache_over(store, max_value_bytes=100).writes
+
+
+async def read(store: RedisStore) -> tuple[State, bytes]:
+    [found] = await Reader(store, Counters()).get([KEY])
+    assert isinstance(found, Found)
+    return found.verdict.state, found.verdict.payload
+
+
+class Watched:
+    """A store whose puts are recorded, and held up by what a test does between their being made and being sent."""
+
+    def __init__(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outcomes: list[PutOutcome | StoreUnavailable] = []
+        self.remembered: list[bool] = []
+        self.before_first: Callable[[], Awaitable[object]] | None = None
+        put = store.put
+
+        async def watched(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | StoreUnavailable]:
+            before, self.before_first = self.before_first, None
+            if before is not None:
+                await before()
+            self.remembered += [bool(one.remembered) for one in puts]
+            found = await put(puts, *told)
+            self.outcomes += found
+            return found
+
+        monkeypatch.setattr(store, "put", watched)
+
+
+@pytest.fixture
+async def warm(backend: Backend, opener: Opener) -> RedisStore:
+    """A store that has set `KEY` before."""
+    store = await opener(backend.url, backend.prefix)
+    [done] = await writer_over(store).set([SetItem(KEY, b"before")])
+    assert isinstance(done, SetDone)
+    return store
+
+
+def epoch_name(backend: Backend, tag: str) -> str:
+    return f"{backend.prefix}coherd:epoch:{tag}"
+
+
+@ONE_NODE
+async def test_the_second_set_takes_one_exchange(
+    backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opener(backend.url, backend.prefix)
+    exchanges: list[list[str]] = []
+    send = Wire.send
+
+    def counted(self: Wire, commands: Any, *args: Any, **options: Any) -> None:
+        exchanges.append([str(one[0]) for one in commands])
+        send(self, commands, *args, **options)
+
+    writer = writer_over(store)
+    for number, value in enumerate((b"first", b"second", b"third")):
+        monkeypatch.setattr(Wire, "send", counted)
+        exchanges.clear()
+        await writer.set([SetItem(KEY, value)])
+        monkeypatch.setattr(Wire, "send", send)
+        writes = [one for one in exchanges if "EVALSHA" in one]
+        assert len(writes) == (2 if number == 0 else 1), exchanges
+        assert await read(store) == (State.FRESH, value)
+
+
+@pytest.mark.parametrize("backend", ["cluster"], indirect=True)
+async def test_a_cluster_remembers_nothing(warm: RedisStore) -> None:
+    assert warm.remembered(NEEDS) is None
+
+
+@ONE_NODE
+async def test_what_lives_too_short_is_not_remembered(warm: RedisStore) -> None:
+    known = warm.remembered({**NEEDS, "analytics": 365 * 86_400_000, "analytics/user:never": 1})
+    assert known is not None
+    assert {tag for tag, (epoch, _) in known[1].items() if epoch is None} == {"analytics", "analytics/user:never"}
+
+
+@ONE_NODE
+@pytest.mark.parametrize("replaced", [True, False], ids=["invalidated", "lost"])
+@pytest.mark.parametrize("tag", ["analytics/user:u1", "analytics", "analytics:daily"])
+async def test_a_set_with_outdated_stamps_is_done_again(
+    backend: Backend, warm: RedisStore, monkeypatch: pytest.MonkeyPatch, tag: str, replaced: bool
+) -> None:
+    """Nobody told this process of the invalidation: the epochs that it reads beside the write tell."""
+    watched = Watched(warm, monkeypatch)
+    client = backend.client()
+    if replaced:
+        client.set(epoch_name(backend, tag), os.urandom(8), px=50_000_000)
+    else:
+        client.delete(epoch_name(backend, tag))
+    [done] = await writer_over(warm).set([SetItem(KEY, b"after")])
+    assert isinstance(done, SetDone)
+    assert watched.outcomes == [OUTDATED, STORED]
+    assert watched.remembered == [True, False]
+    assert await read(warm) == (State.FRESH, b"after")
+
+
+@ONE_NODE
+async def test_an_invalidation_between_memory_and_write_is_never_outlived_unnoticed(
+    backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written first is dead; what is acknowledged is what was written after the invalidation was noticed."""
+    other = await opener(backend.url, backend.prefix)
+    watched = Watched(warm, monkeypatch)
+    states: list[tuple[State, bytes]] = []
+    putter = warm.put
+
+    async def invalidated() -> None:
+        await other.invalidate({"analytics/user:u1": 0})
+
+    async def looked_at(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | StoreUnavailable]:
+        found = await putter(puts, *told)
+        states.append(await read(other))
+        return found
+
+    watched.before_first = invalidated
+    monkeypatch.setattr(warm, "put", looked_at)
+    await writer_over(warm).set([SetItem(KEY, b"set")])
+    assert watched.outcomes == [OUTDATED, STORED]
+    assert states == [(State.DEAD, b"set"), (State.FRESH, b"set")]
+
+
+@ONE_NODE
+@pytest.mark.parametrize("invalidated", [True, False])
+async def test_a_remembered_set_that_is_fenced_keeps_the_stamps_it_began_with(
+    backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch, invalidated: bool
+) -> None:
+    other = await opener(backend.url, backend.prefix)
+    watched = Watched(warm, monkeypatch)
+    mint = warm.mint
+
+    async def set_by_another() -> None:
+        await writer_over(other).set([SetItem(KEY, b"other's")])
+
+    async def after_an_invalidation(*args: Any) -> Any:
+        if invalidated and FENCED in watched.outcomes:
+            await other.invalidate({"analytics/user:u1": 0})
+        return await mint(*args)
+
+    watched.before_first = set_by_another
+    monkeypatch.setattr(warm, "mint", after_an_invalidation)
+    await writer_over(warm).set([SetItem(KEY, b"mine")])
+    assert watched.outcomes == [FENCED, STORED]
+    assert await read(other) == (State.DEAD if invalidated else State.FRESH, b"mine")
+
+
+@ONE_NODE
+async def test_a_late_set_is_void_after_any_other_write_and_without_its_fences(
+    backend: Backend, warm: RedisStore, opener: Opener
+) -> None:
+    """As if the command of a caller that gave up were executed late."""
+    other = await opener(backend.url, backend.prefix)
+    client = backend.client()
+
+    def late() -> Put:
+        known = warm.remembered(NEEDS)
+        assert known is not None
+        holder, epochs = known
+        stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
+        assert len(stamps) == len(NEEDS)
+        entry = header(holder.identity) + b"late"
+        return Put(KEY.text, entry, 60_000, holder.identity, holder.fence, None, stamps)
+
+    removed = late()
+    await other.remove({KEY.text: 0})
+    assert await warm.put([removed]) == [FENCED]
+    filled = late()
+    identity, lease = filled.identity, b"lease"
+    assert await other.grant([Grant(KEY.text, None, b"", lease, 5_000, identity)]) == [GrantOutcome.GRANTED]
+    fill = Fill(KEY.text, header(identity) + b"filled", 60_000, lease, identity)
+    assert await other.fill([fill]) == [FillOutcome.STORED]
+    assert await warm.put([filled]) == [FENCED]
+    overwritten = late()
+    await writer_over(other).set([SetItem(KEY, b"newer")])
+    assert await warm.put([overwritten]) == [FENCED]
+    assert await read(warm) == (State.FRESH, b"newer")
+    lost = late()
+    client.delete(f"{backend.prefix}coherd:fences")
+    assert await warm.put([lost]) == [FENCED]
+    await other.mint([KEY.text], {})  # there are fences again, of another incarnation
+    assert await warm.put([lost]) == [FENCED]
+    client.set(f"{backend.prefix}coherd:fences", b"no fences")
+    assert await warm.put([lost]) == [FENCED]
+    await writer_over(warm).set([SetItem(KEY, b"now")])  # and they are made anew
+    assert await warm.put([late()]) == [STORED]
+
+
+@ONE_NODE
+async def test_what_is_invalidated_is_forgotten(backend: Backend, warm: RedisStore, opener: Opener) -> None:
+    """So that the next set asks at once, and not in vain before."""
+    other = await opener(backend.url, backend.prefix)
+
+    def forgotten() -> set[str]:
+        known = warm.remembered(NEEDS)
+        assert known is not None
+        return {tag for tag, (epoch, _) in known[1].items() if epoch is None}
+
+    writer = writer_over(warm)  # it hears of what is invalidated, as a server does
+    await warm.invalidate({"analytics": 0})
+    assert forgotten() == {"analytics"}
+    await writer.set([SetItem(KEY, b"again")])
+    assert forgotten() == set()
+
+    async def heard() -> None:
+        while not forgotten():
+            await other.invalidate({"analytics/user:u1": 0})
+            await asyncio.sleep(0.02)
+
+    await asyncio.wait_for(heard(), 10)
+    assert forgotten() == {"analytics/user:u1"}
+
+
+@ONE_NODE
+async def test_stamps_that_were_found_outdated_are_asked_for_at_once(backend: Backend, warm: RedisStore) -> None:
+    known = warm.remembered(NEEDS)
+    assert known is not None
+    holder, epochs = known
+    stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
+    backend.client().delete(epoch_name(backend, "analytics"))
+    put = Put(KEY.text, header(holder.identity), 60_000, holder.identity, holder.fence, None, stamps)
+    assert await warm.put([put]) == [OUTDATED]
+    now = warm.remembered(NEEDS)
+    assert now is not None
+    assert now[1]["analytics"].epoch is None
+
+
+@ONE_NODE
+async def test_a_set_of_what_must_be_absent_always_asks(warm: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(warm, monkeypatch)
+    item = SetItem(KEY, b"if absent", only_if_absent=True)
+    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.OCCUPIED)]
+    await warm.remove({KEY.text: 0})
+    [done] = await writer_over(warm).set([item])
+    assert isinstance(done, SetDone)
+    assert watched.remembered == [False]
+    assert await read(warm) == (State.FRESH, b"if absent")
+
+
+async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener) -> None:
+    """After a restart from a snapshot the same fences may have counted fewer writes: an old mark would always hold."""
+    with standalone("--enable-debug-command", "yes") as node:
+        store = await opener(node.url)
+        await writer_over(store).set([SetItem(KEY, b"before")])
+        link = store._topology.link_for("")
+        assert link is not None
+        before = link.remembered()
+        assert before is not None
+        node.client().execute_command("DEBUG", "CHANGE-REPL-ID")
+        await until("another identity is noticed", lambda: link.identity != before.identity)
+        assert link.remembered() is None
+        link.learn(before.identity, before.fence)  # an answer that was under way
+        assert link.remembered() is None
+        await writer_over(store).set([SetItem(KEY, b"after")])
+        assert link.remembered() is not None
+        assert await read(store) == (State.FRESH, b"after")
+
+
+@ONE_NODE
+async def test_another_key_of_the_same_part_costs_a_second_try_and_nothing_else(
+    backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fences, "PARTS", 1)
+    other = await opener(backend.url, backend.prefix)
+    watched = Watched(warm, monkeypatch)
+    watched.before_first = lambda: writer_over(other).set([SetItem(OTHER, b"other's")])
+    await writer_over(warm).set([SetItem(KEY, b"mine")])
+    assert watched.outcomes == [FENCED, STORED]
+    await writer_over(warm).set([SetItem(OTHER, b"remember it, too")])
+    watched.outcomes.clear()
+    watched.remembered.clear()
+    await writer_over(warm).set([SetItem(KEY, b"both"), SetItem(OTHER, b"both")])
+    assert watched.outcomes == [STORED, STORED], "one call does not fence itself off"
+    assert watched.remembered == [True, True]
+    assert await read(other) == (State.FRESH, b"both")
+
+
+@ONE_NODE
+async def test_a_write_whose_stamps_could_not_be_read_is_unknown(
+    warm: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = warm._driver.fetch
+
+    async def without_values(names: Sequence[str], jobs: Any, *, repeat: bool) -> Any:
+        fetched = await fetch(names, jobs, repeat=repeat)
+        return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
+
+    monkeypatch.setattr(warm._driver, "fetch", without_values)
+    assert await writer_over(warm).set([SetItem(KEY, b"unknown")]) == [UNKNOWN]
+
+
+@ONE_NODE
+async def test_a_set_that_fails_after_something_was_written_is_unknown(
+    backend: Backend, warm: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value that was there is gone, so nobody may be told that nothing was changed."""
+    backend.client().delete(epoch_name(backend, "analytics/user:u1"))
+    asked: list[int] = []
+
+    def wanted(index: int) -> bool:
+        asked.append(index)
+        return len(asked) == 1
+
+    [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=wanted)
+    assert done == UNKNOWN
+    assert (await read(warm))[0] is State.DEAD
+    asked.clear()
+    [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=lambda _: False)
+    assert isinstance(done, Failure)
+    assert done != UNKNOWN
+
+
+def test_the_later_of_two_marks_is_known_by_its_number() -> None:
+    def mark(incarnation: bytes, number: int) -> bytes:
+        return incarnation * 8 + number.to_bytes(8, "big")
+
+    assert later(mark(b"a", 255), None) == mark(b"a", 255)
+    assert later(mark(b"a", 255), mark(b"a", 256)) == mark(b"a", 256)
+    assert later(mark(b"a", 257), mark(b"a", 256)) == mark(b"a", 257)
+    assert later(mark(b"a", 1), mark(b"b", 256)) == mark(b"a", 1)
