@@ -96,7 +96,9 @@ async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backen
     assert again.raw != beat, "each join has a beat of its own"
     await asyncio.sleep(0.05)
     assert len(heard) <= before + 1, "a watermark that is the same is not published"
-    assert set((await other.append(["kx"], awaited=False)).registry.fields) == {A}
+    assert set((await other.append(["kx"], awaited=True)).registry.fields) == {A}
+    unwatched = (await other.append(["kx"], awaited=False)).registry
+    assert (unwatched.incarnation, unwatched.fields) == (b"", {}), "nobody needs it"
 
 
 async def test_a_replica_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> None:

@@ -57,6 +57,7 @@ class Answer(NamedTuple):
     place: Place
     """The tail when it ran: of an append the entry's own place."""
     registry: Registry
+    """Empty where nobody awaits an append."""
 
     @property
     def completeness(self) -> bytes:
