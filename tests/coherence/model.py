@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from coherence import searching
+from coherence.model_sets import IDLE, Sets, Step
 from coherence.model_state import (
     NOTHING,
     Bounds,
@@ -28,23 +29,24 @@ from coherence.model_state import (
 )
 from coherence.searching import Broken, Result
 
-IDLE = ("idle",)
-Step = tuple[str, State]
 
-
-class Model:
+class Model(Sets):
     """The steps that are possible in a state."""
-
-    def __init__(self, rules: Rules, bounds: Bounds) -> None:
-        self.rules, self.bounds = rules, bounds
 
     def start(self) -> State:
         b = self.bounds
         nodes = tuple(TagNode(identity) for identity in range(2, 2 + b.tags))
         left = (b.writes, b.evictions, b.expiries, b.rollbacks, b.late)
-        return State(KeyNode(1), nodes, (IDLE,) * b.readers, IDLE, left)
+        return self._remembering(State(KeyNode(1), nodes, (IDLE,) * b.readers, IDLE, left))
 
     def steps(self, s: State) -> Iterator[Step]:
+        if not s.memories:
+            yield from self._steps(s)
+        else:
+            for what, after in self._steps(s):
+                yield from self._learned(s, what, after)
+
+    def _steps(self, s: State) -> Iterator[Step]:
         yield from self._writer(s)
         for i, reader in enumerate(s.readers):
             for what, after in self._reader(s, i, reader):
@@ -53,14 +55,6 @@ class Model:
         yield from self._faults(s)
 
     # Parts of steps.
-
-    def _stamp(self, node: TagNode) -> tuple[int, int]:
-        return (node.identity if self.rules.tag_node_identity else 0, node.epoch)
-
-    def _mint(self, s: State, tag: int) -> State:
-        if s.tags[tag].epoch or not self.rules.missing_is_a_miss:
-            return s
-        return with_tag(s, tag, epoch=fresh(s) if self.rules.epochs_unique else 1)
 
     def _valid(self, found: Stamped | None, node: int, epochs: tuple[tuple[int, int], ...]) -> bool:
         """Whether stamps are those read."""
@@ -71,9 +65,6 @@ class Model:
         if self.rules.missing_is_a_miss:
             return found.epochs == epochs and all(epoch for _, epoch in epochs)
         return all(now[1] == 0 or now == then for now, then in zip(epochs, found.epochs, strict=True))
-
-    def _now(self, s: State) -> tuple[tuple[int, int], ...]:
-        return tuple(map(self._stamp, s.tags))
 
     # The writer.
 
@@ -94,46 +85,10 @@ class Model:
                     )
             case ("D",):
                 lease = None if self.rules.delete_voids_lease else s.key.lease
-                key = s.key._replace(entry=None, lease=lease, fence=self._fence_after(s.key))
+                key = s.key._replace(entry=None, lease=lease, fence=self._fence_after(s))
                 yield "Delete acknowledged", s._replace(key=key, writer=IDLE, floor=s.source)
-            case ("S",):
-                yield from self._writer(s._replace(writer=("S", None, *(None,) * len(s.tags))))
-            case ("S", *read) if None in read:  # fence and epochs may be on different nodes: in any order
-                if read[0] is None:
-                    yield "Set reads the fence", self._fenced(s, tuple(read[1:]))
-                for tag in (tag for tag in range(len(s.tags)) if read[1 + tag] is None):
-                    after = self._mint(s, tag)
-                    seen = (*read[: 1 + tag], self._stamp(after.tags[tag]), *read[2 + tag :])
-                    yield f"Set reads tag {tag}", after._replace(writer=("S", *seen))
-            case ("S", fence, *epochs):
-                put = (
-                    "S",
-                    fence,
-                    Stamped(s.source, s.key.identity if self.rules.key_node_identity else 0, tuple(epochs)),
-                )
-                key = self._put(s.key, put)
-                if key is None:
-                    yield "Set finds another fence", s._replace(writer=("S",))
-                else:
-                    yield f"Set of v{s.source} acknowledged", s._replace(key=key, writer=IDLE, floor=s.source)
-                if s.left[4]:
-                    yield (
-                        "Set is lost on its way",
-                        s._replace(writer=IDLE, late=(*s.late, (*put, s.key.identity)), left=minus(s, 4)),
-                    )
-
-    def _fenced(self, s: State, epochs: tuple[Any, ...]) -> State:
-        fence = s.key.fence or fresh(s)
-        return s._replace(key=s.key._replace(fence=fence), writer=("S", fence, *epochs))
-
-    def _fence_after(self, key: KeyNode) -> int:
-        return 0 if self.rules.writes_change_the_fence else key.fence
-
-    def _put(self, key: KeyNode, put: tuple[Any, ...]) -> KeyNode | None:
-        if self.rules.fenced and key.fence != put[1]:
-            return None
-        lease = None if self.rules.set_voids_lease else key.lease
-        return key._replace(entry=put[2], lease=lease, fence=self._fence_after(key))
+            case ("S" | "F", *_):
+                yield from self._set(s)
 
     def _late(self, s: State) -> Iterator[Step]:
         for at, copy in enumerate(s.late):
@@ -143,7 +98,7 @@ class Model:
             elif copy[0] == "L":
                 yield "a late copy of Lease arrives", self._lease_copy(rest, copy[1])
             else:
-                key = self._put(s.key, copy) if s.key.identity == copy[3] else None
+                key = self._put(s, copy) if s.key.identity == copy[3] else None
                 yield f"a late Set of v{copy[2].what} arrives", rest if key is None else rest._replace(key=key)
 
     def _lease_copy(self, s: State, token: int) -> State:
@@ -174,7 +129,11 @@ class Model:
                     if entry.what < floor:
                         raise Broken(f"P1: reader {i} started after v{floor} was made known, and gets v{entry.what}")
                     yield f"gets v{entry.what}", with_reader(s, i, IDLE)
+                elif not self.bounds.loads:
+                    yield "misses", with_reader(s, i, IDLE)
                 elif way == "read" and (self.rules.judged_by_later_epochs or not all(epoch for _, epoch in epochs)):
+                    if self.bounds.remembers and not entry and not lease and all(epoch for _, epoch in epochs):
+                        yield from self._grant(s, i, (node, entry, lease), epochs)  # nothing was judged dead
                     again = ("mint", floor, (node, entry, lease), (None,) * len(s.tags))
                     yield "misses", with_reader(s, i, again)
                 elif self._valid(lease, node, epochs):
@@ -187,7 +146,8 @@ class Model:
                 lease = self._lease_of(s, granted)
                 if lease is not None:
                     epochs = lease.epochs if self.rules.stamps_of_the_grant else self._now(s)
-                    key = s.key._replace(entry=Stamped(version, lease.node, epochs), lease=None, fence=0)
+                    entry = Stamped(version, lease.node, epochs)
+                    key = s.key._replace(entry=entry, lease=None, fence=self._fence_after(s))
                     yield f"fills v{version}", with_reader(s._replace(key=key), i, IDLE)
                 else:
                     yield "is refused", with_reader(s, i, IDLE)
@@ -232,7 +192,8 @@ class Model:
             less = s._replace(left=minus(s, 3))
             if s.key.saved == NOTHING != s.key[1:4]:
                 yield "the key's node saves", s._replace(key=s.key._replace(saved=s.key[1:4]))
-            if s.key.saved != s.key[1:4]:
+            # Where servers remember, also if only other keys were written since: their writes count, too.
+            if s.key.saved != s.key[1:4] or (self.bounds.remembers and s.key.saved != NOTHING):
                 yield "the key's node goes back", less._replace(key=KeyNode(fresh(s), *s.key.saved))
             for tag, node in enumerate(s.tags):
                 if not node.saved and node.epoch:

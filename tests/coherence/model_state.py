@@ -31,6 +31,17 @@ class Rules:
     writes_change_the_fence: bool = True
     judged_by_later_epochs: bool = True
     grant_compares: bool = True
+    absence_is_no_fence: bool = True
+    """Else servers remember that there is none, too, and a write takes it away."""
+    stamps_of_before: bool = True
+    """Else a put has those that are current when it is executed."""
+    fast_put_compares: bool = True
+    """The fence it remembers."""
+    put_needs_identity: bool = True
+    """Else it is sent to whatever the key's node has become, and stamped with that. (Stamped with the node it was meant
+    for, it would do no harm: no reader takes it.)"""
+    lost_fence_fences: bool = True
+    """Else any fence passes where there is none."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class Bounds:
     """How much of what may happen."""
 
     readers: int = 1
+    loads: bool = True
+    """Else readers only get."""
     tags: int = 1
     writes: int = 2
     verbs: str = "IDS"
@@ -50,6 +63,9 @@ class Bounds:
     """Of a node to what it held before."""
     late: int = 0
     """Commands that are executed late, or once more."""
+    remembers: int = 0
+    """Servers that remember fences and stamps, and so Set the fast way, too; the writer asks any of them. That is where
+    all is on one primary. With none a write takes the fence away, as on a cluster."""
 
 
 class Stamped(NamedTuple):
@@ -65,14 +81,17 @@ class Stamped(NamedTuple):
 
 
 NOTHING = (None, None, 0)
+GONE = -1
+"""Instead of an id that only memories hold: it equals nothing any more."""
 
 
 class KeyNode(NamedTuple):
     identity: int
     entry: Stamped | None = None
     lease: Stamped | None = None
-    fence: int = 0
-    saved: tuple[Stamped | None, Stamped | None, int] = NOTHING
+    fence: Any = 0
+    """An id, or incarnation and number; 0: none."""
+    saved: tuple[Stamped | None, Stamped | None, Any] = NOTHING
 
 
 class TagNode(NamedTuple):
@@ -93,6 +112,9 @@ class State(NamedTuple):
     source: int = 0
     floor: int = 0
     """No read that starts now may return less: Invalidate, Delete or Set of it was acknowledged."""
+    memories: tuple[tuple[Any, ...], ...] = ()
+    """Per server: identity of the key's node and fence; then per tag identity of its node and epoch; each as it was at
+    some time, or None. Empty when no Set is to come."""
 
 
 def with_tag(s: State, tag: int, **fields: int) -> State:
@@ -111,12 +133,30 @@ def minus(s: State, at: int) -> tuple[int, int, int, int, int]:
 
 def fresh(s: State) -> int:
     """The smallest id that occurs nowhere; small enough numbers of other meaning in the way do no harm."""
+    used = _ids([s.key, s.tags, s.readers, s.writer, s.late, s.memories])
+    return next(number for number in range(1, 1000) if number not in used)
+
+
+def with_memory(s: State, server: int, part: int, learned: tuple[int, ...] | None) -> State:
+    memory = (*s.memories[server][:part], learned, *s.memories[server][part + 1 :])
+    return s._replace(memories=(*s.memories[:server], memory, *s.memories[server + 1 :]))
+
+
+def without_gone(s: State) -> State:
+    """Ids that only memories hold become one, so that there are fewer states."""
+    used = _ids([s.key, s.tags, s.readers, s.writer, s.late])
+    memories = tuple(
+        tuple(part and tuple(one if one in used else GONE for one in part) for part in memory) for memory in s.memories
+    )
+    return s if memories == s.memories else s._replace(memories=memories)
+
+
+def _ids(todo: list[Any]) -> set[int]:
     used: set[int] = set()
-    todo: list[Any] = [s.key, s.tags, s.readers, s.writer, s.late]
     while todo:
         for one in todo.pop():
             if type(one) is int:
                 used.add(one)
             elif one is not None and type(one) is not str:
                 todo.append(one)
-    return next(number for number in range(1, 1000) if number not in used)
+    return used

@@ -18,6 +18,18 @@ CORRECT = {
     "a node goes back, with sets": Bounds(rollbacks=1, writes=1, late=1),
     "two tags": Bounds(tags=2, writes=1, evictions=1),
     "two tags, a node goes back": Bounds(tags=2, writes=1, rollbacks=1, verbs="I"),
+    "fast sets, two readers": Bounds(remembers=1, readers=2, writes=1, verbs="S", late=1),
+    "fast sets and deletes, eviction": Bounds(remembers=1, loads=False, writes=3, verbs="DS", late=1, evictions=1),
+    "fast sets and invalidations, eviction": Bounds(
+        remembers=1, loads=False, writes=3, verbs="IS", late=1, evictions=1
+    ),
+    "fast sets": Bounds(remembers=1, late=1),
+    "fast sets, eviction and expiry": Bounds(remembers=1, evictions=1, expiries=1),
+    "fast sets of two servers": Bounds(remembers=2, loads=False, writes=2, late=2, evictions=1),
+    "fast sets, a node goes back": Bounds(remembers=1, loads=False, late=1, rollbacks=1),
+    "fast sets and a load, a node goes back": Bounds(remembers=1, writes=1, verbs="S", late=1, rollbacks=1),
+    "fast sets with two tags": Bounds(remembers=1, loads=False, tags=2, verbs="IS", late=1, evictions=1),
+    "fast sets with two tags, and a load": Bounds(remembers=1, tags=2, writes=1, verbs="S", evictions=1),
 }
 MUTANTS = {
     "epochs not compared": (Rules(epochs_compared=False), Bounds(writes=1), "P1"),
@@ -44,6 +56,36 @@ MUTANTS = {
     "writes keep the fence": (Rules(writes_change_the_fence=False), Bounds(writes=2, late=1, verbs="DS"), "P1"),
     "judged by earlier epochs": (Rules(judged_by_later_epochs=False), Bounds(readers=2, writes=2, verbs="I"), "P5"),
     "grant does not compare": (Rules(grant_compares=False), Bounds(readers=2, writes=1, verbs="I"), "P5"),
+    "absence remembered as a fence": (
+        Rules(absence_is_no_fence=False),
+        Bounds(remembers=1, writes=2, late=1, verbs="DS"),
+        "P1",
+    ),
+    "writes keep the fence that is remembered": (
+        Rules(writes_change_the_fence=False),
+        Bounds(remembers=1, loads=False, writes=2, late=1, verbs="DS"),
+        "P1",
+    ),
+    "the remembered fence is not compared": (
+        Rules(fast_put_compares=False),
+        Bounds(remembers=1, loads=False, writes=2, late=1, verbs="DS"),
+        "P1",
+    ),
+    "a lost fence accepted": (
+        Rules(lost_fence_fences=False),
+        Bounds(remembers=1, loads=False, writes=2, late=1, evictions=1, verbs="DS"),
+        "P1",
+    ),
+    "stamps as of the write": (
+        Rules(stamps_of_before=False),
+        Bounds(remembers=1, loads=False, writes=2, late=1, verbs="IS"),
+        "P1",
+    ),
+    "identity as of the write": (
+        Rules(put_needs_identity=False),
+        Bounds(remembers=1, loads=False, writes=2, late=1, rollbacks=1, verbs="DS"),
+        "P1",
+    ),
 }
 """Rule left out, the bounds that suffice, the promise it breaks."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from coherd_server.domain.ports import EpochRead
+
 MOST_TAGS: Final = 65_536
 EXTRA_MS: Final = 3_600_000
 """How much longer than needed an epoch is made to live, at most; never more than twice as long."""
@@ -19,9 +21,9 @@ class Lifetimes:
     """Remembers epochs that were minted lately. Times in milliseconds of one clock that only the caller knows."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[bytes, int]] = {}
+        self._known: dict[str, tuple[EpochRead, int]] = {}
 
-    def epoch_of(self, tag: str, until_ms: int) -> bytes | None:
+    def of(self, tag: str, until_ms: int) -> EpochRead | None:
         """The epoch that lives until then at least, if it is still there; None: it must be minted."""
         known = self._known.get(tag)
         return known[0] if known is not None and known[1] >= until_ms else None
@@ -30,7 +32,7 @@ class Lifetimes:
         """The epoch was replaced, or is not there."""
         self._known.pop(tag, None)
 
-    def note(self, tag: str, epoch: bytes, until_ms: int) -> None:
+    def note(self, tag: str, epoch: EpochRead, until_ms: int) -> None:
         """The epoch was found, or made, to live until then."""
         known = self._known
         known.pop(tag, None)

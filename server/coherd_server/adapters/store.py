@@ -31,6 +31,7 @@ from coherd_server.domain.ports import (
     Holder,
     HoldOutcome,
     NodeReport,
+    Outdated,
     Put,
     PutOutcome,
     RemoveOutcome,
@@ -41,6 +42,7 @@ from coherd_server.domain.ports import (
 )
 
 E = TypeVar("E", GrantOutcome, FillOutcome)
+W = TypeVar("W", PutOutcome, FillOutcome)
 FENCE_LIFETIMES: Final = 5
 """A fence outlives its write's deadline this many times."""
 
@@ -91,7 +93,7 @@ class RedisStore:
         """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
         now_ms = int(time.monotonic() * 1000)
         known = {
-            tag: epoch for tag, need_ms in tags.items() if (epoch := self._lifetimes.epoch_of(tag, now_ms + need_ms))
+            tag: kept.epoch for tag, need_ms in tags.items() if (kept := self._lifetimes.of(tag, now_ms + need_ms))
         }
         fences = self._fences.ask([self._prefix + key for key in keys])
         wanted = [tag for tag in tags if tag not in known]
@@ -116,7 +118,7 @@ class RedisStore:
             raise StoreUnavailable(str(error), full=error.full) from None
         for tag, done in minted:
             epochs[tag] = EpochRead(_bytes(done.answer)[1:], done.identity)
-            self._lifetimes.note(tag, _bytes(done.answer)[1:], now_ms + minted_ms(tags[tag]))
+            self._lifetimes.note(tag, epochs[tag], now_ms + minted_ms(tags[tag]))
         holders = [Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in found[: len(fences)]]
         if holders and self._topology.wide:
             holders *= len(keys)
@@ -131,8 +133,12 @@ class RedisStore:
         if holder is None:
             return None
         now_ms = int(time.monotonic() * 1000)
-        epoch_of, identity = self._lifetimes.epoch_of, holder.identity
-        return holder, {tag: EpochRead(epoch_of(tag, now_ms + need_ms), identity) for tag, need_ms in tags.items()}
+        unknown = EpochRead(None, holder.identity)
+        epochs: dict[str, EpochRead] = {}
+        for tag, need_ms in tags.items():
+            read = self._lifetimes.of(tag, now_ms + need_ms)
+            epochs[tag] = read if read is not None and read.identity == holder.identity else unknown
+        return holder, epochs
 
     def _mint(self, tag: str, need_ms: int) -> Job:
         return Job(MINT, (self._epoch_prefix + tag,), (minted_ms(need_ms),))
@@ -170,7 +176,7 @@ class RedisStore:
 
     async def fill(
         self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
-    ) -> Sequence[FillOutcome | StoreUnavailable]:
+    ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs = [
             Job(
@@ -181,8 +187,15 @@ class RedisStore:
             )
             for one in fills
         ]
-        _, answers = await self._do_noted(jobs, [self._removal(one.key) for one in fills], announcements)
-        return [_outcome(FillOutcome, answer, FillOutcome.REJECTED) for answer in answers]
+        again = [self._removal(one.key) for one in fills]
+        values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(fills))
+        found: list[FillOutcome | Outdated | StoreUnavailable] = []
+        for one, answer in zip(fills, answers, strict=True):
+            outcome: FillOutcome | Outdated | StoreUnavailable = _outcome(FillOutcome, answer, FillOutcome.REJECTED)
+            if outcome is FillOutcome.STORED:
+                outcome = self._if_current(one, values, outcome)
+            found.append(outcome)
+        return found
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
@@ -242,40 +255,44 @@ class RedisStore:
 
     async def put(
         self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
-    ) -> Sequence[PutOutcome | StoreUnavailable]:
+    ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
         again: list[Job] = []
-        unasked: dict[str, None] = {}
         put, remove, part_of = self._fences.put, self._fences.remove, self._fences.part
-        for key, entry, lifetime_ms, identity, fence, replaces, remembered in puts:
+        for key, entry, lifetime_ms, identity, fence, replaces, _ in puts:
             names = self._names_to_write(key)
             part = part_of(names[0])
             condition = b"-" if replaces is None else b"=" + replaces
             jobs.append(Job(put, names, (entry, lifetime_ms, condition, fence, part), identity))
             again.append(Job(remove, names, (self._settings.tombstone_ms, part)))
-            unasked.update(dict.fromkeys(remembered))
-        read = [self._epoch_prefix + tag for tag in unasked]
-        values, answers = await self._do_noted(jobs, again, announcements, names=read)
-        return [
-            self._checked(one, _put_outcome(answer), values) if one.remembered else _put_outcome(answer)
-            for one, answer in zip(puts, answers, strict=True)
-        ]
+        values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(puts))
+        found: list[PutOutcome | Outdated | StoreUnavailable] = []
+        for one, answer in zip(puts, answers, strict=True):
+            outcome: PutOutcome | Outdated | StoreUnavailable = _put_outcome(answer)
+            if outcome is PutOutcome.STORED or outcome is PutOutcome.FENCED:
+                outcome = self._if_current(one, values, outcome)
+            found.append(outcome)
+        return found
 
-    def _checked(
-        self, put: Put, outcome: PutOutcome | StoreUnavailable, values: Mapping[str, ValueRead]
-    ) -> PutOutcome | StoreUnavailable:
-        """What became of a put, where its stamps were not asked for before."""
-        if outcome not in (PutOutcome.STORED, PutOutcome.FENCED):
-            return outcome
-        for tag, epoch in put.remembered.items():
+    def _unasked(self, writes: Sequence[Put | Fill]) -> list[str]:
+        """Names of the epochs that writes carry from memory."""
+        return [self._epoch_prefix + tag for tag in dict.fromkeys(tag for one in writes for tag in one.remembered)]
+
+    def _if_current(
+        self, write: Put | Fill, values: Mapping[str, ValueRead], outcome: W
+    ) -> W | Outdated | StoreUnavailable:
+        """The outcome, if the epochs that a write carries from memory are those read beside it."""
+        current, epochs = True, {}
+        for tag, epoch in write.remembered.items():
             read = values.get(self._epoch_prefix + tag)
             if read is None:
-                return StoreUnavailable("no answer in time", outcome_unknown=outcome is PutOutcome.STORED)
-            if read.raw != epoch or read.identity != put.identity:
+                return StoreUnavailable("no answer in time", outcome_unknown=True)
+            epochs[tag] = _epoch(read)
+            if epochs[tag] != (epoch, write.identity):
                 self._lifetimes.forget(tag)
-                outcome = PutOutcome.OUTDATED
-        return outcome
+                current = False
+        return outcome if current else Outdated(epochs)
 
     async def remove(
         self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()

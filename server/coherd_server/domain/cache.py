@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from coherd_server.domain.changing import Changer
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.filling import Filler
+from coherd_server.domain.grants import Grants
 from coherd_server.domain.leasing import Leases
 from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.ports import Store
@@ -30,5 +31,6 @@ def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_v
     reader = Reader(store, counters)
     writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
     changer = Changer(store, reader, announcer, counters)
-    fills = Filler(store, writer, announcer, counters)
-    return Cache(reader, writer, changer, Leases(store, reader, counters), fills)
+    grants = Grants()
+    leases = Leases(store, reader, grants, counters)
+    return Cache(reader, writer, changer, leases, Filler(store, writer, grants, announcer, counters))

@@ -15,10 +15,11 @@ from coherd.contract.lease import Lease
 from coherd.contract.reasons import Refusal
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import FOREIGN_VALUE, Failure, failure_of, refused
-from coherd_server.domain.judge import extra_refs_of
+from coherd_server.domain.grants import Grants
+from coherd_server.domain.judge import expected_block, extra_refs_of
 from coherd_server.domain.lease_check import check_grant, current_lease
 from coherd_server.domain.near.announcing import Announcer, distinct
-from coherd_server.domain.ports import Fill, FillOutcome, Store, StoreUnavailable
+from coherd_server.domain.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.domain.set_plan import SetItem
 from coherd_server.domain.writing import Writer
 
@@ -45,13 +46,15 @@ class Filler:
     Args:
         store: where entries and leases live.
         writer: of the same store, for its checks.
+        grants: the leases this process has granted.
         announcer: tells near caches.
         counters: that every fill adds to.
     """
 
-    def __init__(self, store: Store, writer: Writer, announcer: Announcer, counters: Counters) -> None:
+    def __init__(self, store: Store, writer: Writer, grants: Grants, announcer: Announcer, counters: Counters) -> None:
         self._store = store
         self._writer = writer
+        self._grants = grants
         self._announcer = announcer
         self._counters = counters
 
@@ -63,18 +66,10 @@ class Filler:
             check_grant(fill.grant)
             ttl_ms = self._writer.check(fill.item)
             stale_ms = 0 if fill.item.negative else key.policy.stale_ms
-            names = [tag for _, tag in key.tags]
-            (values, leases, _), (_, minted) = await asyncio.gather(
-                self._store.read_leased([key.text], ()),
-                self._store.mint([], dict.fromkeys(names, ttl_ms + stale_ms)),
-            )
-            read, raw = values[0], leases[0] or b""
-            lease = await current_lease(self._store, key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
-            if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
+            one = self._remembered(fill, ttl_ms, stale_ms) or await self._asked(fill, ttl_ms, stale_ms)
+            if one is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
-            entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
             announcements = distinct(self._announcer.of_keys([key]))
-            one = Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)
             (outcome,) = await self._store.fill([one], announcements)
         except Refusal as refusal:
             return refused(refusal)
@@ -82,9 +77,44 @@ class Filler:
             return failure_of(error)
         if isinstance(outcome, StoreUnavailable):
             return failure_of(outcome)
+        if isinstance(outcome, Outdated):
+            outcome = FillOutcome.REJECTED
         if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
             return failure
         return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
+
+    def _remembered(self, fill: FillItem, ttl_ms: int, stale_ms: int) -> Fill | None:
+        """What is to be stored, if this process has granted the lease and knows its stamps to be current as far as it
+        was told: the store looks whether both still hold."""
+        key = fill.item.key
+        granted = self._grants.take(key.text, fill.token, fill.grant)
+        if granted is None:
+            return None
+        lease, raw = granted
+        extra = extra_refs_of(key, lease.block)
+        known = self._store.remembered({tag: ttl_ms + stale_ms for _, tag in (*key.tags, *extra)})
+        if known is None:
+            return None
+        holder, epochs = known
+        if lease.block != expected_block(key, extra, holder.identity, epochs):
+            return None
+        entry = self._entry(fill, lease, holder.redis_now_ms, ttl_ms, stale_ms)
+        stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
+        return Fill(key.text, entry, ttl_ms + stale_ms, raw, holder.identity, stamps)
+
+    async def _asked(self, fill: FillItem, ttl_ms: int, stale_ms: int) -> Fill | None:
+        """What is to be stored; None where the lease is lost, or its stamps are no longer current."""
+        key = fill.item.key
+        (values, leases, _), (_, minted) = await asyncio.gather(
+            self._store.read_leased([key.text], ()),
+            self._store.mint([], dict.fromkeys((tag for _, tag in key.tags), ttl_ms + stale_ms)),
+        )
+        read, raw = values[0], leases[0] or b""
+        lease = await current_lease(self._store, key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
+        if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
+            return None
+        entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
+        return Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)
 
     def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:
         item = fill.item

@@ -16,11 +16,14 @@ from coherd.contract.ttl import refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
+from coherd_server.domain.grants import Grants
 from coherd_server.domain.judge import State, expected_block, extra_refs_of
 from coherd_server.domain.lease_check import check_grant, current_lease
 from coherd_server.domain.ports import (
+    EpochRead,
     Grant,
     GrantOutcome,
+    Holder,
     HoldOutcome,
     Store,
     StoreUnavailable,
@@ -73,6 +76,7 @@ class Leases:
     Args:
         store: where entries and leases live.
         reader: of the same store.
+        grants: told of each lease that is granted.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
         new_grant: source of random bytes, `GRANT_BYTES` of them, never the same twice.
@@ -82,6 +86,7 @@ class Leases:
         self,
         store: Store,
         reader: Reader,
+        grants: Grants,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
@@ -89,6 +94,7 @@ class Leases:
     ) -> None:
         self._store = store
         self._reader = reader
+        self._grants = grants
         self._counters = counters
         self._draw = draw
         self._new_grant = new_grant
@@ -157,16 +163,20 @@ class Leases:
             return found
         extra = self._extra(item)
         needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
-        minted = [tag for _, tag in (*key.tags, *extra)]
-        (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(minted, needs_ms))
-        epochs = dict(epochs)
+        needs = {tag: needs_ms for _, tag in (*key.tags, *extra)}
+        raw_lease = leases[0] or b""
+        epochs = dict(zip(names, reads, strict=True))
+        if state is State.ABSENT and not raw_lease and self._are_known(needs, epochs):
+            holder = Holder(values[0].identity, values[0].redis_now_ms, b"")
+        else:
+            (holder,), minted = await self._store.mint([key.text], needs)
+            epochs = dict(minted)
         if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
             # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
             (found,) = await self._reader.weigh([key], values, dict(epochs))
             if found.verdict.state is State.FRESH:
                 return found
         stale = found if early or found.verdict.state is State.STALE else None
-        raw_lease = leases[0] or b""
         holds = await current_lease(self._store, key, raw_lease, holder.identity, epochs)
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
@@ -195,7 +205,21 @@ class Leases:
             return failure_of(outcome)
         if outcome is GrantOutcome.FOREIGN:
             return FOREIGN_VALUE
-        return Granted(item.lease_ms, lease.grant, stale) if outcome is GrantOutcome.GRANTED else None
+        if outcome is not GrantOutcome.GRANTED:
+            return None
+        self._grants.note(key.text, lease, grant.lease, item.lease_ms)
+        return Granted(item.lease_ms, lease.grant, stale)
+
+    def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
+        """Whether epochs that were just read are all there are to be, and live long enough: nothing is to be minted.
+
+        That does where nothing is stored: nothing is judged dead by them (rule 4), they are only what the load begins
+        with.
+        """
+        known = self._store.remembered(needs) if needs.keys() == epochs.keys() else None
+        if known is None:
+            return False
+        return all(read.epoch is not None and known[1][tag] == read for tag, read in epochs.items())
 
     def _is_early(self, found: Found) -> bool:
         header = found.verdict.header

@@ -23,6 +23,7 @@ __all__ = [
     "HoldOutcome",
     "Holder",
     "NodeReport",
+    "Outdated",
     "Put",
     "PutOutcome",
     "RemoveOutcome",
@@ -90,10 +91,16 @@ class PutOutcome(enum.Enum):
     """The command reached the node after its deadline in the node's own time and wrote nothing (rule 6)."""
     FENCED = "fenced"
     """Another write of the key took effect since its fence was read: wrote nothing (rule 6)."""
-    OUTDATED = "outdated"
-    """Some remembered stamp was no longer current: what was written, if anything, was dead from the beginning."""
     MOVED_IDENTITY = "moved_identity"
     """The node that would execute it is not the one the entry is stamped with: wrote nothing."""
+
+
+class Outdated(NamedTuple):
+    """Some remembered stamp of a write was no longer current: what was written, if anything, was dead from the
+    beginning."""
+
+    epochs: Mapping[str, EpochRead]
+    """Of all its tags, as they were beside the write."""
 
 
 class RemoveOutcome(enum.Enum):
@@ -171,8 +178,10 @@ class Fill(NamedTuple):
     entry: bytes
     lifetime_ms: int
     lease: bytes
-    """The lease bytes as read; they must still be there."""
+    """The lease bytes as read, or as granted; they must still be there."""
     identity: bytes
+    remembered: Mapping[str, bytes] = {}
+    """As in `Put`."""
 
 
 Wake = Callable[[str, bool], None]
@@ -237,7 +246,7 @@ class Store(Protocol):
 
     async def fill(
         self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
-    ) -> Sequence[FillOutcome | StoreUnavailable]:
+    ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """Store entries, each under the lease that was read; the lease ends with it. Announcements as in `put`."""
         ...
 
@@ -258,7 +267,7 @@ class Store(Protocol):
 
     async def put(
         self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
-    ) -> Sequence[PutOutcome | StoreUnavailable]:
+    ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script.
 
         The store may append the announcements behind the change, and says so in `Announcement.appended`; else whoever

@@ -12,7 +12,7 @@ from coherd_server.domain.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failu
 from coherd_server.domain.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.domain.near.announcing import Announcer, distinct
 from coherd_server.domain.near.ports import Announcement
-from coherd_server.domain.ports import Holder, Put, PutOutcome, Store, StoreUnavailable
+from coherd_server.domain.ports import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.set_plan import SetDone, SetPlan, needs_of
 
@@ -135,10 +135,15 @@ class Putter:
         tries.told |= {index: one for index, one in zip(puts, announcements, strict=True) if one is not None}
         outcomes = await self._store.put(list(puts.values()), distinct(announcements))
         for index, outcome in zip(puts, outcomes, strict=True):
-            if outcome is PutOutcome.FENCED and (put := puts[index]).remembered:
+            put = puts[index]
+            if outcome is PutOutcome.FENCED and put.remembered:
                 tries.stamps[index] = Stamps(put.identity, decode_header(put.entry).block)
-            elif outcome is PutOutcome.OUTDATED:
+            elif isinstance(outcome, Outdated):
                 tries.begun.add(index)
+                plan = pending[index]
+                block = expected_block(plan.item.key, plan.extra, put.identity, outcome.epochs)
+                if block is not None:
+                    tries.stamps[index] = Stamps(put.identity, block)
             answer = _answer(outcome, pending[index].ttl_ms)
             if answer is not None:
                 answers[index] = answer
@@ -189,10 +194,12 @@ class Putter:
         return Put(item.key.text, entry, plan.lifetime_ms, holder.identity, holder.fence, replaces, remembered)
 
 
-def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:
+def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:
     """What the caller of a set is told; None where the set must start over."""
     if isinstance(outcome, StoreUnavailable):
         return failure_of(outcome)
+    if isinstance(outcome, Outdated):
+        return None
     match outcome:
         case PutOutcome.STORED:
             return SetDone(outcome, ttl_ms)
@@ -202,5 +209,5 @@ def _answer(outcome: PutOutcome | StoreUnavailable, ttl_ms: int) -> SetDone | Fa
             return FOREIGN_VALUE
         case PutOutcome.LATE:
             return UNAVAILABLE
-        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.OUTDATED | PutOutcome.MOVED_IDENTITY:
+        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
             return None

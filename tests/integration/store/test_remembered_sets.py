@@ -17,7 +17,16 @@ from coherd_server.adapters.wire import Wire
 from coherd_server.domain.counters import Counters
 from coherd_server.domain.failure import UNKNOWN, Failure
 from coherd_server.domain.judge import State
-from coherd_server.domain.ports import Fill, FillOutcome, Grant, GrantOutcome, Put, PutOutcome, StoreUnavailable
+from coherd_server.domain.ports import (
+    Fill,
+    FillOutcome,
+    Grant,
+    GrantOutcome,
+    Outdated,
+    Put,
+    PutOutcome,
+    StoreUnavailable,
+)
 from coherd_server.domain.reading import Found, Reader
 from coherd_server.domain.set_plan import SetDone, SetItem
 from coherd_server.domain.writing import Writer
@@ -30,7 +39,7 @@ KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250806")
 NEEDS = {tag: 10_000 for _, tag in KEY.tags}
 ONE_NODE = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "cluster"], indirect=True)
-STORED, FENCED, OUTDATED = PutOutcome.STORED, PutOutcome.FENCED, PutOutcome.OUTDATED
+STORED, FENCED, OUTDATED = PutOutcome.STORED, PutOutcome.FENCED, Outdated
 
 
 def writer_over(store: RedisStore) -> Writer:
@@ -47,18 +56,18 @@ class Watched:
     """A store whose puts are recorded, and held up by what a test does between their being made and being sent."""
 
     def __init__(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.outcomes: list[PutOutcome | StoreUnavailable] = []
+        self.outcomes: list[PutOutcome | StoreUnavailable | type[Outdated]] = []
         self.remembered: list[bool] = []
         self.before_first: Callable[[], Awaitable[object]] | None = None
         put = store.put
 
-        async def watched(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | StoreUnavailable]:
+        async def watched(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
             before, self.before_first = self.before_first, None
             if before is not None:
                 await before()
             self.remembered += [bool(one.remembered) for one in puts]
             found = await put(puts, *told)
-            self.outcomes += found
+            self.outcomes += [Outdated if isinstance(one, Outdated) else one for one in found]
             return found
 
         monkeypatch.setattr(store, "put", watched)
@@ -75,6 +84,16 @@ async def warm(backend: Backend, opener: Opener) -> RedisStore:
 
 def epoch_name(backend: Backend, tag: str) -> str:
     return f"{backend.prefix}coherd:epoch:{tag}"
+
+
+def put_remembered(store: RedisStore) -> Put:
+    """A put as a set would make it now, without a question."""
+    known = store.remembered(NEEDS)
+    assert known is not None
+    holder, epochs = known
+    stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
+    assert len(stamps) == len(NEEDS)
+    return Put(KEY.text, header(holder.identity) + b"late", 60_000, holder.identity, holder.fence, None, stamps)
 
 
 @ONE_NODE
@@ -145,7 +164,7 @@ async def test_an_invalidation_between_memory_and_write_is_never_outlived_unnoti
     async def invalidated() -> None:
         await other.invalidate({"analytics/user:u1": 0})
 
-    async def looked_at(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | StoreUnavailable]:
+    async def looked_at(puts: Sequence[Put], *told: Any) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         found = await putter(puts, *told)
         states.append(await read(other))
         return found
@@ -155,6 +174,31 @@ async def test_an_invalidation_between_memory_and_write_is_never_outlived_unnoti
     await writer_over(warm).set([SetItem(KEY, b"set")])
     assert watched.outcomes == [OUTDATED, STORED]
     assert states == [(State.DEAD, b"set"), (State.FRESH, b"set")]
+
+
+@ONE_NODE
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_set_that_is_done_again_keeps_the_stamps_that_were_read_beside_it(
+    backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """An invalidation behind the one that was noticed came after the set began, too."""
+    other = await opener(backend.url, backend.prefix)
+    watched = Watched(warm, monkeypatch)
+    mint = warm.mint
+
+    async def invalidated() -> None:
+        await other.invalidate({"analytics/user:u1": 0})
+
+    async def after_another(*args: Any) -> Any:
+        if again:
+            await other.invalidate({"analytics": 0})
+        return await mint(*args)
+
+    watched.before_first = invalidated
+    monkeypatch.setattr(warm, "mint", after_another)
+    await writer_over(warm).set([SetItem(KEY, b"mine")])
+    assert watched.outcomes == [OUTDATED, STORED]
+    assert await read(other) == (State.DEAD if again else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -190,13 +234,7 @@ async def test_a_late_set_is_void_after_any_other_write_and_without_its_fences(
     client = backend.client()
 
     def late() -> Put:
-        known = warm.remembered(NEEDS)
-        assert known is not None
-        holder, epochs = known
-        stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
-        assert len(stamps) == len(NEEDS)
-        entry = header(holder.identity) + b"late"
-        return Put(KEY.text, entry, 60_000, holder.identity, holder.fence, None, stamps)
+        return put_remembered(warm)
 
     removed = late()
     await other.remove({KEY.text: 0})
@@ -255,7 +293,9 @@ async def test_stamps_that_were_found_outdated_are_asked_for_at_once(backend: Ba
     stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
     backend.client().delete(epoch_name(backend, "analytics"))
     put = Put(KEY.text, header(holder.identity), 60_000, holder.identity, holder.fence, None, stamps)
-    assert await warm.put([put]) == [OUTDATED]
+    [outdated] = await warm.put([put])
+    assert isinstance(outdated, Outdated)
+    assert {tag for tag, (epoch, _) in outdated.epochs.items() if epoch is None} == {"analytics"}
     now = warm.remembered(NEEDS)
     assert now is not None
     assert now[1]["analytics"].epoch is None
@@ -287,8 +327,11 @@ async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener)
         assert link.remembered() is None
         link.learn(before.identity, before.fence)  # an answer that was under way
         assert link.remembered() is None
+        await store.mint([KEY.text], {})
+        known = store.remembered(NEEDS)
+        assert known is not None
+        assert {epoch for epoch, _ in known[1].values()} == {None}, "learned from what the node was before"
         await writer_over(store).set([SetItem(KEY, b"after")])
-        assert link.remembered() is not None
         assert await read(store) == (State.FRESH, b"after")
 
 
@@ -309,6 +352,20 @@ async def test_another_key_of_the_same_part_costs_a_second_try_and_nothing_else(
     assert watched.outcomes == [STORED, STORED], "one call does not fence itself off"
     assert watched.remembered == [True, True]
     assert await read(other) == (State.FRESH, b"both")
+
+
+@ONE_NODE
+async def test_another_key_of_the_part_in_the_same_call_hides_no_write_from_before(
+    backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fences, "PARTS", 1)
+    other = await opener(backend.url, backend.prefix)
+    late = put_remembered(warm)
+    await other.remove({KEY.text: 0})
+    [holder], _ = await warm.mint([OTHER.text], {})
+    fresh = Put(OTHER.text, header(holder.identity), 60_000, holder.identity, holder.fence)
+    assert await warm.put([fresh, late]) == [STORED, FENCED]
+    assert (await warm.read([KEY.text], []))[0][0].raw is None
 
 
 @ONE_NODE

@@ -6,25 +6,30 @@ import pytest
 
 from coherd_server.adapters import lifetimes
 from coherd_server.adapters.lifetimes import EXTRA_MS, Lifetimes, minted_ms
+from coherd_server.domain.ports import EpochRead
 
 
 def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:
     known = Lifetimes()
-    assert known.epoch_of("t", 0) is None
-    known.note("t", b"12345678", 1_000)
-    assert known.epoch_of("t", 1_000) == b"12345678"
-    assert known.epoch_of("t", 1_001) is None
-    known.note("t", b"87654321", 500)
-    assert known.epoch_of("t", 500) == b"87654321"
-    assert known.epoch_of("t", 501) is None, "the latest counts, not the longest"
+    first, second = EpochRead(b"12345678", b"node"), EpochRead(b"87654321", b"node")
+    assert known.of("t", 0) is None
+    known.note("t", first, 1_000)
+    assert known.of("t", 1_000) == first
+    assert known.of("t", 1_001) is None
+    known.note("t", second, 500)
+    assert known.of("t", 500) == second
+    assert known.of("t", 501) is None, "the latest counts, not the longest"
+    known.forget("t")
+    assert known.of("t", 0) is None
+    known.forget("t")
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifetimes, "MOST_TAGS", 3)
     known = Lifetimes()
     for tag in "abcad":
-        known.note(tag, tag.encode(), 10)
-    assert [tag for tag in "abcd" if known.epoch_of(tag, 10)] == ["a", "c", "d"]
+        known.note(tag, EpochRead(tag.encode(), b"node"), 10)
+    assert [tag for tag in "abcd" if known.of(tag, 10)] == ["a", "c", "d"]
 
 
 def test_a_mint_asks_for_more_than_is_needed_and_at_most_twice() -> None:

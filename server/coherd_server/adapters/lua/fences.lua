@@ -2,6 +2,7 @@
 -- bytes are its incarnation, the next 8 how many calls have written; then 6 for each part of the keys: the number of the
 -- last call that wrote one, 0 if none has. A mark is the first 16 bytes as they were.
 local incarnation, began, changed
+local before = {}
 
 local function open(fences)
   if not incarnation then
@@ -14,17 +15,18 @@ local function open(fences)
   end
 end
 
--- Whether no key of the part was written since the mark. What this very call wrote is of other keys: a process writes a
--- key once at a time.
+-- Whether no key of the part was written between the mark and this call: what the call itself writes is of other keys,
+-- since a process writes a key once at a time.
 local function holds(fences, part, mark)
   open(fences)
   if incarnation == '' or string.sub(mark, 1, 8) ~= incarnation then
     return false
   end
-  local at = 16 + 6 * part
-  local last = redis.call('GETRANGE', fences, at, at + 5)
-  last = #last == 6 and struct.unpack('>I6', last) or 0
-  return last <= struct.unpack('>I8', mark, 9) or last > began
+  if not before[part] then
+    local raw = redis.call('GETRANGE', fences, 16 + 6 * part, 21 + 6 * part)
+    before[part] = #raw == 6 and struct.unpack('>I6', raw) or 0
+  end
+  return before[part] <= struct.unpack('>I8', mark, 9)
 end
 
 local function change(fences, part)

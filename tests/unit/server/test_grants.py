@@ -1,0 +1,41 @@
+"""Leases that a process remembers to have granted."""
+
+from __future__ import annotations
+
+import pytest
+
+from coherd.contract.lease import Lease
+from coherd_server.domain import grants as module
+from coherd_server.domain.grants import Grants, Remembered
+
+
+def lease(number: int) -> Lease:
+    return Lease(bytes([number]) * 16, bytes([number]) * 8, 1, b"block")
+
+
+def test_a_lease_is_taken_once_by_key_token_and_grant() -> None:
+    grants = Grants()
+    one = lease(1)
+    grants.note("key", one, b"raw", 1_000)
+    assert grants.take("other", one.token, one.grant) is None
+    assert grants.take("key", one.token, lease(2).grant) is None
+    assert grants.take("key", lease(2).token, one.grant) is None
+    assert grants.take("key", one.token, one.grant) == Remembered(one, b"raw")
+    assert grants.take("key", one.token, one.grant) is None
+
+
+def test_what_is_over_is_dropped_and_the_rest_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_GRANTS", 3)
+    now_s = 0.0
+    grants = Grants(lambda: now_s)
+    grants.note("short", lease(1), b"", 1_000)
+    grants.note("long", lease(2), b"", 9_000)
+    now_s = 2.0
+    grants.note("new", lease(3), b"", 9_000)
+    assert len(grants) == 2
+    assert grants.take("short", lease(1).token, lease(1).grant) is None
+    for number in range(4, 7):
+        grants.note("more", lease(number), b"", 9_000)
+    assert len(grants) == 3
+    assert grants.take("long", lease(2).token, lease(2).grant) is None
+    assert grants.take("more", lease(6).token, lease(6).grant) is not None
