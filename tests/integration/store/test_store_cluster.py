@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
+from coherd_server.adapters import journal
 from coherd_server.domain.ports import PutOutcome, StoreUnavailable
 from rig.cluster import Cluster, cluster
 from rig.entries import identity_of, put_of
@@ -21,6 +22,12 @@ from rig.process import Node
 def trio() -> Iterator[Cluster]:
     with cluster() as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged in this test was acknowledged lately, however slow the machine is."""
+    monkeypatch.setattr(journal, "WINDOW_S", 300.0)
 
 
 def keys_by_owner(trio: Cluster) -> dict[Node, str]:
