@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final, TypeVar, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, TypeVar
 
+from coherd_server.adapters.answers import all_of, bytes_of, text_of
 from coherd_server.adapters.batch import Job, Moved
 from coherd_server.adapters.change_log import RedisChangeLog, log_name
-from coherd_server.adapters.drive import Done, Driver, LateRefusal
+from coherd_server.adapters.drive import Done, LateRefusal
 from coherd_server.adapters.fences import Fences, KeyFences, SharedFences
-from coherd_server.adapters.inspection import inspect_node
 from coherd_server.adapters.journal import Journal
 from coherd_server.adapters.lifetimes import Lifetimes, minted_ms
 from coherd_server.adapters.listener import Listener
 from coherd_server.adapters.log_reader import LogReader
 from coherd_server.adapters.redis_url import RedisTarget
-from coherd_server.adapters.scripts import CLAIM, GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
+from coherd_server.adapters.scripts import GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
+from coherd_server.adapters.upkeep import Upkeep
 from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Announcement
 from coherd_server.domain.ports import (
     EPOCH_BYTES,
@@ -30,7 +30,6 @@ from coherd_server.domain.ports import (
     GrantOutcome,
     Holder,
     HoldOutcome,
-    NodeReport,
     Outdated,
     Put,
     PutOutcome,
@@ -47,23 +46,19 @@ FENCE_LIFETIMES: Final = 5
 """A fence outlives its write's deadline this many times."""
 
 
-class RedisStore:
+class RedisStore(Upkeep):
     """Implements `coherd_server.domain.ports.Store`; every name gets the deployment's prefix here and nowhere else."""
 
     def __init__(
         self, target: RedisTarget, topology: Topology, settings: StoreSettings, journal: Journal, *, prefix: str
     ) -> None:
-        self._target = target
-        self._topology = topology
+        super().__init__(target, topology, settings, prefix=prefix)
         self._journal = journal
-        self._settings = settings
-        self._driver = Driver(topology, settings)
         self._listener = Listener(target, topology, settings, prefix=prefix)
         reader = LogReader(target, topology, settings, log_name(prefix))
         self.log = RedisChangeLog(self._driver, reader, self._listener, prefix=prefix, length=settings.log_length)
         """The log of changes beside the entries."""
         self._lifetimes = Lifetimes()
-        self._prefix = prefix
         self._epoch_prefix = f"{prefix}coherd:epoch:"
         self._fences: Fences = (
             SharedFences(f"{prefix}coherd:fences")
@@ -72,7 +67,6 @@ class RedisStore:
         )
         self._lease_prefix = f"{prefix}coherd:lease:{{"
         self._waiting_prefix = f"{prefix}coherd:waiting:{{"
-        self._counters_prefix = f"{prefix}coherd:counters:"
 
     @property
     def one_primary(self) -> bool:
@@ -104,7 +98,7 @@ class RedisStore:
                 fences + [self._mint(tag, tags[tag]) for tag in wanted],
                 repeat=True,
             )
-            found = list(_all(answers))
+            found = list(all_of(answers))
             for tag, epoch in known.items():
                 read = values[self._epoch_prefix + tag]
                 if read.raw == epoch:
@@ -113,13 +107,13 @@ class RedisStore:
             minted = zip(wanted, found[len(fences) :], strict=True)
             if lost:
                 again = await self._driver.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
-                minted = zip(wanted + lost, [*found[len(fences) :], *_all(again)], strict=True)
+                minted = zip(wanted + lost, [*found[len(fences) :], *all_of(again)], strict=True)
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
             raise StoreUnavailable(str(error), full=error.full) from None
         for tag, done in minted:
-            epochs[tag] = EpochRead(_bytes(done.answer)[1:], done.identity)
+            epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
             self._lifetimes.note(tag, epochs[tag], now_ms + minted_ms(tags[tag]))
-        holders = [Holder(done.identity, done.redis_now_ms, _bytes(done.answer)[1:]) for done in found[: len(fences)]]
+        holders = [Holder(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]]
         if holders and self._topology.wide:
             holders *= len(keys)
             if (link := self._topology.link_for("")) is not None:
@@ -200,13 +194,13 @@ class RedisStore:
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
         job = Job(HOLD, self._names(key, "lease", "waiting"), (holder, lease_ms))
-        [done] = _all(await self._driver.do([job], repeat=True))
-        return HoldOutcome(_text(done.answer))
+        [done] = all_of(await self._driver.do([job], repeat=True))
+        return HoldOutcome(text_of(done.answer))
 
     async def await_changes(self, key: str, wait_ms: int) -> None:
         """See `Store.await_changes`."""
         _, waiting = self._names(key, "waiting")
-        for _ in _all(
+        for _ in all_of(
             await self._driver.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)
         ):
             pass
@@ -300,7 +294,7 @@ class RedisStore:
         """See `Store.remove`."""
         jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
         return [
-            answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(_text(answer.answer))
+            answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
             for answer in (await self._do_noted(jobs, jobs, announcements))[1]
         ]
 
@@ -313,13 +307,13 @@ class RedisStore:
         if not header or len(header) != len(new_header):
             raise ValueError("touch needs two headers of one length")
         job = Job(TOUCH, (self._prefix + key,), (header, new_header, lifetime_ms))
-        [done] = _all(await self._driver.do([job], repeat=False))
-        return TouchOutcome(_text(done.answer))
+        [done] = all_of(await self._driver.do([job], repeat=False))
+        return TouchOutcome(text_of(done.answer))
 
     async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See `Store.unlink_dead`; harmless to repeat, since the bytes are compared."""
         jobs = [Job(UNLINK_DEAD, (self._prefix + key,), (header,)) for key, header in items if header]
-        for _ in _all(await self._driver.do(jobs, repeat=True)):
+        for _ in all_of(await self._driver.do(jobs, repeat=True)):
             pass
 
     async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
@@ -336,95 +330,6 @@ class RedisStore:
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
             raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown)
-
-    def primaries(self) -> Sequence[str]:
-        """See `Store.primaries`."""
-        return [str(link.address) for link in self._topology.links()]
-
-    async def scan(self, primary: str, cursor: int, count: int) -> tuple[int, Sequence[str]]:
-        """See `Store.scan`."""
-        for link in self._topology.links():
-            if str(link.address) == primary:
-                break
-        else:
-            return 0, ()
-        command = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", count)
-        done = await self._driver.do_on(link, Job(None, (self._prefix,), command))
-        if not isinstance(done.answer, list) or len(done.answer) != 2:
-            raise TypeError("unexpected reply to SCAN")
-        following, names = done.answer
-        own = self._prefix + "coherd:"
-        texts = (name.decode("utf-8", "replace") for name in names)
-        return int(following), [text.removeprefix(self._prefix) for text in texts if not text.startswith(own)]
-
-    async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
-        """See `Store.claim`."""
-        [done] = _all(
-            await self._driver.do([Job(CLAIM, (self._own(f"claim:{task}"),), (token, lease_ms))], repeat=True)
-        )
-        return _text(done.answer) == "yes"
-
-    async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
-        """See `Store.note`."""
-        full = self._own(name)
-        for _ in _all(await self._driver.do([Job(None, (full,), ("SET", full, text, "PX", lifetime_ms))], repeat=True)):
-            pass
-
-    async def recall(self, name: str) -> bytes | None:
-        """See `Store.recall`."""
-        full = self._own(name)
-        return (await self._driver.read([full]))[full].raw
-
-    def _own(self, name: str) -> str:
-        return f"{self._prefix}coherd:{name}"
-
-    async def count(self, increments: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
-        """See `Store.count`. Not repeated: a lost reply may cost or double increments, and is reported."""
-        jobs = []
-        for domain, counters in increments.items():
-            name = self._counters_prefix + domain
-            jobs += [Job(None, (name,), ("HINCRBY", name, counter, by)) for counter, by in counters.items()]
-        unstored: dict[str, dict[str, int]] = {}
-        for job, answer in zip(jobs, await self._driver.do(jobs, repeat=False), strict=True):
-            if isinstance(answer, StoreUnavailable) and not answer.outcome_unknown:
-                counter, by = cast(tuple[str, int], job.args[2:])
-                unstored.setdefault(job.keys[0].removeprefix(self._counters_prefix), {})[counter] = by
-        return unstored
-
-    async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """See `Store.counters`."""
-        names = [self._counters_prefix + domain for domain in domains]
-        answers = await self._driver.do([Job(None, (name,), ("HGETALL", name)) for name in names], repeat=True)
-        found: dict[str, dict[str, int]] = {}
-        for domain, done in zip(domains, answers, strict=True):
-            if isinstance(done, StoreUnavailable):
-                raise done
-            flat = done.answer if isinstance(done.answer, list) else []
-            found[domain] = {_text(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
-        return found
-
-    async def ping(self) -> None:
-        """See `Store.ping`; "lately" is two intervals of the one-second check."""
-        end_s = time.monotonic() + self._settings.deadline_ms / 1000
-        lately_s = 2 * self._settings.check_every_ms / 1000
-        while True:
-            links = self._topology.links()
-            silent = [link for link in links if time.monotonic() - link.answered_at_s > lately_s]
-            if links and not silent:
-                return
-            if time.monotonic() > end_s or any(link.is_refused for link in silent):
-                raise StoreUnavailable(silent[0].trouble if silent else self._topology.trouble())
-            await asyncio.sleep(0.01)
-
-    async def inspect(self) -> Sequence[NodeReport]:
-        """See `Store.inspect`; over connections of its own."""
-        links = self._topology.links()
-        if not links:
-            raise StoreUnavailable(self._topology.trouble())
-        cluster = not self._topology.wide
-        return await asyncio.gather(
-            *(inspect_node(self._target, link.address, self._settings, cluster=cluster) for link in links)
-        )
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -452,7 +357,7 @@ def _epoch(value: ValueRead) -> EpochRead:
 def _outcome(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | StoreUnavailable:
     if isinstance(answer, StoreUnavailable):
         return answer
-    return moved if isinstance(answer.answer, Moved) else kind(_text(answer.answer))
+    return moved if isinstance(answer.answer, Moved) else kind(text_of(answer.answer))
 
 
 def _put_outcome(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
@@ -460,32 +365,10 @@ def _put_outcome(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailab
         return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
     if isinstance(answer.answer, Moved):
         return PutOutcome.MOVED_IDENTITY
-    outcome = _PUT_OUTCOMES.get(_bytes(answer.answer))
+    outcome = _PUT_OUTCOMES.get(bytes_of(answer.answer))
     if outcome is None:
         raise TypeError("unexpected answer of a script")
     return outcome
 
 
 _PUT_OUTCOMES: Final = {outcome.value.encode(): outcome for outcome in PutOutcome}
-
-
-def _bytes(answer: object) -> bytes:
-    if not isinstance(answer, bytes):
-        raise TypeError("unexpected answer of a script")
-    return answer
-
-
-def _text(answer: object) -> str:
-    return _bytes(answer).decode()
-
-
-def _all(answers: Sequence[Done | StoreUnavailable]) -> Iterator[Done]:
-    """The answers.
-
-    Raises:
-        StoreUnavailable: the first that is none.
-    """
-    for answer in answers:
-        if isinstance(answer, StoreUnavailable):
-            raise answer
-        yield answer
