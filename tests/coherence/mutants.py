@@ -28,6 +28,7 @@ from coherd_server.domain import filling
 from coherd_server.domain import judge as judging
 from coherd_server.domain.changing import Changer
 from coherd_server.domain.filling import Filler, FillItem
+from coherd_server.domain.grants import Grants
 from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.set_plan import SetDone, SetItem
@@ -58,7 +59,13 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
     patch(wire, "ALL", tuple(broken if one.name == script.name else one for one in wire.ALL))
 
 
+def _look_first(patch: Patch) -> None:
+    """Fills look for what is stored of their lease: the mutant is in how they take it."""
+    patch(Grants, "take", lambda *_: None)
+
+
 def _mark_fills(patch: Patch) -> None:
+    _look_first(patch)
     whole = Filler.fill
 
     async def fill(self: Filler, one: FillItem) -> Any:
@@ -103,6 +110,7 @@ def fill_of_any_grant(patch: Patch) -> None:
 
 def epochs_read_after_the_load(patch: Patch) -> None:
     """Stamps: a fill carries the epochs of the fill, not of the grant."""
+    _look_first(patch)
     current = filling.current_lease
 
     async def restamped(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -16,6 +17,10 @@ from coherence.near_stage import BOUNDS, near_stage
 from coherence.violation import Violation
 from rig.process import Node
 from rig.valkey import standalone
+
+
+RUNS: Final = 3
+"""Of a scenario: the wrong answer of some is there for a third of a second, which a busy machine may miss."""
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +38,15 @@ def judge(history: History) -> list[Violation]:
 @pytest.mark.parametrize("name", NEAR_MUTANTS)
 async def test_mutant_is_caught(name: str, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     NEAR_MUTANTS[name](monkeypatch.setattr)
-    async with near_stage(node, tmp_path, monkeypatch.setattr) as on:
-        await NEAR_SCENARIOS[NEAR_REVEALING[name]](on)
-        found = judge(on.history())
-    assert any(one.promise.startswith("P2") for one in found), "no check of P2 sees the mutant"
+    for run in range(RUNS):
+        folder = tmp_path / str(run)
+        folder.mkdir()
+        async with near_stage(node, folder, monkeypatch.setattr) as on:
+            await NEAR_SCENARIOS[NEAR_REVEALING[name]](on)
+            found = judge(on.history())
+        if any(one.promise.startswith("P2") for one in found):
+            return
+    pytest.fail("no check of P2 sees the mutant")
 
 
 @pytest.mark.parametrize("name", NEAR_SCENARIOS)
