@@ -18,7 +18,6 @@ from coherence.violation import Violation
 from rig.process import Node
 from rig.valkey import standalone
 
-
 RUNS: Final = 3
 """Of a scenario: the wrong answer of some is there for a third of a second, which a busy machine may miss."""
 
