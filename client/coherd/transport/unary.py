@@ -193,11 +193,14 @@ class UnaryTransport:
                     raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE)
                 remaining_s = deadline_s - time.monotonic()
             gate = connection.waits if getattr(request, "wait_ms", 0) else connection.places
-            try:
-                async with asyncio.timeout(remaining_s):
-                    await gate.acquire()
-            except TimeoutError:
-                raise Unavailable("too many calls of this client are in flight", retry=Retry.SAFE) from None
+            if gate.locked():
+                try:
+                    async with asyncio.timeout(remaining_s):
+                        await gate.acquire()
+                except TimeoutError:
+                    raise Unavailable("too many calls of this client are in flight", retry=Retry.SAFE) from None
+            else:
+                await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
                 answer = await connection.calls[rpc](request, timeout=remaining_s, metadata=self._metadata)

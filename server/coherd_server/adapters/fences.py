@@ -19,8 +19,10 @@ from coherd_server.adapters import scripts
 from coherd_server.adapters.batch import Job
 
 PARTS: Final = 32_768
-"""6 bytes each. Of two sets under way at one time, one in so many starts over for nothing."""
+"""Of two sets under way at one time, one in so many starts over for nothing."""
+PART_BYTES: Final = 6
 INCARNATION_BYTES: Final = 8
+MARK_BYTES: Final = INCARNATION_BYTES + 8
 
 
 class Fences(Protocol):
@@ -77,7 +79,7 @@ class SharedFences:
         return zlib.crc32(value.encode()) % PARTS
 
     def ask(self, values: Sequence[str]) -> list[Job]:
-        return [Job(scripts.MARK, (self._name,), ())] if values else []
+        return [Job(scripts.MARK, (self._name,), (MARK_BYTES + PART_BYTES * PARTS,))] if values else []
 
 
 class KeyFences:

@@ -44,6 +44,11 @@ class OwnService:
         self._server.terminate()
         self._server.communicate(timeout=10)
 
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._server.pid
+
     async def prepare(self) -> None:
         stdout = self._server.stdout
         expect(stdout is not None)

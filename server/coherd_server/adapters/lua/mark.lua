@@ -1,11 +1,12 @@
--- Per item KEYS: fences (fences.lua). ARGV: fresh incarnation. Answers the mark of now. DEL first: what lies there is not
--- ours, and the SETRANGE after it is not refused at maxmemory.
+-- Per item KEYS: fences (fences.lua). ARGV: fresh incarnation, size in bytes. Answers the mark of now. DEL first: what lies
+-- there is not ours, and what follows is not refused at maxmemory. All bytes at once: a string that grows takes twice as many.
 local answers = {}
 for i = 1, #KEYS do
   local mark = redis.pcall('GETRANGE', KEYS[i], 0, 15)
   if type(mark) ~= 'string' or #mark ~= 16 then
-    mark = ARGV[i + 1] .. string.rep('\0', 8)
+    mark = ARGV[2 * i] .. string.rep('\0', 8)
     redis.call('DEL', KEYS[i])
+    redis.call('SETRANGE', KEYS[i], ARGV[2 * i + 1] - 1, '\0')
     redis.call('SETRANGE', KEYS[i], 0, mark)
   end
   answers[i] = '=' .. mark
