@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from coherd.metrics import DomainMetrics
     from coherd.results import Entry, InvalidateResult, SetOutcome, SetResult
     from coherd.selectors import Domain, NamedInvalidation, Resource, Selector, Tag
+    from coherd.session.transport import NearCacheBounds
     from coherd.transport.tls import TlsConfig
     from coherd.v1.errors_pb2 import ErrorReason
 
@@ -68,6 +69,7 @@ __all__ = [
     "LoadPolicy",
     "LoadTimeout",
     "NamedInvalidation",
+    "NearCacheBounds",
     "NotPermitted",
     "NotServed",
     "OpenKey",
@@ -98,6 +100,7 @@ _HOMES: Final = {
     "coherd.metrics": ("DomainMetrics",),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),
+    "coherd.session.transport": ("NearCacheBounds",),
     "coherd.transport.tls": ("TlsConfig",),
     "coherd.v1.errors_pb2": ("ErrorReason",),
 }

@@ -59,6 +59,13 @@ class CacheError(Exception):
         self.retry_after_ms = retry_after_ms
         self.field = field
 
+    @property
+    def reason_name(self) -> str:
+        """`reason` as docs/errors.md lists it, such as ``TTL_INVALID``; its number where this version knows no name."""
+        if self.reason not in ErrorReason.values():
+            return str(self.reason)
+        return ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
+
 
 class InvalidRequest(CacheError, ValueError):
     """The request is refused and fails again unchanged; `field` names what is wrong where one field is."""

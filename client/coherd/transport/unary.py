@@ -16,6 +16,7 @@ from coherd.transport.attempts import repeat
 from coherd.transport.channels import Connection, LoopChannels
 from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.status import error_of_status
+from coherd.transport.target import check_target
 from coherd.transport.tls import TlsConfig
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
@@ -86,8 +87,11 @@ class UnaryTransport:
             target: ``host:port``, or any gRPC target (``dns:///…``, ``unix:…``).
             tls: None: plain text.
             token: sent as bearer token with every call; without ``tls`` it crosses the network readable.
+
+        Raises:
+            ValueError: there is no service at such a target.
         """
-        self._target = target
+        self._target = check_target(target)
         self._tls = tls
         self._metadata = None if token is None else (("authorization", f"Bearer {token}"),)
         self._closed = False
@@ -186,9 +190,11 @@ class UnaryTransport:
             )
         connection = self._channels.current()
         connection.in_flight += 1
+        connected = True
         try:
             if connection.channel.get_state() is not _READY:
-                if not await connection.ready(remaining_s) and effect is not Effect.READS:
+                connected = await connection.ready(remaining_s)
+                if not connected and effect is not Effect.READS:
                     # Sent now, it might still arrive and be lost; a read may be, and its failure says why.
                     raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE)
                 remaining_s = deadline_s - time.monotonic()
@@ -207,7 +213,10 @@ class UnaryTransport:
             finally:
                 gate.release()
         except grpc.aio.AioRpcError as error:
-            raise error_of_status(error)  # noqa: B904 - it sets its cause
+            failure = error_of_status(error)
+            if not connected and type(failure) is Unavailable and not failure.reason:
+                raise Unavailable(f"cannot connect to the service at {self._target}", retry=failure.retry) from error
+            raise failure  # noqa: B904 - it has its cause
         except grpc.aio.UsageError as error:
             raise ClientClosed("the client was closed during the call") from error
         except asyncio.CancelledError:

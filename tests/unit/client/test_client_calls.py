@@ -26,6 +26,7 @@ from coherd import (
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.transport.channels import MAX_CALLS
+from coherd.transport.target import check_target
 
 KEY = OpenKey("content", "drafts", {"user": "u1"})
 AWAY = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
@@ -128,6 +129,25 @@ async def test_the_token_travels(fake: FakeServer) -> None:
     async with CacheClient.connect(fake.target, token="t0k3n") as cache:
         await cache.get(KEY)
     assert fake.metadata["authorization"] == "Bearer t0k3n"
+
+
+@pytest.mark.parametrize("sessions", [True, False])
+async def test_a_read_of_nobody_says_whom_it_sought(sessions: bool) -> None:
+    async with CacheClient.connect("127.0.0.1:1", sessions=sessions, timeout_ms=2_000) as client:
+        with pytest.raises(Unavailable, match=r"cannot connect to the service at 127\.0\.0\.1:1"):
+            await client.get(KEY)
+
+
+@pytest.mark.parametrize("target", ["localhost", "http://localhost:50051", "HTTPS://coherd.internal", ""])
+def test_a_target_that_cannot_be_one_is_refused_at_once(target: str) -> None:
+    for sessions in (True, False):
+        with pytest.raises(ValueError, match="write host:port, like localhost:50051"):
+            CacheClient.connect(target, sessions=sessions)
+
+
+@pytest.mark.parametrize("target", ["localhost:1", "[::1]:50051", "unix:/tmp/s", "dns:///coherd.internal:50051"])
+def test_whatever_grpc_takes_is_a_target(target: str) -> None:
+    assert check_target(target) == target
 
 
 async def test_nothing_listening_is_unavailable_for_sets_too() -> None:

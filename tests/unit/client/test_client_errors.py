@@ -26,6 +26,12 @@ def test_every_reason_has_a_class() -> None:
     assert errors.BY_REASON.keys() == set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED}
 
 
+def test_reasons_have_the_names_of_the_docs() -> None:
+    assert errors.CacheError("x", reason=ErrorReason.ERROR_REASON_TTL_INVALID).reason_name == "TTL_INVALID"
+    assert errors.CacheError("x").reason_name == "UNSPECIFIED"
+    assert errors.CacheError("x", reason=987_654).reason_name == "987654"
+
+
 def test_unavailable_means_that_nothing_was_changed() -> None:
     safe = {reason for reason, rule in REASONS.items() if rule.retry is Retry.SAFE}
     assert safe == {reason for reason, kind in errors.BY_REASON.items() if issubclass(kind, errors.Unavailable)}
