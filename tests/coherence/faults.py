@@ -171,7 +171,7 @@ def late_commands(scene: Scene) -> None:
     with recorded(scene, "late_commands"):
         for _ in range(10):
             scene.late.act(lambda proxy: proxy.hold(b'"set"'))  # in the value of a set, not of a load
-            time.sleep(0.1)
+            time.sleep(0.25)
             scene.late.act(lambda proxy: proxy.hang_up())
             time.sleep(0.06)
             scene.late.act(lambda proxy: proxy.release())

@@ -2,8 +2,9 @@
 
 A set names a mark from before it began, and is void where its key was written since. Where all keys are on one node,
 one string there serves them all: a mark says how far it was written, and every script that writes tells the new one.
-So the mark is mostly known before a set begins, and the set needs no round trip to ask for it. Keys fall into `PARTS`
-parts by a checksum; a write of another key in the same part voids a mark, too, which costs that set a second try.
+So the mark is mostly known before a set begins, and the set needs no round trip to ask for it. Of `PLACES` places in
+the string each key has two, by its hash, and a write changes both: only where both were changed a key may have been
+written. So a key that shares a place with another that is written all the time is not held up by it.
 
 On a cluster a script may only touch names of one slot. Each key has a fence of its own there, made when it is asked for
 and taken away by the next write.
@@ -11,18 +12,20 @@ and taken away by the next write.
 
 from __future__ import annotations
 
-import zlib
+import struct
 from collections.abc import Sequence
-from typing import Final, Protocol
+from hashlib import blake2b
+from typing import Final, Protocol, cast
 
 from coherd_server.adapters import scripts
 from coherd_server.adapters.batch import Job
 
-PARTS: Final = 32_768
-"""Of two sets under way at one time, one in so many starts over for nothing."""
-PART_BYTES: Final = 6
+PLACES: Final = 32_768
+"""Two servers of one store must agree on it: another number needs another format of the string (`lua/fences.lua`)."""
+PLACE_BYTES: Final = 6
 INCARNATION_BYTES: Final = 8
 MARK_BYTES: Final = INCARNATION_BYTES + 8
+_TWO: Final = struct.Struct(">HH")
 
 
 class Fences(Protocol):
@@ -76,10 +79,13 @@ class SharedFences:
         return self._name
 
     def part(self, value: str) -> int:
-        return zlib.crc32(value.encode()) % PARTS
+        half = PLACES // 2
+        digest = blake2b(value.encode(), digest_size=_TWO.size).digest()
+        one, other = cast(tuple[int, int], _TWO.unpack(digest))
+        return (one % half << 16) + half + other % half
 
     def ask(self, values: Sequence[str]) -> list[Job]:
-        return [Job(scripts.MARK, (self._name,), (MARK_BYTES + PART_BYTES * PARTS,))] if values else []
+        return [Job(scripts.MARK, (self._name,), (MARK_BYTES + PLACE_BYTES * PLACES,))] if values else []
 
 
 class KeyFences:

@@ -86,9 +86,7 @@ class RedisStore(Upkeep):
     ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
         now_ms = int(time.monotonic() * 1000)
-        known = {
-            tag: kept.epoch for tag, need_ms in tags.items() if (kept := self._lifetimes.of(tag, now_ms + need_ms))
-        }
+        known = {tag: kept for tag, need_ms in tags.items() if (kept := self._lifetimes.of(tag, now_ms + need_ms))}
         fences = self._fences.ask([self._prefix + key for key in keys])
         wanted = [tag for tag in tags if tag not in known]
         epochs: dict[str, EpochRead] = {}
@@ -99,10 +97,10 @@ class RedisStore(Upkeep):
                 repeat=True,
             )
             found = list(all_of(answers))
-            for tag, epoch in known.items():
+            for tag, kept in known.items():  # of another node nothing is known: it may have come back with less time
                 read = values[self._epoch_prefix + tag]
-                if read.raw == epoch:
-                    epochs[tag] = EpochRead(epoch, read.identity)
+                if (read.raw, read.identity) == kept:
+                    epochs[tag] = kept
             lost = [tag for tag in known if tag not in epochs]
             minted = zip(wanted, found[len(fences) :], strict=True)
             if lost:

@@ -88,7 +88,7 @@ class Filler:
         was told: the store looks whether both still hold."""
         key = fill.item.key
         granted = self._grants.take(key.text, fill.token, fill.grant)
-        if granted is None:
+        if granted is None or fill.item.version is not None:  # a version counts even if it is dead
             return None
         lease, raw = granted
         extra = extra_refs_of(key, lease.block)

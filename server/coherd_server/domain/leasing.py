@@ -207,7 +207,8 @@ class Leases:
             return FOREIGN_VALUE
         if outcome is not GrantOutcome.GRANTED:
             return None
-        self._grants.note(key.text, lease, grant.lease, item.lease_ms)
+        if header is None:  # else its fill looks first: it must not be in the way of what is there if it is overtaken
+            self._grants.note(key.text, lease, grant.lease, item.lease_ms)
         return Granted(item.lease_ms, lease.grant, stale)
 
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:

@@ -35,6 +35,8 @@ class Tries:
         an invalidation that came after it began."""
         self.told: dict[int, Announcement] = {}
         """What near caches must be told, as of the last try that was sent."""
+        self.fenced: dict[int, bytes] = {}
+        """Fences that those knew whose last try was fenced; not those that look at what is there before."""
         self.begun: set[int] = set()
         """Those of which something may be written already, though dead: a failure leaves the outcome unknown."""
 
@@ -67,6 +69,7 @@ class Putter:
             tries: what earlier tries left.
         """
         puts = self._remembered({index: plan for index, plan in pending.items() if index in first})
+        puts |= self._fenced({index: plan for index, plan in pending.items() if index not in first}, tries)
         if not puts:
             return await self._ask_and_put(pending, tries)
         if len(puts) == len(pending):
@@ -89,6 +92,18 @@ class Putter:
                 stamps = {tag: epoch for tag in plan.tags if (epoch := epochs[tag].epoch) is not None}
                 puts[index] = self._put_of(plan, holder, block, None, stamps)
         return puts
+
+    def _fenced(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, Put]:
+        """The puts of sets that were fenced, where the answer has told another fence; their stamps they keep."""
+        known = self._store.remembered({}) if tries.fenced else None
+        if known is None:
+            return {}
+        holder, _ = known
+        return {
+            index: self._put_of(plan, holder, tries.stamps[index].block, None)
+            for index, plan in pending.items()
+            if tries.fenced.pop(index, holder.fence) != holder.fence and tries.stamps[index].identity == holder.identity
+        }
 
     async def _ask_and_put(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, SetDone | Failure]:
         """As `attempt`, after a question for fences and stamps."""
@@ -136,8 +151,11 @@ class Putter:
         outcomes = await self._store.put(list(puts.values()), distinct(announcements))
         for index, outcome in zip(puts, outcomes, strict=True):
             put = puts[index]
-            if outcome is PutOutcome.FENCED and put.remembered:
-                tries.stamps[index] = Stamps(put.identity, decode_header(put.entry).block)
+            if outcome is PutOutcome.FENCED:
+                if put.remembered:
+                    tries.stamps[index] = Stamps(put.identity, decode_header(put.entry).block)
+                if put.replaces is None:
+                    tries.fenced[index] = put.fence
             elif isinstance(outcome, Outdated):
                 tries.begun.add(index)
                 plan = pending[index]

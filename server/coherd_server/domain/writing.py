@@ -21,9 +21,9 @@ from coherd_server.domain.reading import Reader
 from coherd_server.domain.set_plan import SetDone, SetItem, SetPlan
 from coherd_server.domain.turnstile import Turnstile
 
-MAX_ATTEMPTS: Final = 16
+MAX_ATTEMPTS: Final = 32
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
-turns, so only those of other processes can."""
+turns, so that is the doing of other processes."""
 MAX_TURN_MS: Final = 30_000
 """Longest wait of a write for those of its key that came before it."""
 MAX_VERSION: Final = 2**63 - 1

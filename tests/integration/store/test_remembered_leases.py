@@ -16,9 +16,9 @@ from coherd_server.domain.failure import UNKNOWN
 from coherd_server.domain.filling import Filled, FillItem
 from coherd_server.domain.judge import State
 from coherd_server.domain.leasing import Granted, Held, LeaseItem
-from coherd_server.domain.ports import StoreUnavailable
+from coherd_server.domain.ports import PutOutcome, StoreUnavailable
 from coherd_server.domain.reading import Found
-from coherd_server.domain.set_plan import SetItem
+from coherd_server.domain.set_plan import SetDone, SetItem
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.valkey import BACKENDS
@@ -172,6 +172,32 @@ async def test_extra_tags_of_the_lease_are_carried_and_compared(one: Server, two
     await two.store.invalidate({"session/user:u9": 0})
     assert await one.fill(SESSION, token, granted) == Filled(False)
     assert (await two.read(SESSION))[0] is State.DEAD
+
+
+async def test_a_load_that_was_overtaken_leaves_what_is_there(
+    backend: Backend, one: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An early refresh: the value is fresh, and the load names an extra tag that is invalidated unheard."""
+    await one.cache.writes.set([SetItem(SESSION, b"fresh", version=5)])
+    monkeypatch.setattr(one.cache.leases, "_is_early", lambda found: True)
+    for version in (None, 7):
+        token, granted = await one.lease(SESSION, extra_tags={"user": "u9"})
+        name = f"{backend.prefix}coherd:epoch:session/user:u9"
+        backend.client().set(name, os.urandom(8), px=190_000_000)
+        item = SetItem(SESSION, b"loaded", version=version)
+        assert await one.cache.fills.fill(FillItem(item, token, granted.grant)) == Filled(False)
+        assert await one.read(SESSION) == (State.FRESH, b"fresh")
+        await one.cache.leases.hold(SESSION, token, 0)
+
+
+async def test_a_version_that_was_not_stored_does_not_count(backend: Backend, one: Server) -> None:
+    token, granted = await one.lease(DAYS[0])
+    name = f"{backend.prefix}coherd:epoch:analytics/user:u1"
+    backend.client().set(name, os.urandom(8), px=90_000_000)
+    item = SetItem(DAYS[0], b"loaded", version=7)
+    assert await one.cache.fills.fill(FillItem(item, token, granted.grant)) == Filled(False)
+    [done] = await one.cache.writes.set([SetItem(DAYS[0], b"older", version=6)])
+    assert done == SetDone(PutOutcome.STORED, 3_600_000)
 
 
 async def test_a_fill_whose_stamps_could_not_be_read_is_unknown(one: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,7 +208,7 @@ async def test_a_remembered_set_that_is_fenced_keeps_the_stamps_it_began_with(
 ) -> None:
     other = await opener(backend.url, backend.prefix)
     watched = Watched(warm, monkeypatch)
-    mint = warm.mint
+    put = warm.put
 
     async def set_by_another() -> None:
         await writer_over(other).set([SetItem(KEY, b"other's")])
@@ -216,10 +216,14 @@ async def test_a_remembered_set_that_is_fenced_keeps_the_stamps_it_began_with(
     async def after_an_invalidation(*args: Any) -> Any:
         if invalidated and FENCED in watched.outcomes:
             await other.invalidate({"analytics/user:u1": 0})
-        return await mint(*args)
+        return await put(*args)
+
+    async def asked(*args: Any) -> Any:
+        pytest.fail("the answer has told the new fence")
 
     watched.before_first = set_by_another
-    monkeypatch.setattr(warm, "mint", after_an_invalidation)
+    monkeypatch.setattr(warm, "put", after_an_invalidation)
+    monkeypatch.setattr(warm, "mint", asked)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [FENCED, STORED]
     assert await read(other) == (State.DEAD if invalidated else State.FRESH, b"mine")
@@ -254,10 +258,17 @@ async def test_a_late_set_is_void_after_any_other_write_and_without_its_fences(
     assert await warm.put([lost]) == [FENCED]
     await other.mint([KEY.text], {})  # there are fences again, of another incarnation
     assert await warm.put([lost]) == [FENCED]
-    client.set(f"{backend.prefix}coherd:fences", b"no fences")
-    assert await warm.put([lost]) == [FENCED]
-    await writer_over(warm).set([SetItem(KEY, b"now")])  # and they are made anew
-    assert await warm.put([late()]) == [STORED]
+    for foreign in (b"no fences", b"x" * 300_000, b"CF\1" + b"x" * 300, os.urandom(16), b"\xff" * 16):
+        lost = late()
+        client.set(f"{backend.prefix}coherd:fences", foreign)
+        await other.remove({KEY.text: 0})
+        assert await warm.put([lost]) == [FENCED], foreign[:16]
+        [done] = await writer_over(warm).set([SetItem(KEY, b"now")])  # and they are made anew
+        assert isinstance(done, SetDone)
+        assert await warm.put([late()]) == [STORED]
+        lost = late()
+        await other.remove({KEY.text: 0})
+        assert await warm.put([lost]) == [FENCED], foreign[:16]
 
 
 @ONE_NODE
@@ -331,15 +342,21 @@ async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener)
         known = store.remembered(NEEDS)
         assert known is not None
         assert {epoch for epoch, _ in known[1].values()} == {None}, "learned from what the node was before"
+        for tag in NEEDS:  # and it came back with less time
+            node.client().pexpire(f"coherd:epoch:{tag}", 60_000)
         await writer_over(store).set([SetItem(KEY, b"after")])
+        assert all(node.client().pttl(f"coherd:epoch:{tag}") > 3_600_000 for tag in NEEDS)
+        known = store.remembered(NEEDS)
+        assert known is not None
+        assert None not in {epoch for epoch, _ in known[1].values()}, "it is known again"
         assert await read(store) == (State.FRESH, b"after")
 
 
 @ONE_NODE
-async def test_another_key_of_the_same_part_costs_a_second_try_and_nothing_else(
+async def test_another_key_of_the_same_places_costs_a_second_try_and_nothing_else(
     backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fences, "PARTS", 1)
+    monkeypatch.setattr(fences, "PLACES", 2)
     other = await opener(backend.url, backend.prefix)
     watched = Watched(warm, monkeypatch)
     watched.before_first = lambda: writer_over(other).set([SetItem(OTHER, b"other's")])
@@ -355,10 +372,30 @@ async def test_another_key_of_the_same_part_costs_a_second_try_and_nothing_else(
 
 
 @ONE_NODE
-async def test_another_key_of_the_part_in_the_same_call_hides_no_write_from_before(
+async def test_a_key_that_shares_one_of_its_places_is_not_held_up(
     backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fences, "PARTS", 1)
+    """As where another server writes that key all the time."""
+    own, half = fences.SharedFences("").part(f"{backend.prefix}{KEY.text}"), fences.PLACES // 2
+    neighbour = next(
+        key
+        for key in (builtin_catalog().resolve(f"analytics:daily:user:n{i}:date:20250806") for i in range(500_000))
+        if fences.SharedFences("").part(f"{backend.prefix}{key.text}") >> 16 == own >> 16
+    )
+    assert fences.SharedFences("").part(f"{backend.prefix}{neighbour.text}") & 65535 != own & 65535
+    assert own & 65535 >= half
+    other = await opener(backend.url, backend.prefix)
+    watched = Watched(warm, monkeypatch)
+    watched.before_first = lambda: writer_over(other).set([SetItem(neighbour, b"other's")])
+    await writer_over(warm).set([SetItem(KEY, b"mine")])
+    assert watched.outcomes == [STORED]
+
+
+@ONE_NODE
+async def test_another_key_of_the_places_in_the_same_call_hides_no_write_from_before(
+    backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fences, "PLACES", 2)
     other = await opener(backend.url, backend.prefix)
     late = put_remembered(warm)
     await other.remove({KEY.text: 0})

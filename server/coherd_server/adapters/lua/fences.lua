@@ -1,13 +1,14 @@
 -- Put before the scripts that write values where all are on one node (fences.py): one string fences all keys. Its first 8
--- bytes are its incarnation, the next 8 how many calls have written; then 6 for each part of the keys: the number of the
--- last call that wrote one, 0 if none has. A mark is the first 16 bytes as they were.
+-- bytes are its incarnation ('CF\1' and random ones), the next 8 how many calls have written; then 6 for each place: the
+-- number of the last call that wrote a key of it, 0 if none has. A key has two places. A mark is the first 16 bytes as
+-- they were.
 local incarnation, began, changed
 local before = {}
 
 local function open(fences)
   if not incarnation then
     local head = redis.pcall('GETRANGE', fences, 0, 15)
-    if type(head) == 'string' and #head == 16 then
+    if type(head) == 'string' and #head == 16 and string.sub(head, 1, 3) == 'CF\1' and string.sub(head, 9, 10) == '\0\0' then
       incarnation, began = string.sub(head, 1, 8), struct.unpack('>I8', head, 9)
     else
       incarnation, began = '', 0  -- lost, or never there: no mark holds, and who asks for one gets a new incarnation
@@ -15,24 +16,38 @@ local function open(fences)
   end
 end
 
--- Whether no key of the part was written between the mark and this call: what the call itself writes is of other keys,
--- since a process writes a key once at a time.
+-- Whether no key of the place was written between the mark and this call. What the call itself writes is of other keys,
+-- since a process writes a key once at a time; a put looks at its places before it writes them.
+local function untouched(fences, place, mark)
+  if not before[place] then
+    local raw = redis.call('GETRANGE', fences, 16 + 6 * place, 21 + 6 * place)
+    before[place] = #raw == 6 and struct.unpack('>I6', raw) or 0
+  end
+  return before[place] <= struct.unpack('>I8', mark, 9)
+end
+
+local function places(part)
+  return math.floor(part / 65536), part % 65536
+end
+
+-- A write changes both places of its key: one that was not changed shows that the key was not written.
 local function holds(fences, part, mark)
   open(fences)
   if incarnation == '' or string.sub(mark, 1, 8) ~= incarnation then
     return false
   end
-  if not before[part] then
-    local raw = redis.call('GETRANGE', fences, 16 + 6 * part, 21 + 6 * part)
-    before[part] = #raw == 6 and struct.unpack('>I6', raw) or 0
-  end
-  return before[part] <= struct.unpack('>I8', mark, 9)
+  local one, other = places(part)
+  one, other = untouched(fences, one, mark), untouched(fences, other, mark)
+  return one or other
 end
 
 local function change(fences, part)
   open(fences)
   if incarnation ~= '' then
-    redis.call('SETRANGE', fences, 16 + 6 * part, struct.pack('>I6', began + 1))
+    local number = struct.pack('>I6', began + 1)
+    local one, other = places(part)
+    redis.call('SETRANGE', fences, 16 + 6 * one, number)
+    redis.call('SETRANGE', fences, 16 + 6 * other, number)
     changed = fences
   end
 end

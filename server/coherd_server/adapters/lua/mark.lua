@@ -3,8 +3,8 @@
 local answers = {}
 for i = 1, #KEYS do
   local mark = redis.pcall('GETRANGE', KEYS[i], 0, 15)
-  if type(mark) ~= 'string' or #mark ~= 16 then
-    mark = ARGV[2 * i] .. string.rep('\0', 8)
+  if type(mark) ~= 'string' or #mark ~= 16 or string.sub(mark, 1, 3) ~= 'CF\1' or string.sub(mark, 9, 10) ~= '\0\0' then
+    mark = 'CF\1' .. string.sub(ARGV[2 * i], 4) .. string.rep('\0', 8)
     redis.call('DEL', KEYS[i])
     redis.call('SETRANGE', KEYS[i], ARGV[2 * i + 1] - 1, '\0')
     redis.call('SETRANGE', KEYS[i], 0, mark)
