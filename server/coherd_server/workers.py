@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import multiprocessing
 import multiprocessing.connection
 import signal
@@ -37,7 +38,8 @@ def run_single(settings: Settings, redis_url: str, announce: Callable[[int], Non
 
 
 def _cannot_listen(listen: str, error: OSError) -> str:
-    return f"cannot listen on {listen}: {error.strerror or error}"
+    other = "; --listen HOST:PORT takes another port" if error.errno == errno.EADDRINUSE else ""
+    return f"cannot listen on {listen}: {error.strerror or error}{other}"
 
 
 def _run(serving: Coroutine[Any, Any, str | None]) -> str | None:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
+from coherd.contract.durations import format_duration
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 
@@ -112,11 +113,12 @@ def choose_ttl_ms(policy: TtlPolicy, requested_ms: int | None, *, negative: bool
     """
     if requested_ms is not None:
         if not 1 <= requested_ms <= policy.max_ttl_ms:
-            raise Refusal(_TTL, f"ttl_ms must be in 1..{policy.max_ttl_ms}, not {requested_ms}", field="ttl_ms")
+            longest, given = format_duration(policy.max_ttl_ms), format_duration(requested_ms)
+            raise Refusal(_TTL, f"a TTL must be in 1ms..{longest}, not {given}", field="ttl_ms")
         return requested_ms
     base_ms = policy.negative_ms if negative else policy.ttl_ms
     if base_ms == 0:
-        raise Refusal(_TTL, 'the catalog does not remember "nothing" for this resource: give a ttl_ms', field="ttl_ms")
+        raise Refusal(_TTL, 'the catalog does not remember "nothing" for this resource: give a TTL', field="ttl_ms")
     return max(1, base_ms - int(base_ms * policy.jitter * spread))
 
 

@@ -55,7 +55,7 @@ def test_a_busy_port(rig_pool: RigPool, workers: int) -> None:
         address = f"127.0.0.1:{busy.getsockname()[1]}"
         line = failed("--listen", address, "--redis", url, "--workers", str(workers))
     assert f"cannot listen on {address}" in line
-    assert "already in use" in line
+    assert "already in use; --listen HOST:PORT takes another port" in line
 
 
 def test_a_port_another_server_serves(rig_pool: RigPool) -> None:
