@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from coherd.cli.endpoint import EndpointError, NobodyThere, check_listening, par
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.durations import format_duration
 from coherd.contract.reasons import Refusal, reason_name
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from coherd.transport.tls import TlsConfig
@@ -32,9 +30,6 @@ DEFAULT_TARGET: Final = "localhost:50051"
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _AWAY: Final = (Unavailable, DeadlineExceeded, OutcomeUnknown)
 """Errors after which the same command may succeed later."""
-
-_BOUNDS: Final = re.compile(r"_ms must be in [0-9,]+\.\.([0-9]+)")
-"""A range of milliseconds in a refusal's text, of which only a copy for people is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +156,6 @@ def _line(message: str, reason: int, *, of_key: bool = False) -> str:
     if reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
         return message
     name = reason_name(reason)
-    if reason == ErrorReason.ERROR_REASON_TTL_INVALID and (bounds := _BOUNDS.search(message)):
-        message += f" (the TTL is at most {format_duration(int(bounds[1]))} here)"
     if of_key and name.startswith(("KEY_", "DOMAIN_", "RESOURCE_", "IDENTIFIER_")):
         message += " (see: coherd keys explain KEY)"
     return f"{message} [{name}]"
