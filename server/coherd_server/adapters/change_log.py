@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from coherd.contract.entry import IDENTITY_BYTES
@@ -64,11 +64,14 @@ class RedisChangeLog:
         """See `ChangeLog.follow`."""
         return await self._reader.read(after)
 
-    def on_heard(self, heard: Heard) -> None:
+    def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:
         """See `ChangeLog.on_heard`."""
         log = self._log.encode()
 
         def take(message: bytes) -> None:
+            if message == log:
+                awaited()
+                return
             at = len(message) - len(log)
             replica, raw = message[:REPLICA_CHARACTERS], message[REPLICA_CHARACTERS:at]
             if message[at:] == log and len(raw) in (_BEAT_BYTES, _WATERMARK.size + _BEAT_BYTES):

@@ -71,10 +71,26 @@ async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisCh
     await log.close()
 
 
+async def test_an_awaited_append_tells_all_to_hurry(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
+    other = (await opener(backend.url, backend.prefix)).log
+    told = asyncio.Event()
+    other.on_heard(lambda replica, field: None, told.set)
+    async with asyncio.timeout(10):
+        while not told.is_set():  # the subscription may come after the first ones
+            await log.append(["kx"], awaited=True)
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)  # what was awaited has all been heard
+    told.clear()
+    for _ in range(20):
+        await log.append(["kx"], awaited=False)
+    await asyncio.sleep(0.1)
+    assert not told.is_set()
+
+
 async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
     other = (await opener(backend.url, backend.prefix)).log
     heard: list[tuple[str, Field]] = []
-    other.on_heard(lambda replica, field: heard.append((replica, field)))
+    other.on_heard(lambda replica, field: heard.append((replica, field)), lambda: None)
     answer = await log.join(A, None, b"")
     assert answer.registry.fields[A].watermark is None
     mark = answer.place

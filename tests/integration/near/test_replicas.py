@@ -13,6 +13,7 @@ from coherd.contract.catalog import ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.domain.failure import UNCONFIRMED
+from coherd_server.domain.near import replica
 from coherd_server.domain.near.session import Push
 from rig.cluster import Cluster, cluster
 from rig.fixtures import Backend
@@ -67,6 +68,31 @@ async def test_a_change_reaches_holders_on_other_replicas(backend: Backend, repl
     assert await one.announce_tags("analytics/user:u1", "analytics/user:u2") is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed[1:] == [Push(2, (), ("analytics/user:u1",))]
+
+
+@ON_ONE_STORE
+async def test_who_has_nobody_to_tell_reads_at_leisure_until_somebody_waits_or_comes(
+    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a leisure of a minute each step would end as UNCONFIRMED, or time out."""
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one, other)
+    monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
+    for _ in range(3):
+        assert await one.announce(PUSHED) is None  # read by `other`, which then sits back
+        await asyncio.sleep(0.25)
+        assert await one.announce(STRICT) is None  # somebody elsewhere waits
+        await asyncio.sleep(0.25)
+        assert await other.announce(STRICT) is None  # and here
+    for _ in range(3):  # a read may be under way, and a call to hurry that has no effect any more
+        behind = other.hub.place
+        assert await one.announce(PUSHED) is None
+        await asyncio.sleep(0.25)
+    assert other.hub.place == behind
+    await asyncio.sleep(OVER_S)  # nothing of before is in step any more
+    client = NearClient(other)
+    await client.hold(PUSHED)
+    assert client.serves(PUSHED)
 
 
 @ON_ONE_STORE

@@ -47,6 +47,8 @@ class Hub:
         """Reads that started at an older revision cannot be judged. Nothing can before the first join."""
         self.on_acknowledged: Callable[[], None] = lambda: None
         """Called when `watermark` may have risen."""
+        self.on_opened: Callable[[], None] = lambda: None
+        """Called with each session that opens."""
 
     # What the session rpc calls.
 
@@ -54,6 +56,7 @@ class Hub:
         """A session with a near cache. ``push`` only queues: it never blocks, awaits or raises."""
         session = NearSession(self, push)
         self._sessions[session] = None
+        self.on_opened()
         return session
 
     def count_hits(self, hits: Mapping[str, int]) -> None:
@@ -128,6 +131,11 @@ class Hub:
         now_s = self.now_s()
         for session in [session for session in self._sessions if session.is_over(now_s)]:
             session.expire()
+
+    @property
+    def has_sessions(self) -> bool:
+        """Some session is open, or its near cache may still serve."""
+        return bool(self._sessions)
 
     @property
     def is_serving(self) -> bool:

@@ -147,8 +147,13 @@ class ChangeLog(Protocol):
         """The next entries behind a position, as soon as there are any; an empty answer after a while."""
         ...
 
-    def on_heard(self, heard: Heard) -> None:
-        """Whom to tell of what replicas publish; what is missed while not connected is in the next `join`."""
+    def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:
+        """Whom to tell of what replicas publish; what is missed while not connected is in the next `join`.
+
+        Args:
+            heard: of a replica's field.
+            awaited: of an entry that somebody waits for, by whichever process; not always.
+        """
         ...
 
     async def close(self) -> None:

@@ -22,6 +22,8 @@ _LEAVE_S: Final = 0.5
 """How long the end of the process may wait for the log."""
 _GATHER_S: Final = 0.002
 """Between two reads of the log, so that one push tells of changes in quick succession; not while somebody waits."""
+_LEISURE_S: Final = 0.1
+"""As `_GATHER_S`, while no session has a near cache: nobody is to be told, and a read costs about as much as a set."""
 
 
 class Replica:
@@ -40,11 +42,14 @@ class Replica:
         """A join is wanted at once."""
         self._joined = asyncio.Event()
         self._following: asyncio.Future[Changes] | None = None
+        self._hurry = asyncio.Event()
+        """The log is to be read on at once: somebody waits for it, or a session came."""
         self._waits: dict[Confirmation, asyncio.Event] = {}
         self._latest: dict[str, Field] = {}
         """What replicas have published lately: it may be heard before the append it confirms is answered."""
         hub.on_acknowledged = self._acknowledged
-        log.on_heard(self._heard)
+        hub.on_opened = self._hurry.set
+        log.on_heard(self._heard, self._hurry.set)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -139,6 +144,7 @@ class Replica:
             place = self._follower.place
             if place is None:
                 raise AssertionError("joined, and nowhere")
+            self._hurry.clear()
             self._following = following = asyncio.ensure_future(self._log.follow(place.position))
             try:
                 await asyncio.wait([following])
@@ -154,7 +160,16 @@ class Replica:
                 self._wanted.set()
                 await asyncio.sleep(_PAUSE_S)
             elif not self._waits:
-                await asyncio.sleep(_GATHER_S)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Between two reads of the log."""
+        if self._hub.has_sessions:
+            await asyncio.sleep(_GATHER_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEISURE_S):
+                await self._hurry.wait()
 
     async def _tick(self) -> None:
         while True:
