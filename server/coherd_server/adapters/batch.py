@@ -42,10 +42,6 @@ class Job(NamedTuple):
     """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed (rule 8)."""
 
 
-def _is_last(call: tuple[tuple[Script, int], list[int]]) -> bool:
-    return call[0][0].last
-
-
 class Moved(NamedTuple):
     """Answer to a job whose `Job.identity` is not that of the connection: it was not sent."""
 
@@ -85,7 +81,8 @@ class Batch:
         self._plan: list[tuple[Script | None, Sequence[str], Sequence[int]]] = []
         self._withdrawn: set[int] = set()
         self._replicas = 0
-        self._done = False
+        self.is_done = False
+        """Answered or failed."""
         self._waiters: list[asyncio.Future[Batch]] = []
         self.payload_bytes = 0
         self.sent = False
@@ -130,7 +127,7 @@ class Batch:
     def join(self) -> asyncio.Future[Batch]:
         """A future of the caller's own: cancelling it disturbs nobody. It never holds an exception."""
         future: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
-        if self._done:
+        if self.is_done:
             future.set_result(self)
         else:
             self._waiters.append(future)
@@ -157,26 +154,36 @@ class Batch:
             part = names[at : at + step]
             self._plan.append((None, part, ()))
             self._append(commands, ("MGET", *part) if self._wide else ("GET", part[0]))
-        calls: dict[tuple[Script, int], list[int]] = {}
+        calls: dict[tuple[str, int], tuple[Script, list[int]]] = {}
+        last: dict[tuple[str, int], tuple[Script, list[int]]] = {}
+        replicas = 0
         for place, job in enumerate(self._jobs):
             if place in self._withdrawn:
                 continue
-            if job.identity is not None and job.identity != identity:
+            script, keys, args, wanted, confirmed = job
+            if wanted is not None and wanted != identity:
                 self.answers[place] = Moved()
-            elif job.script is None:
+            elif script is None:
                 self._plan.append((None, (), (place,)))
-                self._append(commands, job.args)
+                self._append(commands, args)
             else:
-                slot = 0 if self._wide else key_slot(job.keys[0].encode())
-                calls.setdefault((job.script, slot), []).append(place)
-        for (script, _), places in sorted(calls.items(), key=_is_last):
+                group = last if script.last else calls
+                slot = 0 if self._wide else key_slot(keys[0].encode())
+                called = group.get((script.sha, slot))
+                if called is None:
+                    group[script.sha, slot] = (script, [place])
+                else:
+                    called[1].append(place)
+            if confirmed > replicas:
+                replicas = confirmed
+        for script, places in (*calls.values(), *last.values()):
             for at in range(0, len(places), ITEMS_PER_CALL):
                 some = places[at : at + ITEMS_PER_CALL]
                 self._plan.append((script, (), some))
                 self._append(commands, self._call(script, some, deadline_ms))
-        self._replicas = max((job.replicas for job in self._jobs), default=0)
-        if self._replicas:
-            commands.append(("WAIT", self._replicas, wait_ms))
+        self._replicas = replicas
+        if replicas:
+            commands.append(("WAIT", replicas, wait_ms))
         return commands
 
     def _append(self, commands: list[Command], command: Command) -> None:
@@ -207,9 +214,10 @@ class Batch:
                 self._take_values(names, reply, identity, redis_now_ms)
             else:
                 self._take_answers(script, places, reply)
-        for place, job in enumerate(self._jobs):
-            if job.replicas and (not isinstance(confirmed, int) or confirmed < job.replicas):
-                self.answers[place] = UnconfirmedError("NOREPLICAS", status_code="NOREPLICAS")
+        if self._replicas:
+            for place, job in enumerate(self._jobs):
+                if job.replicas and (not isinstance(confirmed, int) or confirmed < job.replicas):
+                    self.answers[place] = UnconfirmedError("NOREPLICAS", status_code="NOREPLICAS")
         self._wake()
 
     def _take_values(self, names: Sequence[str], reply: Reply, identity: bytes, redis_now_ms: int) -> None:
@@ -269,7 +277,7 @@ class Batch:
         self._wake()
 
     def _wake(self) -> None:
-        self._done = True
+        self.is_done = True
         for future in self._waiters:
             if not future.done():
                 future.set_result(self)

@@ -146,23 +146,26 @@ class Driver:
             return _results(items)
         read = link.read(names) if names else ()
         done = link.submit(jobs) if jobs else ()
-        for _, batch in (*read, *done):
-            await batch.join()  # each ends by the deadline on its own
         values: dict[str, ValueRead] = read[0][1].values if len(read) == 1 else {}
         answers: list[Done | StoreUnavailable] = []
         whole = True
         for _, batch in read:
+            if not batch.is_done:
+                await batch.join()  # ends by the deadline on its own
             whole = whole and batch.failure is None and not batch.errors
             if batch.values is not values:
                 values.update(batch.values)
         for places, batch in done:
+            if not batch.is_done:
+                await batch.join()
             if batch.failure is not None:
                 whole = False
                 continue
+            found, identity, now_ms, number = batch.answers, batch.identity, batch.redis_now_ms, batch.number
             for place in places:
-                answer = batch.answers[place]
+                answer = found[place]
                 whole = whole and not isinstance(answer, ResponseError)
-                answers.append(Done(answer, batch.identity, batch.redis_now_ms, batch.number))
+                answers.append(Done(answer, identity, now_ms, number))
         if whole:
             return Fetched(values, answers)
         return await self._go_on(link, read, done, jobs, end_s, repeat=repeat)

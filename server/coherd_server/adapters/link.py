@@ -1,16 +1,19 @@
 """One primary: a few connections and the queue of batches between callers and them.
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
-event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9).
+event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9). Where
+calls have just overlapped, those of some more turns do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from redis.exceptions import AskError, ResponseError
 
@@ -26,6 +29,14 @@ from coherd_server.domain.ports import Holder
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
+CROWD_S: Final = 0.01
+"""So long after calls that overlapped a batch waits for more of them. A caller that is alone waits for nobody."""
+GATHER_TURNS: Final = 20
+"""Turns of the event loop that it waits, some microseconds each where nothing else happens."""
+GATHER_S: Final = 0.001
+"""Longest wait."""
+GATHER_ITEMS: Final = 32
+"""Names and jobs of a batch that does not wait: a frame of many operations is one already."""
 
 
 class _Lane:
@@ -73,6 +84,8 @@ class Link:
         self._timers: dict[Batch, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
         self._pumping = False
+        """`_pump` is about to be called."""
+        self._crowd_until_s = -math.inf
         self._confirming = False
         """Some connection waits for replicas."""
         self._distrusted_at_s = 0.0
@@ -224,10 +237,27 @@ class Link:
                     lane.wanted.set()
 
     def _pump_soon(self) -> None:
-        """Send what is queued when this turn of the loop is over: calls of one turn share a batch."""
-        if not self._pumping:
-            self._pumping = True
+        """Send what is queued when this turn of the loop is over: calls of one turn share a batch.
+
+        In a crowd when some more turns are over: each is short where nothing else is to be done, and brings other calls
+        where something is.
+        """
+        if self._pumping:
+            return
+        self._pumping = True
+        now_s = time.monotonic()
+        if any(lane.busy for lane in self._lanes):
+            self._crowd_until_s = now_s + CROWD_S
+        if now_s < self._crowd_until_s:
+            self._loop.call_soon(self._gather, GATHER_TURNS, now_s + GATHER_S)
+        else:
             self._loop.call_soon(self._pump)
+
+    def _gather(self, turns: int, until_s: float) -> None:
+        if turns and self._queue and len(self._queue[0]) < GATHER_ITEMS and time.monotonic() < until_s:
+            self._loop.call_soon(self._gather, turns - 1, until_s)
+        else:
+            self._pump()
 
     def _pump(self) -> None:
         """Give queued batches to connections that are free; let one more get ready if none is."""
@@ -354,7 +384,7 @@ class Link:
             wire.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
-        if self._queue:
+        if self._queue and not self._pumping:
             self._pump()
 
     def _note_answer(self) -> None:

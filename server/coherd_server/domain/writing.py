@@ -110,9 +110,10 @@ class Writer:
         entered: set[str] = set()
         try:
             while pending:
-                for index in [index for index in pending if not wanted(index)]:
-                    del pending[index]
-                    end(index, UNWANTED)
+                if wanted is not _always:
+                    for index in [index for index in pending if not wanted(index)]:
+                        del pending[index]
+                        end(index, UNWANTED)
                 turn = _whose_turn(pending, self._turnstile, entered)
                 if not pending:
                     break
@@ -137,7 +138,8 @@ class Writer:
                         if index not in tries.told or not _is_stored(outcomes.get(index)):
                             end(index, outcomes.get(index, CONTENDED))
                 confirming += self._confirm(outcomes, tries.told, end)
-            await asyncio.gather(*confirming)
+            if confirming:
+                await asyncio.gather(*confirming)
         finally:
             for task in confirming:
                 task.cancel()
