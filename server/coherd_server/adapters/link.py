@@ -86,6 +86,8 @@ class Link:
         self._pumping = False
         """`_pump` is about to be called."""
         self._crowd_until_s = -math.inf
+        self._due: dict[Callable[[], None], None] = {}
+        """To be called before the next batch is sent."""
         self._confirming = False
         """Some connection waits for replicas."""
         self._distrusted_at_s = 0.0
@@ -149,6 +151,18 @@ class Link:
         """A connection of this identity has told of the fences."""
         if identity == self.identity and mark:
             self._mark = later(mark, self._mark)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Calls have just overlapped."""
+        return time.monotonic() < self._crowd_until_s
+
+    def when_gathered(self, call: Callable[[], None]) -> None:
+        """See `coherd_server.domain.ports.Store.when_gathered`."""
+        if self._due:
+            self._crowd_until_s = time.monotonic() + CROWD_S
+        self._due[call] = None
+        self._pump_soon()
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
@@ -248,20 +262,33 @@ class Link:
         now_s = time.monotonic()
         if any(lane.busy for lane in self._lanes):
             self._crowd_until_s = now_s + CROWD_S
-        if now_s < self._crowd_until_s:
+        if self.is_crowded:
             self._loop.call_soon(self._gather, GATHER_TURNS, now_s + GATHER_S)
         else:
-            self._loop.call_soon(self._pump)
+            self._loop.call_soon(self._gathered)
 
     def _gather(self, turns: int, until_s: float) -> None:
-        if turns and self._queue and len(self._queue[0]) < GATHER_ITEMS and time.monotonic() < until_s:
+        few = len(self._queue[0]) < GATHER_ITEMS if self._queue else bool(self._due)
+        if turns and few and time.monotonic() < until_s:
             self._loop.call_soon(self._gather, turns - 1, until_s)
+        else:
+            self._gathered()
+
+    def _gathered(self) -> None:
+        """Send, but first what begins now and is to go with it."""
+        due, self._due = self._due, {}
+        for call in due:
+            call()
+        if due:
+            self._loop.call_soon(self._pump)
         else:
             self._pump()
 
     def _pump(self) -> None:
         """Give queued batches to connections that are free; let one more get ready if none is."""
         self._pumping = False
+        if self._due:
+            self._pump_soon()
         for lane in self._lanes:
             if not self._queue:
                 return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
 from coherd_server.adapters.answers import all_of, bytes_of, text_of
@@ -72,6 +73,20 @@ class RedisStore(Upkeep):
     def one_primary(self) -> bool:
         """Whether all names are on one node at a time."""
         return self._topology.wide
+
+    @property
+    def is_crowded(self) -> bool:
+        """See `Store.is_crowded`."""
+        link = self._topology.link_for("") if self._topology.wide else None
+        return link is not None and link.is_crowded
+
+    def when_gathered(self, call: Callable[[], None]) -> None:
+        """See `Store.when_gathered`."""
+        link = self._topology.link_for("") if self._topology.wide else None
+        if link is None:
+            asyncio.get_running_loop().call_soon(call)
+        else:
+            link.when_gathered(call)
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""

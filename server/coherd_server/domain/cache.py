@@ -12,6 +12,7 @@ from coherd_server.domain.leasing import Leases
 from coherd_server.domain.near.announcing import Announcer
 from coherd_server.domain.ports import Store
 from coherd_server.domain.reading import Reader
+from coherd_server.domain.singles import Singles
 from coherd_server.domain.writing import Writer
 
 
@@ -21,6 +22,7 @@ class Cache:
 
     reads: Reader
     writes: Writer
+    singles: Singles
     changes: Changer
     leases: Leases
     fills: Filler
@@ -33,4 +35,5 @@ def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_v
     changer = Changer(store, reader, announcer, counters)
     grants = Grants()
     leases = Leases(store, reader, grants, counters)
-    return Cache(reader, writer, changer, leases, Filler(store, writer, grants, announcer, counters))
+    fills = Filler(store, writer, grants, announcer, counters)
+    return Cache(reader, writer, Singles(store, reader, writer), changer, leases, fills)

@@ -24,6 +24,10 @@ class Turnstile:
         self._inside.add(key)
         return True
 
+    def is_taken(self, key: str) -> bool:
+        """Somebody is in."""
+        return key in self._inside
+
     def leave(self, keys: Iterable[str]) -> None:
         """Let the next ones in."""
         for key in keys:

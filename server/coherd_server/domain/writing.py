@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from coherd.contract.catalog import ResolvedKey
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
@@ -191,6 +192,10 @@ class Writer:
                 ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
             )
         return choose_ttl_ms(item.key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
+
+    def is_writing(self, key: ResolvedKey) -> bool:
+        """A set of this key must wait for its turn."""
+        return self._turnstile.is_taken(key.text)
 
     def _plan(self, item: SetItem) -> SetPlan:
         ttl_ms = self.check(item)

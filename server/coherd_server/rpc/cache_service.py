@@ -54,7 +54,7 @@ class CacheRpcs:
 
     async def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.READ)
-        found = _must((await self._cache.reads.get([key], accept_stale=request.accept_stale))[0])
+        found = _must(await self._cache.singles.get(key, accept_stale=request.accept_stale))
         response = pb.GetResponse()
         wire.fill_get(response, found, request.accept_stale)
         return response
@@ -98,7 +98,7 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return wire.set_response(_must((await self._cache.writes.set([item], turn_ms=call.wait_ms(MAX_TURN_MS)))[0]))
+        return wire.set_response(_must(await self._cache.singles.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
         self._check_batch(len(request.items))

@@ -15,7 +15,7 @@ from coherd.contract.entry import Flags
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.domain.access import Access, Action
 from coherd_server.domain.failure import Failure
-from coherd_server.domain.reading import Reader
+from coherd_server.domain.singles import Singles
 from coherd_server.rpc.endpoint import Call, Endpoint, Method
 from coherd_server.rpc.errors import Failed
 from coherd_server.rpc.types import Handler
@@ -24,26 +24,26 @@ _NOT_CACHED = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "nothing is cached un
 _NOTHING = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "it is remembered that there is nothing under this key")
 
 
-def typed_handlers(catalog: Catalog, reader: Reader, access: Access, endpoint: Endpoint) -> dict[str, Handler]:
+def typed_handlers(catalog: Catalog, reads: Singles, access: Access, endpoint: Endpoint) -> dict[str, Handler]:
     """Handlers by path, for every resource of the catalog. Message types live in a private descriptor pool."""
     pool = link_pool({name: FileDescriptorProto.FromString(data) for name, data in catalog.files.items()})
     handlers: dict[str, Handler] = {}
     for domain in catalog.domains.values():
         for resource in domain.resources.values():
             key_type = message_factory.GetMessageClass(pool.FindMessageTypeByName(resource.key_type))
-            method = _method(catalog, reader, access, domain, resource)
+            method = _method(catalog, reads, access, domain, resource)
             handlers[resource.method] = endpoint.unary(key_type, method, reads_only=True)
     return handlers
 
 
 def _method(
-    catalog: Catalog, reader: Reader, access: Access, domain: DomainSpec, resource: ResourceSpec
+    catalog: Catalog, reads: Singles, access: Access, domain: DomainSpec, resource: ResourceSpec
 ) -> Method[Message]:
     async def read(request: Message, call: Call) -> bytes:
         access.check(call.principal, domain, Action.READ)
         values = {identifier.name: getattr(request, identifier.name) for identifier in resource.identifiers}
         key = catalog.resolve(catalog.build(domain.name, resource.name, values))
-        found = (await reader.get([key]))[0]
+        found = await reads.get(key)
         if isinstance(found, Failure):
             raise Failed(found)
         verdict = found.verdict
