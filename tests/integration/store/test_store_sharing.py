@@ -87,8 +87,9 @@ async def read_in_turns(store: RedisStore, keys: int) -> None:
 
 
 async def test_in_a_crowd_calls_of_several_turns_share_a_round_trip(
-    proxy: FaultProxy, node: Node, opener: Opener
+    proxy: FaultProxy, node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(link, "CROWD_S", 3600.0)
     store = await opener(proxy.url)
     proxy.reply_delay_s = 0.02
     early = [asyncio.create_task(store.read(["early"], []))]

@@ -1,0 +1,219 @@
+"""Gets and sets of one key in a crowd, over a real store: done in groups, each caller gets what it would get alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from coherd.contract.catalog import ResolvedKey
+from coherd.contract.catalog_load import builtin_catalog
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.adapters import link
+from coherd_server.adapters.store import RedisStore
+from coherd_server.domain.cache import Cache
+from coherd_server.domain.failure import OUTWAITED, Failure
+from coherd_server.domain.judge import State
+from coherd_server.domain.ports import PutOutcome
+from coherd_server.domain.reading import Found
+from coherd_server.domain.set_plan import SetDone, SetItem
+from rig.fixtures import Backend, Opener
+from rig.near import cache_over
+from rig.process import Node
+from rig.proxy import FaultProxy
+from rig.valkey import standalone
+
+TURN_MS = 10_000
+
+
+def key(number: int) -> ResolvedKey:
+    return builtin_catalog().resolve(f"analytics:daily:user:u{number}:date:20250806")
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with standalone() as started:
+        yield started
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if calls overlapped all the time."""
+    monkeypatch.setattr(RedisStore, "is_crowded", True)
+
+
+class Watched:
+    """A cache, and how many items its reader and writer got at a time."""
+
+    def __init__(self, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.singles = cache.singles
+        self.cache = cache
+        self.reads: list[int] = []
+        self.writes: list[int] = []
+        get, set_ = cache.reads.get, cache.writes.set
+
+        async def noted_get(keys: Sequence[ResolvedKey], **how: Any) -> list[Found | Failure]:
+            self.reads.append(len(keys))
+            return await get(keys, **how)
+
+        async def noted_set(items: Sequence[SetItem], **how: Any) -> list[SetDone | Failure]:
+            self.writes.append(len(items))
+            return await set_(items, **how)
+
+        monkeypatch.setattr(cache.reads, "get", noted_get)
+        monkeypatch.setattr(cache.writes, "set", noted_set)
+
+    async def set(self, number: int, payload: bytes = b"v", **how: Any) -> SetDone | Failure:
+        return await self.singles.set(SetItem(key(number), payload, **how), turn_ms=TURN_MS)
+
+    async def payload(self, number: int) -> bytes:
+        found = await self.singles.get(key(number))
+        assert isinstance(found, Found)
+        return found.verdict.payload
+
+
+@pytest.fixture
+async def watched(backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(cache_over(await opener(backend.url, backend.prefix), max_value_bytes=100), monkeypatch)
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_each_caller_of_a_group_gets_its_own(watched: Watched) -> None:
+    done = await asyncio.gather(*(watched.set(number, b"%d" % number) for number in range(50)))
+    assert {one.outcome for one in done if isinstance(one, SetDone)} == {PutOutcome.STORED}
+    assert watched.writes == [50]
+    assert await asyncio.gather(*(watched.payload(number) for number in range(50))) == [b"%d" % n for n in range(50)]
+    assert watched.reads == [50]
+
+
+async def test_who_is_alone_goes_alone(watched: Watched) -> None:
+    for number in range(3):
+        await watched.set(number)
+        await watched.payload(number)
+    assert watched.writes == watched.reads == [1, 1, 1]
+
+
+@pytest.mark.parametrize("backend", ["standalone", "cluster"], indirect=True)
+async def test_calls_that_overlap_are_a_crowd_where_all_keys_are_on_one_node(backend: Backend, opener: Opener) -> None:
+    store = await opener(backend.url, backend.prefix)
+    assert not store.is_crowded
+    for _ in range(20):
+        reads = []
+        for number in range(10):
+            reads.append(asyncio.create_task(store.read([f"k{number}"], [])))
+            await asyncio.sleep(0)
+        await asyncio.gather(*reads)
+    assert store.is_crowded is (backend.name == "standalone")
+
+
+async def test_in_a_crowd_calls_of_several_turns_are_one_group_and_one_round_trip(
+    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "CROWD_S", 3600.0)
+    async with FaultProxy(node.port) as proxy:
+        store = await opener(proxy.url)
+        watched = Watched(cache_over(store), monkeypatch)
+        await asyncio.gather(*(watched.set(number) for number in range(10)))
+        proxy.reply_delay_s = 0.02
+        early = asyncio.create_task(store.read(["early"], []))
+        await asyncio.sleep(0.01)
+        await store.read(["overlaps"], [])
+        await early
+        assert store.is_crowded
+        watched.reads.clear()
+        before = node.client().info("commandstats")["cmdstat_mget"]["calls"]
+        gets = []
+        for number in range(10):
+            gets.append(asyncio.create_task(watched.payload(number)))
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*gets) == [b"v"] * 10
+        assert watched.reads == [10]
+        assert node.client().info("commandstats")["cmdstat_mget"]["calls"] - before == 1
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_what_is_wrong_with_one_is_told_to_that_one(watched: Watched) -> None:
+    fine, large, long, late = await asyncio.gather(
+        watched.set(1),
+        watched.set(2, bytes(101)),
+        watched.set(3, ttl_ms=1 << 50),
+        watched.set(4),
+    )
+    assert isinstance(fine, SetDone)
+    assert isinstance(late, SetDone)
+    assert isinstance(large, Failure)
+    assert large.reason == ErrorReason.ERROR_REASON_VALUE_TOO_LARGE
+    assert isinstance(long, Failure)
+    assert long.reason == ErrorReason.ERROR_REASON_TTL_INVALID
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_stale_values_are_for_those_that_take_them(watched: Watched) -> None:
+    await asyncio.gather(*(watched.set(number) for number in range(2)))
+    either = await asyncio.gather(
+        *(watched.singles.get(key(number), accept_stale=accept) for number in range(2) for accept in (False, True))
+    )
+    assert [one.verdict.state for one in either if isinstance(one, Found)] == [State.FRESH] * 4
+    assert watched.reads == [2, 2]
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_sets_of_one_key_take_turns_and_hold_up_no_others(watched: Watched) -> None:
+    done = await asyncio.gather(*(watched.set(1, b"%d" % n) for n in range(5)), *(watched.set(n) for n in (2, 3)))
+    assert {one.outcome for one in done if isinstance(one, SetDone)} == {PutOutcome.STORED}
+    assert len(done) == 7
+    assert sorted(watched.writes) == [1, 1, 1, 1, 3]
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_who_must_wait_for_its_turn_waits_no_longer_than_it_said(
+    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it was sent, and it is told so; others of its group are not held up."""
+    async with FaultProxy(node.port) as proxy:
+        watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
+        await watched.set(1, b"before")
+        proxy.half_open = True
+        first = asyncio.create_task(watched.set(1, b"first"))
+        await asyncio.sleep(0.05)
+        second = await watched.singles.set(SetItem(key(1), b"second"), turn_ms=50)
+        assert second == OUTWAITED
+        assert not first.done(), "the test is void: nothing stood in the way"
+        proxy.half_open = False
+        await first
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_who_gives_up_disturbs_nobody(watched: Watched) -> None:
+    sets = [asyncio.create_task(watched.set(number, b"%d" % number)) for number in range(20)]
+    await asyncio.sleep(0)
+    for one in sets[::2]:
+        one.cancel()
+    done = await asyncio.gather(*sets, return_exceptions=True)
+    assert all(isinstance(one, asyncio.CancelledError) for one in done[::2])
+    assert all(isinstance(one, SetDone) for one in done[1::2])
+    gets = [asyncio.create_task(watched.payload(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    for get in gets[::2]:
+        get.cancel()
+    found = await asyncio.gather(*gets, return_exceptions=True)
+    assert found[1::2] == [b"%d" % number for number in range(1, 20, 2)]
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_a_store_that_is_gone_fails_each_in_time(
+    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FaultProxy(node.port) as proxy:
+        watched = Watched(cache_over(await opener(proxy.url, reply_timeout_ms=100, deadline_ms=300)), monkeypatch)
+        await watched.set(1)
+        proxy.half_open = True
+        async with asyncio.timeout(10):
+            done = await asyncio.gather(
+                *(watched.set(number) for number in range(10)),
+                *(watched.singles.get(key(number)) for number in range(10)),
+            )
+    assert len(done) == 20
+    assert all(isinstance(one, Failure) for one in done)

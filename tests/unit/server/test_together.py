@@ -1,0 +1,145 @@
+"""Calls for one item that are done in groups: everybody gets what is theirs, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from coherd_server.domain.together import MOST, Asked, Together
+
+Group = Sequence[Asked[int, str]]
+
+
+class Gathering:
+    """Groups begin when the test says so."""
+
+    def __init__(self, do: Callable[[Group], Coroutine[Any, Any, None]]) -> None:
+        self.groups: list[list[int]] = []
+        self._due: dict[Callable[[], None], None] = {}
+        self._do = do
+        self.together: Together[int, str] = Together(self._when_gathered, self._noted)
+
+    def _when_gathered(self, call: Callable[[], None]) -> None:
+        self._due[call] = None
+
+    async def _noted(self, group: Group) -> None:
+        self.groups.append([one.item for one in group])
+        await self._do(group)
+
+    async def ask(self, *items: int) -> list[asyncio.Task[str]]:
+        asked = [asyncio.create_task(self.together.ask(item)) for item in items]
+        await asyncio.sleep(0)
+        return asked
+
+    def begin(self) -> None:
+        due, self._due = self._due, {}
+        for call in due:
+            call()
+
+
+async def answer(group: Group) -> None:
+    for one in group:
+        one.answer(f"{one.item}!")
+
+
+async def test_what_came_until_it_begins_is_one_group() -> None:
+    gathering = Gathering(answer)
+    asked = await gathering.ask(1, 2) + await gathering.ask(3)
+    assert gathering.groups == []
+    gathering.begin()
+    assert await asyncio.gather(*asked) == ["1!", "2!", "3!"]
+    assert gathering.groups == [[1, 2, 3]]
+    gathering.begin()
+    late = await gathering.ask(4)
+    gathering.begin()
+    assert await asyncio.gather(*late) == ["4!"]
+    assert gathering.groups == [[1, 2, 3], [4]]
+
+
+async def test_a_large_group_is_done_in_parts_beside_each_other() -> None:
+    begun = asyncio.Barrier(3)
+
+    async def all_at_once(group: Group) -> None:
+        await begun.wait()
+        await answer(group)
+
+    gathering = Gathering(all_at_once)
+    asked = await gathering.ask(*range(2 * MOST + 1))
+    gathering.begin()
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*asked) == [f"{item}!" for item in range(2 * MOST + 1)]
+    assert [len(group) for group in gathering.groups] == [MOST, MOST, 1]
+
+
+async def test_each_is_told_as_soon_as_its_own_is_known() -> None:
+    go_on = asyncio.Event()
+
+    async def one_by_one(group: Group) -> None:
+        group[0].answer("first")
+        await go_on.wait()
+        group[1].answer("second")
+
+    gathering = Gathering(one_by_one)
+    first, second = await gathering.ask(1, 2)
+    gathering.begin()
+    async with asyncio.timeout(10):
+        assert await first == "first"
+    assert not second.done()
+    go_on.set()
+    assert await second == "second"
+
+
+async def test_who_gives_up_before_it_begins_is_left_out_and_later_it_is_not_wanted_any_more() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    wanted: list[bool] = []
+
+    async def slowly(group: Group) -> None:
+        begun.set()
+        await go_on.wait()
+        wanted.extend(one.is_wanted for one in group)
+        await answer(group)
+
+    gathering = Gathering(slowly)
+    early, late, other = await gathering.ask(1, 2, 3)
+    early.cancel()
+    await asyncio.sleep(0)
+    gathering.begin()
+    await begun.wait()
+    late.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await other == "3!"
+    assert gathering.groups == [[2, 3]]
+    assert wanted == [False, True]
+    assert early.cancelled()
+    assert late.cancelled()
+
+
+async def test_a_defect_is_raised_in_each_caller_that_has_no_answer() -> None:
+    async def broken(group: Group) -> None:
+        group[0].answer("fine")
+        raise KeyError
+
+    gathering = Gathering(broken)
+    fine, *others = await gathering.ask(1, 2, 3)
+    gathering.begin()
+    assert await fine == "fine"
+    for other in others:
+        with pytest.raises(KeyError):
+            await other
+
+
+async def test_nobody_waits_for_an_answer_that_was_forgotten() -> None:
+    async def forgetful(group: Group) -> None:
+        group[0].answer("fine")
+
+    gathering = Gathering(forgetful)
+    fine, forgotten = await gathering.ask(1, 2)
+    gathering.begin()
+    assert await fine == "fine"
+    async with asyncio.timeout(10):
+        with pytest.raises(AssertionError):
+            await forgotten
