@@ -51,7 +51,7 @@ class Singles:
 
     async def set(self, item: SetItem, *, turn_ms: int) -> SetDone | Failure:
         """As `Writer.set`, of one item. One that must wait for its turn holds up no others."""
-        if self._store.is_crowded and not self._writer.is_writing(item.key):
+        if self._store.is_crowded:
             return await self._sets.ask(_Set(item, turn_ms))
         return (await self._writer.set([item], turn_ms=turn_ms))[0]
 

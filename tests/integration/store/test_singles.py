@@ -128,7 +128,9 @@ async def test_in_a_crowd_calls_of_several_turns_are_one_group_and_one_round_tri
         for number in range(10):
             gets.append(asyncio.create_task(watched.payload(number)))
             await asyncio.sleep(0)
+        other = asyncio.create_task(store.read(["other"], []))
         assert await asyncio.gather(*gets) == [b"v"] * 10
+        await other
         assert watched.reads == [10]
         assert node.client().info("commandstats")["cmdstat_mget"]["calls"] - before == 1
 
@@ -183,6 +185,27 @@ async def test_who_must_wait_for_its_turn_waits_no_longer_than_it_said(
         assert not first.done(), "the test is void: nothing stood in the way"
         proxy.half_open = False
         await first
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_what_waits_for_its_turn_is_not_sent_when_its_caller_gives_up(
+    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FaultProxy(node.port) as proxy:
+        watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
+        await watched.set(1, b"before")
+        proxy.half_open = True
+        first = asyncio.create_task(watched.set(1, b"first"))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(watched.set(1, b"second"))
+        await asyncio.sleep(0.05)
+        assert watched.writes[-2:] == [1, 1], "the test is void: it is not under way"
+        assert not first.done(), "the test is void: nothing stood in the way"
+        second.cancel()
+        proxy.half_open = False
+        assert isinstance(await first, SetDone)
+        await watched.set(2)
+        assert await watched.payload(1) == b"first"
 
 
 @pytest.mark.usefixtures("crowd")
