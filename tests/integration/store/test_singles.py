@@ -135,6 +135,14 @@ async def test_in_a_crowd_calls_of_several_turns_are_one_group_and_one_round_tri
         assert node.client().info("commandstats")["cmdstat_mget"]["calls"] - before == 1
 
 
+async def test_what_comes_while_a_group_begins_is_not_forgotten(backend: Backend, opener: Opener) -> None:
+    store = await opener(backend.url, backend.prefix, check_every_ms=60_000)
+    called = asyncio.Event()
+    store.when_gathered(lambda: store.when_gathered(called.set))
+    async with asyncio.timeout(10):
+        await called.wait()
+
+
 @pytest.mark.usefixtures("crowd")
 async def test_what_is_wrong_with_one_is_told_to_that_one(watched: Watched) -> None:
     fine, large, long, late = await asyncio.gather(
