@@ -17,7 +17,7 @@ from coherd.selectors import Resource
 @click.option(
     "--wait-for-near-caches",
     is_flag=True,
-    help="Return only when every near cache has dropped the values (no effect yet: near caches are not served).",
+    help="Return only when every near cache has dropped the values, whatever the domain says.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @server_options
