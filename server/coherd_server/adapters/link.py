@@ -277,12 +277,14 @@ class Link:
     def _gathered(self) -> None:
         """Send, but first what begins now and is to go with it."""
         due, self._due = self._due, {}
-        for call in due:
-            call()
-        if due:
-            self._loop.call_soon(self._pump)
-        else:
+        if not due:
             self._pump()
+            return
+        try:
+            for call in due:
+                call()
+        finally:
+            self._loop.call_soon(self._pump)  # behind what they have begun
 
     def _pump(self) -> None:
         """Give queued batches to connections that are free; let one more get ready if none is."""

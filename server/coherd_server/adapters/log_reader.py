@@ -41,7 +41,8 @@ class LogReader:
             timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
             # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
             found, role = await wire.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
-            return Changes(wire.identity, self._entries(found, role))
+            entries = self._entries(found, role)
+            return Changes(wire.identity, entries, len(entries) >= READ_ENTRIES)
         except WireLost as lost:
             self._wire = None
             self._topology.refresh()

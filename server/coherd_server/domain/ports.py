@@ -218,6 +218,11 @@ class Store(Protocol):
         ...
 
     @property
+    def one_primary(self) -> bool:
+        """All keys and tags are on one node at a time: it answers for all of them or for none."""
+        ...
+
+    @property
     def is_crowded(self) -> bool:
         """Calls have just overlapped: one that comes now is worth gathering with others.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
@@ -27,9 +27,15 @@ class Stamps(NamedTuple):
 
 
 class Tries:
-    """What the tries at one group of sets leave to the next, by the index of the set."""
+    """What the tries at one group of sets leave to the next, by the index of the set.
 
-    def __init__(self) -> None:
+    Args:
+        wanted: whether a set is still to be stored. Asked once more when its fence is known, before it is sent: a fence
+            from after its caller gave up does not keep it from undoing what that caller has done since.
+    """
+
+    def __init__(self, wanted: Callable[[int], bool]) -> None:
+        self.wanted = wanted
         self.stamps: dict[int, Stamps] = {}
         """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
         an invalidation that came after it began."""
@@ -111,15 +117,18 @@ class Putter:
         try:
             holders, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
         except StoreUnavailable as error:
-            if len(pending) == 1:
+            if len(pending) == 1 or self._store.one_primary:
                 return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
             return await self._ask_and_put_each(pending, tries)
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
+        asked = [index for index, plan in pending.items() if plan.item.only_if_absent]
+        verdicts = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
+        present = dict(zip(asked, verdicts, strict=True))
         for (index, plan), holder in zip(pending.items(), holders, strict=True):
             replaces: bytes | None = None
-            if plan.item.only_if_absent:
-                verdict = await self._present(plan.item.key)
+            if index in present:
+                verdict = present[index]
                 if isinstance(verdict, Failure) or verdict.state is State.FOREIGN:
                     answers[index] = verdict if isinstance(verdict, Failure) else FOREIGN_VALUE
                     continue
@@ -135,8 +144,9 @@ class Putter:
                 block = first.block
             else:
                 tries.stamps[index] = Stamps(holder.identity, block)
-            puts[index] = self._put_of(plan, holder, block, replaces)
-        return answers | await self._put(puts, pending, tries)
+            if tries.wanted(index):
+                puts[index] = self._put_of(plan, holder, block, replaces)
+        return answers | await self._put(puts, pending, tries) if puts else answers
 
     async def _put(
         self,

@@ -63,14 +63,14 @@ class Reader:
         try:
             found: list[Found | Failure] = list(await self.find(keys))
         except StoreUnavailable as error:
-            if len(keys) == 1:
-                return [failure_of(error)]
+            if len(keys) == 1 or self._store.one_primary:
+                return [failure_of(error)] * len(keys)
             found = await self._find_each(keys)
         self._count(found, accept_stale, time.perf_counter() - started)
         return found
 
     async def _find_each(self, keys: Sequence[ResolvedKey]) -> list[Found | Failure]:
-        """One read per key, so that a node that is down fails only its own keys."""
+        """One read per key, so that of several nodes one that is down fails only its own keys."""
 
         async def one(key: ResolvedKey) -> Found | Failure:
             try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from coherd.contract.catalog import ResolvedKey
 from coherd_server.domain.failure import Failure
@@ -14,6 +13,9 @@ from coherd_server.domain.reading import Found, Reader
 from coherd_server.domain.set_plan import SetDone, SetItem
 from coherd_server.domain.together import Asked, Together
 from coherd_server.domain.writing import Writer
+
+MOST_BYTES: Final = 1 << 16
+"""Longest payload of a set that shares a group."""
 
 
 class _Set(NamedTuple):
@@ -41,7 +43,7 @@ class Singles:
             accept_stale: Together(store.when_gathered, partial(self._get, accept_stale))
             for accept_stale in (False, True)
         }
-        self._sets: Together[_Set, SetDone | Failure] = Together(store.when_gathered, self._set)
+        self._sets: Together[_Set, SetDone | Failure] = Together(store.when_gathered, self._set, self._split)
 
     async def get(self, key: ResolvedKey, *, accept_stale: bool = False) -> Found | Failure:
         """As `Reader.get`, of one key."""
@@ -50,41 +52,37 @@ class Singles:
         return (await self._reader.get([key], accept_stale=accept_stale))[0]
 
     async def set(self, item: SetItem, *, turn_ms: int) -> SetDone | Failure:
-        """As `Writer.set`, of one item. One that must wait for its turn holds up no others."""
-        if self._store.is_crowded:
+        """As `Writer.set`, of one item.
+
+        What takes longer holds up no others: what must wait for its turn, looks at what is there, or is large.
+        """
+        if self._store.is_crowded and not item.only_if_absent and len(item.payload) <= MOST_BYTES:
             return await self._sets.ask(_Set(item, turn_ms))
-        return (await self._writer.set([item], turn_ms=turn_ms))[0]
+        return (await self._writer.set([item], turns_ms=[turn_ms]))[0]
 
     async def _get(self, accept_stale: bool, group: Sequence[Asked[ResolvedKey, Found | Failure]]) -> None:
         found = await self._reader.get([one.item for one in group], accept_stale=accept_stale)
         for one, answer in zip(group, found, strict=True):
             one.answer(answer)
 
-    async def _set(self, group: Sequence[_Asked]) -> None:
+    def _split(self, asked: Sequence[_Asked]) -> list[list[_Asked]]:
+        """Those that can be written at once, and each that must wait for its turn."""
         first: dict[str, _Asked] = {}
-        waiting: list[_Asked] = []
-        for one in group:
+        waiting: list[list[_Asked]] = []
+        for one in asked:
             key = one.item.item.key
             if key.text in first or self._writer.is_writing(key):
-                waiting.append(one)
+                waiting.append([one])
             else:
                 first[key.text] = one
-        others = [asyncio.create_task(self._set_all([one])) for one in waiting]
-        try:
-            await self._set_all([*first.values()])
-            for other in others:
-                await other
-        finally:
-            for other in others:
-                other.cancel()
+        return [[*first.values()], *waiting]
 
-    async def _set_all(self, group: Sequence[_Asked]) -> None:
+    async def _set(self, group: Sequence[_Asked]) -> None:
         def report(index: int, outcome: SetDone | Failure) -> None:
             group[index].answer(outcome)
 
         def wanted(index: int) -> bool:
             return group[index].is_wanted
 
-        if group:
-            items, turn_ms = [one.item.item for one in group], max(one.item.turn_ms for one in group)
-            await self._writer.set(items, turn_ms=turn_ms, report=report, wanted=wanted)
+        items, turns_ms = [one.item.item for one in group], [one.item.turn_ms for one in group]
+        await self._writer.set(items, turns_ms=turns_ms, report=report, wanted=wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -41,21 +41,29 @@ class Asked(Generic[Item, Outcome]):
         self._future.cancel()
 
 
+def _whole(asked: Sequence[Asked[Item, Outcome]]) -> Iterable[Sequence[Asked[Item, Outcome]]]:
+    """All are one group."""
+    return (asked,)
+
+
 class Together(Generic[Item, Outcome]):
     """Items that are asked for one by one, and done in groups.
 
     Args:
         when_gathered: see `coherd_server.domain.ports.Store.when_gathered`.
         do: does a group and answers each of its items.
+        split: takes apart what should not be one group.
     """
 
     def __init__(
         self,
         when_gathered: Callable[[Callable[[], None]], None],
         do: Callable[[Sequence[Asked[Item, Outcome]]], Coroutine[Any, Any, None]],
+        split: Callable[[Sequence[Asked[Item, Outcome]]], Iterable[Sequence[Asked[Item, Outcome]]]] = _whole,
     ) -> None:
         self._when_gathered = when_gathered
         self._do = do
+        self._split = split
         self._asked: list[Asked[Item, Outcome]] = []
         self._groups: set[asyncio.Task[None]] = set()
 
@@ -68,10 +76,11 @@ class Together(Generic[Item, Outcome]):
 
     def _begin(self) -> None:
         asked, self._asked = [one for one in self._asked if one.is_wanted], []
-        for at in range(0, len(asked), MOST):
-            group = asyncio.create_task(self._run(asked[at : at + MOST]))
-            self._groups.add(group)
-            group.add_done_callback(self._groups.discard)
+        for part in self._split(asked):
+            for at in range(0, len(part), MOST):
+                group = asyncio.create_task(self._run(part[at : at + MOST]))
+                self._groups.add(group)
+                group.add_done_callback(self._groups.discard)
 
     async def _run(self, group: Sequence[Asked[Item, Outcome]]) -> None:
         try:

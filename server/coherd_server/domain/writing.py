@@ -75,7 +75,7 @@ class Writer:
         self,
         items: Sequence[SetItem],
         *,
-        turn_ms: int = MAX_TURN_MS,
+        turns_ms: Sequence[int] = (),
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
@@ -85,15 +85,17 @@ class Writer:
 
         Args:
             items: what to store.
-            turn_ms: longest wait for earlier writes of a key; then nothing was sent, and the caller is told so.
+            turns_ms: of each item the longest wait for earlier writes of its key, `MAX_TURN_MS` where none are given;
+                then nothing of it was sent, and the caller is told so.
             report: told each item's outcome as soon as it is known, by its index.
-            wanted: asked before each try whether an item is still to be stored; else nothing more is sent of it.
+            wanted: asked before each try, and before anything is written, whether an item is still to be stored; else
+                nothing more is sent of it.
         """
-        turn_ends_s = asyncio.get_running_loop().time() + turn_ms / 1000
+        began_s = asyncio.get_running_loop().time()
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, SetPlan] = {}
-        tries = Tries()
+        tries = Tries(wanted)
 
         def end(index: int, outcome: SetDone | Failure) -> None:
             if index in tries.begun and isinstance(outcome, Failure):
@@ -119,13 +121,15 @@ class Writer:
                 if not pending:
                     break
                 if not turn:
+                    ends_s = {i: began_s + (turns_ms[i] if turns_ms else MAX_TURN_MS) / 1000 for i in pending}
+                    next_s = min(ends_s.values())
                     try:
-                        async with asyncio.timeout_at(turn_ends_s):
+                        async with asyncio.timeout_at(next_s):
                             entered = await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
                     except TimeoutError:
-                        for index in pending:
+                        for index in [index for index, end_s in ends_s.items() if end_s <= next_s]:
+                            del pending[index]
                             end(index, OUTWAITED)
-                        break
                     continue
                 first = [index for index in turn if not tried[index]]
                 try:

@@ -109,8 +109,8 @@ class CacheRpcs:
                 items.append(self._set_item(one, call))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
-        turn_ms = call.wait_ms(MAX_TURN_MS)
-        done = iter(await self._cache.writes.set(items, turn_ms=turn_ms) if items else ())
+        turns_ms = [call.wait_ms(MAX_TURN_MS)] * len(items)
+        done = iter(await self._cache.writes.set(items, turns_ms=turns_ms) if items else ())
         response = pb.BatchSetResponse()
         for index in range(len(request.items)):
             outcome = failures.get(index) or next(done)

@@ -11,6 +11,7 @@ from redis.crc import key_slot
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters import log_reader
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.domain.failure import UNCONFIRMED
 from coherd_server.domain.near import replica
@@ -93,6 +94,34 @@ async def test_who_has_nobody_to_tell_reads_at_leisure_until_somebody_waits_or_c
     client = NearClient(other)
     await client.hold(PUSHED)
     assert client.serves(PUSHED)
+
+
+@ON_ONE_STORE
+async def test_a_replica_that_is_far_behind_reads_on_without_leisure(
+    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    await settled(one, other)
+    monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
+    monkeypatch.setattr(log_reader, "READ_ENTRIES", 10)
+    for _ in range(95):
+        assert await one.announce(PUSHED) is None
+    assert await one.announce(STRICT) is None
+
+
+@ON_ONE_STORE
+async def test_who_waits_here_needs_nobody_to_tell_it_to_hurry(
+    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that is published is heard."""
+    one = await replicas(backend.url, backend.prefix)
+    await settled(one)
+    monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
+    await one.store._listener.close()
+    for _ in range(3):
+        assert await one.announce(PUSHED) is None
+        await asyncio.sleep(0.1)
+        assert await one.announce(STRICT) is None
 
 
 @ON_ONE_STORE

@@ -14,9 +14,9 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.adapters import link
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.cache import Cache
-from coherd_server.domain.failure import OUTWAITED, Failure
+from coherd_server.domain.failure import OUTWAITED, UNAVAILABLE, Failure
 from coherd_server.domain.judge import State
-from coherd_server.domain.ports import PutOutcome
+from coherd_server.domain.ports import PutOutcome, StoreUnavailable
 from coherd_server.domain.reading import Found
 from coherd_server.domain.set_plan import SetDone, SetItem
 from rig.fixtures import Backend, Opener
@@ -214,6 +214,105 @@ async def test_what_waits_for_its_turn_is_not_sent_when_its_caller_gives_up(
         assert isinstance(await first, SetDone)
         await watched.set(2)
         assert await watched.payload(1) == b"first"
+
+
+@pytest.mark.parametrize("how", ["alone", "in a group", "in a frame"])
+@pytest.mark.parametrize("only_if_absent", [False, True])
+async def test_a_set_that_asks_first_is_not_written_when_its_caller_gave_up_meanwhile(
+    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch, how: str, only_if_absent: bool
+) -> None:
+    """The fence that it is told is of after the delete, which is acknowledged before: it would not keep it out."""
+    monkeypatch.setattr(RedisStore, "is_crowded", how == "in a group")
+    async with FaultProxy(node.port) as proxy:
+        watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
+        hold = proxy.request_hold = asyncio.Event()
+        item, given_up = SetItem(key(1), b"old", only_if_absent=only_if_absent), asyncio.Event()
+        late: asyncio.Task[Any] = asyncio.create_task(
+            watched.cache.writes.set([item], wanted=lambda _: not given_up.is_set())
+            if how == "in a frame"
+            else watched.singles.set(item, turn_ms=TURN_MS)
+        )
+        await asyncio.sleep(0.05)
+        assert not late.done()
+        given_up.set()
+        if how != "in a frame":
+            late.cancel()
+        await cache_over(await opener(node.url)).changes.delete([key(1)])
+        hold.set()
+        proxy.request_hold = None
+        await asyncio.gather(late, return_exceptions=True)
+        await watched.set(2)
+        await asyncio.sleep(0.1)
+        assert not node.client().exists(key(1).text)
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_what_looks_first_or_is_large_holds_up_no_others(watched: Watched) -> None:
+    sets = [watched.set(n, only_if_absent=True) for n in range(3)] + [watched.set(n) for n in range(3, 6)]
+    assert all(isinstance(one, SetDone) for one in await asyncio.gather(*sets))
+    assert sorted(watched.writes) == [1, 1, 1, 3]
+
+
+async def test_those_that_look_first_look_at_one_time(node: Node, opener: Opener) -> None:
+    writes = cache_over(await opener(node.url)).writes
+    node.client().flushall()
+    items = [SetItem(key(number), b"v", only_if_absent=True) for number in range(30)]
+    await writes.set([SetItem(key(99), b"v")])
+    before = node.client().info("commandstats")["cmdstat_mget"]["calls"]
+    done = await writes.set(items)
+    assert {one.outcome for one in done if isinstance(one, SetDone)} == {PutOutcome.STORED}
+    assert node.client().info("commandstats")["cmdstat_mget"]["calls"] - before <= 3
+
+
+async def test_each_waits_for_its_own_turn(node: Node, opener: Opener) -> None:
+    async with FaultProxy(node.port) as proxy:
+        writes = cache_over(await opener(proxy.url, reply_timeout_ms=5_000, deadline_ms=10_000)).writes
+        await writes.set([SetItem(key(n), b"v") for n in range(2)])
+        proxy.half_open = True
+        early = asyncio.create_task(writes.set([SetItem(key(n), b"early") for n in range(2)]))
+        await asyncio.sleep(0.05)
+        told: dict[int, SetDone | Failure] = {}
+        outwaited = asyncio.Event()
+
+        def report(index: int, outcome: SetDone | Failure) -> None:
+            told[index] = outcome
+            outwaited.set()
+
+        items = [SetItem(key(n), b"late") for n in range(2)]
+        late = asyncio.create_task(writes.set(items, turns_ms=[60_000, 50], report=report))
+        async with asyncio.timeout(4):
+            await outwaited.wait()
+        assert told == {1: OUTWAITED}
+        assert not early.done(), "the test is void: nothing stood in the way"
+        proxy.half_open = False
+        await early
+        done = await late
+        assert isinstance(done[0], SetDone)
+        assert done[1] == OUTWAITED
+
+
+@pytest.mark.parametrize("backend", ["standalone", "cluster"], indirect=True)
+@pytest.mark.usefixtures("crowd")
+async def test_only_where_keys_are_on_several_nodes_a_group_that_failed_is_tried_one_by_one(
+    backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opener(backend.url, backend.prefix)
+    watched = Watched(cache_over(store), monkeypatch)
+    asked = 0
+
+    async def gone(*_: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(store, "read", gone)
+    monkeypatch.setattr(store, "mint", gone)
+    found = await asyncio.gather(*(watched.singles.get(key(number)) for number in range(5)))
+    assert found == [UNAVAILABLE] * 5
+    assert asked == (1 if backend.name == "standalone" else 6)
+    asked = 0
+    assert await asyncio.gather(*(watched.set(number) for number in range(5))) == [UNAVAILABLE] * 5
+    assert asked == (1 if backend.name == "standalone" else 6)
 
 
 @pytest.mark.usefixtures("crowd")

@@ -102,6 +102,8 @@ class Changes(NamedTuple):
     identity: bytes
     entries: Sequence[Change]
     """Empty: nothing new for a while."""
+    more: bool = False
+    """There may be more behind them: they are as many as are read at one time."""
 
 
 Heard = Callable[[str, Field], None]

@@ -84,6 +84,7 @@ class Replica:
         for replica, field in self._latest.items():
             wait.heard(replica, field)
         changed = self._waits[wait] = asyncio.Event()
+        self._hurry.set()
         try:
             while not wait.is_done and not wait.has_moved:
                 changed.clear()
@@ -152,19 +153,21 @@ class Replica:
                 following.cancel()
             if following.cancelled():
                 continue  # there is another place to read from
+            more = False
             try:
-                followed = self._follower.read(following.result(), place)
+                changes = following.result()
+                followed, more = self._follower.read(changes, place), changes.more
             except LogUnavailable:
                 followed = False
             if not followed:
                 self._wanted.set()
                 await asyncio.sleep(_PAUSE_S)
             elif not self._waits:
-                await self._pause()
+                await self._pause(at_leisure=not more and not self._hub.has_sessions)
 
-    async def _pause(self) -> None:
+    async def _pause(self, *, at_leisure: bool) -> None:
         """Between two reads of the log."""
-        if self._hub.has_sessions:
+        if not at_leisure:
             await asyncio.sleep(_GATHER_S)
             return
         with contextlib.suppress(TimeoutError):
