@@ -99,13 +99,15 @@ async def test_who_is_alone_goes_alone(watched: Watched) -> None:
 async def test_calls_that_overlap_are_a_crowd_where_all_keys_are_on_one_node(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix)
     assert not store.is_crowded
+    seen = set()
     for _ in range(20):
         reads = []
         for number in range(10):
             reads.append(asyncio.create_task(store.read([f"k{number}"], [])))
             await asyncio.sleep(0)
+            seen.add(store.is_crowded)
         await asyncio.gather(*reads)
-    assert store.is_crowded is (backend.name == "standalone")
+    assert (True in seen) is (backend.name == "standalone")
 
 
 async def test_in_a_crowd_calls_of_several_turns_are_one_group_and_one_round_trip(
