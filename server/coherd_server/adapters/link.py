@@ -35,8 +35,8 @@ GATHER_TURNS: Final = 20
 """Turns of the event loop that it waits, some microseconds each where nothing else happens."""
 GATHER_S: Final = 0.001
 """Longest wait."""
-GATHER_ITEMS: Final = 32
-"""Names and jobs of a batch that does not wait: a frame of many operations is one already."""
+GATHER_ITEMS: Final = 10
+"""Names and jobs of a batch that does not wait: those of several operations, as a frame brings them."""
 
 
 class _Lane:
