@@ -109,7 +109,7 @@ def test_what_is_demanded_of_calls(calls: Kept) -> None:
         *(
             (f"unary {verb}, {callers}", "own service", "> 1x")
             for verb in ("get", "set")
-            for callers in ("1 caller", "32 callers")
+            for callers in ("1 caller", "4 callers", "8 callers", "32 callers")
         ),
         *(
             (f"get_many of 100, {callers}", f"{name}, get, 32 callers", "> 1x")

@@ -15,6 +15,7 @@ from tests.benchmarks.rounds import Call, Turn, run_rounds
 from tests.benchmarks.stage import prepare, servers, stage
 
 ALONE: Final = 1
+FEW: Final = (4, 8)
 TOGETHER: Final = 32
 """Concurrent callers."""
 
@@ -56,7 +57,7 @@ async def unary(plan: Plan) -> list[Row]:
         service = stack.enter_context(OwnService(valkey.port, plan.stored_keys))
         await prepare(stack, coherd, service)
         for verb, call_of in VERBS.items():
-            for concurrency in (ALONE, TOGETHER):
+            for concurrency in (ALONE, *FEW, TOGETHER):
                 turns = [Turn(one.name, call_of(one), concurrency) for one in (coherd, service)]
                 ours, theirs = await run_rounds(turns, plan)
                 what = f"unary {verb}, {concurrency} caller{'s' if concurrency > 1 else ''}"
