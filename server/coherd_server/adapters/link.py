@@ -8,16 +8,15 @@ calls have just overlapped, those of some more turns do.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from redis.exceptions import AskError, ResponseError
 
 from coherd_server.adapters.batch import Batch, Failure, Job
+from coherd_server.adapters.crowd import Crowd
 from coherd_server.adapters.ending import end
 from coherd_server.adapters.fences import later
 from coherd_server.adapters.journal import Journal
@@ -29,14 +28,6 @@ from coherd_server.domain.ports import Holder
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
-CROWD_S: Final = 0.01
-"""So long after calls that overlapped a batch waits for more of them. A caller that is alone waits for nobody."""
-GATHER_TURNS: Final = 20
-"""Turns of the event loop that it waits, some microseconds each where nothing else happens."""
-GATHER_S: Final = 0.001
-"""Longest wait."""
-GATHER_ITEMS: Final = 10
-"""Names and jobs of a batch that does not wait: those of several operations, as a frame brings them."""
 
 
 class _Lane:
@@ -83,11 +74,8 @@ class Link:
         self._queue: deque[Batch] = deque()
         self._timers: dict[Batch, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
-        self._pumping = False
-        """`_pump` is about to be called."""
-        self._crowd_until_s = -math.inf
-        self._due: dict[Callable[[], None], None] = {}
-        """To be called before the next batch is sent."""
+        self.crowd = Crowd(self._pump, self._queued, self._is_busy)
+        """Says when what is queued is sent."""
         self._confirming = False
         """Some connection waits for replicas."""
         self._distrusted_at_s = 0.0
@@ -151,18 +139,6 @@ class Link:
         """A connection of this identity has told of the fences."""
         if identity == self.identity and mark:
             self._mark = later(mark, self._mark)
-
-    @property
-    def is_crowded(self) -> bool:
-        """Calls have just overlapped."""
-        return time.monotonic() < self._crowd_until_s
-
-    def when_gathered(self, call: Callable[[], None]) -> None:
-        """See `coherd_server.domain.ports.Store.when_gathered`."""
-        if self._due:
-            self._crowd_until_s = time.monotonic() + CROWD_S
-        self._due[call] = None
-        self._pump_soon()
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
@@ -233,7 +209,7 @@ class Link:
         elif self._known_down():
             self._fail_queue(self._down._replace(final=True))
         else:
-            self._pump_soon()
+            self.crowd.send_soon()
 
     def _known_down(self) -> bool:
         """Down for longer than a deadline: callers need not wait for what the keeper will find out."""
@@ -250,47 +226,14 @@ class Link:
                 if not lane.busy and (lane.keeper or lane.wire is not None):
                     lane.wanted.set()
 
-    def _pump_soon(self) -> None:
-        """Send what is queued when this turn of the loop is over: calls of one turn share a batch.
+    def _queued(self) -> int | None:
+        return len(self._queue[0]) if self._queue else None
 
-        In a crowd when some more turns are over: each is short where nothing else is to be done, and brings other calls
-        where something is.
-        """
-        if self._pumping:
-            return
-        self._pumping = True
-        now_s = time.monotonic()
-        if any(lane.busy for lane in self._lanes):
-            self._crowd_until_s = now_s + CROWD_S
-        if self.is_crowded:
-            self._loop.call_soon(self._gather, GATHER_TURNS, now_s + GATHER_S)
-        else:
-            self._loop.call_soon(self._gathered)
-
-    def _gather(self, turns: int, until_s: float) -> None:
-        few = len(self._queue[0]) < GATHER_ITEMS if self._queue else bool(self._due)
-        if turns and few and time.monotonic() < until_s:
-            self._loop.call_soon(self._gather, turns - 1, until_s)
-        else:
-            self._gathered()
-
-    def _gathered(self) -> None:
-        """Send, but first what begins now and is to go with it."""
-        due, self._due = self._due, {}
-        if not due:
-            self._pump()
-            return
-        try:
-            for call in due:
-                call()
-        finally:
-            self._loop.call_soon(self._pump)  # behind what they have begun
+    def _is_busy(self) -> bool:
+        return any(lane.busy for lane in self._lanes)
 
     def _pump(self) -> None:
         """Give queued batches to connections that are free; let one more get ready if none is."""
-        self._pumping = False
-        if self._due:
-            self._pump_soon()
         for lane in self._lanes:
             if not self._queue:
                 return
@@ -413,7 +356,7 @@ class Link:
             wire.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
-        if self._queue and not self._pumping:
+        if self._queue and not self.crowd.is_scheduled:
             self._pump()
 
     def _note_answer(self) -> None:

@@ -78,7 +78,7 @@ class RedisStore(Upkeep):
     def is_crowded(self) -> bool:
         """See `Store.is_crowded`."""
         link = self._topology.link_for("") if self._topology.wide else None
-        return link is not None and link.is_crowded
+        return link is not None and link.crowd.is_on
 
     def when_gathered(self, call: Callable[[], None]) -> None:
         """See `Store.when_gathered`."""
@@ -86,7 +86,7 @@ class RedisStore(Upkeep):
         if link is None:
             asyncio.get_running_loop().call_soon(call)
         else:
-            link.when_gathered(call)
+            link.crowd.when_gathered(call)
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import pytest
 
 from coherd.contract.catalog import ResolvedKey
 from coherd.contract.catalog_load import builtin_catalog
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.adapters import link
+from coherd_server.adapters import crowd as crowds
 from coherd_server.adapters.store import RedisStore
 from coherd_server.domain.cache import Cache
 from coherd_server.domain.failure import OUTWAITED, UNAVAILABLE, Failure
@@ -74,6 +75,14 @@ class Watched:
         return found.verdict.payload
 
 
+class HeldUp(NamedTuple):
+    """What `held_up` gives."""
+
+    watched: Watched
+    proxy: FaultProxy
+    first: asyncio.Task[SetDone | Failure]
+
+
 @pytest.fixture
 async def watched(backend: Backend, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(cache_over(await opener(backend.url, backend.prefix), max_value_bytes=100), monkeypatch)
@@ -113,7 +122,7 @@ async def test_calls_that_overlap_are_a_crowd_where_all_keys_are_on_one_node(bac
 async def test_in_a_crowd_calls_of_several_turns_are_one_group_and_one_round_trip(
     node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "CROWD_S", 3600.0)
+    monkeypatch.setattr(crowds, "CROWD_S", 3600.0)
     async with FaultProxy(node.port) as proxy:
         store = await opener(proxy.url)
         watched = Watched(cache_over(store), monkeypatch)
@@ -179,43 +188,45 @@ async def test_sets_of_one_key_take_turns_and_hold_up_no_others(watched: Watched
     assert sorted(watched.writes) == [1, 1, 1, 1, 3]
 
 
-@pytest.mark.usefixtures("crowd")
-async def test_who_must_wait_for_its_turn_waits_no_longer_than_it_said(
-    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing of it was sent, and it is told so; others of its group are not held up."""
+@asynccontextmanager
+async def held_up(node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldUp]:
+    """A set of key 1 is under way and gets no answer while the proxy is half open."""
     async with FaultProxy(node.port) as proxy:
         watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
         await watched.set(1, b"before")
         proxy.half_open = True
         first = asyncio.create_task(watched.set(1, b"first"))
         await asyncio.sleep(0.05)
-        second = await watched.singles.set(SetItem(key(1), b"second"), turn_ms=50)
+        yield HeldUp(watched, proxy, first)
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_who_must_wait_for_its_turn_waits_no_longer_than_it_said(
+    node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it was sent, and it is told so; others of its group are not held up."""
+    async with held_up(node, opener, monkeypatch) as at:
+        second = await at.watched.singles.set(SetItem(key(1), b"second"), turn_ms=50)
         assert second == OUTWAITED
-        assert not first.done(), "the test is void: nothing stood in the way"
-        proxy.half_open = False
-        await first
+        assert not at.first.done(), "the test is void: nothing stood in the way"
+        at.proxy.half_open = False
+        await at.first
 
 
 @pytest.mark.usefixtures("crowd")
 async def test_what_waits_for_its_turn_is_not_sent_when_its_caller_gives_up(
     node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with FaultProxy(node.port) as proxy:
-        watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
-        await watched.set(1, b"before")
-        proxy.half_open = True
-        first = asyncio.create_task(watched.set(1, b"first"))
+    async with held_up(node, opener, monkeypatch) as at:
+        second = asyncio.create_task(at.watched.set(1, b"second"))
         await asyncio.sleep(0.05)
-        second = asyncio.create_task(watched.set(1, b"second"))
-        await asyncio.sleep(0.05)
-        assert watched.writes[-2:] == [1, 1], "the test is void: it is not under way"
-        assert not first.done(), "the test is void: nothing stood in the way"
+        assert at.watched.writes[-2:] == [1, 1], "the test is void: it is not under way"
+        assert not at.first.done(), "the test is void: nothing stood in the way"
         second.cancel()
-        proxy.half_open = False
-        assert isinstance(await first, SetDone)
-        await watched.set(2)
-        assert await watched.payload(1) == b"first"
+        at.proxy.half_open = False
+        assert isinstance(await at.first, SetDone)
+        await at.watched.set(2)
+        assert await at.watched.payload(1) == b"first"
 
 
 @pytest.mark.parametrize("how", ["alone", "in a group", "in a frame"])
