@@ -28,6 +28,8 @@ from coherd_server.domain.ports import Holder
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
+_LOOKS = 8
+"""So many times a node whose clock was set back is taken to be ahead of what it is."""
 
 
 class _Lane:
@@ -89,6 +91,8 @@ class Link:
         """As last read on any of its connections."""
         self._mark: bytes | None = None
         """The latest state of the fences that the node of this identity has told of."""
+        self._looks: deque[tuple[bytes, float]] = deque(maxlen=_LOOKS)
+        """Whose clock was read, and how far it was ahead of `time.monotonic`."""
         self._lanes = [_Lane(keeper=i == 0) for i in range(settings.connections)]
         self._tasks = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
         self._tasks.append(asyncio.create_task(self._tick()))
@@ -291,7 +295,20 @@ class Link:
             await lane.wire.check()
         if self.identity != lane.wire.identity:
             await self._switch(lane.wire)
+        self._agree_on_time(lane.wire)
         self._note_answer()
+
+    def _agree_on_time(self, checked: Wire) -> None:
+        """All connections to the node tell the time as the best of the last few looks at its clock had it.
+
+        Else what is written over one and read over another, or after a slower look, had more left to live than it
+        was given.
+        """
+        self._looks.append((checked.identity, checked.offset_ms))
+        best_ms = max(offset_ms for identity, offset_ms in self._looks if identity == checked.identity)
+        for lane in self._lanes:
+            if lane.wire is not None and lane.wire.identity == checked.identity:
+                lane.wire.offset_ms = best_ms
 
     async def _switch(self, wire: Wire) -> None:
         """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8).

@@ -147,7 +147,8 @@ class Wire(asyncio.Protocol):
         self._fence_mark = os.urandom(8)  # random: no stored value passes for it
         self._fence_number = 0
         self._fence = b""
-        self._clock_offset_ms = 0.0
+        self.offset_ms = 0.0
+        """The node's clock minus `time.monotonic`, less up to the round trip of the check that read it."""
         self.identity = bytes(IDENTITY_BYTES)
         """As of the last check (rule 3)."""
         self.checked_at_s = -math.inf
@@ -196,8 +197,8 @@ class Wire(asyncio.Protocol):
         return self._transport is not None
 
     def redis_now_ms(self) -> int:
-        """The node's clock; never ahead of it, behind by at most the round trip of the last check."""
-        return int(time.monotonic() * 1000 + self._clock_offset_ms)
+        """The node's clock; never ahead of it, behind by at most the round trip of a check."""
+        return int(time.monotonic() * 1000 + self.offset_ms)
 
     async def check(self) -> None:
         """Read role, identity and clock again, and load the scripts where that is due.
@@ -232,7 +233,7 @@ class Wire(asyncio.Protocol):
         self.info = info
         clock = info.get("server_time_usec", "")
         self._require(clock.isdigit(), "INFO names no server_time_usec: not a server this works with", refused=True)
-        self._clock_offset_ms = int(clock) / 1000 - now_ms
+        self.offset_ms = int(clock) / 1000 - now_ms
         self.checked_at_s = sent_at_s
         self.scripts_loaded = True
 

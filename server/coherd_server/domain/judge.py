@@ -159,11 +159,12 @@ def judge(
     _, _, times, block, _ = header
     if raw is None or block != expected_block(key, extra, identity, epochs):
         return Verdict(State.DEAD, raw or b"", header)
+    if now_ms < times.written_at_ms:  # by a process that knew the node's clock better
+        now_ms = times.written_at_ms
     remaining_ms = times.fresh_until_ms - now_ms
     state = State.FRESH
     if remaining_ms <= 0:
         if now_ms >= times.stale_until_ms:
             return Verdict(State.EXPIRED, raw, header)
         state = State.STALE
-    age_ms = now_ms - times.written_at_ms
-    return tuple.__new__(Verdict, (state, raw, header, age_ms if age_ms > 0 else 0, remaining_ms))
+    return tuple.__new__(Verdict, (state, raw, header, now_ms - times.written_at_ms, remaining_ms))

@@ -1,0 +1,99 @@
+"""What is left of a TTL where the node's clock is known inexactly: never more than was given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
+
+import pytest
+
+from coherd.contract.catalog_load import builtin_catalog
+from coherd_server.adapters.wire import Wire
+from coherd_server.domain.counters import Counters
+from coherd_server.domain.judge import State
+from coherd_server.domain.reading import Found, Reader
+from coherd_server.domain.set_plan import SetDone, SetItem
+from rig.fixtures import Opener
+from rig.near import cache_over, until
+from rig.process import Node
+from rig.proxy import FaultProxy
+from rig.valkey import standalone
+
+KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
+SLOW_S = 0.5
+"""By that much a clock is behind that was asked for over a slow connection."""
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with standalone() as started:
+        yield started
+
+
+@pytest.fixture
+async def proxy(node: Node) -> AsyncIterator[FaultProxy]:
+    node.client().flushall()
+    async with FaultProxy(node.port) as made:
+        yield made
+
+
+@pytest.fixture
+def wires(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
+    """Connections in the order of the first look at their node."""
+    found: list[Wire] = []
+    check = Wire.check
+
+    async def watched(self: Wire) -> None:
+        await check(self)
+        if self not in found:
+            found.append(self)
+
+    monkeypatch.setattr(Wire, "check", watched)
+    return found
+
+
+def behind_ms(wire: Wire) -> float:
+    """Of the node's clock, which is this machine's."""
+    return time.time() * 1000 - wire.redis_now_ms()
+
+
+async def test_connections_tell_the_best_time_any_of_them_knows(
+    proxy: FaultProxy, opener: Opener, wires: list[Wire]
+) -> None:
+    store = await opener(proxy.url, check_every_ms=60_000, connect_timeout_ms=3_000)
+    await until("one is ready", lambda: bool(wires))
+    proxy.reply_delay_s = SLOW_S
+    await asyncio.gather(store.read(["k"], []), later(store.read(["k"], [])))
+    await until("both are ready", lambda: len(wires) == 2)
+    for wire in wires:
+        assert -2 < behind_ms(wire) < SLOW_S * 500, "never ahead"
+
+
+async def test_a_slow_look_at_the_clock_does_not_set_it_back(
+    proxy: FaultProxy, opener: Opener, wires: list[Wire]
+) -> None:
+    await opener(proxy.url, check_every_ms=50, connect_timeout_ms=3_000)
+    await until("one is ready", lambda: bool(wires))
+    proxy.reply_delay_s = SLOW_S
+    slow_from_s = time.monotonic()
+    await until("its clock is read again", lambda: wires[0].checked_at_s > slow_from_s)
+    assert -2 < behind_ms(wires[0]) < SLOW_S * 500
+
+
+async def later(call: Awaitable[object]) -> None:
+    await asyncio.sleep(0.01)
+    await call
+
+
+async def test_nothing_has_longer_to_live_than_it_was_given(node: Node, opener: Opener, wires: list[Wire]) -> None:
+    other = await opener(node.url, connections=1, check_every_ms=60_000)
+    await until("it is ready", lambda: bool(wires))
+    wires[0].offset_ms -= 60_000  # as if its only look at the clock had taken a minute
+    store = await opener(node.url)
+    [done] = await cache_over(store, max_value_bytes=100).writes.set([SetItem(KEY, b"value")])
+    assert isinstance(done, SetDone)
+    [found] = await Reader(other, Counters()).get([KEY])
+    assert isinstance(found, Found)
+    verdict = found.verdict
+    assert (verdict.state, verdict.age_ms, verdict.remaining_ms) == (State.FRESH, 0, done.ttl_ms)
