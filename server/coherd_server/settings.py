@@ -190,7 +190,8 @@ class Settings(BaseModel):
         host, _ = split_address(self.listen)
         if not is_loopback(host) and not self.insecure and not (self.tls_cert and (self.tls_client_ca or self.tokens)):
             raise ValueError(
-                f"listen: {host} is not loopback; configure TLS with tokens or client certificates, or set insecure"
+                f"{host} is no loopback address to listen on; "
+                "configure TLS with tokens or client certificates, or set insecure"
             )
         return self
 
@@ -278,7 +279,11 @@ def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | Non
         message = "no such setting"
     # A rule between settings has no path: it stands where the first one it names was given.
     place = path or [name for name in re.findall(r"\w+", message) if name in origins][:1]
-    return f"{_origin(place, origins, file, text)}: {'.'.join(path) + ': ' if path else ''}{message}"
+    origin = _origin(place, origins, file, text)
+    told = not path or (
+        len(path) == 1 and origins.get(path[0]) == origin
+    )  # a flag or variable is named like its setting
+    return f"{origin}: {message}" if told else f"{origin}: {'.'.join(path)}: {message}"
 
 
 def _origin(path: list[str], origins: Mapping[str, str], file: Path | None, text: str) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 import click
 
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.keys import is_name
-from coherd.contract.ttl import MAX_TTL_MS
+
+LONGEST_MS: Final = 1 << 56
+"""More is taken for that much: two million years, a timedelta holds no more than about that."""
 
 
 def ttl_ms(text: str) -> int:
-    """Milliseconds of a time to live like ``30m``."""
-    return _duration_ms(text, 1, MAX_TTL_MS)
+    """Milliseconds of a time to live like ``30m``. Its maximum is the resource's: the server says so."""
+    return _duration_ms(text, 1, None)
 
 
 def timeout_ms(text: str) -> int:
@@ -39,8 +42,8 @@ def timedelta_of(duration_ms: int | None) -> timedelta | None:
     return None if duration_ms is None else timedelta(milliseconds=duration_ms)
 
 
-def _duration_ms(text: str, low_ms: int, high_ms: int) -> int:
+def _duration_ms(text: str, low_ms: int, high_ms: int | None) -> int:
     try:
-        return parse_duration_ms(text, low_ms=low_ms, high_ms=high_ms)
+        return min(parse_duration_ms(text, low_ms=low_ms, high_ms=high_ms), LONGEST_MS)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None

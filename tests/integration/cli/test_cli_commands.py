@@ -74,7 +74,11 @@ def test_a_misspelt_resource_of_an_open_domain_is_remarked_on(cli: Cli, user: st
 
 def test_a_refusal_is_explained_to_whoever_typed_it(cli: Cli, user: str) -> None:
     key = f"content:topics:user:{user}"
-    assert "a TTL must be in 1ms..30d, not 60d [TTL_INVALID]" in cli("set", key, "1", "--ttl", "60d").stderr
+    for too_long in ("60d", "9" * 20 + "d"):
+        refused = cli("set", key, "1", "--ttl", too_long)
+        assert refused.exit_code == 3
+        assert "a TTL must be in 1ms..30d, not " in refused.stderr
+        assert "[TTL_INVALID]" in refused.stderr
     assert "(see: coherd keys explain KEY) [DOMAIN_UNKNOWN]" in cli("get", "nowhere:x").stderr
     assert "keys explain" not in cli("metrics", "nowhere").stderr
 
