@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,8 +16,10 @@ import grpc
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1.cache_service_pb2_grpc import CacheServiceStub
 from rig.calls import Caller, eventually, problem_in, text_key
 from rig.fixtures import RigPool
+from rig.near import until
 from rig.process import wait_until
 from rig.processes import command, descendants, is_running
 from rig.server import CoherdServer
@@ -170,6 +173,32 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
         node.resume()
         assert [type(one.result(15)) for one in held] == [pb.GetResponse, pb.BatchGetResponse]
         assert server.process.wait(15) == 0
+
+
+async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPool) -> None:
+    """When gRPC's server is stopped, it ends as CANCELLED what it has accepted and not handed over."""
+    statuses: list[str] = []
+    with CoherdServer("--redis", rig_pool.get("standalone").url) as server:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            stub = CacheServiceStub(channel)
+
+            async def ask_on(number: int) -> None:
+                request = pb.SetRequest(key=text_key(f"celery:load:id:{number}"), value=b"1")
+                try:
+                    while True:
+                        await stub.Set(request, timeout=10)
+                        statuses.append("OK")
+                except grpc.aio.AioRpcError as error:
+                    statuses.append(error.code().name)
+
+            callers = [asyncio.create_task(ask_on(number)) for number in range(64)]
+            await until("calls are served", lambda: len(statuses) > 500)
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.gather(*callers)
+        assert await asyncio.to_thread(server.process.wait, 15) == 0
+    refused, unsure = statuses.count("UNAVAILABLE"), statuses.count("CANCELLED")
+    assert refused + unsure == 64
+    assert unsure <= 6, "a caller that the machine held up may come just then; else it is all of them"
 
 
 def _draining(caller: Caller, key: str) -> Any:
