@@ -90,10 +90,14 @@ def serve(config: Path | None, **flags: Any) -> None:
             for line in _banner(settings, catalog, embedded, port):
                 click.echo(line)
 
+        def look_after() -> None:
+            if embedded is not None:
+                embedded.revive()
+
         if settings.workers == 1:
-            problem = run_single(settings, redis_url, announce)
+            problem = run_single(settings, redis_url, announce, look_after)
         else:
-            problem = Supervisor(settings, redis_url).run(announce)
+            problem = Supervisor(settings, redis_url).run(announce, look_after)
     except (RedisUrlError, SettingsError) as error:
         raise CommandFailure(str(error), ExitCode.USAGE) from None
     except EmbeddedError as error:

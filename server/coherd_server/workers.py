@@ -26,15 +26,25 @@ from coherd_server.settings import Settings, SettingsError, split_address
 _log = structlog.get_logger("coherd.workers")
 _START_TIMEOUT_S: Final = 60.0
 _RESTART_AFTER_S: Final = 1.0
+_LOOK_AFTER_S: Final = 1.0
 
 
-def run_single(settings: Settings, redis_url: str, announce: Callable[[int], None]) -> str | None:
-    """Serve in this process until SIGTERM or SIGINT; why it could not start, or None after a clean end."""
+def run_single(
+    settings: Settings, redis_url: str, announce: Callable[[int], None], look_after: Callable[[], None]
+) -> str | None:
+    """Serve in this process until SIGTERM or SIGINT; why it could not start, or None after a clean end.
+
+    Args:
+        settings: see `Settings`.
+        redis_url: where entries live.
+        announce: told the port once it serves.
+        look_after: called about once a second, on this thread, while it serves.
+    """
     try:
         reserve_port(settings.listen).close()  # gRPC would say it, too, in a line of its own
     except OSError as error:
         return _cannot_listen(settings.listen, error)
-    return _run(_serve(settings, redis_url, share_port=False, announce=announce))
+    return _run(_serve(settings, redis_url, share_port=False, announce=announce, look_after=look_after))
 
 
 def _cannot_listen(listen: str, error: OSError) -> str:
@@ -48,8 +58,17 @@ def _run(serving: Coroutine[Any, Any, str | None]) -> str | None:
         return runner.run(serving)
 
 
+def _nothing() -> None:
+    """Nothing is looked after here."""
+
+
 async def _serve(
-    settings: Settings, redis_url: str, *, share_port: bool, announce: Callable[[int], None]
+    settings: Settings,
+    redis_url: str,
+    *,
+    share_port: bool,
+    announce: Callable[[int], None],
+    look_after: Callable[[], None] = _nothing,
 ) -> str | None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -62,7 +81,11 @@ async def _serve(
     except (StoreUnavailable, SettingsError, PortInUse) as error:
         return str(error)
     announce(port)
-    await stopping.wait()
+    while not stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _LOOK_AFTER_S)
+            break
+        look_after()
     _log.info("stopping")
     await server.stop()
     return None
@@ -105,8 +128,8 @@ class Supervisor:
         self._workers: list[BaseProcess] = []
         self._stopping = False
 
-    def run(self, announce: Callable[[int], None]) -> str | None:
-        """Serve until SIGTERM or SIGINT; why it could not start, or None after a clean end."""
+    def run(self, announce: Callable[[int], None], look_after: Callable[[], None]) -> str | None:
+        """As `run_single`, with workers."""
         try:
             reserved = reserve_port(self._settings.listen)
         except OSError as error:
@@ -122,7 +145,7 @@ class Supervisor:
             if problem is not None:
                 return problem
             announce(port)
-            self._supervise()
+            self._supervise(look_after)
             return None
         finally:
             self._end_all()
@@ -157,8 +180,12 @@ class Supervisor:
         there.close()
         return worker, here
 
-    def _supervise(self) -> None:
+    def _supervise(self, look_after: Callable[[], None]) -> None:
+        looked_at_s = time.monotonic()
         while not self._stopping:
+            if time.monotonic() - looked_at_s >= _LOOK_AFTER_S:
+                look_after()
+                looked_at_s = time.monotonic()
             multiprocessing.connection.wait([worker.sentinel for worker in self._workers], timeout=0.2)
             for index, worker in enumerate(self._workers):
                 if worker.exitcode is None or self._stopping:

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+_log = structlog.get_logger("coherd.store")
 START_TIMEOUT_S: Final = 10.0
 ATTEMPTS: Final = 5
 """A port that was free a moment ago may be taken by now; then another one is tried, unless one was asked for."""
@@ -77,7 +80,8 @@ def free_port() -> int:
 
 
 class EmbeddedValkey:
-    """One Valkey process of our own. `start` and `stop` block (a start takes about 50 ms); both may be called again.
+    """One Valkey process of our own. `start`, `revive` and `stop` block (a start takes about 50 ms, at most 10 s), and
+    may be called again.
 
     On Linux it ends with the thread that called `start`, even if that is killed: call it from the main thread.
 
@@ -127,21 +131,38 @@ class EmbeddedValkey:
         """
         if self.pid is not None:
             return
+        binary = find_binary()
         for left in range(ATTEMPTS - 1, -1, -1):
+            self._make_directory()
             try:
-                self._start(find_binary(), self._wanted_port or free_port())
+                self._launch(binary, self._wanted_port or free_port())
                 return
-            except _PortTaken:
-                if self._wanted_port is not None or not left:
+            except EmbeddedError as error:
+                self.stop()
+                if not isinstance(error, _PortTaken) or self._wanted_port is not None or not left:
                     raise
 
-    def _start(self, binary: Path, port: int) -> None:
+    def revive(self) -> None:
+        """Start it again where it ended on its own: on its port, with its last snapshot or empty. One that cannot be
+        started is logged and tried again by the next call. To be called now and then, where `start` was called."""
+        if self._process is None or self._process.poll() is None:
+            return
+        _log.error("the embedded Valkey ended; starting it again", exit_code=self._process.returncode)
+        try:
+            self._launch(find_binary(), self.port)
+        except EmbeddedError as error:
+            _end(self._process)
+            _log.error("the embedded Valkey cannot be started again", reason=str(error))
+
+    def _make_directory(self) -> None:
         try:
             if self._wanted_dir is not None:
                 self._wanted_dir.mkdir(parents=True, exist_ok=True)
             self.data_dir = self._wanted_dir or Path(tempfile.mkdtemp(prefix="coherd-valkey-"))
         except OSError as error:
             raise EmbeddedError(f"the data directory cannot be used: {error.strerror}") from None
+
+    def _launch(self, binary: Path, port: int) -> None:
         self.port = port
         command = [
             *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data_dir.resolve())),
@@ -149,14 +170,17 @@ class EmbeddedValkey:
             *("--maxmemory", str(self._maxmemory_bytes), "--maxmemory-policy", self._maxmemory_policy),
         ]
         log_path = self.data_dir / "valkey.log"
-        with log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                ending_with_parent(command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a terminal's Ctrl-C must not end it before the server has drained
-            )
+        try:
+            with log_path.open("wb") as log:
+                self._process = subprocess.Popen(
+                    ending_with_parent(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # a terminal's Ctrl-C must not end it before the server has drained
+                )
+        except OSError as error:
+            raise EmbeddedError(f"the embedded Valkey did not start: {error.strerror}") from None
         self._wait_ready(self._process, log_path)
 
     def _wait_ready(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
@@ -164,7 +188,6 @@ class EmbeddedValkey:
         while time.monotonic() < end_s:
             if process.poll() is not None:
                 reason = _reason(log_path)
-                self.stop()
                 kind = _PortTaken if "in use" in reason else EmbeddedError
                 raise kind(f"the embedded Valkey did not start on port {self.port}: {reason}")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
@@ -173,22 +196,15 @@ class EmbeddedValkey:
                 if f"process_id:{process.pid}\r\n".encode() in sock.recv(4096):
                     return
             time.sleep(0.01)
-        self.stop()
         raise EmbeddedError(f"the embedded Valkey was not ready on port {self.port} within {START_TIMEOUT_S:.0f} s")
 
     def stop(self) -> None:
         """End it (SIGTERM, after 3 s SIGKILL) and remove a temporary data directory. Idempotent."""
         process, self._process = self._process, None
         if process is not None:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if self._wanted_dir is None:
-                shutil.rmtree(self.data_dir, ignore_errors=True)
+            _end(process)
+        if self._wanted_dir is None and self.data_dir != Path():
+            shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def __enter__(self) -> EmbeddedValkey:
         self.start()
@@ -196,6 +212,16 @@ class EmbeddedValkey:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _reason(log_path: Path) -> str:

@@ -133,6 +133,28 @@ def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Sign
             list(watch)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_embedded_valkey_that_dies_is_replaced(connect: CallerMaker, workers: str) -> None:
+    with CoherdServer("--workers", workers, "--log-format", "json") as server:
+        caller = connect(server.target)
+        caller.set("celery:own:id:1", b"before")
+        for _ in range(2):
+            [valkey] = [pid for pid in descendants(server.process.pid) if "valkey-server" in command(pid)]
+            os.kill(valkey, signal.SIGKILL)
+            eventually("it is stored again", lambda: _is_set(caller, "celery:own:id:2"))
+        assert caller.value("celery:own:id:1") is None, "it was in memory only"
+        assert server.errors().count("the embedded Valkey ended; starting it again") == 2
+        assert server.stop() == 0
+
+
+def _is_set(caller: Caller, key: str) -> bool:
+    try:
+        caller.set(key)
+    except grpc.RpcError:
+        return False
+    return True
+
+
 def test_ctrl_c_in_a_terminal_reaches_every_process() -> None:
     """A terminal signals the whole group: workers and supervisor at once."""
     with CoherdServer("--workers", "2") as server:

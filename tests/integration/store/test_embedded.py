@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from coherd_server.adapters import embedded
 from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
 from rig.entries import put_of
 from rig.fixtures import Opener
+from rig.near import until
 from rig.ports import reserve_port
 
 
@@ -129,3 +131,31 @@ def test_a_port_taken_in_the_last_moment_is_replaced(monkeypatch: pytest.MonkeyP
         with EmbeddedValkey() as valkey:
             assert valkey.port != taken.getsockname()[1]
             assert valkey.pid is not None
+
+
+async def test_one_that_died_comes_back_when_it_can(tmp_path: Path, opener: Opener) -> None:
+    with EmbeddedValkey(data_dir=tmp_path, persistent=True) as valkey:
+        store = await opener(valkey.url)
+        put = await put_of(store, "k")
+        await store.put([put])
+        await store.close()
+        valkey.revive()
+        before = valkey.pid
+        assert before is not None
+        os.kill(before, signal.SIGTERM)  # it keeps a snapshot
+        await until("it has ended", lambda: valkey.pid is None)
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", valkey.port))
+            taken.listen()
+            for _ in range(2):
+                valkey.revive()
+                assert valkey.pid is None
+        valkey.revive()
+        assert valkey.pid not in (None, before)
+        store = await opener(valkey.url)
+        [value], _ = await store.read(["k"], [])
+        assert value.raw == put.entry
+    assert valkey.pid is None
+    valkey.revive()
+    assert valkey.pid is None, "what was stopped stays so"
