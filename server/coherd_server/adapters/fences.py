@@ -44,8 +44,8 @@ class Fences(Protocol):
         """Full name of the fence of a value's full name."""
         ...
 
-    def part(self, value: str) -> int:
-        """Argument of the scripts."""
+    def places(self, value: str) -> int:
+        """Argument of the scripts: where its key is in the string, two numbers in one; 0 where it has its own."""
         ...
 
     def ask(self, values: Sequence[str]) -> list[Job]:
@@ -78,7 +78,7 @@ class SharedFences:
     def name(self, value: str) -> str:
         return self._name
 
-    def part(self, value: str) -> int:
+    def places(self, value: str) -> int:
         half = PLACES // 2
         digest = blake2b(value.encode(), digest_size=_TWO.size).digest()
         one, other = cast(tuple[int, int], _TWO.unpack(digest))
@@ -115,7 +115,7 @@ class KeyFences:
     def name(self, value: str) -> str:
         return f"{self._begin}{{{value}}}"
 
-    def part(self, value: str) -> int:
+    def places(self, value: str) -> int:
         return 0
 
     def ask(self, values: Sequence[str]) -> list[Job]:

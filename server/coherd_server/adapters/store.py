@@ -189,7 +189,7 @@ class RedisStore(Upkeep):
             Job(
                 self._fences.fill,
                 names := self._names_to_write(one.key),
-                (one.entry, one.lifetime_ms, one.lease, self._fences.part(names[0])),
+                (one.entry, one.lifetime_ms, one.lease, self._fences.places(names[0])),
                 one.identity,
             )
             for one in fills
@@ -258,7 +258,7 @@ class RedisStore(Upkeep):
 
     def _removal(self, key: str) -> Job:
         names = self._names_to_write(key)
-        return Job(self._fences.remove, names, (self._settings.tombstone_ms, self._fences.part(names[0])))
+        return Job(self._fences.remove, names, (self._settings.tombstone_ms, self._fences.places(names[0])))
 
     async def put(
         self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
@@ -266,13 +266,13 @@ class RedisStore(Upkeep):
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
         again: list[Job] = []
-        put, remove, part_of = self._fences.put, self._fences.remove, self._fences.part
+        put, remove, places_of = self._fences.put, self._fences.remove, self._fences.places
         for key, entry, lifetime_ms, identity, fence, replaces, _ in puts:
             names = self._names_to_write(key)
-            part = part_of(names[0])
+            places = places_of(names[0])
             condition = b"-" if replaces is None else b"=" + replaces
-            jobs.append(Job(put, names, (entry, lifetime_ms, condition, fence, part), identity))
-            again.append(Job(remove, names, (self._settings.tombstone_ms, part)))
+            jobs.append(Job(put, names, (entry, lifetime_ms, condition, fence, places), identity))
+            again.append(Job(remove, names, (self._settings.tombstone_ms, places)))
         values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(puts))
         found: list[PutOutcome | Outdated | StoreUnavailable] = []
         for one, answer in zip(puts, answers, strict=True):

@@ -376,13 +376,13 @@ async def test_a_key_that_shares_one_of_its_places_is_not_held_up(
     backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where another server writes that key all the time."""
-    own, half = fences.SharedFences("").part(f"{backend.prefix}{KEY.text}"), fences.PLACES // 2
+    own, half = fences.SharedFences("").places(f"{backend.prefix}{KEY.text}"), fences.PLACES // 2
     neighbour = next(
         key
         for key in (builtin_catalog().resolve(f"analytics:daily:user:n{i}:date:20250806") for i in range(500_000))
-        if fences.SharedFences("").part(f"{backend.prefix}{key.text}") >> 16 == own >> 16
+        if fences.SharedFences("").places(f"{backend.prefix}{key.text}") >> 16 == own >> 16
     )
-    assert fences.SharedFences("").part(f"{backend.prefix}{neighbour.text}") & 65535 != own & 65535
+    assert fences.SharedFences("").places(f"{backend.prefix}{neighbour.text}") & 65535 != own & 65535
     assert own & 65535 >= half
     other = await opener(backend.url, backend.prefix)
     watched = Watched(warm, monkeypatch)

@@ -26,26 +26,26 @@ local function untouched(fences, place, mark)
   return before[place] <= struct.unpack('>I8', mark, 9)
 end
 
-local function places(part)
-  return math.floor(part / 65536), part % 65536
+local function two(places)
+  return math.floor(places / 65536), places % 65536
 end
 
 -- A write changes both places of its key: one that was not changed shows that the key was not written.
-local function holds(fences, part, mark)
+local function holds(fences, places, mark)
   open(fences)
   if incarnation == '' or string.sub(mark, 1, 8) ~= incarnation then
     return false
   end
-  local one, other = places(part)
+  local one, other = two(places)
   one, other = untouched(fences, one, mark), untouched(fences, other, mark)
   return one or other
 end
 
-local function change(fences, part)
+local function change(fences, places)
   open(fences)
   if incarnation ~= '' then
     local number = struct.pack('>I6', began + 1)
-    local one, other = places(part)
+    local one, other = two(places)
     redis.call('SETRANGE', fences, 16 + 6 * one, number)
     redis.call('SETRANGE', fences, 16 + 6 * other, number)
     changed = fences

@@ -1,9 +1,9 @@
--- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, lease as read, part.
+-- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, lease as read, places.
 -- Stores only under that very lease.
 local answers = {}
 for i = 1, #KEYS / 4 do
   local key, lease, fence, waiting = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
-  local entry, lifetime_ms, held, part = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
+  local entry, lifetime_ms, held, places = ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i], ARGV[4 * i + 1]
   local stored = head_of(key, 16)
   local answer
   if stored == nil then
@@ -20,7 +20,7 @@ for i = 1, #KEYS / 4 do
       answer = refusal(written)
     else
       redis.call('DEL', lease)
-      change(fence, part)
+      change(fence, places)
       wake(key, waiting)
       answer = 'stored'
     end

@@ -1,4 +1,4 @@
--- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone in ms, part.
+-- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone in ms, places.
 -- The lease goes first: it is void whatever the value is, and what follows is then not refused at maxmemory.
 local answers = {}
 for i = 1, #KEYS / 4 do
