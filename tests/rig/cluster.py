@@ -34,11 +34,13 @@ class Cluster:
             for bus in self._bus
         ]
         self._primaries = primaries
+        self.login = ""
+        """What `url` says before the hosts: ``user:password@``."""
 
     @property
     def url(self) -> str:
         """All nodes as seeds."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return f"redis+cluster://{self.login}" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def build(self) -> None:
         start_all(self.nodes)

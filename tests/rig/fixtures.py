@@ -13,6 +13,7 @@ import redis
 from coherd_server.adapters.connect import open_store
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.store import RedisStore
+from rig import redis_user
 from rig.cluster import Cluster, cluster
 from rig.process import Node
 from rig.sentinel import SentinelTrio, sentinel_trio
@@ -40,7 +41,7 @@ class Backend:
 
 
 class RigPool:
-    """Starts each installation once, when first asked for."""
+    """Starts each installation once, when first asked for. Its URL logs in as a user that may do what is needed."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -49,7 +50,9 @@ class RigPool:
     def get(self, name: str) -> Node | Cluster | SentinelTrio:
         if name not in self._rigs:
             makers = {"standalone": standalone, "cluster": cluster, "sentinel": sentinel_trio, "redis7": redis7}
-            self._rigs[name] = self._stack.enter_context(makers[name]())
+            rig = self._rigs[name] = self._stack.enter_context(makers[name]())
+            redis_user.let_in([rig] if isinstance(rig, Node) else rig.nodes)
+            rig.login = redis_user.LOGIN
         return self._rigs[name]
 
     def close(self) -> None:

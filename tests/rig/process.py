@@ -42,6 +42,8 @@ class Node:
 
     def __init__(self, binary: str, args: Sequence[str] = (), *, config: str | None = None) -> None:
         self.port = reserve_port()
+        self.login = ""
+        """What `url` says before the host: ``user:password@``."""
         self.directory = Path(tempfile.mkdtemp(prefix="coherd-rig-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._command = [binary]
@@ -55,7 +57,7 @@ class Node:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self.login}127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -20,6 +20,8 @@ class SentinelTrio:
     def __init__(self) -> None:
         binary = str(find_binary())
         self.nodes = [Node(binary) for _ in range(3)]
+        self.login = ""
+        """What `url` says before the hosts: ``user:password@``, of the nodes that store."""
         config = "\n".join(
             [
                 f"sentinel monitor {SERVICE} 127.0.0.1 {self.nodes[0].port} 2",
@@ -33,7 +35,7 @@ class SentinelTrio:
     @property
     def url(self) -> str:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.sentinels)
-        return f"redis+sentinel://{hosts}/{SERVICE}"
+        return f"redis+sentinel://{self.login}{hosts}/{SERVICE}"
 
     def build(self) -> None:
         start_all(self.nodes)

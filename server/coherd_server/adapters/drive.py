@@ -277,6 +277,8 @@ class Driver:
         answer = batch.answers[mark] if isinstance(mark, int) else batch.errors.get(mark) or batch.values[mark]
         if isinstance(answer, ResponseError):
             item.error = refusal(answer)
+            if item.job is None:  # a read changes nothing, whatever it failed of
+                item.error = StoreUnavailable(str(item.error))
             if isinstance(answer, AskError):
                 item.error = _Redirected(str(item.error))
                 item.asked = self._topology.redirect(answer, link)

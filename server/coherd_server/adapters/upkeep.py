@@ -91,8 +91,8 @@ class Upkeep:
         answers = await self._driver.do([Job(None, (name,), ("HGETALL", name)) for name in names], repeat=True)
         found: dict[str, dict[str, int]] = {}
         for domain, done in zip(domains, answers, strict=True):
-            if isinstance(done, StoreUnavailable):
-                raise done
+            if isinstance(done, StoreUnavailable):  # a read changes nothing
+                raise StoreUnavailable(str(done))
             flat = done.answer if isinstance(done.answer, list) else []
             found[domain] = {text_of(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
         return found

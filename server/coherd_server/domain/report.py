@@ -40,14 +40,26 @@ class Reporter:
         self._store = store
         self._census = census
         self._counters = counters
+        self._flushing: asyncio.Task[None] | None = None
 
     async def flush(self) -> None:
-        """Store pending counts. What was surely not stored is kept for the next flush; where the outcome is unknown the
-        counts are dropped rather than counted twice."""
-        taken = self._counters.take()
-        if not taken:
-            return
-        self._counters.give_back(await self._store.count(taken))
+        """Store what was counted so far, also what another flush has taken and not stored yet. Cancelling it disturbs
+        nobody, and loses nothing."""
+        if self._flushing is not None:
+            await asyncio.shield(self._flushing)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._store_counts())
+        await asyncio.shield(self._flushing)
+
+    async def _store_counts(self) -> None:
+        """What was surely not stored is kept for the next time; where the outcome is unknown the counts are dropped
+        rather than counted twice."""
+        try:
+            taken = self._counters.take()
+            if taken:
+                self._counters.give_back(await self._store.count(taken))
+        finally:
+            self._flushing = None
 
     async def run(self, interval_ms: int) -> None:
         """Flush every ``interval_ms`` until cancelled."""

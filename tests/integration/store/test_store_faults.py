@@ -136,6 +136,17 @@ async def test_a_late_copy_of_a_put_is_void(opener: Opener) -> None:
             assert node.client().get(SECRET) is None
 
 
+async def test_a_read_that_fails_leaves_nothing_unknown(opener: Opener) -> None:
+    """Counts are read by a command that could as well write: what is known of it is known where it is sent."""
+    with standalone() as node:
+        for read in (lambda store: store.counters(["content"]), lambda store: store.read([SECRET], [])):
+            async with FaultProxy(node.port) as proxy:
+                store = await opener(proxy.url, reply_timeout_ms=200, deadline_ms=500)
+                proxy.reply_hold = asyncio.Event()
+                assert not (await unavailable(read(store))).outcome_unknown
+                proxy.reply_hold.set()
+
+
 async def test_half_open_connection(opener: Opener) -> None:
     with standalone() as node:
         async with FaultProxy(node.port) as proxy:
