@@ -31,10 +31,10 @@ def draft(name: object) -> OpenKey:
 
 async def test_long_batches_are_split_and_joined_in_order(cache: CacheClient, fake: FakeServer) -> None:
     keys = [draft(n) for n in range(6_500)]
-    assert all((await cache.set_many({key: n for n, key in enumerate(keys)})).values())
+    assert all((await cache.set_many({key: n for n, key in enumerate(keys)}, timeout_ms=60_000)).values())
     fake.fail("BatchGet", *[Fault(delay_s=0.05)] * 7)
     fake.most_running = 0
-    many = await cache.get_many(keys[::-1])
+    many = await cache.get_many(keys[::-1], timeout_ms=60_000)
     assert list(many.items()) == [(key, n) for n, key in reversed(list(enumerate(keys)))]
     assert (fake.largest_batch, fake.calls["BatchGet"], fake.calls["BatchSet"]) == (MAX_CALL_ITEMS, 7, 7)
     assert 1 < fake.most_running <= 4
