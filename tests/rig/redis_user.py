@@ -32,3 +32,10 @@ def refused(node: Node) -> list[str]:
     """What the node has refused the user: kind and object of each refusal."""
     found = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in node.client().execute_command("ACL", "LOG")]
     return [f"{one[b'reason'].decode()}: {one[b'object'].decode()}" for one in found if one[b"username"] == b"coherd"]
+
+
+def sentinel_rules() -> list[str]:
+    """What the page grants the user of the sentinels."""
+    [found] = re.findall(r"`sentinel_username`\) needs `(.*?)`", " ".join(_PAGE.read_text("utf-8").split()))
+    rules: list[str] = found.split()
+    return rules

@@ -18,22 +18,13 @@ async def inspect_node(target: RedisTarget, address: Address, settings: StoreSet
     try:
         for _ in range(2):
             wires.append(await Wire.dial(target, address, settings, cluster=cluster))
-        replies = await wires[0].exchange(
-            [
-                ("INFO", "memory"),
-                ("CONFIG", "GET", "maxmemory-policy"),
-                ("CONFIG", "GET", "save"),
-                ("CONFIG", "GET", "appendonly"),
-            ],
-            timeout_ms=settings.reply_timeout_ms,
-        )
+        [reply] = await wires[0].exchange([("INFO", "memory")], timeout_ms=settings.reply_timeout_ms)
     except WireLost as lost:
         raise StoreUnavailable(str(lost)) from None
     finally:
         for wire in wires:
             wire.close()
-    memory = parse_info(replies[0]) if isinstance(replies[0], bytes) else {}
-    policy, save, append_only = (_setting(reply) for reply in replies[1:])
+    memory = parse_info(reply) if isinstance(reply, bytes) else {}
     info = wires[0].info
     valkey = "valkey_version" in info
     return NodeReport(
@@ -43,13 +34,7 @@ async def inspect_node(target: RedisTarget, address: Address, settings: StoreSet
         version=info["valkey_version" if valkey else "redis_version"],
         maxmemory_bytes=int(memory.get("maxmemory", 0)),
         used_memory_bytes=int(memory.get("used_memory", 0)),
-        maxmemory_policy=policy or memory.get("maxmemory_policy"),
-        persistence=None if save is None or append_only is None else bool(save) or append_only == "yes",
+        maxmemory_policy=memory.get("maxmemory_policy"),
         run_id=info["run_id"],
         identity_stable=info["run_id"] == wires[1].info["run_id"],
     )
-
-
-def _setting(reply: object) -> str | None:
-    """The value in a CONFIG GET reply; None when it was refused."""
-    return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None

@@ -60,7 +60,7 @@ def _memory(report: NodeReport) -> tuple[Level, str, str]:
     used_mib = report.used_memory_bytes / (1 << 20)
     policy = report.maxmemory_policy
     if policy is None:
-        text = "maxmemory-policy cannot be read (CONFIG is not permitted): check that it evicts"
+        text = "its INFO names no maxmemory-policy: check that it evicts"
         return Level.WARNING, report.address, text
     if report.maxmemory_bytes == 0:
         text = f"no maxmemory: a cache without a bound grows until the machine is full ({used_mib:.0f} MiB now)"

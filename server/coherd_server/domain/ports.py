@@ -199,8 +199,7 @@ class NodeReport(NamedTuple):
     maxmemory_bytes: int
     used_memory_bytes: int
     maxmemory_policy: str | None
-    """None when CONFIG is not permitted."""
-    persistence: bool | None
+    """None when its INFO names none."""
     run_id: str
     identity_stable: bool
     """False when two connections to one address answered with different run ids: a proxy hides which node answers."""

@@ -4,29 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
+from rig.doctor import doctor
 from rig.process import Node
 from rig.valkey import standalone
-
-
-def doctor(url: str, **environ: str) -> tuple[int, str]:
-    """Exit code and output, white space made single."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "coherd.cli", "doctor", "--redis", url],
-        env={**inherited, "COLUMNS": "200", **environ},
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
 def test_a_store_as_it_should_be() -> None:

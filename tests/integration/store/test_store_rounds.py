@@ -243,7 +243,6 @@ async def test_inspect_reports_every_primary(backend: Backend, store: RedisStore
         assert report.software == ("redis" if backend.name == "redis7" else "valkey")
         assert int(report.version.split(".")[0]) >= 7
         assert report.maxmemory_policy == "noeviction"
-        assert report.persistence is False
         assert report.identity_stable
         assert report.used_memory_bytes > 0
     assert len({report.run_id for report in reports}) == len(reports)
