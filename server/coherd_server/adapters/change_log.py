@@ -60,7 +60,7 @@ class RedisChangeLog:
         """See `ChangeLog.forget`."""
         await self._do(Job(FORGET, (self._registry,), (replica, field)))
 
-    async def follow(self, after: int) -> Changes:
+    async def follow(self, after: Place) -> Changes:
         """See `ChangeLog.follow`."""
         return await self._reader.read(after)
 

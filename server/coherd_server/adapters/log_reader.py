@@ -11,7 +11,7 @@ from coherd_server.adapters.redis_url import RedisTarget
 from coherd_server.adapters.settings import StoreSettings
 from coherd_server.adapters.topology import Topology
 from coherd_server.adapters.wire import Reply, Wire, WireLost, error_code
-from coherd_server.domain.near.ports import Change, Changes, LogUnavailable
+from coherd_server.domain.near.ports import Change, Changes, LogUnavailable, Place
 
 WAIT_MS: Final = 1_000
 """How long one read waits for something new; then it looks whether the log is still held there."""
@@ -29,15 +29,15 @@ class LogReader:
         self._wire: Wire | None = None
         self._address = ""
 
-    async def read(self, after: int) -> Changes:
-        """The entries behind a position, under the identity of the connection that gave them.
+    async def read(self, after: Place) -> Changes:
+        """The entries behind a place, under the identity of the connection that gave them.
 
         Raises:
             LogUnavailable: no answer, or none of a primary. The next read connects anew.
         """
         try:
-            wire = await self._connected()
-            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after}-0")
+            wire = await self._connected(after.identity)
+            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.position}-0")
             timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
             # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
             found, role = await wire.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
@@ -51,11 +51,13 @@ class LogReader:
             self.close()
             raise
 
-    async def _connected(self) -> Wire:
+    async def _connected(self, identity: bytes) -> Wire:
+        """A connection that knows its node by this identity, or a new one: it learns who the node is when it is made, and
+        an identity may change under it (slots that move)."""
         link = self._topology.link_for(self._name)
         if link is None:
             raise LogUnavailable(self._topology.trouble())
-        if self._wire is not None and self._address != str(link.address):
+        if self._wire is not None and (self._address != str(link.address) or self._wire.identity != identity):
             self.close()
         if self._wire is None:
             cluster = not self._topology.wide

@@ -23,10 +23,6 @@ def log(store: RedisStore) -> RedisChangeLog:
     return store.log
 
 
-async def followed(log: RedisChangeLog, after: Place) -> Changes:
-    return await log.follow(after.position)
-
-
 async def test_what_is_appended_is_followed_in_order(log: RedisChangeLog) -> None:
     tail = (await log.join(A, None, b"")).place
     assert tail.position == 1
@@ -35,7 +31,7 @@ async def test_what_is_appended_is_followed_in_order(log: RedisChangeLog) -> Non
     second = await log.append(["tdomain"], awaited=True)
     assert first.place == tail._replace(position=2)
     assert second.place == tail._replace(position=3)
-    changes = await followed(log, tail)
+    changes = await log.follow(tail)
     assert changes.identity == tail.identity
     assert changes.entries == [
         Change(tail.generation, 2, ("kdomain:key", "tdomain/user:u"), False),
@@ -46,7 +42,7 @@ async def test_what_is_appended_is_followed_in_order(log: RedisChangeLog) -> Non
 
 async def test_who_follows_is_woken(log: RedisChangeLog) -> None:
     tail = (await log.join(A, None, b"")).place
-    waiting = asyncio.ensure_future(followed(log, tail))
+    waiting = asyncio.ensure_future(log.follow(tail))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     await log.append(["kx"], awaited=False)
@@ -57,14 +53,14 @@ async def test_who_follows_is_woken(log: RedisChangeLog) -> None:
 
 async def test_following_says_when_there_is_nothing(log: RedisChangeLog) -> None:
     tail = (await log.join(A, None, b"")).place
-    assert (await followed(log, tail)).entries == ()
+    assert (await log.follow(tail)).entries == ()
     await log.close()
 
 
 async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisChangeLog) -> None:
     tail = (await log.join(A, None, b"")).place
     await asyncio.gather(*(log.append([f"k{i}", f"t{i}"], awaited=i == 7) for i in range(40)))
-    [change, *more] = (await followed(log, tail)).entries
+    [change, *more] = (await log.follow(tail)).entries
     assert not more
     assert set(change.names) == {f"{kind}{i}" for i in range(40) for kind in "kt"}
     assert change.awaited
@@ -174,7 +170,7 @@ async def test_a_trimmed_log_keeps_its_generation_and_shows_the_gap(backend: Bac
     for number in range(5):
         await log.append([f"k{number}"], awaited=False)
     backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
-    entries = (await followed(log, tail)).entries
+    entries = (await log.follow(tail)).entries
     assert [(one.generation, one.position) for one in entries] == [(tail.generation, 5), (tail.generation, 6)]
     await log.close()
 
@@ -205,7 +201,7 @@ async def test_a_restarted_node_has_another_identity(opener: Opener) -> None:
         store = await opener(node.url)
         log = store.log
         before = (await log.join(A, None, b"")).place
-        waiting = asyncio.ensure_future(followed(log, before))
+        waiting = asyncio.ensure_future(log.follow(before))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(node.restart)
         with pytest.raises(LogUnavailable):
@@ -218,16 +214,35 @@ async def test_a_restarted_node_has_another_identity(opener: Opener) -> None:
         await log.close()
 
 
+async def test_a_node_that_got_another_identity_is_followed_by_that(opener: Opener) -> None:
+    """Without a restart, while the connection stays: as where slots of a cluster move."""
+    with standalone("--enable-debug-command", "yes") as node:
+        store = await opener(node.url)
+        log = store.log
+        before = (await log.join(A, None, b"")).place
+        await log.append(["kx"], awaited=False)
+        assert (await log.follow(before)).identity == before.identity
+        node.client().execute_command("DEBUG", "CHANGE-REPL-ID")
+        after = before
+        async with asyncio.timeout(15):
+            while after.identity == before.identity:
+                after = await _joined(log)
+        await log.append(["ky"], awaited=False)
+        changes = await log.follow(after)
+        assert (changes.identity, [one.names for one in changes.entries]) == (after.identity, [("ky",)])
+        await log.close()
+
+
 async def test_a_demoted_node_gives_no_entries(opener: Opener) -> None:
     with standalone() as node, standalone() as successor:
         store = await opener(node.url)
         log = store.log
         tail = (await log.join(A, None, b"")).place
         await log.append(["kx"], awaited=False)
-        await followed(log, tail)
+        await log.follow(tail)
         node.client().replicaof("127.0.0.1", successor.port)
         with pytest.raises(LogUnavailable):
-            await followed(log, tail)
+            await log.follow(tail)
         await log.close()
 
 
@@ -250,7 +265,7 @@ async def _followed_again(log: RedisChangeLog, after: Place) -> Changes:
     async with asyncio.timeout(15):
         while True:
             try:
-                return await followed(log, after)
+                return await log.follow(after)
             except LogUnavailable:
                 await asyncio.sleep(0.05)
 
@@ -258,11 +273,11 @@ async def _followed_again(log: RedisChangeLog, after: Place) -> Changes:
 async def test_cancelling_who_follows_disturbs_nobody(log: RedisChangeLog) -> None:
     tail = (await log.join(A, None, b"")).place
     for _ in range(5):
-        waiting = asyncio.ensure_future(followed(log, tail))
+        waiting = asyncio.ensure_future(log.follow(tail))
         await asyncio.sleep(0.01)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     await log.append(["kx"], awaited=False)
-    [change] = (await followed(log, tail)).entries
+    [change] = (await log.follow(tail)).entries
     assert change.names == ("kx",)
     await log.close()

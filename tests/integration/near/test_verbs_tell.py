@@ -179,7 +179,7 @@ async def test_one_primary_carries_the_announcement_with_the_change(backend: Bac
     await store.invalidate({"x": 0}, [another])
     assert another.appended is not None
     assert another.appended.place == one.appended.place._replace(position=one.appended.place.position + 1)
-    changes = await store.log.follow(0)
+    changes = await store.log.follow(one.appended.place._replace(position=0))
     assert [change.names for change in changes.entries] == [("kx",), ("tx",)]
 
 

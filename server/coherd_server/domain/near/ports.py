@@ -145,8 +145,11 @@ class ChangeLog(Protocol):
         """Drop a replica whose field still is this one."""
         ...
 
-    async def follow(self, after: int) -> Changes:
-        """The next entries behind a position, as soon as there are any; an empty answer after a while."""
+    async def follow(self, after: Place) -> Changes:
+        """The next entries behind a place, as soon as there are any; an empty answer after a while.
+
+        Their identity is that of the place, unless the node has another one by now.
+        """
         ...
 
     def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:

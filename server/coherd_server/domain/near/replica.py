@@ -146,7 +146,7 @@ class Replica:
             if place is None:
                 raise AssertionError("joined, and nowhere")
             self._hurry.clear()
-            self._following = following = asyncio.ensure_future(self._log.follow(place.position))
+            self._following = following = asyncio.ensure_future(self._log.follow(place))
             try:
                 await asyncio.wait([following])
             finally:
