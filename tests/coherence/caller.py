@@ -14,7 +14,9 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from coherd.v1 import cache_service_pb2 as pb
-from coherence.history import Operation, Recorder, Traced
+from coherd.v1 import keys_pb2
+from coherence.connection import Connection
+from coherence.history import GIVEN_UP, Operation, Recorder, Traced
 from coherence.keyspace import Item, Target
 from coherence.source import Source
 from rig.calls import RPCS, SERVICE, problem_in, reason_in
@@ -25,6 +27,10 @@ CHANNEL: Final = [
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 200),
 ]
+NOWHERE: Final = pb.GetRequest(key=keys_pb2.Key(text="nowhere:nothing"))
+"""A server refuses it at once, without its store."""
+IMPATIENT: Final = frozenset({"lost:CANCELLED", "lost:DEADLINE_EXCEEDED", "lost:DeadlineExceeded"})
+"""How calls end whose caller does not wait any longer."""
 Load = Callable[[Item], Awaitable[Traced]]
 
 
@@ -34,7 +40,9 @@ class Caller:
     def __init__(self, targets: Sequence[str], recorder: Recorder, source: Source, *, timeout_s: float = 3.0) -> None:
         self.recorder = recorder
         self.source = source
+        self.targets = targets
         self._timeout_s = timeout_s
+        self._connections: dict[int, Connection] = {}
         self._channels = [grpc.aio.insecure_channel(target, CHANNEL) for target in targets]
         self._methods = [
             {name: channel.unary_unary(f"/{SERVICE.full_name}/{name}") for name in RPCS} for channel in self._channels
@@ -53,6 +61,24 @@ class Caller:
             reason = problem_in(error).reason
             return f"error:{reason}" if reason else f"lost:{error.code().name}"
         return RPCS[rpc][1].FromString(raw)
+
+    def connection(self, server: int) -> object:
+        """What tells the connection to a server from the one before; None: there is none."""
+        if server not in self._connections:
+            self._connections[server] = Connection(self._channels[server])
+        return self._connections[server].number
+
+    async def is_told(self, server: int, connection: object) -> bool:
+        """Whether a server surely knows of what was given up on a connection: it has answered what came behind it.
+
+        Twice, since calls are handed to a server's tasks one by one.
+        """
+        for _ in range(2):
+            if connection is None or self.connection(server) != connection:
+                return False
+            if await self.call(server, "Get", NOWHERE, timeout_s=1.0) != "error:DOMAIN_UNKNOWN":
+                return False
+        return self.connection(server) == connection
 
     # Reading.
 
@@ -102,6 +128,32 @@ class Caller:
         begun = self._begin_set("set", server, item, version)
         answer = await self.call(server, "Set", _set_request(item, begun.value, **options))
         return self._end_set(begun, answer)
+
+    async def impatient_set(
+        self, server: int, item: Item, version: int, patience_s: float, /, *, cancels: bool, **options: Any
+    ) -> Operation:
+        """As `set`, given up after a while: cancelled, or by its time limit. It ends when the server knows of that, as
+        `GIVEN_UP`; where that is not sure, as lost."""
+        begun = self._begin_set("set", server, item, version)
+        request = _set_request(item, begun.value, **options)
+        connection = self.connection(server)
+        if cancels:
+            try:
+                async with asyncio.timeout(patience_s):
+                    answer = await self.call(server, "Set", request)
+            except TimeoutError:
+                answer = "lost:CANCELLED"
+        else:
+            answer = await self.call(server, "Set", request, timeout_s=patience_s)
+        if isinstance(answer, str) and await self._is_given_up(server, connection, answer):
+            answer = GIVEN_UP
+        return self._end_set(begun, answer)
+
+    async def _is_given_up(self, server: int, connection: object, outcome: str) -> bool:
+        """Whether the server surely knows that the caller of a set waits no longer; it may have said so itself."""
+        if outcome == "error:OUTCOME_UNKNOWN":
+            return True
+        return outcome in IMPATIENT and await self.is_told(server, connection)
 
     async def batch_set(self, server: int, items: Sequence[tuple[Item, int]]) -> list[Operation]:
         """Many values."""
@@ -262,6 +314,8 @@ class Caller:
 
     async def close(self) -> None:
         """Close the channels."""
+        for connection in self._connections.values():
+            await connection.close()
         for channel in self._channels:
             await channel.close()
 

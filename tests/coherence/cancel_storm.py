@@ -10,16 +10,14 @@ from typing import Any, NamedTuple
 import grpc
 import grpc.aio
 
-from coherd.contract.reasons import reason_name
-from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
-from coherd.session.transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as pb
 from coherence.caller import CHANNEL, Caller
 from coherence.checkers import check_no_crossing, check_no_resurrection, check_safe_under_loss
 from coherence.history import History, Recorder
-from coherence.keyspace import ITEMS, PROBES
+from coherence.keyspace import COUNTED, ITEMS
 from coherence.proxy_thread import ProxyThread
 from coherence.scenarios import USER
+from coherence.session_caller import SessionCaller
 from coherence.source import Source
 from coherence.violation import Violation
 from rig.calls import SERVICE
@@ -45,7 +43,7 @@ class Storm(NamedTuple):
 async def storm(target: str, cancelled: int, directory: Path, seed: int) -> Storm:
     """Cancel that many calls at random moments, while others of the same keys go on and are checked."""
     rng = random.Random(seed)
-    source = Source(directory / "source", len(ITEMS) + PROBES)
+    source = Source(directory / "source", COUNTED)
     recorder = Recorder(directory / "storm.jsonl", "storm")
     caller = Caller([target], recorder, source, timeout_s=10.0)
     async with grpc.aio.insecure_channel(target, CHANNEL) as channel:
@@ -91,50 +89,20 @@ async def storm(target: str, cancelled: int, directory: Path, seed: int) -> Stor
     return Storm(cancelled, answered, len(reads), sum(one.value is not None for one in reads), found)
 
 
-class SessionCaller(Caller):
-    """Calls over one session, which those share that are cancelled."""
-
-    def __init__(self, target: str, recorder: Recorder, source: Source, *, timeout_s: float) -> None:
-        super().__init__([target], recorder, source, timeout_s=timeout_s)
-        self.transport = SessionTransport(target, near_cache=None)
-
-    async def call(self, server: int, rpc: str, request: Any, *, timeout_s: float | None = None) -> Any:
-        timeout_ms = int((timeout_s or self._timeout_s) * 1_000)
-        kind = "".join("_" + one.lower() if one.isupper() else one for one in rpc)[1:]
-        try:
-            return await self.transport._ask(kind, rpc, request, timeout_ms)
-        except (OutcomeUnknown, DeadlineExceeded, Unavailable) as error:
-            return f"lost:{type(error).__name__}"
-        except CacheError as error:
-            return f"error:{reason_name(error.reason)}"
-
-    async def close(self) -> None:
-        await self.transport.close()
-        await super().close()
-
-    def lose_session(self) -> bool:
-        """As if its connection broke; whether there was one."""
-        stream = self.transport._links.current().stream
-        if stream is None:
-            return False
-        stream._call.cancel()
-        return True
-
-
 async def session_storm(target: str, cancelled: int, directory: Path, seed: int) -> Storm:
     """As `storm`, over one session that is lost now and then."""
     rng = random.Random(seed)
-    source = Source(directory / "source", len(ITEMS) + PROBES)
+    source = Source(directory / "source", COUNTED)
     recorder = Recorder(directory / "storm.jsonl", "storm")
-    caller = SessionCaller(target, recorder, source, timeout_s=10.0)
-    transport = caller.transport
+    caller = SessionCaller([target], recorder, source, timeout_s=10.0)
+    transport = caller.transports[0]
     left, answered, lost = cancelled, 0, 0
 
     async def cancel() -> None:
         nonlocal left, answered, lost
         while left > 0:
             left -= 1
-            if lost < SESSIONS_LOST * (cancelled - left) / cancelled - 0.5 and caller.lose_session():
+            if lost < SESSIONS_LOST * (cancelled - left) / cancelled - 0.5 and caller.lose_session(0):
                 lost += 1
             item = rng.choice(ITEMS)
             if rng.random() < 0.2:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from coherd import CacheClient
-from coherd.v1 import keys_pb2
 from coherence.caller import Caller
+from coherence.giving_up import GivingUp
 from coherence.history import Recorder
-from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, derived_tags, probe
+from coherence.keyspace import COUNTED, ITEMS, Item, choose_target, derived_tags, key_target, probe, tag_target
+from coherence.session_caller import SessionCaller
 from coherence.source import Source
 from coherence.typed import TypedCaller, serves_get_or_load
 
@@ -49,12 +50,15 @@ class ClientConfig:
 class Workload:
     """The mixed operations of one process."""
 
-    def __init__(self, caller: Caller, typed: TypedCaller | None, rng: random.Random, number: int) -> None:
+    def __init__(
+        self, caller: Caller, sessions: Caller, typed: TypedCaller | None, rng: random.Random, number: int
+    ) -> None:
         self._caller = caller
         self._typed = typed
         self._rng = rng
         self._probe = probe(number)
         self._probing = False
+        self._giving_up = GivingUp((caller, sessions), rng, self._commit)
         self._actions: Final[dict[Callable[[int, Item], Awaitable[Any]], int]] = {
             self._get: 28,
             self._batch_get: 8,
@@ -66,6 +70,7 @@ class Workload:
             self._batch_set: 2,
             self._touch: 2,
             self._read_back: 4,
+            self._give_up: 4,
         }
 
     async def run(self, end_s: float) -> None:
@@ -121,7 +126,7 @@ class Workload:
             await self._caller.set(server, item, version, only_if_absent=True)
         else:
             tag = self._rng.choice([tag for tag in (*derived_tags(item.key), *item.extra_texts) if "/" in tag] or [""])
-            await self._caller.invalidate(server, _tag_target(tag) if tag else _key_target(item))
+            await self._caller.invalidate(server, tag_target(tag) if tag else key_target(item))
 
     async def _invalidate(self, server: int, item: Item) -> None:
         await self._caller.invalidate(server, choose_target(self._rng))
@@ -136,6 +141,9 @@ class Workload:
     async def _touch(self, server: int, item: Item) -> None:
         await self._caller.touch(server, item)
 
+    async def _give_up(self, server: int, item: Item) -> None:
+        await self._giving_up.act(server)
+
     async def _read_back(self, server: int, item: Item) -> None:
         """Store under a key nobody else uses, and look: nothing may have been dropped silently (P6)."""
         if self._probing:
@@ -146,32 +154,23 @@ class Workload:
         self._probing = False
 
 
-def _tag_target(tag: str) -> Target:
-    domain, _, pair = tag.partition("/")
-    name, _, value = pair.partition(":")
-    selector = keys_pb2.Selector(tag=keys_pb2.Tag(domain=domain, identifier=name, value=value))
-    return Target(selector, (tag,))
-
-
-def _key_target(item: Item) -> Target:
-    return Target(keys_pb2.Selector(key=item.wire), (), item.key)
-
-
 async def run_client(config: ClientConfig) -> None:
     """Run one process's workload to its end."""
     directory = Path(config.directory)
     recorder = Recorder(directory / f"{config.process}.jsonl", config.process)
-    source = Source(directory / "source", len(ITEMS) + PROBES)
+    source = Source(directory / "source", COUNTED)
     caller = Caller(config.targets, recorder, source, timeout_s=config.timeout_s)
     typed = TypedCaller(config.targets, recorder, caller) if serves_get_or_load(CacheClient) else None
     rng = random.Random(config.seed)
-    workload = Workload(caller, typed, rng, config.number)
+    sessions = SessionCaller(config.targets, recorder, source, timeout_s=config.timeout_s)
+    workload = Workload(caller, sessions, typed, rng, config.number)
     end_s = time.monotonic() + config.seconds
     try:
         await asyncio.gather(*(workload.run(end_s) for _ in range(config.tasks)))
     finally:
         if typed is not None:
             await typed.close()
+        await sessions.close()
         await caller.close()
         source.close()
 

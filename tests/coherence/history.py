@@ -27,6 +27,8 @@ READS: Final = frozenset(
 """Paths whose operations may return a value; those of the typed client by its verbs."""
 STORES: Final = frozenset({"set", "batch_set", "fill", "batch_fill"})
 CHANGES: Final = frozenset({"invalidate", "delete"})
+GIVEN_UP: Final = "given_up"
+"""Outcome of a set whose caller gave up on it, and of which its server knows that."""
 ACKNOWLEDGED: Final = frozenset(
     {"done", "stored", "hit", "stale", "miss", "granted", "held", "rejected", "older", "present"}
 )
@@ -86,7 +88,7 @@ class Operation:
     """None: it never ended, its process was killed."""
     outcome: str = ""
     """``hit``, ``stale``, ``miss``, ``granted``, ``held``, ``stored``, ``rejected``, ``older``, ``present``, ``done``;
-    ``error:REASON`` as the service answered; ``lost:CODE`` where it answered nothing."""
+    ``error:REASON`` as the service answered; ``lost:CODE`` where it answered nothing; `GIVEN_UP`."""
     value: Traced | None = None
     """What a read returned, or a store stored."""
     garbled: bool = False
@@ -110,9 +112,15 @@ class Operation:
 
     @property
     def settled_ns(self) -> float:
-        """When it could no longer take effect: its answer, whatever it was; never, where none came."""
+        """From when on a change that begins keeps it from taking effect: its answer, whatever it was; never, where none
+        came, unless its server knows that it is not wanted any more."""
         lost = self.end_ns is None or self.outcome.startswith("lost:")
         return float("inf") if lost or self.end_ns is None else self.end_ns
+
+    @property
+    def effective_ns(self) -> float:
+        """Until when it may take effect, if nothing keeps it from that."""
+        return float("inf") if self.outcome == GIVEN_UP else self.settled_ns
 
     def line(self) -> bytes:
         """Its line."""

@@ -22,6 +22,8 @@ AIMED: Final[dict[str, Fault]] = {
     "no_fence": faults.late_commands,
 }
 """The fault a mutant needs; it is done again and again."""
+SLOW: Final[dict[str, tuple[str, ...]]] = {"fence_from_after_giving_up": ("slow_questions",)}
+"""Where servers must be slow for a mutant."""
 NEAR_AIMED: Final[dict[str, NearFault]] = {
     "gap_ignored": trim_log,
     "lapsed_lease_still_served": half_open_streams,
@@ -54,7 +56,8 @@ class Caught(NamedTuple):
 
 def hunt(mutant: str | None, *, most_s: float = 60.0, seed: int = 0) -> Caught:
     """Let clients work against mutant servers until a check fails, or the time is over. None: servers as they are."""
-    with store_of("standalone") as rig, scene(rig, mutant=mutant, seed=seed, server_args=CENSUS) as stage:
+    broken = () if mutant is None else (mutant, *SLOW.get(mutant, ()))
+    with store_of("standalone") as rig, scene(rig, broken=broken, seed=seed, server_args=CENSUS) as stage:
         stage.start_servers(2)
         stage.start_clients(4, most_s)
         fault = AIMED.get(mutant or "")

@@ -81,6 +81,23 @@ PROBES: Final = 16
 """Keys behind the others, each used by one process only, to see that what was stored is there."""
 
 
+GIVEN_UP: Final = tuple(
+    _item(len(ITEMS) + PROBES + number, key)
+    for number, key in enumerate(
+        (
+            "analytics:writing_stats:user:u1:days:7d",
+            "analytics:daily:user:u2:date:20250103",
+            "session:data:id:g1",
+            "session:data:id:g2",
+        )
+    )
+)
+"""Keys of sets whose callers give up, and of what undoes them; apart from the others, since what was sent of such a set
+may take a lease away at any time (P5)."""
+COUNTED: Final = len(ITEMS) + PROBES + len(GIVEN_UP)
+"""Keys that have a version in the source."""
+
+
 def probe(number: int) -> Item:
     """The private key of a process."""
     key = f"content:topics:user:p{number % PROBES}"
@@ -97,6 +114,19 @@ class Target(NamedTuple):
 
 def _named(name: str, value: str, *tags: str) -> Target:
     return Target(keys_pb2.Selector(named=keys_pb2.NamedInvalidation(name=name, value=value)), tags)
+
+
+def tag_target(text: str) -> Target:
+    """The tag of a canonical text."""
+    domain, _, pair = text.partition("/")
+    name, _, value = pair.partition(":")
+    selector = keys_pb2.Selector(tag=keys_pb2.Tag(domain=domain, identifier=name, value=value))
+    return Target(selector, (text,))
+
+
+def key_target(item: Item) -> Target:
+    """One key."""
+    return Target(keys_pb2.Selector(key=item.wire), (), item.key)
 
 
 def choose_target(rng: random.Random) -> Target:
@@ -117,8 +147,7 @@ def choose_target(rng: random.Random) -> Target:
         tag = keys_pb2.Tag(domain="analytics", identifier="user", value=user)
         return Target(keys_pb2.Selector(tag=tag), (f"analytics/user:{user}",))
     if kind == "key":
-        item = rng.choice(ITEMS)
-        return Target(keys_pb2.Selector(key=item.wire), (), item.key)
+        return key_target(rng.choice(ITEMS))
     if kind == "resource":
         selector = keys_pb2.ResourceSelector(domain="analytics", resource="daily")
         return Target(keys_pb2.Selector(resource=selector), ("analytics:daily",))

@@ -30,6 +30,7 @@ from coherd_server.domain.changing import Changer
 from coherd_server.domain.filling import Filler, FillItem
 from coherd_server.domain.grants import Grants
 from coherd_server.domain.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
+from coherd_server.domain.putting import Tries
 from coherd_server.domain.reading import Reader
 from coherd_server.domain.set_plan import SetDone, SetItem
 from coherd_server.domain.writing import Writer
@@ -202,6 +203,16 @@ def no_fence(patch: Patch) -> None:
         _rewrite(patch, name, "not holds(fence, part, mark)", "false")
 
 
+def fence_from_after_giving_up(patch: Patch) -> None:
+    """Rule 6: a set that asked for its fence is written with it, also where its caller has given up meanwhile."""
+    whole = Tries.__init__
+
+    def unasked(self: Tries, wanted: Callable[[int], bool]) -> None:
+        whole(self, lambda _: True)
+
+    patch(Tries, "__init__", unasked)
+
+
 def counters_as_epochs(patch: Patch) -> None:
     """Rule 1: epochs are counters, which begin anew when they are lost."""
     is_epoch = "string.find(KEYS[i], 'coherd:epoch:', 1, true)"
@@ -293,6 +304,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         set_keeps_lease,
         reply_to_the_wrong_caller,
         no_fence,
+        fence_from_after_giving_up,
         counters_as_epochs,
         no_repetition,
         two_leases,

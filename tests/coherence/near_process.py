@@ -17,10 +17,9 @@ from typing import Any, Final
 
 from coherd import CacheClient
 from coherd.sync import CacheClient as BlockingClient
-from coherd.v1 import keys_pb2
 from coherence.caller import Caller
 from coherence.history import Recorder
-from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, derived_tags
+from coherence.keyspace import COUNTED, ITEMS, Item, choose_target, derived_tags, tag_target
 from coherence.near_caller import NearCaller, note_near_answers, record_pushes
 from coherence.near_mutants import CLIENT_MUTANTS
 from coherence.source import Source
@@ -123,14 +122,6 @@ class NearWorkload:
         await self._caller.touch(item)
 
 
-def tag_target(text: str) -> Target:
-    """The tag of a canonical text."""
-    domain, _, pair = text.partition("/")
-    name, _, value = pair.partition(":")
-    selector = keys_pb2.Selector(tag=keys_pb2.Tag(domain=domain, identifier=name, value=value))
-    return Target(selector, (text,))
-
-
 async def run_near(config: NearConfig) -> None:
     """Run one process's workload to its end."""
     for name in config.mutants:
@@ -139,7 +130,7 @@ async def run_near(config: NearConfig) -> None:
     directory = Path(config.directory)
     recorder = Recorder(directory / f"{config.process}.jsonl", config.process)
     record_pushes(recorder)
-    source = Source(directory / "source", len(ITEMS) + PROBES)
+    source = Source(directory / "source", COUNTED)
     connected = (
         Threaded(BlockingClient.connect(config.target)) if config.blocking else CacheClient.connect(config.target)
     )

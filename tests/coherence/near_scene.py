@@ -39,8 +39,8 @@ class NearScene(Scene):
     def __init__(
         self, rig: Rig, directory: Path, *, broken: Sequence[str] = (), seed: int = 0, server_args: Sequence[str] = ()
     ) -> None:
-        servers = ",".join(name for name in broken if name not in CLIENT_MUTANTS)
-        super().__init__(rig, directory, mutant=servers or None, seed=seed, server_args=server_args)
+        servers = [name for name in broken if name not in CLIENT_MUTANTS]
+        super().__init__(rig, directory, broken=servers, seed=seed, server_args=server_args)
         self.to_store: list[ProxyThread[FaultProxy]] = []
         """Between each server and a single node; empty where the store tells its own addresses."""
         self.to_server: dict[str, ProxyThread[FaultProxy]] = {}

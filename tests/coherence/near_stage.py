@@ -21,7 +21,7 @@ from coherd_server.domain.near.hub import Hub
 from coherd_server.settings import Settings
 from coherence.caller import Caller
 from coherence.history import History, Recorder
-from coherence.keyspace import ITEMS, PROBES, Item
+from coherence.keyspace import COUNTED, Item
 from coherence.near_caller import NearCaller, note_near_answers, record_pushes
 from coherence.near_checkers import NearBounds
 from coherence.source import Source
@@ -232,7 +232,7 @@ async def near_stage(node: Node, directory: Path, patch: Callable[[Any, str, Any
     with node.client() as client:
         for name in [name for name in client.scan_iter("*") if b"coherd:log" not in name]:
             client.delete(name)
-    stage = NearStage(directory, node, Source(directory / "source", len(ITEMS) + PROBES))
+    stage = NearStage(directory, node, Source(directory / "source", COUNTED))
     note_near_answers(patch)
     record_pushes(stage.recorder, patch)
     _gate_streams(patch)

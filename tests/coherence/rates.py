@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Final, NamedTuple
 
-from coherence.floors import is_floor
-from coherence.history import READS, STORES, History
+from coherence.floors import is_floor, scopes_of
+from coherence.history import GIVEN_UP, READS, STORES, History
+from coherence.keyspace import derived_tags
 from coherence.near_checkers import is_awaited, judged_reads
+from coherence.timeline import Timeline
 
 
 class Rates(NamedTuple):
@@ -21,6 +23,8 @@ class Rates(NamedTuple):
     """Reads that a near cache answered."""
     pushes: float = 0.0
     """Pushes that clients have received."""
+    undone_sets: float = 0.0
+    """Sets that were given up, then ended by an acknowledged change, and looked for."""
 
 
 NEAR_RATES: Final = Rates(near_hits=40.0, pushes=8.0)
@@ -49,6 +53,10 @@ class Figures(NamedTuple):
     """Values read by a client that had changed them before."""
     strict_reads: int = 0
     """Values read after a change that waited for near caches."""
+    given_up: int = 0
+    """Sets whose callers gave up, and whose servers know that."""
+    undone_sets: int = 0
+    """Those that were ended by a change which began afterwards, and was acknowledged before a read of the key began."""
 
     def __add__(self, other: object) -> Figures:  # type: ignore[override]
         assert isinstance(other, Figures)
@@ -81,7 +89,30 @@ def figures_of(history: History) -> Figures:
         awaited=sum(is_floor(one) and is_awaited(one) for one in calls),
         own_reads=judged.own,
         strict_reads=judged.strict,
+        given_up=outcomes["set", GIVEN_UP],
+        undone_sets=_undone_sets(history),
     )
+
+
+def _undone_sets(history: History) -> int:
+    ended: defaultdict[str, Timeline] = defaultdict(Timeline)
+    reads: defaultdict[str, int] = defaultdict(int)
+    """When the last one began, by key."""
+    for one in history.operations:
+        if is_floor(one):
+            for scope in scopes_of(one):
+                ended[scope].add(one)
+        elif one.path in READS and one.is_acknowledged:
+            reads[one.key] = one.start_ns
+    for timeline in ended.values():
+        timeline.close()
+    undone = 0
+    for one in history.on("set"):
+        if one.outcome == GIVEN_UP and one.value is not None:
+            scopes = (f"={one.key}", *derived_tags(one.key), *one.value.tags)
+            firsts = [first for scope in scopes if (first := ended[scope].first_since(one.settled_ns)) is not None]
+            undone += bool(firsts) and min(firsts) < reads[one.key]
+    return undone
 
 
 def require_rates(figures: Figures, rates: Rates) -> None:

@@ -102,6 +102,7 @@ def render(soak: Soak) -> str:
                 "fills",
                 "rejected fills",
                 "sets",
+                "sets given up, then ended",
                 "acknowledged invalidations",
                 "without acknowledgement",
             ),
@@ -115,6 +116,7 @@ def render(soak: Soak) -> str:
                     one.fills,
                     one.rejected_fills,
                     one.sets,
+                    one.undone_sets,
                     one.invalidations,
                     one.unanswered,
                 )

@@ -41,20 +41,21 @@ def run(
     seed: int,
     servers: int = 2,
     clients: int = 4,
-    mutant: str | None = None,
+    broken: Sequence[str] = (),
     rates: Rates | None = None,
     keep: Path | None = None,
 ) -> Outcome:
     """Clients work for ``seconds``, or longer where the faults, one after the other, take longer.
 
     Args:
+        broken: names of mutants, and of slowness, of its servers.
         rates: least rates; without them no run is void.
         keep: where the history is copied to if it holds a violation.
 
     Raises:
         Void: the run was too thin.
     """
-    with scene(rig, mutant=mutant, seed=seed, server_args=CENSUS) as stage:
+    with scene(rig, broken=broken, seed=seed, server_args=CENSUS) as stage:
         stage.start_servers(servers)
         stage.start_clients(clients, seconds)
         time.sleep(min(1.5, seconds / 4))

@@ -6,6 +6,7 @@ A scenario only acts; whether a promise was broken is for the checks to say. On 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from coherd.v1 import keys_pb2
 from coherd_server.app import Server, catalog_of
 from coherd_server.settings import Settings
 from coherence.caller import Caller
 from coherence.history import History, Recorder
-from coherence.keyspace import ITEMS, PROBES, Item, Target, choose_target, probe
+from coherence.keyspace import COUNTED, ITEMS, Item, choose_target, probe, tag_target
 from coherence.late_proxy import LateProxy
+from coherence.session_caller import SessionCaller
 from coherence.source import Source
 from rig.process import Node, wait_until
 from rig.valkey import standalone
@@ -65,7 +66,7 @@ class Stage:
 async def stage(node: Node, directory: Path) -> AsyncIterator[Stage]:
     """Servers in this process, so that a mutant is a patch that is undone."""
     node.client().flushall()
-    source = Source(directory / "source", len(ITEMS) + PROBES)
+    source = Source(directory / "source", COUNTED)
     async with LateProxy(node.port) as proxy:
         servers = [_server(proxy.url), _server(node.url)]
         targets = [f"127.0.0.1:{await server.start()}" for server in servers]
@@ -83,12 +84,7 @@ def _server(url: str) -> Server:
     return Server(settings, catalog_of(settings), url, share_port=False)
 
 
-def _tag(domain: str, name: str, value: str) -> Target:
-    tag = keys_pb2.Tag(domain=domain, identifier=name, value=value)
-    return Target(keys_pb2.Selector(tag=tag), (f"{domain}/{name}:{value}",))
-
-
-USER: Final = _tag("analytics", "user", "u1")
+USER: Final = tag_target("analytics/user:u1")
 
 
 async def load_and_fill(on: Stage, item: Item, meanwhile: Callable[[], Awaitable[Any]] | None = None) -> None:
@@ -135,7 +131,7 @@ async def invalidate_then_get(on: Stage) -> None:
 async def extra_tag(on: Stage) -> None:
     await load_and_fill(on, EXTRA)
     await on.caller.set(1, EXTRA, 1)
-    await on.caller.invalidate(1, _tag("session", *EXTRA.extra[0]))
+    await on.caller.invalidate(1, tag_target(EXTRA.extra_texts[0]))
     await on.caller.get(0, EXTRA)
 
 
@@ -182,6 +178,23 @@ async def late_set(on: Stage) -> None:
     on.proxy.release()
     await asyncio.sleep(0.1)
     await on.caller.get(1, DAILY)
+
+
+async def given_up_set(on: Stage) -> None:
+    """What a set asks before it is written is held until its caller has given up, and the key was deleted elsewhere."""
+    sessions = SessionCaller(on.caller.targets, on.caller.recorder, on.caller.source)
+    await sessions.get(0, DAILY)
+    for number, (caller, absent) in enumerate(itertools.product((on.caller, sessions), (False, True))):
+        mark = f"new{number}"
+        item = DAILY._replace(extra=(("content", mark),))
+        on.proxy.hold(mark.encode())
+        await asyncio.gather(*(caller.get(0, one) for one in ITEMS))  # in a crowd single sets are done in groups
+        await caller.impatient_set(0, item, number, 0.1, cancels=True, only_if_absent=absent)
+        await on.caller.delete(1, DAILY)
+        on.proxy.release()
+        await asyncio.sleep(0.1)
+        await on.caller.get(1, DAILY)
+    await sessions.close()
 
 
 async def _stored_by_first(on: Stage, item: Item) -> None:
@@ -282,6 +295,7 @@ SCENARIOS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {
         epoch_lost,
         restart_from_snapshot,
         late_set,
+        given_up_set,
         switch_of_primary,
         crowd,
         many_gets,
@@ -302,6 +316,7 @@ REVEALING: Final = {
     "set_keeps_lease": "late_fill_after_set",
     "reply_to_the_wrong_caller": "many_gets",
     "no_fence": "late_set",
+    "fence_from_after_giving_up": "given_up_set",
     "counters_as_epochs": "epoch_lost",
     "no_repetition": "switch_of_primary",
     "two_leases": "crowd",

@@ -19,7 +19,7 @@ import redis
 
 from coherence.client_process import ClientConfig
 from coherence.history import History, Recorder
-from coherence.keyspace import ITEMS, PROBES
+from coherence.keyspace import COUNTED
 from coherence.late_proxy import LateProxy
 from coherence.proxy_thread import ProxyThread
 from coherence.source import Source
@@ -46,7 +46,7 @@ class Scene:
     Args:
         rig: the running store.
         directory: for histories and the source; emptied by nobody.
-        mutant: name of the mutant its servers are; None: as they are.
+        broken: names of mutants, and of slowness (`coherence.slowness`), of its servers.
         seed: of every choice made at random.
     """
 
@@ -55,7 +55,7 @@ class Scene:
         rig: Node | SentinelTrio | Cluster,
         directory: Path,
         *,
-        mutant: str | None = None,
+        broken: Sequence[str] = (),
         seed: int = 0,
         server_args: Sequence[str] = (),
     ) -> None:
@@ -64,12 +64,12 @@ class Scene:
         self.rng = random.Random(seed)
         self.seed = seed
         self.recorder = Recorder(directory / "faults.jsonl", "faults")
-        self.source = Source(directory / "source", len(ITEMS) + PROBES)
+        self.source = Source(directory / "source", COUNTED)
         self.servers: list[CoherdServer] = []
         self.clients: dict[str, subprocess.Popen[bytes]] = {}
         self.late: ProxyThread[LateProxy] | None = None
         """Between the first server and a single node."""
-        self._mutant = mutant
+        self._broken = ",".join(broken)
         self._server_args = server_args
         self._ports: list[int] = []
         self._end_s = 0.0
@@ -98,7 +98,7 @@ class Scene:
             *("--redis", self._urls[number], "--listen", f"127.0.0.1:{self._ports[number]}"),
             *("--log-format", "json", *self._server_args),
             environ=python_path(),
-            module=("coherd.cli",) if self._mutant is None else ("coherence.mutant_server", self._mutant),
+            module=("coherence.mutant_server", self._broken) if self._broken else ("coherd.cli",),
         )
 
     def restart_server(self, number: int) -> None:
@@ -204,11 +204,11 @@ def store_of(topology: Topology) -> Iterator[Node | SentinelTrio | Cluster]:
 
 @contextmanager
 def scene(
-    rig: Node | SentinelTrio | Cluster, *, mutant: str | None = None, seed: int = 0, server_args: Sequence[str] = ()
+    rig: Node | SentinelTrio | Cluster, *, broken: Sequence[str] = (), seed: int = 0, server_args: Sequence[str] = ()
 ) -> Iterator[Scene]:
     """A scene over a running store, with a directory of its own."""
     with tempfile.TemporaryDirectory(prefix="coherd-history-", ignore_cleanup_errors=True) as directory:
-        made = Scene(rig, Path(directory), mutant=mutant, seed=seed, server_args=server_args)
+        made = Scene(rig, Path(directory), broken=broken, seed=seed, server_args=server_args)
         try:
             yield made
         finally:

@@ -35,6 +35,11 @@ def slow_reads(patch: Patch) -> None:
     _late(patch, RedisStore, "read", 0.2, 0.03)
 
 
+def slow_questions(patch: Patch) -> None:
+    """What a set asks for, fences and epochs, is asked late: it is told what is there then."""
+    _late(patch, RedisStore, "mint", 0.5, 0.05, before=True)
+
+
 def moving_sessions(patch: Patch) -> None:
     """Every session is asked to move after a second or two, as where several processes share a port."""
     limits = coherd_server.app.SessionLimits
@@ -54,19 +59,22 @@ def little_memory(patch: Patch) -> None:
     patch(Settings, "near_cache_terms", property(terms))
 
 
-def _late(patch: Patch, owner: type, name: str, share: float, most_s: float) -> None:
+def _late(patch: Patch, owner: type, name: str, share: float, most_s: float, *, before: bool = False) -> None:
     whole = getattr(owner, name)
 
     async def late(self: Any, *args: Any) -> Any:
+        wait_s = random.random() * most_s if random.random() < share else 0.0
+        if before and wait_s:
+            await asyncio.sleep(wait_s)
         found = await whole(self, *args)
-        if random.random() < share:
-            await asyncio.sleep(random.random() * most_s)
+        if not before and wait_s:
+            await asyncio.sleep(wait_s)
         return found
 
     patch(owner, name, late)
 
 
 SLOWNESS: Final[dict[str, Callable[[Patch], None]]] = {
-    one.__name__: one for one in (slow_log, crawling_log, slow_reads, moving_sessions, little_memory)
+    one.__name__: one for one in (slow_log, crawling_log, slow_reads, slow_questions, moving_sessions, little_memory)
 }
 """By name."""

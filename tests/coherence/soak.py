@@ -33,6 +33,8 @@ from rig.valkey import BACKENDS, standalone
 FAULTS_PER_RUN = 3
 KINDS = ("service", "near")
 """Runs of clients that ask the service each time, and of clients with near caches."""
+SERVICE_SLOWNESS = ("slow_questions", "slow_reads")
+"""What may be slow in runs of the first kind."""
 RUN_S = 25.0
 
 
@@ -93,7 +95,8 @@ def _runs(soak: Soak, topologies: list[Topology], kinds: list[str], keep: Path) 
                     )
                     soak.add_near(topology, outcome.figures, delays_of(outcome.history), slowed=bool(slowed))
                 else:
-                    outcome = run(rig, chosen, seconds=RUN_S, seed=seed, rates=Rates(), keep=kept)
+                    slowed = [name for name in slowed if name in SERVICE_SLOWNESS]
+                    outcome = run(rig, chosen, seconds=RUN_S, seed=seed, broken=slowed, rates=Rates(), keep=kept)
         except Void as void:
             soak.void += 1
             print(f"void: {topology} {kind} seed {seed}, {names}: {void}", flush=True)

@@ -96,6 +96,9 @@ class TestNoResurrection:
             ("stored", 5, True),
             ("error:OUTCOME_UNKNOWN", 5, True),
             ("lost:UNAVAILABLE", 5, False),
+            ("lost:CANCELLED", 5, False),
+            ("given_up", 5, True),
+            ("given_up", 15, False),
             ("stored", 15, False),
         ],
     )
@@ -146,9 +149,20 @@ class TestOneLoad:
             [op("invalidate", 3, 4, tags=USER), lease(10, 11, "b")],
             [op("invalidate", 3, 4, "lost:UNAVAILABLE", tags=USER), lease(10, 11, "b")],
             [op("set", 3, 4, "stored", key=KEY, value=put("x")), lease(10, 11, "b")],
+            [op("set", 0, 0.5, "given_up", key=KEY, value=put("x")), lease(10, 11, "b")],
             [op("fault", 3, 4, key="flush_all"), lease(10, 11, "b")],
         ],
-        ids=["held", "filled", "given back", "expired", "invalidated", "perhaps invalidated", "set", "forgotten"],
+        ids=[
+            "held",
+            "filled",
+            "given back",
+            "expired",
+            "invalidated",
+            "perhaps invalidated",
+            "set",
+            "set late",
+            "forgotten",
+        ],
     )
     def test_what_is_allowed(self, others: list[Operation]) -> None:
         assert not check_one_load(History.of([lease(1, 2, "a"), *others]))
@@ -214,6 +228,27 @@ def test_a_history_is_read_back_as_it_was_written(tmp_path: Any) -> None:
     (tmp_path / "p.jsonl").write_bytes(begun.line() + ended.line() + b'{"cut off')
     assert History.load(tmp_path).operations == [ended]
     assert Traced.of(value.encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("change", "read_at", "undone"),
+    [
+        (op("delete", 10, 20, key=KEY), 30, 1),
+        (op("invalidate", 10, 20, tags=("analytics/content:new",)), 30, 1),
+        (op("set", 10, 20, "stored", key=KEY, value=put("set@10")), 30, 1),
+        (op("delete", 10, 20, key=KEY), 15, 0),
+        (op("delete", 10, 20, "lost:UNAVAILABLE", key=KEY), 30, 0),
+        (op("delete", 4, 20, key=KEY), 30, 0),
+        (op("delete", 10, 20, key=OTHER), 30, 0),
+    ],
+)
+def test_a_set_that_was_given_up_counts_where_it_was_ended_and_looked_for(
+    change: Operation, read_at: float, undone: int
+) -> None:
+    value = Traced(KEY, 1, "set@0", "set", 0, ("analytics/content:new",))
+    given_up = op("set", 0, 5, "given_up", key=KEY, value=value)
+    figures = figures_of(History.of([given_up, change, op("get", read_at, read_at + 1, "miss", key=KEY)]))
+    assert (figures.given_up, figures.undone_sets) == (1, undone)
 
 
 def test_a_thin_run_is_void() -> None:

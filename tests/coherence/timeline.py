@@ -75,12 +75,12 @@ class Spans:
 
     def add(self, change: Operation) -> None:
         """Take a change; changes come by start."""
-        if change.settled_ns == float("inf"):
+        if change.effective_ns == float("inf"):
             self._open.append(change)
         else:
             self._settled.append(change)
             self._starts.append(change.start_ns)
-            self._longest_ns = max(self._longest_ns, change.settled_ns - change.start_ns)
+            self._longest_ns = max(self._longest_ns, change.effective_ns - change.start_ns)
 
     def touch(self, from_ns: int, to_ns: float, *, but: str = "") -> bool:
         """Whether one other than ``but`` may have taken effect between two moments."""
@@ -89,7 +89,7 @@ class Spans:
         at = bisect_left(self._starts, from_ns - self._longest_ns)
         while at < len(self._starts) and self._starts[at] <= to_ns:
             one = self._settled[at]
-            if one.settled_ns >= from_ns and one.id != but:
+            if one.effective_ns >= from_ns and one.id != but:
                 return True
             at += 1
         return False
