@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from coherence.caller import Caller
 from coherence.history import GIVEN_UP, Operation
-from coherence.keyspace import GIVEN_UP as KEYS
-from coherence.keyspace import Item, derived_tags, key_target, tag_target
+from coherence.keyspace import DROPPED, Item, derived_tags, key_target, tag_target
 
 LONGEST_PATIENCE_S: Final = 0.03
 """Most have less: as long as a set takes, or so."""
@@ -42,7 +41,7 @@ class GivingUp:
     async def act(self, server: int) -> None:
         """A set of little patience; if it was given up, what ends it, over any other way, and reads."""
         rng = self._rng
-        item = rng.choice(KEYS)
+        item = rng.choice(DROPPED)
         if rng.random() < 0.1:
             await rng.choice(self._callers).get_or_load(server, item, rng)
             return
@@ -78,14 +77,12 @@ class GivingUp:
 
     async def _undo(self, item: Item, done: Operation) -> None:
         """Delete it, or invalidate one of its tags."""
+        assert done.value is not None
+        tags = [tag for tag in (*derived_tags(item.key), *done.value.tags) if "/" in tag]
         way = self._rng.random()
-        if way < 0.5:
-            await self._caller.delete(self._server, item)
-        elif way < 0.65 or done.value is None:
+        if way < 0.4 and tags:
+            await self._caller.invalidate(self._server, tag_target(self._rng.choice(tags)))
+        elif way < 0.55:
             await self._caller.invalidate(self._server, key_target(item))
         else:
-            tags = [tag for tag in (*derived_tags(item.key), *done.value.tags) if "/" in tag]
-            if tags:
-                await self._caller.invalidate(self._server, tag_target(self._rng.choice(tags)))
-            else:
-                await self._caller.delete(self._server, item)
+            await self._caller.delete(self._server, item)

@@ -81,7 +81,7 @@ PROBES: Final = 16
 """Keys behind the others, each used by one process only, to see that what was stored is there."""
 
 
-GIVEN_UP: Final = tuple(
+DROPPED: Final = tuple(
     _item(len(ITEMS) + PROBES + number, key)
     for number, key in enumerate(
         (
@@ -94,7 +94,7 @@ GIVEN_UP: Final = tuple(
 )
 """Keys of sets whose callers give up, and of what undoes them; apart from the others, since what was sent of such a set
 may take a lease away at any time (P5)."""
-COUNTED: Final = len(ITEMS) + PROBES + len(GIVEN_UP)
+COUNTED: Final = len(ITEMS) + PROBES + len(DROPPED)
 """Keys that have a version in the source."""
 
 
