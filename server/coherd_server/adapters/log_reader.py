@@ -52,8 +52,8 @@ class LogReader:
             raise
 
     async def _connected(self, identity: bytes) -> Wire:
-        """A connection that knows its node by this identity, or a new one: it learns who the node is when it is made, and
-        an identity may change under it (slots that move)."""
+        """A connection that knows its node by this identity, or a new one: it learns who the node is when it is made,
+        and an identity may change under it (slots that move)."""
         link = self._topology.link_for(self._name)
         if link is None:
             raise LogUnavailable(self._topology.trouble())
