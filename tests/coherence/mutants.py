@@ -200,7 +200,7 @@ def reply_to_the_wrong_caller(patch: Patch) -> None:
 def no_fence(patch: Patch) -> None:
     """Rule 6: a late write is stored whatever took effect meanwhile."""
     for name in ("PUT", "PUT_APART"):
-        _rewrite(patch, name, "not holds(fence, part, mark)", "false")
+        _rewrite(patch, name, "not holds(fence, places, mark)", "false")
 
 
 def fence_from_after_giving_up(patch: Patch) -> None:
