@@ -48,6 +48,8 @@ from coherd_server.settings import Settings, SettingsError, split_address
 _log = structlog.get_logger("coherd")
 FLUSH_INTERVAL_MS: Final = 250
 """How often counters are stored."""
+_LAST_COUNTS_S: Final = 1.0
+"""How long the end of the process may wait for its last counts to be stored."""
 WATCH_INTERVAL_S: Final = 0.5
 """How often readiness is looked at."""
 CONNECTION_AGE_MS: Final = 300_000
@@ -309,8 +311,9 @@ class Server:
                 await asyncio.gather(self._endpoint.drain(), self._sessions.drain(settings.drain_grace))
         await self._server.stop(grace=0.1)
         await asyncio.gather(*map(end, self._tasks))
-        with contextlib.suppress(StoreUnavailable):
-            await self._reporter.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_COUNTS_S):
+                await self._reporter.flush()
         await self._replica.leave()
         await self._store.close()
 
