@@ -15,7 +15,7 @@ from coherd.sync import CacheClient
 broker = Path(os.environ.get("BROKER_FOLDER") or Path(tempfile.gettempdir()) / "coherd-example-broker")
 broker.mkdir(exist_ok=True)
 app = Celery("tasks", broker="filesystem://")
-app.conf.broker_transport_options = {"data_folder_in": str(broker), "data_folder_out": str(broker)}
+app.conf.broker_transport_options = dict.fromkeys(("data_folder_in", "data_folder_out", "control_folder"), str(broker))
 app.conf.task_ignore_result = True
 
 # Made before the worker forks its children: each of them connects for itself, with its first call.

@@ -128,9 +128,21 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
     if "analytics" in catalog.domains:
         key = "analytics:writing_stats:user:user123:days:30d"
         server = "" if address == "127.0.0.1:50051" else f" --server {address}"
-        program = _program()
-        lines.append(f"try: {program} set{server} {key} '{{\"words\": 812}}' && {program} get{server} {key}")
+        program, options = _program(), server + _credentials(settings)
+        lines.append(f"try: {program} set{options} {key} '{{\"words\": 812}}' && {program} get{options} {key}")
     return [*lines, "ready; Ctrl-C ends it"]
+
+
+def _credentials(settings: Settings) -> str:
+    """What a call needs beside the address; capitals stand for what only its caller has."""
+    found = ""
+    if settings.tls_cert:
+        found += " --tls-ca CA.pem"
+    if settings.tls_client_ca:
+        found += " --tls-cert CERT.pem --tls-key KEY.pem"
+    if settings.tokens:
+        found += " --token TOKEN"
+    return found
 
 
 def _program() -> str:

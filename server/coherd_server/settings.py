@@ -215,6 +215,8 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ValueError('an address is written "host:port", the port in 0..65535')
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError('an IPv6 address stands in brackets, like "[::1]:50051"')
     return host.strip("[]"), int(port)
 
 
@@ -254,7 +256,9 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Pa
         origins.update(dict.fromkeys(values, str(file)))
     for name in Settings.model_fields:
         variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environ and name not in _TABLES:
+        if variable in environ and name in _TABLES:
+            raise SettingsError(f"{variable}: {name} is set in the TOML file only")
+        if variable in environ:
             values[name] = environ[variable].split(":") if name == "catalog" else environ[variable]
             origins[name] = variable
     for name, value in flags.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,8 @@ LOGIN: Final = "coherd:secret@"
 
 def rules(prefix: str) -> list[str]:
     """Those of the page for a deployment with this key prefix."""
-    [command] = re.findall(r"^ACL SETUSER coherd (.*?)\n```", _PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    found: list[str] = command.replace("\\\n", " ").split()
+    [command] = re.findall(r"^redis-cli ACL SETUSER coherd (.*?)\n```", _PAGE.read_text("utf-8"), re.M | re.S)
+    found = shlex.split(command.replace("\\\n", " "))
     assert {">password", "~app:*"} <= set(found), "the page names another password or prefix"
     return [{">password": ">secret", "~app:*": f"~{prefix}*"}.get(rule, rule) for rule in found]
 

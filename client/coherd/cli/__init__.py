@@ -13,7 +13,7 @@ def main() -> NoReturn:
     """Run the command line with the arguments of the process, and exit with its code."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        print(f"coherd: the command line needs {' and '.join(missing)}: pip install 'coherd[cli]'", file=sys.stderr)
+        print(f"coherd: the command line needs {' and '.join(missing)}: install the extra [cli]", file=sys.stderr)
         sys.exit(2)
     try:
         from coherd.cli.app import coherd

@@ -94,13 +94,13 @@ def _loaded(point: EntryPoint) -> click.Command:
 
 def _absent(name: str, missing: str) -> click.Command:
     def explain() -> None:
-        message = f"{name} needs {missing}, which is not installed: pip install 'coherd[server]'"
+        message = f"{name} needs {missing}, which is not installed: install the extra [server]"
         raise CommandFailure(message, ExitCode.USAGE)
 
     return click.Command(
         name,
         callback=explain,
-        short_help="Not available: pip install 'coherd[server]'.",
+        short_help="Not available without the extra [server].",
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )
 

@@ -53,8 +53,13 @@ class ServerOptions:
         )
 
 
-def server_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Adds the options; the command gets them as one argument ``server``."""
+def server_options(command: Callable[..., T], *, only_asked: bool = False) -> Callable[..., T]:
+    """Adds the options; the command gets them as one argument ``server``.
+
+    Args:
+        command: what they are added to.
+        only_asked: it asks a server only where ``--server`` is given; neither default nor environment make it do so.
+    """
 
     @functools.wraps(command)
     def packed(
@@ -79,12 +84,12 @@ def server_options(command: Callable[..., T]) -> Callable[..., T]:
             click.option(
                 "--server",
                 "target",
-                envvar="COHERD_TARGET",
+                envvar=None if only_asked else "COHERD_TARGET",
                 show_envvar=True,
                 default=DEFAULT_TARGET,
-                show_default=True,
+                show_default=not only_asked,
                 metavar="HOST:PORT",
-                help="The server to ask.",
+                help="Ask this server." if only_asked else "The server to ask.",
             ),
             click.option("--tls", is_flag=True, help="Encrypt; trust the system's authorities."),
             click.option("--tls-ca", type=_FILE, help="Encrypt; trust the authorities of this PEM file."),
@@ -129,12 +134,12 @@ def run(
         raise CommandFailure(f"--server: {error}", ExitCode.USAGE) from None
     except NobodyThere as error:
         raise CommandFailure(str(error), ExitCode.UNAVAILABLE) from None
-    with one_line_errors(server.target, of_key=of_key):
+    with one_line_errors(server.target, tls=server.tls, of_key=of_key):
         return asyncio.run(connected())
 
 
 @contextmanager
-def one_line_errors(target: str = "", *, of_key: bool = False) -> Iterator[None]:
+def one_line_errors(target: str = "", *, tls: TlsConfig | None = None, of_key: bool = False) -> Iterator[None]:
     """Turns what the contract and the client raise into a `CommandFailure`."""
     try:
         yield
@@ -143,12 +148,21 @@ def one_line_errors(target: str = "", *, of_key: bool = False) -> Iterator[None]
         if target not in text:
             text = f"{target}: {text}"
         if type(error) is Unavailable and error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
-            text += "; connections are accepted there: is it a Coherd server, with TLS on both sides or on neither?"
+            text += f"; connections are accepted there: is it a Coherd server, {_doubts(tls)}?"
         raise CommandFailure(text, ExitCode.UNAVAILABLE) from None
     except (CacheError, Refusal) as error:
         raise CommandFailure(_line(str(error), error.reason, of_key=of_key), ExitCode.REFUSED) from None
     except (ValueDecodeError, ValueEncodeError) as error:
         raise CommandFailure(str(error), ExitCode.REFUSED) from None
+
+
+def _doubts(tls: TlsConfig | None) -> str:
+    """What may be wrong where a connection comes about and no call does."""
+    if tls is None:
+        return "without TLS"
+    trusted = "the system's authorities" if tls.ca is None else str(tls.ca)
+    shown = ", does it want a client certificate" if tls.cert is None else ", does it trust --tls-cert"
+    return f"with TLS, is its certificate for this host and of {trusted}{shown}"
 
 
 def _line(message: str, reason: int, *, of_key: bool = False) -> str:

@@ -80,7 +80,7 @@ def get(
     Examples:
       coherd get analytics:daily:user:u1:date:20250806
       coherd get celery:task_metrics:id:task123 --verbose
-      coherd get shop:product:sku:a1 --raw > product.bin
+      coherd get shop:page:product:p1 --raw > page.bin
     """
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")

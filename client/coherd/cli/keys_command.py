@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ def keys() -> None:
     type=click.Path(path_type=Path),
     help="Look at this compiled descriptor set instead of the built-in catalog.",
 )
-@server_options
+@functools.partial(server_options, only_asked=True)
 @click.pass_context
 def explain_command(
     ctx: click.Context, key: str, as_json: bool, catalog_file: Path | None, server: ServerOptions
@@ -50,7 +51,7 @@ def explain_command(
     Examples:
       coherd keys explain analytics:daily:user:user123:date:20250806
       coherd keys explain analytics:writing_stats:user:u1:days:30
-      coherd keys explain shop:product:sku:a1 --catalog shop.binpb
+      coherd keys explain shop:page:product:p1 --catalog shop.binpb
       coherd keys explain psychology:profile:user:u1 --server cache.internal:50051
     """
     asked = ctx.get_parameter_source("target") is ParameterSource.COMMANDLINE

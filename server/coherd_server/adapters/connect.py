@@ -36,7 +36,8 @@ async def open_store(
         await store.ping()
     except StoreUnavailable as error:
         await store.close()
-        raise StoreUnavailable(f"cannot use {target.describe()}: {error}") from None
+        text = str(error).removeprefix(f"{target.describe()}: ")
+        raise StoreUnavailable(f"cannot use {target.describe()}: {text}") from None
     except BaseException:
         await store.close()
         raise

@@ -317,9 +317,10 @@ class Wire(asyncio.Protocol):
 
     def close(self, text: str = "connection closed") -> None:
         """Close without waiting for the peer; an exchange under way is lost. Idempotent."""
-        transport, self._transport, self._writer = self._transport, None, None
+        transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
+            self._writer = None  # not before: a writer that is collected while it is open warns
             self.on_closed()
         self._finish(WireLost(f"{self._address}: {text}", sent=True))
 

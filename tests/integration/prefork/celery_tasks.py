@@ -21,6 +21,7 @@ app = Celery("celery_tasks", broker="filesystem://")
 app.conf.broker_transport_options = {
     "data_folder_in": BROKER,
     "data_folder_out": BROKER,
+    "control_folder": BROKER,
     "polling_interval": 0.05,
 }
 app.conf.task_ignore_result = True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -78,3 +81,35 @@ def test_mutual_tls_names_the_caller(
         ):
             assert refused(connect(server.target, credentials=credentials)) is grpc.StatusCode.UNAVAILABLE
         assert refused(connect(server.target)) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_what_to_try_is_said_with_the_credentials_it_needs(
+    authority: Authority, server_pair: Pair, store: tuple[str, ...], tmp_path: Path
+) -> None:
+    """And where one of them is missing or wrong, the command line names what may be."""
+    alice, stranger = authority.sign("alice"), Authority(tmp_path, "stranger")
+    files = ("--tls-cert", str(server_pair.cert), "--tls-key", str(server_pair.key))
+    with CoherdServer(*store, *files, "--tls-client-ca", str(authority.cert)) as server:
+        [line] = [line for line in server.banner if line.startswith("try: ")]
+        known = {"CA.pem": authority.cert, "CERT.pem": alice.cert, "KEY.pem": alice.key}
+        words = [str(known.get(word, word)) for word in shlex.split(line.removeprefix("try: "))]
+        middle = words.index("&&")
+        assert cli(*words[1:middle])[0] == 0
+        assert cli(*words[middle + 2 :])[0] == 0
+        get = ("get", "--server", f"localhost:{server.target.rpartition(':')[2]}", "content:topics:user:u1")
+        for options, doubt in [
+            ((), "is it a Coherd server, without TLS?"),
+            (("--tls-ca", str(authority.cert)), "does it want a client certificate?"),
+            (("--tls-ca", str(stranger.cert)), f"is its certificate for this host and of {stranger.cert}"),
+        ]:
+            code, said = cli(*get, *options)
+            assert code == 4
+            assert doubt in said
+
+
+def cli(*words: str) -> tuple[int, str]:
+    """Exit code and our own lines of standard error: gRPC has its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "coherd.cli", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, "".join(line for line in done.stderr.splitlines() if line.startswith("coherd: "))

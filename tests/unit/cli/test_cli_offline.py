@@ -236,7 +236,7 @@ def test_without_click_or_rich_the_extra_is_named() -> None:
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr == "coherd: the command line needs rich: pip install 'coherd[cli]'\n"
+    assert done.stderr == "coherd: the command line needs rich: install the extra [cli]\n"
 
 
 def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path) -> None:

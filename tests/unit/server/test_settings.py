@@ -93,6 +93,7 @@ BAD = [
     ("listen", "127.0.0.1:99999", "0..65535"),
     ("listen", ":50051", "host:port"),
     ("listen", "127.0.0.1:http", "host:port"),
+    ("listen", "::1:50051", "in brackets"),
     ("workers", "none", "integer"),
     ("workers", "0", "greater than or equal to 1"),
     ("workers", "65", "less than or equal to 64"),
@@ -111,6 +112,13 @@ BAD = [
     ("log_format", "xml", "json"),
     ("builtin_catalog", "perhaps", "boolean"),
 ]
+
+
+@pytest.mark.parametrize("name", ["tokens", "ttl", "near_cache"])
+def test_what_only_the_file_can_have_is_not_ignored_elsewhere(name: str) -> None:
+    """Who sets tokens where nobody looks would serve without."""
+    variable = f"COHERD_{name.upper()}"
+    assert problem({}, {variable: "x"}, None) == f"{variable}: {name} is set in the TOML file only"
 
 
 @pytest.mark.parametrize(("name", "value", "words"), BAD, ids=[f"{name}={value[:20]}" for name, value, _ in BAD])
@@ -220,7 +228,7 @@ def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str],
 
 def test_near_cache_modes_come_from_the_file_alone(tmp_path: Path) -> None:
     file = written(tmp_path, "near_cache_lease = '2s'\n[near_cache]\nanalytics = 'off'\ncrisis = 'strict'\n")
-    settings = load_settings({}, {"COHERD_NEAR_CACHE": "push"}, file)
+    settings = load_settings({}, {}, file)
     assert settings.near_cache == {"analytics": NearCacheMode.OFF, "crisis": NearCacheMode.STRICT}
     assert settings.near_cache_terms.lease_ms == 2_000
     catalog = catalog_of(settings)

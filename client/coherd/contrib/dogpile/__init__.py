@@ -1,4 +1,4 @@
-"""dogpile.cache over Coherd; needs ``pip install 'coherd[dogpile]'``::
+"""dogpile.cache over Coherd; needs the extra ``[dogpile]``::
 
     region = make_region().configure(
         "dogpile.cache.coherd",

@@ -102,6 +102,8 @@ class Replica:
             self._wanted.clear()
             try:
                 await self._join_once()
+                if not available:
+                    _log.info("near caches are in step again: the log answers")
                 available = True
             except LogUnavailable as error:
                 if available:
