@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import Source, builtin_catalog, builtin_source, load_catalog
-from coherd.contract.declared import CatalogError
+from coherd.contract.declared import CatalogError, OverrideError
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.adapters.boot_clock import lease_clock_s
 from coherd_server.adapters.connect import open_store
@@ -80,11 +80,12 @@ def catalog_of(settings: Settings) -> Catalog:
             "\n".join(f"{settings.origin('catalog')}: {problem}" for problem in error.problems)
         ) from None
     problems: list[str] = []
-    for name in sorted(settings.ttl, key=lambda one: one.count(":")):  # domains first: what a resource sets wins
-        try:
-            catalog = catalog.with_overrides({name: settings.ttl[name].override()})
-        except CatalogError as error:
-            problems += (f"{settings.origin('ttl', name)}: {problem}" for problem in error.problems)
+    try:
+        catalog = catalog.with_overrides({name: one.override() for name, one in settings.ttl.items()})
+    except OverrideError as error:
+        problems += (
+            f"{settings.origin('ttl', n)}: {text}" for n, text in zip(error.names, error.problems, strict=True)
+        )
     for name, mode in settings.near_cache.items():
         try:
             catalog = catalog.with_near_caches({name: mode})
@@ -126,16 +127,18 @@ def tls_of(settings: Settings) -> Tls | None:
         context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
     except ssl.SSLError as error:
         files = f"{settings.tls_cert} and {settings.tls_key} are not a certificate chain and its unencrypted key, PEM"
-        raise SettingsError(f"{settings.origin('tls_cert')}: {files}: {error.reason}") from None
+        raise SettingsError(f"{settings.origin('tls_cert')}: {files}{_why(error)}") from None
     if settings.tls_client_ca:
         try:
             context.load_verify_locations(settings.tls_client_ca)
         except ssl.SSLError as error:
             origin = settings.origin("tls_client_ca")
-            raise SettingsError(
-                f"{origin}: {settings.tls_client_ca} holds no certificates, PEM: {error.reason}"
-            ) from None
+            raise SettingsError(f"{origin}: {settings.tls_client_ca} holds no certificates, PEM{_why(error)}") from None
     return tls
+
+
+def _why(error: ssl.SSLError) -> str:
+    return f": {error.reason}" if error.reason else ""
 
 
 class PortInUse(Exception):

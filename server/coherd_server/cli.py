@@ -23,7 +23,7 @@ from coherd_server import log
 from coherd_server.adapters.connect import open_store
 from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
 from coherd_server.adapters.redis_url import RedisUrlError, parse_redis_url
-from coherd_server.app import bind_address, catalog_of
+from coherd_server.app import bind_address, catalog_of, tls_of
 from coherd_server.domain.doctor import Finding, Level, examine
 from coherd_server.domain.ports import StoreUnavailable
 from coherd_server.settings import Settings, SettingsError, load_settings, parse_duration, parse_size
@@ -125,7 +125,7 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
         lines.append(f"store: embedded Valkey at {embedded.url} ({kept}; at most {memory_mib} MiB)")
     else:
         lines.append(f"store: {parse_redis_url(settings.redis or '').describe()}")
-    if "analytics" in catalog.domains:
+    if settings.builtin_catalog:
         key = "analytics:writing_stats:user:user123:days:30d"
         server = "" if address == "127.0.0.1:50051" else f" --server {address}"
         program, options = _program(), server + _credentials(settings)
@@ -192,6 +192,7 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> tuple[Settings, Cat
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     try:
         settings = load_settings(given, os.environ, config)
+        tls_of(settings)
         return settings, catalog_of(settings)
     except SettingsError as error:
         raise CommandFailure(str(error), ExitCode.USAGE) from None

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from coherd.contract.declared import NearCacheMode
-from coherd.contract.durations import parse_duration_ms
+from coherd.contract.durations import format_duration, parse_duration_ms
 from coherd.contract.ttl import TtlOverride
 from coherd_server.adapters.redis_url import parse_redis_url
 from coherd_server.domain.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
@@ -29,9 +29,11 @@ from coherd_server.domain.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_
 ENVIRONMENT_PREFIX: Final = "COHERD_"
 _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 _SIZE: Final = re.compile(r"(\d+)\s*([kmg]?b?)", re.IGNORECASE)
+_BOUNDS: Final = {"greater_than_equal": ("least", "ge"), "less_than_equal": ("most", "le")}
 _TABLES: Final = ("tokens", "ttl", "near_cache")
 """Settings that only the file can give."""
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]*")
+_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%A-Za-z]+\]|[A-Za-z0-9_.-]+")
 
 
 class SettingsError(ValueError):
@@ -141,8 +143,8 @@ class Settings(BaseModel):
     """Most keys and tags of a session's near cache that are remembered; beyond them it begins anew."""
     near_cache_log_length: int = Field(default=100_000, ge=100, le=100_000_000)
     """About how many changes are kept for servers that lag behind."""
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
-    log_format: str = Field(default="auto", pattern="^(auto|console|json)$")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
     """``auto``: console on a terminal, JSON otherwise."""
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -169,8 +171,21 @@ class Settings(BaseModel):
     @classmethod
     def _digests(cls, value: dict[str, str]) -> dict[str, str]:
         for name, digest in value.items():
+            if not name:
+                raise ValueError("a principal has a name")
             if not re.fullmatch("[0-9a-fA-F]{64}", digest):
                 raise ValueError(f"token of {name!r}: give the hex SHA-256 of the token, not the token")
+        digests = [digest.lower() for digest in value.values()]
+        for name, digest in value.items():
+            if digests.count(digest.lower()) > 1:
+                raise ValueError(f"token of {name!r}: another principal has it, too")
+        return value
+
+    @field_validator("catalog", "embedded_dir", "tls_cert", "tls_key", "tls_client_ca")
+    @classmethod
+    def _paths(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        if any("\0" in path for path in (value if isinstance(value, tuple) else (value or "",))):
+            raise ValueError("a path holds no NUL")
         return value
 
     @field_validator("listen")
@@ -215,8 +230,11 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ValueError('an address is written "host:port", the port in 0..65535')
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError('an IPv6 address stands in brackets, like "[::1]:50051"')
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (":" in host) is not bracketed:
+        raise ValueError('an IPv6 address, and nothing else, stands in brackets, like "[::1]:50051"')
+    if not _HOST.fullmatch(host):
+        raise ValueError("a host is a name or an address")
     return host.strip("[]"), int(port)
 
 
@@ -246,19 +264,21 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Pa
     text = ""
     if file is not None:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
             values.update(tomllib.loads(text))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise SettingsError(f"{file}: cannot be read: {reason}") from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{file}: {error}") from None
+        except (RecursionError, ValueError):  # of the reader itself: too deep, too many digits
+            raise SettingsError(f"{file}: nested too deeply, or a number is too long") from None
         origins.update(dict.fromkeys(values, str(file)))
     for name in Settings.model_fields:
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable in environ and name in _TABLES:
             raise SettingsError(f"{variable}: {name} is set in the TOML file only")
-        if variable in environ:
+        if environ.get(variable):  # empty is as good as not set: so compose files and charts write it
             values[name] = environ[variable].split(":") if name == "catalog" else environ[variable]
             origins[name] = variable
     for name, value in flags.items():
@@ -281,13 +301,26 @@ def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | Non
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "no such setting"
+    elif error["type"] in _BOUNDS:
+        which, key = _BOUNDS[error["type"]]
+        message = f"must be at {which} {_written(path[0], error['ctx'][key])}"
     # A rule between settings has no path: it stands where the first one it names was given.
     place = path or [name for name in re.findall(r"\w+", message) if name in origins][:1]
     origin = _origin(place, origins, file, text)
-    told = not path or (
-        len(path) == 1 and origins.get(path[0]) == origin
-    )  # a flag or variable is named like its setting
+    # A flag or variable is named like its setting.
+    told = not path or (len(path) == 1 and origins.get(path[0]) == origin)
     return f"{origin}: {message}" if told else f"{origin}: {'.'.join(path)}: {message}"
+
+
+def _written(name: str, bound: int) -> str:
+    """A bound as one writes values of the setting."""
+    parsers = [one.func for one in Settings.model_fields[name].metadata if isinstance(one, BeforeValidator)]
+    if parse_duration in parsers:
+        return format_duration(bound)
+    if parse_size in parsers:
+        unit = next(unit for unit in ("gb", "mb", "kb", "b") if bound % _SIZES[unit] == 0)
+        return f"{bound // _SIZES[unit]}{unit}"
+    return str(bound)
 
 
 def _origin(path: list[str], origins: Mapping[str, str], file: Path | None, text: str) -> str:

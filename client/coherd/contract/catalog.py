@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from coherd.contract import keys, tags
-from coherd.contract.declared import CatalogError, DomainSpec, InvalidationSpec, NearCacheMode, ResourceSpec
+from coherd.contract.declared import (
+    CatalogError,
+    DomainSpec,
+    InvalidationSpec,
+    NearCacheMode,
+    OverrideError,
+    ResourceSpec,
+)
 from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal
@@ -199,30 +206,41 @@ class Catalog:
     def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
         """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.
 
+        What a resource's own override says wins over its domain's; the two are judged together.
+
         Raises:
-            CatalogError: an override names nothing, or leads out of range.
+            OverrideError: an override names nothing, or leads out of range.
         """
-        problems: list[str] = []
+        problems: list[tuple[str, str]] = []
         domains = dict(self.domains)
         for name, override in sorted(overrides.items(), key=lambda item: item[0].count(":")):
             domain_name, _, resource_name = name.partition(":")
             domain = domains.get(domain_name)
             if domain is None or (resource_name and resource_name not in domain.resources):
-                problems.append(f"ttl override {name!r}: no such domain or resource in the catalog")
+                problems.append((name, "no such domain or resource in the catalog"))
                 continue
-            try:
-                chosen = [resource_name] if resource_name else list(domain.resources)
-                changed = {
-                    name: replace(domain.resources[name], policy=override.apply(domain.resources[name].policy))
-                    for name in chosen
-                }
-                policy = domain.policy if resource_name else override.apply(domain.policy)
-            except ValueError as error:
-                problems.append(f"ttl override {name!r}: {error}")
-                continue
+            changed = {
+                one: replace(spec, policy=override.apply(spec.policy))
+                for one, spec in domain.resources.items()
+                if resource_name in ("", one)
+            }
+            policy = domain.policy if resource_name else override.apply(domain.policy)
             domains[domain_name] = replace(domain, resources={**domain.resources, **changed}, policy=policy)
+        for domain_name in sorted({name.partition(":")[0] for name in overrides} & domains.keys()):
+            domain = domains[domain_name]
+            resources = {f"{domain_name}:{one}": spec.policy for one, spec in domain.resources.items()}
+            for full_name, policy in {domain_name: domain.policy, **resources}.items():
+                at_fault = full_name if full_name in overrides else domain_name
+                if at_fault not in overrides:
+                    continue
+                try:
+                    policy.check()
+                except ValueError as error:
+                    problems.append((at_fault, str(error) if at_fault == full_name else f"{full_name}: {error}"))
+                    if full_name == domain_name:
+                        break  # its resources would say the same
         if problems:
-            raise CatalogError(problems)
+            raise OverrideError(problems)
         return replace(self, domains=domains)
 
     def with_near_caches(self, modes: Mapping[str, NearCacheMode]) -> Catalog:

@@ -28,6 +28,15 @@ class CatalogError(ValueError):
         self.problems = tuple(problems)
 
 
+class OverrideError(CatalogError):
+    """An operator's overrides do not fit the catalog."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__([f"ttl override {name!r}: {text}" for name, text in problems])
+        self.names = tuple(name for name, _ in problems)
+        """Of the override at fault, by problem."""
+
+
 class Kind(enum.Enum):
     """Type of an identifier."""
 

@@ -77,25 +77,22 @@ class TtlOverride:
     early_refresh: float | None = None
 
     def apply(self, policy: TtlPolicy) -> TtlPolicy:
-        """The policy with this override; a TTL over the maximum raises the maximum with it.
-
-        Raises:
-            ValueError: the result is out of range.
-        """
+        """The policy with this override; a TTL over the maximum raises the maximum with it. The result is not checked:
+        another override may follow."""
         names = ("ttl_ms", "max_ttl_ms", "stale_ms", "negative_ms", "jitter", "early_refresh")
         changes = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.ttl_ms is not None:
             changes["source"] = PolicySource.OPERATOR
             if self.max_ttl_ms is None:
                 changes["max_ttl_ms"] = max(policy.max_ttl_ms, self.ttl_ms)
-        result = replace(policy, **changes)
-        result.check()
-        return result
+        return replace(policy, **changes)
 
 
 def _in_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{name} must be in {low}..{high} ms, not {value}")
+        raise ValueError(
+            f"{name} must be in {format_duration(low)}..{format_duration(high)}, not {format_duration(value)}"
+        )
 
 
 def choose_ttl_ms(policy: TtlPolicy, requested_ms: int | None, *, negative: bool = False, spread: float = 0.0) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import os
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import structlog
 
@@ -108,6 +109,7 @@ class EmbeddedValkey:
         self._maxmemory_bytes = maxmemory_bytes
         self._maxmemory_policy = maxmemory_policy
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[bytes] | None = None
         self.port = port or 0
         """The port, once started."""
         self.data_dir = data_dir or Path()
@@ -158,9 +160,22 @@ class EmbeddedValkey:
         try:
             if self._wanted_dir is not None:
                 self._wanted_dir.mkdir(parents=True, exist_ok=True)
+                self._lock = (self._wanted_dir / "coherd.lock").open("ab")
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.data_dir = self._wanted_dir or Path(tempfile.mkdtemp(prefix="coherd-valkey-"))
+        except BlockingIOError:
+            self._unlock()
+            raise EmbeddedError(f"the data directory {self._wanted_dir} is in use by another server") from None
         except OSError as error:
-            raise EmbeddedError(f"the data directory cannot be used: {error.strerror}") from None
+            raise EmbeddedError(
+                f"the data directory {self._wanted_dir or ''} cannot be used: {error.strerror}"
+            ) from None
+
+    def _unlock(self) -> None:
+        """Another server may use the directory."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _launch(self, binary: Path, port: int) -> None:
         self.port = port
@@ -203,6 +218,7 @@ class EmbeddedValkey:
         process, self._process = self._process, None
         if process is not None:
             _end(process)
+        self._unlock()
         if self._wanted_dir is None and self.data_dir != Path():
             shutil.rmtree(self.data_dir, ignore_errors=True)
 

@@ -107,6 +107,14 @@ def test_what_to_try_is_said_with_the_credentials_it_needs(
             assert doubt in said
 
 
+def test_files_that_cannot_be_used_are_wrong_settings(tmp_path: Path) -> None:
+    code, said = cli(
+        "serve", "--listen", "127.0.0.1:0", "--tls-cert", str(tmp_path / "c"), "--tls-key", str(tmp_path / "k")
+    )
+    assert code == 2
+    assert "cannot be read" in said
+
+
 def cli(*words: str) -> tuple[int, str]:
     """Exit code and our own lines of standard error: gRPC has its own."""
     done = subprocess.run(

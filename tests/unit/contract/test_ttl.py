@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import CatalogError
+from coherd.contract.declared import CatalogError, OverrideError
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import DAY_MS, MAX_TTL_MS, PolicySource, TtlOverride, TtlPolicy, choose_ttl_ms, refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
@@ -99,6 +99,27 @@ def test_overrides_that_name_nothing_or_lead_out_of_range_are_all_told() -> None
         builtin_catalog().with_overrides(wrong)
     assert len(refused.value.problems) == 3
     assert {name for name in wrong if any(repr(name) in problem for problem in refused.value.problems)} == set(wrong)
+
+
+def test_an_override_of_a_domain_and_those_of_its_resources_are_judged_together() -> None:
+    """analytics:daily has 1 h: a lower maximum of its domain needs its own TTL to be lower, too."""
+    low = TtlOverride(ttl_ms=60_000, max_ttl_ms=1_200_000)
+    catalog = builtin_catalog().with_overrides({"analytics": low})
+    assert catalog.resolve("analytics:daily:user:u:date:20250806").policy.max_ttl_ms == 1_200_000
+    only_max = TtlOverride(max_ttl_ms=1_200_000)
+    with pytest.raises(OverrideError, match=r"'analytics': max must be in 1h\.\.366d, not 20m") as refused:
+        builtin_catalog().with_overrides({"analytics": only_max})
+    assert refused.value.names == ("analytics",)
+    long = TtlOverride(ttl_ms=600_000)
+    domain = builtin_catalog().domains["maintenance"]
+    policies = {f"maintenance:{one}": long for one in domain.resources}
+    catalog = builtin_catalog().with_overrides(
+        {"maintenance": TtlOverride(ttl_ms=300_000, max_ttl_ms=1_200_000), **policies}
+    )
+    assert {spec.policy.ttl_ms for spec in catalog.domains["maintenance"].resources.values()} == {600_000}
+    with pytest.raises(OverrideError, match=r"'maintenance:\w+': ttl must be in 1ms\.\.366d") as refused:
+        builtin_catalog().with_overrides({next(iter(policies)): TtlOverride(ttl_ms=0), "maintenance": long})
+    assert refused.value.names == (next(iter(policies)),)
 
 
 @given(st.integers(1, DAY_MS), st.integers(0, DAY_MS), st.floats(0, 1, exclude_min=True))

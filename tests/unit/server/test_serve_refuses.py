@@ -43,7 +43,7 @@ def test_an_address_for_everybody() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["localhost:6379", f"http://u:{SECRET}@h", f"redis://:{SECRET}@h:0", "redis+sentinel://h", "redis://h?x=1", ""],
+    ["localhost:6379", f"http://u:{SECRET}@h", f"redis://:{SECRET}@h:0", "redis+sentinel://h", "redis://h?x=1", " "],
 )
 def test_a_redis_url(url: str, tmp_path: Path) -> None:
     for line in (refusal("--redis", url), refusal(environ={"COHERD_REDIS": url})):
@@ -61,7 +61,7 @@ def test_a_redis_url(url: str, tmp_path: Path) -> None:
     [
         ("nowhere", ["ttl = '1h'"], "no such domain or resource"),
         ("analytics:nothing", ["ttl = '1h'"], "no such domain or resource"),
-        ("analytics", ["ttl = '0'"], "ttl must be in 1.."),
+        ("analytics", ["ttl = '0'"], "ttl must be in 1ms..366d, not 0s"),
         ("analytics", ["ttl = '367d'"], "ttl must be in"),
         ("analytics", ["ttl = '2h'", "max = '1h'"], "max must be in"),
         ("analytics:daily", ["stale = '31d'"], "stale must be in"),
@@ -117,6 +117,7 @@ def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
         assert line.startswith("--tls-cert: ")
         assert str(cert) in line
         assert "port" not in line
+        assert not line.endswith("None")
     pair = ("--tls-cert", str(good.cert), "--tls-key", str(good.key))
     line = refusal(*NO_REDIS, *pair, "--tls-client-ca", str(junk))
     assert line.startswith("--tls-client-ca: ")
