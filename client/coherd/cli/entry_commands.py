@@ -12,7 +12,7 @@ from coherd.cli import parameters
 from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.cli.payload import RawCodec, ValueTypes, json_document
-from coherd.cli.sources import catalog_of_file
+from coherd.cli.sources import files_of
 from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark, show_remark_on
 from coherd.client import CacheClient
@@ -41,6 +41,10 @@ class RawKey(OpenKey):
 def _parsed(key: str) -> RawKey:
     with one_line_errors(of_key=True):
         return RawKey.parse(key)
+
+
+def _types(catalog_file: Path | None) -> ValueTypes:
+    return ValueTypes(None if catalog_file is None else files_of(catalog_file))
 
 
 def _value_type(described: wire.DescribeCatalogResponse, key: RawKey) -> str:
@@ -84,7 +88,7 @@ def get(
     """
     if raw and as_json:
         raise click.UsageError("--raw and --json exclude each other")
-    types = ValueTypes(catalog_of_file(catalog_file))
+    types = _types(catalog_file)
     item = _parsed(key)
 
     async def act(cache: CacheClient) -> int:
@@ -172,7 +176,7 @@ def set_(
       coherd set celery:worker_status:name:w1 '{"state": "online"}'
       generate-profile u1 | coherd set psychology:profile:user:u1 -
     """
-    types = ValueTypes(catalog_of_file(catalog_file))
+    types = _types(catalog_file)
     item = _parsed(key)
     data = _given(value)
     text = None if raw else _json_text(data)

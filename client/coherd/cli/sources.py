@@ -1,14 +1,17 @@
-"""Catalogs from files."""
+"""Catalogs and messages from files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_source, load_catalog
+from coherd.contract.catalog_load import load_catalog
 from coherd.contract.declared import CatalogError
-from coherd.contract.descriptor_sets import Source
+from coherd.contract.descriptor_sets import Source, check_links, merge_sets
 
 
 def load_file(path: Path) -> Catalog:
@@ -17,18 +20,26 @@ def load_file(path: Path) -> Catalog:
     Raises:
         CommandFailure: it cannot be read or is no catalog (USAGE).
     """
-    return _load([_source(path)])
+    source = _source(path)
+    try:
+        return load_catalog([source])
+    except CatalogError as error:
+        raise _unusable(error) from None
 
 
-def catalog_of_file(path: Path | None) -> Catalog | None:
-    """The catalog of a compiled descriptor set together with the built-in one, as a server has it; None for None.
+def files_of(path: Path) -> Mapping[str, FileDescriptorProto]:
+    """The files of a compiled descriptor set, by name: for its messages, whatever it declares.
 
     Raises:
-        CommandFailure: as `load_file`.
+        CommandFailure: it cannot be read, or the files do not link (USAGE).
     """
-    if path is None:
-        return None
-    return _load([builtin_source(), _source(path)])
+    source = _source(path)
+    try:
+        files = merge_sets([source])
+        check_links(files)
+    except CatalogError as error:
+        raise _unusable(error) from None
+    return files
 
 
 def _source(path: Path) -> Source:
@@ -38,10 +49,6 @@ def _source(path: Path) -> Source:
         raise CommandFailure(f"{path}: {error.strerror or error}", ExitCode.USAGE) from None
 
 
-def _load(sources: list[Source]) -> Catalog:
-    try:
-        return load_catalog(sources)
-    except CatalogError as error:
-        first, *others = error.problems
-        more = f" (and {len(others)} more)" if others else ""
-        raise CommandFailure(first + more, ExitCode.USAGE) from None
+def _unusable(error: CatalogError) -> CommandFailure:
+    first, *others = error.problems
+    return CommandFailure(first + (f" (and {len(others)} more)" if others else ""), ExitCode.USAGE)

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from coherd.v1.values_pb2 import Json
+from rig.protos import compile_text
 from rig.server import CoherdServer
 from rig.shop_catalog import shop_set
 
@@ -252,6 +253,33 @@ def test_a_catalog_of_ones_own(tmp_path: Path) -> None:
         assert cli("set", key, '{"title": "Tea", "cents": "499"}', "--catalog", str(own_set)).exit_code == 0
         assert json.loads(cli("get", key, "--catalog", str(own_set)).stdout) == {"title": "Tea", "cents": "499"}
         assert json.loads(cli("get", key).stdout)["@type"] == "shop.v1.Product"
+
+
+REPLACING = """
+syntax = "proto3";
+package own.v1;
+import "coherd/v1/annotations.proto";
+import "google/protobuf/any.proto";
+option (coherd.v1.invalidation) = { name: "user" tags: "analytics/user" };
+service Own {
+  option (coherd.v1.domain) = { name: "analytics" ttl: { seconds: 60 } tags: "user" };
+  rpc Event(EventKey) returns (google.protobuf.Any) {}
+}
+message EventKey { string user = 1; }
+message Opened { string page = 1; }
+"""
+"""A catalog with names of the built-in one."""
+
+
+def test_a_catalog_in_place_of_the_builtin_one(tmp_path: Path) -> None:
+    own_set = tmp_path / "own.binpb"
+    own_set.write_bytes(compile_text(tmp_path, REPLACING, name="own/v1/own.proto"))
+    key, value = "analytics:event:user:u1", {"@type": "type.googleapis.com/own.v1.Opened", "page": "home"}
+    with CoherdServer("--catalog", str(own_set), "--no-builtin-catalog") as own:
+        cli = Cli(own.target)
+        assert cli("set", key, json.dumps(value), "--catalog", str(own_set)).exit_code == 0
+        assert json.loads(cli("get", key, "--catalog", str(own_set)).stdout) == value
+        assert json.loads(cli("get", key).stdout) == {"@type": value["@type"], "base64": "CgRob21l"}
 
 
 def test_names_in_redis_are_those_explained(own_server: CoherdServer, user: str) -> None:
