@@ -95,7 +95,14 @@ def server_options(command: Callable[..., T], *, only_asked: bool = False) -> Ca
             click.option("--tls-ca", type=_FILE, help="Encrypt; trust the authorities of this PEM file."),
             click.option("--tls-cert", type=_FILE, help="Certificate to show the server (PEM)."),
             click.option("--tls-key", type=_FILE, help="Private key of --tls-cert (PEM)."),
-            click.option("--token", envvar="COHERD_TOKEN", show_envvar=True, help="Bearer token."),
+            click.option(
+                "--token",
+                type=parameters.token,
+                envvar="COHERD_TOKEN",
+                show_envvar=True,
+                metavar="TEXT",
+                help="Bearer token.",
+            ),
             click.option(
                 "--timeout",
                 "timeout_ms",

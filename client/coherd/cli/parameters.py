@@ -9,6 +9,7 @@ import click
 
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.keys import is_name
+from coherd.transport.token import NOT_CARRIED, is_carried
 
 LONGEST_MS: Final = 1 << 56
 """More is taken for that much: two million years, a timedelta holds no more than about that."""
@@ -35,6 +36,13 @@ def tag_pair(text: str) -> tuple[str, str]:
     if not equals or not value or not is_name(name):
         raise click.BadParameter(f"{text!r} is no tag: write NAME=VALUE, like user=user123")
     return name, value
+
+
+def token(text: str) -> str:
+    """A bearer token; no error shows it."""
+    if not is_carried(text):
+        raise click.BadParameter(NOT_CARRIED)
+    return text
 
 
 def timedelta_of(duration_ms: int | None) -> timedelta | None:

@@ -19,6 +19,7 @@ from coherd.session.opening import new_client_id
 from coherd.transport.attempts import repeat
 from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.tls import TlsConfig
+from coherd.transport.token import bearer_metadata
 from coherd.transport.unary import UnaryTransport, open_channel
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
@@ -55,10 +56,13 @@ class SessionTransport:
             tls: None: plain text.
             token: sent as bearer token; without ``tls`` it crosses the network readable.
             near_cache: bounds of the near cache of each event loop; None: none is kept.
+
+        Raises:
+            ValueError: as `UnaryTransport`.
         """
         self._unary = UnaryTransport(target, tls=tls, token=token)
         self._closed = False
-        metadata = None if token is None else (("authorization", f"Bearer {token}"),)
+        metadata = bearer_metadata(token)
 
         def make() -> SessionLink:
             near = None if near_cache is None else NearCache(**near_cache._asdict())

@@ -92,7 +92,7 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
             near_cache_bounds: how much is kept, per event loop. Default: ``NearCacheBounds()``.
             sessions: False: every call is a unary rpc, as in other languages; then nothing is kept near.
             tls: None: plain text.
-            token: bearer token; without ``tls`` it crosses the network readable.
+            token: bearer token, printable ASCII; without ``tls`` it crosses the network readable.
             timeout_ms: time limit of calls that give none, >= 1.
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.

@@ -18,6 +18,7 @@ from coherd.transport.retries import EFFECTS, Effect
 from coherd.transport.status import error_of_status
 from coherd.transport.target import check_target
 from coherd.transport.tls import TlsConfig
+from coherd.transport.token import bearer_metadata
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
@@ -89,11 +90,11 @@ class UnaryTransport:
             token: sent as bearer token with every call; without ``tls`` it crosses the network readable.
 
         Raises:
-            ValueError: there is no service at such a target.
+            ValueError: there is no service at such a target, or gRPC cannot carry the token.
         """
         self._target = check_target(target)
         self._tls = tls
-        self._metadata = None if token is None else (("authorization", f"Bearer {token}"),)
+        self._metadata = bearer_metadata(token)
         self._closed = False
         self._channels = LoopChannels(self._connect)
 

@@ -102,6 +102,18 @@ def test_wrong_usage_is_one_line_and_code_2(words: list[str]) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("token", ["s3cret\n", "s3crét", "s3cret\udcff"])
+def test_a_token_that_cannot_be_sent_is_one_line_and_not_shown(token: str) -> None:
+    words = ["get", "content:topics:user:u1"]
+    for result in (
+        run(*words, "--token", token),
+        CliRunner(env={"COHERD_TOKEN": token, "COHERD_TARGET": "127.0.0.1:1"}).invoke(coherd, words),
+    ):
+        assert result.exit_code == 2
+        assert "'--token'" in one_line(result.stderr)
+        assert "s3cr" not in result.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

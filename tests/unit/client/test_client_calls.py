@@ -131,6 +131,14 @@ async def test_the_token_travels(fake: FakeServer) -> None:
     assert fake.metadata["authorization"] == "Bearer t0k3n"
 
 
+@pytest.mark.parametrize("token", ["s3cret\n", "s3crét", "s3cret\t", "s3cret\udcff"])
+@pytest.mark.parametrize("sessions", [True, False])
+def test_a_token_that_grpc_cannot_carry_is_refused_at_once_and_not_shown(token: str, sessions: bool) -> None:
+    with pytest.raises(ValueError, match="the token has characters other than printable ASCII") as caught:
+        CacheClient.connect(NOWHERE, token=token, sessions=sessions)
+    assert "s3cr" not in str(caught.value)
+
+
 @pytest.mark.parametrize("sessions", [True, False])
 async def test_a_read_of_nobody_says_whom_it_sought(sessions: bool) -> None:
     async with CacheClient.connect("127.0.0.1:1", sessions=sessions, timeout_ms=2_000) as client:
