@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from coherd.cli.connection import ServerOptions, run, server_options
+from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
 from coherd.cli.selector_text import SelectorTextError, parse_selectors
 from coherd.cli.text import counted, plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark
@@ -40,7 +40,8 @@ def invalidate(selectors: tuple[str, ...], wait_for_near_caches: bool, as_json: 
       coherd invalidate domain maintenance
     """
     try:
-        parsed = parse_selectors(selectors)
+        with one_line_errors():
+            parsed = parse_selectors(selectors)
     except SelectorTextError as error:
         raise click.UsageError(plain(str(error))) from None
 

@@ -21,7 +21,7 @@ from coherd.metrics import DomainMetrics
 
 
 @click.command(short_help="Hits, misses, sets, latencies per domain.")
-@click.argument("domain", required=False)
+@click.argument("domain", type=parameters.unicode_text, required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one a line.")
 @click.option("--watch", is_flag=True, help="Show anew until Ctrl-C.")
 @click.option(

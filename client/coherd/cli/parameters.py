@@ -35,7 +35,16 @@ def tag_pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not value or not is_name(name):
         raise click.BadParameter(f"{text!r} is no tag: write NAME=VALUE, like user=user123")
-    return name, value
+    return name, unicode_text(value)
+
+
+def unicode_text(text: str) -> str:
+    """Text that can be sent: the bytes of the command line were UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter(f"{text!r} is not UTF-8") from None
+    return text
 
 
 def token(text: str) -> str:

@@ -27,6 +27,7 @@ def parse_selectors(words: Sequence[str]) -> list[CliSelector]:
 
     Raises:
         SelectorTextError: a word is none of the forms, or lacks its second half.
+        Refusal: the value of a named invalidation is none.
     """
     rest = iter(words)
     found: list[CliSelector] = []

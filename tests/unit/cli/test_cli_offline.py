@@ -79,12 +79,14 @@ def test_version() -> None:
         ["set", "content:topics:user:u1", "{}", "--ttl", "-5s"],
         ["set", "content:topics:user:u1", "{}", "--ttl", "0s"],
         ["set", "content:topics:user:u1", "{}", "--tag", "user"],
+        ["set", "content:topics:user:u1", "{}", "--tag", "user=\udcff"],
         ["set", "content:topics:user:u1", "{}", "--version", "0"],
         ["set", "content:topics:user:u1", '{"a'],
         ["set", "content:topics:user:u1", ""],
         ["get", "content:topics:user:u1", "--server", "http://localhost:50051"],
         ["get", "content:topics:user:u1", "--server", "localhost"],
         ["metrics", "--server", "localhost:0"],
+        ["metrics", "analytics\udcff"],
         ["invalidate", "user123"],
         ["invalidate", "content:topics:user:u1"],
         ["catalog", "--builtin", "--catalog", "x.binpb"],
@@ -142,6 +144,13 @@ def test_text_that_is_no_key_is_one_line_and_code_3(key: str) -> None:
         result = run(*words, *NOWHERE)
         assert result.exit_code == 3
         assert "[KEY_INVALID]" in one_line(result.stderr)
+
+
+@pytest.mark.parametrize("value", ["a" * 600, "\udcff"])
+def test_what_no_invalidation_can_be_of_is_one_line_and_code_3(value: str) -> None:
+    result = run("invalidate", f"user={value}", *NOWHERE)
+    assert result.exit_code == 3
+    assert one_line(result.stderr).endswith("[IDENTIFIER_INVALID]\n")
 
 
 def test_a_resource_that_is_not_declared_is_remarked_on() -> None:
