@@ -26,7 +26,7 @@ from coherd.v1 import cache_service_pb2 as wire
 
 _EXACT_BELOW_MS = 10_000
 _TTL_HELP = "For instance 90s, 30m, 7d; the catalog's if not given."
-_TAG_HELP = "Extra tag, like user=u1; may be repeated."
+_TAG_HELP = "Extra tag, like user=u1; may be repeated for other names."
 _VERSION_HELP = "Item version; a lower one never overwrites a higher one."
 _CATALOG_HELP = "Compiled descriptor set with value messages of your own (protoc --descriptor_set_out)."
 
@@ -176,6 +176,10 @@ def set_(
       coherd set celery:worker_status:name:w1 '{"state": "online"}'
       generate-profile u1 | coherd set psychology:profile:user:u1 -
     """
+    given_tags = [name for name, _ in tags]
+    for name in given_tags:
+        if given_tags.count(name) > 1:
+            raise click.UsageError(f"--tag {name} is given twice: an entry has one value of each tag")
     types = _types(catalog_file)
     item = _parsed(key)
     data = _given(value)

@@ -80,6 +80,7 @@ def test_version() -> None:
         ["set", "content:topics:user:u1", "{}", "--ttl", "0s"],
         ["set", "content:topics:user:u1", "{}", "--tag", "user"],
         ["set", "content:topics:user:u1", "{}", "--tag", "user=\udcff"],
+        ["set", "content:topics:user:u1", "{}", "--tag", "user=a", "--tag", "user=b"],
         ["set", "content:topics:user:u1", "{}", "--version", "0"],
         ["set", "content:topics:user:u1", '{"a'],
         ["set", "content:topics:user:u1", ""],
