@@ -6,11 +6,14 @@ import importlib.util
 import sys
 from typing import Final, NoReturn
 
+from coherd.cli import streams
+
 _NEEDED: Final = ("click", "rich")
 
 
 def main() -> NoReturn:
     """Run the command line with the arguments of the process, and exit with its code."""
+    streams.prepare()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(f"coherd: the command line needs {' and '.join(missing)}: install the extra [cli]", file=sys.stderr)
@@ -19,5 +22,11 @@ def main() -> NoReturn:
         from coherd.cli.app import coherd
     except KeyboardInterrupt:
         sys.exit(130)
-    coherd.main(prog_name="coherd")
+    try:
+        coherd.main(prog_name="coherd")
+    except OSError as error:
+        if not streams.is_of_streams(error):
+            raise
+        streams.show_failed(error)
+        sys.exit(2)
     sys.exit(0)

@@ -222,7 +222,12 @@ def _report_set(key: str, result: SetResult) -> int:
 
 
 def _given(value: str) -> bytes:
-    return sys.stdin.buffer.read() if value == "-" else value.encode(errors="surrogateescape")
+    if value != "-":
+        return value.encode(errors="surrogateescape")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise CommandFailure(f"stdin: {error.strerror or error}", ExitCode.USAGE) from None
 
 
 def _json_text(data: bytes) -> str:

@@ -16,7 +16,9 @@ class ExitCode(enum.IntEnum):
     NEGATIVE = 1
     """A miss, or another answer that is "no": `touch` of nothing, a refused conditional set, a changed catalog."""
     USAGE = 2
-    """The command line, or a file it names, is not usable. Nothing was asked of a server."""
+    """The command line, or a file it names, is not usable: nothing was asked of a server. Or a result could not be
+    written.
+    """
     REFUSED = 3
     """The server, or the contract on this side, refused the request."""
     UNAVAILABLE = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, Final
 
 import orjson
@@ -20,10 +21,12 @@ def plain(text: str) -> str:
 
 
 def pretty_json(document: Any) -> str:
-    """Indented JSON, with escapes only where it is not valid Unicode; on one line if it is nested too deeply."""
+    """Indented JSON for stdout, with escapes only where it holds what that cannot encode; on one line if it is nested
+    too deeply.
+    """
     try:
         text = json.dumps(document, indent=2, ensure_ascii=False)
-        text.encode()
+        text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
         return json.dumps(document, indent=2)
     except RecursionError:
