@@ -12,7 +12,7 @@ from coherd.cli.connection import ServerOptions, server_options
 from coherd.cli.console import out
 from coherd.cli.exits import ExitCode
 from coherd.cli.sources import load_file
-from coherd.cli.text import plain, pretty_json
+from coherd.cli.text import counted, plain, pretty_json
 from coherd.contract.catalog_diff import Severity, compare
 from coherd.contract.catalog_load import builtin_catalog
 
@@ -89,5 +89,5 @@ def check(old_file: Path, new_file: Path | None, as_json: bool) -> int:
     else:
         for change in changes:
             click.echo(f"{change.severity.value:8}  {plain(change.element)}: {plain(change.text)}")
-        click.echo(f"{breaking} breaking, {len(changes) - breaking} other changes", err=True)
+        click.echo(f"{breaking} breaking, {counted(len(changes) - breaking, 'other change')}", err=True)
     return ExitCode.NEGATIVE if breaking else ExitCode.OK

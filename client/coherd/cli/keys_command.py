@@ -25,7 +25,12 @@ from coherd.contract.catalog_load import builtin_catalog
 
 @click.group(short_help="Explain keys.")
 def keys() -> None:
-    """Explain keys."""
+    """Explain keys.
+
+    \b
+    Examples:
+      coherd keys explain analytics:daily:user:user123:date:20250806
+    """
 
 
 @keys.command("explain", short_help="What follows from a key, or what is wrong with it.")

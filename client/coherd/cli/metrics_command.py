@@ -47,6 +47,7 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
       coherd metrics analytics --json
     """
     names = [domain] if domain else []
+    console = out()
 
     def shown(found: Mapping[str, DomainMetrics], width: int) -> Group:
         return metrics_view(
@@ -58,7 +59,6 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
         if as_json:
             click.echo(pretty_json(metrics_json(found)))
         else:
-            console = out()
             console.print(shown(found, console.width))
         return 0
 
@@ -67,8 +67,12 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
             click.echo(json.dumps(metrics_json(await cache.metrics(*names))))
             await asyncio.sleep(interval_ms / 1000)
 
+    async def tables(cache: CacheClient) -> int:
+        while True:
+            await once(cache)
+            await asyncio.sleep(interval_ms / 1000)
+
     async def live(cache: CacheClient) -> int:
-        console = out()
         with Live(console=console, auto_refresh=False) as screen:
             while True:
                 found = await cache.metrics(*names)
@@ -77,4 +81,6 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
 
     if not watch:
         return run(server, once)
-    return run(server, lines if as_json else live)
+    if as_json:
+        return run(server, lines)
+    return run(server, live if console.is_terminal else tables)

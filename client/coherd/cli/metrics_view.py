@@ -129,13 +129,13 @@ def _resources(domain: DomainMetrics, width: int, now: datetime.datetime, *, wit
             table.add_section()
         table.add_row(Text(fold_pattern(pattern, width - others_width - _WIDE_GAP - 1)), *row)
     others = [
-        f"{count:,} {label}"
-        for label, count in (
-            ("fills", domain.fills),
-            ("rejected fills", domain.rejected_fills),
-            ("loads avoided", domain.loads_avoided),
-            ("misses of invalidated entries", domain.dead),
-            ("misses of foreign bytes", domain.foreign),
+        f"{count:,} {one if count == 1 else more}"
+        for one, more, count in (
+            ("fill", "fills", domain.fills),
+            ("rejected fill", "rejected fills", domain.rejected_fills),
+            ("load avoided", "loads avoided", domain.loads_avoided),
+            ("miss of an invalidated entry", "misses of invalidated entries", domain.dead),
+            ("miss of foreign bytes", "misses of foreign bytes", domain.foreign),
         )
         if count
     ]

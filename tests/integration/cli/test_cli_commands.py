@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 import redis
@@ -208,18 +211,34 @@ def test_metrics(cli: Cli, user: str) -> None:
     assert "analytics" in cli("metrics").stdout
 
 
-def test_metrics_watched_until_ctrl_c(server: CoherdServer) -> None:
-    command = [sys.executable, "-m", "coherd.cli", "metrics", "--watch", "--json", "--every", "100ms"]
+@contextmanager
+def watched(server: CoherdServer, *options: str) -> Iterator[IO[bytes]]:
+    """What `metrics --watch` writes to a pipe; ended with Ctrl-C."""
+    command = [sys.executable, "-m", "coherd.cli", "metrics", "--watch", "--every", "100ms", *options]
     with subprocess.Popen(
         [*command, "--server", server.target], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        seen = [json.loads(process.stdout.readline()) for _ in range(3)]
-        process.send_signal(2)
+        try:
+            yield process.stdout
+        finally:
+            process.send_signal(2)
         assert process.stderr.read().decode().strip() == "coherd: interrupted"
         assert process.wait(30) == 130
+
+
+def test_metrics_watched_until_ctrl_c(server: CoherdServer) -> None:
+    with watched(server, "--json") as output:
+        seen = [json.loads(output.readline()) for _ in range(3)]
     assert all("analytics" in found for found in seen)
+
+
+def test_metrics_watched_in_a_pipe_are_a_table_per_interval(server: CoherdServer) -> None:
+    tables = 0
+    with watched(server) as output:
+        while tables < 3:
+            tables += b"hit ratio" in output.readline()
 
 
 def test_catalog_of_the_server(cli: Cli, server: CoherdServer) -> None:

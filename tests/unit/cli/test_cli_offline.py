@@ -50,6 +50,7 @@ def test_help_says_what_it_is_and_lists_every_command() -> None:
         "metrics",
         "catalog",
         "catalog check",
+        "keys",
         "keys explain",
         "replay",
         "demo",

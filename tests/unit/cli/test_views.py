@@ -67,6 +67,13 @@ def test_without_the_keyspace() -> None:
     assert "memory" not in text
 
 
+def test_one_of_a_kind_is_singular() -> None:
+    domain = wire.DomainMetrics(domain="a", fills=1, rejected_fills=2, loads_avoided=1, dead=1, foreign=1)
+    found = metrics_of(wire.MetricsResponse(domains=[domain]))
+    text = " ".join(shown(160, metrics_view(found, with_resources=True, width=160, now=NOW)).split())
+    assert "1 fill, 2 rejected fills, 1 load avoided, 1 miss of an invalidated entry, 1 miss of foreign bytes" in text
+
+
 def test_latencies_for_machines_are_rounded() -> None:
     assert metrics_json(counted())["analytics"]["read_latency"]["p50_us"] == 590.1
 
