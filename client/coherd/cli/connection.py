@@ -20,7 +20,7 @@ from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
 from coherd.contract.reasons import Refusal, reason_name
-from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
+from coherd.errors import CacheError, DeadlineExceeded, NotServed, OutcomeUnknown, ServerDefect, Unavailable
 from coherd.transport.tls import TlsConfig
 from coherd.v1.errors_pb2 import ErrorReason
 
@@ -157,6 +157,11 @@ def one_line_errors(target: str = "", *, tls: TlsConfig | None = None, of_key: b
         if type(error) is Unavailable and error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
             text += f"; connections are accepted there: is it a Coherd server, {_doubts(tls)}?"
         raise CommandFailure(text, ExitCode.UNAVAILABLE) from None
+    except (NotServed, ServerDefect) as error:
+        text = _line(str(error), error.reason)
+        if error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
+            text = f"{target}: {text}; is it a Coherd server, of this version?"
+        raise CommandFailure(text, ExitCode.REFUSED) from None
     except (CacheError, Refusal) as error:
         raise CommandFailure(_line(str(error), error.reason, of_key=of_key), ExitCode.REFUSED) from None
     except (ValueDecodeError, ValueEncodeError) as error:

@@ -9,14 +9,16 @@ from typing import Any, Final
 import orjson
 
 _SHOWN_CHARS: Final = 600
+_END_CHARS: Final = 200
+"""Of these, at the end: there stand the hint and the reason of an error, behind what may be a long list."""
 
 
 def plain(text: str) -> str:
-    """The text as one safe line: control characters and lone surrogates are written as escapes, the end of an endless
-    one is cut.
+    """The text as one safe line: control characters and lone surrogates are written as escapes, an endless one lacks
+    its middle.
     """
     if len(text) > _SHOWN_CHARS:
-        text = text[: _SHOWN_CHARS - 1] + "…"
+        text = f"{text[: _SHOWN_CHARS - _END_CHARS - 3]} … {text[-_END_CHARS:]}"
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 

@@ -1,11 +1,15 @@
-"""Targets as text, and what is told of one that nobody answers at."""
+"""Targets as text, and what is told of one that nobody answers at, or somebody else."""
 
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
+from click.testing import CliRunner
 
+from coherd.cli.app import coherd
 from coherd.cli.endpoint import Endpoint, EndpointError, NobodyThere, check_listening, parse_endpoint
 
 
@@ -58,3 +62,16 @@ def test_refused_and_not_found_are_told_apart() -> None:
 def test_a_listener_is_enough() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         check_listening(Endpoint("127.0.0.1", server.getsockname()[1]), "here", 5)
+
+
+def test_a_server_of_something_else_is_named_and_doubted() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        result = CliRunner().invoke(coherd, ["get", "content:topics:user:u1", "--server", target])
+    finally:
+        server.stop(None)
+    assert (result.exit_code, result.stdout) == (3, "")
+    says = "the server does not know this operation (status UNIMPLEMENTED); is it a Coherd server, of this version?"
+    assert result.stderr == f"coherd: {target}: {says}\n"
