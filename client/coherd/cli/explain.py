@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coherd.contract.catalog import Catalog
-from coherd.contract.declared import JSON_TYPE, IdentifierSpec
+from coherd.contract.declared import JSON_TYPE, IdentifierSpec, Kind
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource, TtlPolicy
 
@@ -23,6 +23,8 @@ class ExplainedPart:
     """Decoded."""
     type_name: str
     """As the catalog declares it; ``string`` in undeclared resources."""
+    checked: bool
+    """False: an enum of a server's catalog; which values it has, the server does not describe."""
     is_tag: bool
     personal: bool
 
@@ -83,7 +85,14 @@ def explain(text: str, catalog: Catalog) -> Explanation:
         declared=resource is not None,
         key_pattern=resource.key_pattern if resource else pattern,
         identifiers=tuple(
-            ExplainedPart(name, value, _type_text(types.get(name)), name in domain.tags, name in domain.personal)
+            ExplainedPart(
+                name,
+                value,
+                _type_text(types.get(name)),
+                _is_checked(types.get(name)),
+                name in domain.tags,
+                name in domain.personal,
+            )
             for name, value in values.items()
         ),
         suffix=resolved.parts.suffix,
@@ -102,6 +111,10 @@ def _type_text(identifier: IdentifierSpec | None) -> str:
     if identifier is None:
         return "string"
     return f"{identifier.type_name} with unit {identifier.unit!r}" if identifier.unit else identifier.type_name
+
+
+def _is_checked(identifier: IdentifierSpec | None) -> bool:
+    return identifier is None or identifier.kind is not Kind.STRING or identifier.type_name == "string"
 
 
 def _named_for(catalog: Catalog, domain: str, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -166,7 +179,14 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "declared": explanation.declared,
         "key_pattern": explanation.key_pattern,
         "identifiers": [
-            {"name": p.name, "value": p.value, "type": p.type_name, "is_tag": p.is_tag, "personal": p.personal}
+            {
+                "name": p.name,
+                "value": p.value,
+                "type": p.type_name,
+                "checked": p.checked,
+                "is_tag": p.is_tag,
+                "personal": p.personal,
+            }
             for p in explanation.identifiers
         ],
         "suffix": explanation.suffix,

@@ -108,8 +108,13 @@ def _table(explanation: Explanation, origin: str) -> Table:
     row("resource", explanation.resource + declared, *explanation.documentation.splitlines())
     row("pattern", explanation.key_pattern)
     for part in explanation.identifiers:
-        marks = [part.type_name, *(["tag"] if part.is_tag else []), *(["personal"] if part.personal else [])]
-        row(f"  {part.name}", f"{part.value}  ({', '.join(marks)})")
+        marks = (
+            (part.type_name, True),
+            ("not checked: the server does not describe its values", not part.checked),
+            ("tag", part.is_tag),
+            ("personal", part.personal),
+        )
+        row(f"  {part.name}", f"{part.value}  ({', '.join(mark for mark, present in marks if present)})")
     if explanation.suffix is not None:
         row("  suffix", explanation.suffix)
     row("tags", *explanation.tags)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coherd.cli.described import catalog_of
 from coherd.cli.diagnose import diagnose
 from coherd.cli.explain import explain, explanation_json, policy_lines, ttl_origin
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.contract.catalog_load import Source, builtin_catalog, load_catalog
+from coherd.contract.describe import describe
 from coherd.contract.ttl import TtlOverride
+from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
+from rig.own_catalog import OwnCatalog
 
 CATALOG = builtin_catalog()
 
@@ -31,6 +37,17 @@ def test_an_operators_override_shows() -> None:
     catalog = CATALOG.with_overrides({"analytics:daily": TtlOverride(ttl_ms=60_000)})
     found = explain("analytics:daily:user:u1:date:20250806", catalog)
     assert ("ttl", "1m, the operator's override on the server") in policy_lines(found)
+
+
+def test_an_enum_that_a_server_does_not_describe_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    own = load_catalog([Source("own", OwnCatalog(tmp_path).file.read_bytes())])
+    described = catalog_of(DescribeCatalogResponse.FromString(describe(own, ()).SerializeToString()))
+    key = "kinds:mixed:who:u1:offset:1:days:3d:day:20250806:colour:crimson:full:true"
+    assert diagnose(key, own) is not None
+    found = explain(key, described)
+    assert [part.name for part in found.identifiers if not part.checked] == ["colour"]
+    assert [one["name"] for one in explanation_json(found)["identifiers"] if not one["checked"]] == ["colour"]
+    assert all(part.checked for part in explain(key.replace("crimson", "red"), own).identifiers)
 
 
 def test_tags_for_any_value() -> None:
