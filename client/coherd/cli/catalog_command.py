@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from coherd.cli.catalog_choice import Chosen, catalog_of_server
+from coherd.cli.catalog_choice import Chosen, catalog_of_file, catalog_of_server, catalog_options
 from coherd.cli.catalog_view import catalog_json, catalog_views
 from coherd.cli.connection import ServerOptions, server_options
 from coherd.cli.console import out
 from coherd.cli.exits import ExitCode
-from coherd.cli.sources import load_file
+from coherd.cli.sources import load_file, load_own_part
 from coherd.cli.text import counted, plain, pretty_json
 from coherd.contract.catalog_diff import Severity, compare
 from coherd.contract.catalog_load import builtin_catalog
@@ -20,16 +20,16 @@ from coherd.contract.catalog_load import builtin_catalog
 @click.group(invoke_without_command=True, short_help="Show what is declared.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--builtin", is_flag=True, help="The built-in catalog; asks no server.")
-@click.option(
-    "--catalog",
-    "catalog_file",
-    type=click.Path(path_type=Path),
-    help="The catalog of this compiled descriptor set; asks no server.",
-)
+@catalog_options
 @server_options
 @click.pass_context
 def catalog(
-    ctx: click.Context, as_json: bool, builtin: bool, catalog_file: Path | None, server: ServerOptions
+    ctx: click.Context,
+    as_json: bool,
+    builtin: bool,
+    catalog_file: Path | None,
+    no_builtin: bool,
+    server: ServerOptions,
 ) -> int | None:
     """Show domains, resources, TTLs, tags and named invalidations, as a server runs them.
 
@@ -38,18 +38,15 @@ def catalog(
       coherd catalog
       coherd catalog --builtin --json
       coherd catalog --catalog shop.binpb
+      coherd catalog --catalog shop.binpb --no-builtin-catalog
       coherd catalog check --against released.binpb shop.binpb
     """
     if ctx.invoked_subcommand is not None:
         return None
-    if builtin and catalog_file is not None:
+    own = catalog_of_file(catalog_file, no_builtin=no_builtin)
+    if builtin and own is not None:
         raise click.UsageError("--builtin and --catalog exclude each other")
-    if builtin:
-        chosen = Chosen(builtin_catalog(), "built-in")
-    elif catalog_file is not None:
-        chosen = Chosen(load_file(catalog_file), plain(str(catalog_file)))
-    else:
-        chosen = catalog_of_server(server)
+    chosen = own or (Chosen(builtin_catalog(), "built-in") if builtin else catalog_of_server(server))
     if as_json:
         click.echo(pretty_json({"origin": chosen.origin, **catalog_json(chosen.catalog)}))
     else:
@@ -69,19 +66,29 @@ def catalog(
     help="Compiled descriptor set that is in use.",
 )
 @click.argument("new_file", metavar="[NEW.binpb]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--no-builtin-catalog",
+    "no_builtin",
+    is_flag=True,
+    help="NEW.binpb is in place of the built-in catalog, as with serve --no-builtin-catalog.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def check(old_file: Path, new_file: Path | None, as_json: bool) -> int:
+def check(old_file: Path, new_file: Path | None, no_builtin: bool, as_json: bool) -> int:
     """Report every difference between OLD.binpb and NEW.binpb (default: the built-in catalog).
 
     Exit code 1 if one changes the text of a key or the type of a value: entries stored before would be lost, or read as
-    something else. `buf breaking` sees none of that.
+    something else. `buf breaking` sees none of that. NEW.binpb must be one that a server takes.
 
     \b
     Examples:
       coherd catalog check --against released.binpb shop.binpb
     """
-    new = builtin_catalog() if new_file is None else load_file(new_file)
-    changes = compare(load_file(old_file), new)
+    if new_file is None:
+        new = builtin_catalog()
+    else:
+        load_file(new_file, with_builtin=not no_builtin)
+        new = load_own_part(new_file)
+    changes = compare(load_own_part(old_file), new)
     breaking = sum(change.severity is Severity.BREAKING for change in changes)
     if as_json:
         listed = [{"severity": c.severity.value, "element": c.element, "text": c.text} for c in changes]

@@ -11,13 +11,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from coherd.cli.catalog_choice import Chosen, catalog_of_server
+from coherd.cli.catalog_choice import Chosen, catalog_of_file, catalog_of_server, catalog_options
 from coherd.cli.connection import ServerOptions, server_options
 from coherd.cli.console import out
 from coherd.cli.diagnose import Diagnosis, diagnose
 from coherd.cli.exits import ExitCode
 from coherd.cli.explain import Explanation, explain, explanation_json, policy_lines
-from coherd.cli.sources import load_file
 from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import show_remark
 from coherd.contract.catalog_load import builtin_catalog
@@ -36,16 +35,11 @@ def keys() -> None:
 @keys.command("explain", short_help="What follows from a key, or what is wrong with it.")
 @click.argument("key")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option(
-    "--catalog",
-    "catalog_file",
-    type=click.Path(path_type=Path),
-    help="Look at this compiled descriptor set instead of the built-in catalog.",
-)
+@catalog_options
 @functools.partial(server_options, only_asked=True)
 @click.pass_context
 def explain_command(
-    ctx: click.Context, key: str, as_json: bool, catalog_file: Path | None, server: ServerOptions
+    ctx: click.Context, key: str, as_json: bool, catalog_file: Path | None, no_builtin: bool, server: ServerOptions
 ) -> int:
     """Show what follows from KEY: its parts, tags, TTL and where that comes from, value type, names in Redis.
 
@@ -60,14 +54,10 @@ def explain_command(
       coherd keys explain psychology:profile:user:u1 --server cache.internal:50051
     """
     asked = ctx.get_parameter_source("target") is ParameterSource.COMMANDLINE
-    if asked and catalog_file is not None:
+    own = catalog_of_file(catalog_file, no_builtin=no_builtin)
+    if asked and own is not None:
         raise click.UsageError("--catalog and --server exclude each other")
-    if asked:
-        chosen = catalog_of_server(server)
-    elif catalog_file is not None:
-        chosen = Chosen(load_file(catalog_file), plain(str(catalog_file)))
-    else:
-        chosen = Chosen(builtin_catalog(), "built-in")
+    chosen = own or (catalog_of_server(server) if asked else Chosen(builtin_catalog(), "built-in"))
     diagnosis = diagnose(key, chosen.catalog)
     if diagnosis is not None:
         _show_diagnosis(key, diagnosis, chosen.origin, as_json)

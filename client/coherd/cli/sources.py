@@ -9,22 +9,45 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import load_catalog
+from coherd.contract.catalog_load import builtin_source, load_catalog
 from coherd.contract.declared import CatalogError
 from coherd.contract.descriptor_sets import Source, check_links, merge_sets
 
 
-def load_file(path: Path) -> Catalog:
-    """The catalog of a compiled descriptor set, alone.
+def load_file(path: Path, *, with_builtin: bool) -> Catalog:
+    """The catalog of a compiled descriptor set, as ``coherd serve --catalog`` has it.
+
+    Args:
+        path: of the set.
+        with_builtin: it stands beside the built-in catalog; False: in its place (``--no-builtin-catalog``).
 
     Raises:
         CommandFailure: it cannot be read or is no catalog (USAGE).
     """
     source = _source(path)
     try:
-        return load_catalog([source])
+        return load_catalog([builtin_source(), source] if with_builtin else [source])
+    except CatalogError as error:
+        hint = ""
+        if with_builtin and _is_catalog(source):
+            hint = "; a catalog in place of the built-in one: --no-builtin-catalog"
+        raise _unusable(error, hint) from None
+
+
+def load_own_part(path: Path) -> Catalog:
+    """What a compiled descriptor set itself declares; what it refers to may be declared elsewhere.
+
+    Raises:
+        CommandFailure: it cannot be read, has a defect of its own, or declares nothing (USAGE).
+    """
+    source = _source(path)
+    try:
+        catalog = load_catalog([source], partial=True)
     except CatalogError as error:
         raise _unusable(error) from None
+    if not catalog.domains and not catalog.invalidations:
+        raise CommandFailure(f"{path}: no service carries the option (coherd.v1.domain)", ExitCode.USAGE)
+    return catalog
 
 
 def files_of(path: Path) -> Mapping[str, FileDescriptorProto]:
@@ -49,6 +72,15 @@ def _source(path: Path) -> Source:
         raise CommandFailure(f"{path}: {error.strerror or error}", ExitCode.USAGE) from None
 
 
-def _unusable(error: CatalogError) -> CommandFailure:
+def _is_catalog(source: Source) -> bool:
+    try:
+        load_catalog([source])
+    except CatalogError:
+        return False
+    return True
+
+
+def _unusable(error: CatalogError, hint: str = "") -> CommandFailure:
     first, *others = error.problems
-    return CommandFailure(first + (f" (and {len(others)} more)" if others else ""), ExitCode.USAGE)
+    more = f" (and {len(others)} more)" if others else ""
+    return CommandFailure(first + more + hint, ExitCode.USAGE)

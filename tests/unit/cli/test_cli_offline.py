@@ -15,8 +15,19 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from coherd.contract.catalog_load import builtin_source
+from rig.protos import HEAD, compile_text
 from rig.shop_catalog import shop_set
 
+INVALIDATION = 'option (coherd.v1.invalidation) = { name: "reader" tags: "analytics/user" };'
+"""Of a domain of the built-in catalog."""
+CLASHING = """
+service Own {
+  option (coherd.v1.domain) = { name: "analytics" ttl: { seconds: 60 } tags: "user" };
+  rpc Event(EventKey) returns (coherd.v1.Json) {}
+}
+message EventKey { string user = 1; }
+"""
+"""A domain that the built-in catalog has, too."""
 NOWHERE = ("--server", "127.0.0.1:1", "--timeout", "1s")
 
 
@@ -92,6 +103,8 @@ def test_version() -> None:
         ["invalidate", "user123"],
         ["invalidate", "content:topics:user:u1"],
         ["catalog", "--builtin", "--catalog", "x.binpb"],
+        ["catalog", "--no-builtin-catalog"],
+        ["keys", "explain", "content:topics:user:u1", "--no-builtin-catalog"],
         ["catalog", "check"],
         ["catalog", "check", "--against", "/does/not/exist"],
         ["replay", "/does/not/exist"],
@@ -206,7 +219,34 @@ def test_catalogs_offline(tmp_path: Path) -> None:
     own.write_bytes(shop_set())
     assert "shop:product:sku:{sku}" in run("catalog", "--catalog", str(own)).stdout
     assert run("keys", "explain", "shop:product:sku:a1", "--catalog", str(own)).exit_code == 0
-    assert run("keys", "explain", "content:topics:user:u1", "--catalog", str(own)).exit_code == 1
+    assert run("keys", "explain", "content:topics:user:u1", "--catalog", str(own)).exit_code == 0
+
+
+def test_a_file_stands_beside_the_builtin_catalog_or_in_its_place(tmp_path: Path) -> None:
+    own = tmp_path / "own.binpb"
+    own.write_bytes(shop_set())
+    for more, domains in ((["--no-builtin-catalog"], {"shop"}), ([], {"shop", "analytics"})):
+        found = json.loads(run("catalog", "--json", "--catalog", str(own), *more).stdout)
+        assert {domain["name"] for domain in found["domains"]} & {"shop", "analytics"} == domains
+        explained = run("keys", "explain", "content:topics:user:u1", "--catalog", str(own), *more)
+        assert explained.exit_code == ("analytics" not in domains)
+
+
+def test_a_file_is_judged_as_a_server_judges_it(tmp_path: Path) -> None:
+    more, other = tmp_path / "more.binpb", tmp_path / "other.binpb"
+    more.write_bytes(compile_text(tmp_path, HEAD + INVALIDATION, name="more.proto"))
+    other.write_bytes(compile_text(tmp_path, HEAD + CLASHING, name="other.proto"))
+    key = "analytics:event:user:u1"
+    for words in (["catalog", "--catalog"], ["keys", "explain", key, "--catalog"], ["catalog", "check", "--against"]):
+        again = [str(more)] if "check" in words else []
+        assert run(*words, str(more), *again).exit_code == 0, words
+        alone = run(*words, str(more), *again, "--no-builtin-catalog")
+        assert (alone.exit_code, "no such domain" in one_line(alone.stderr)) == (2, True), words
+        again = [str(other)] if "check" in words else []
+        clash = run(*words, str(other), *again)
+        assert (clash.exit_code, "declared twice" in one_line(clash.stderr)) == (2, True), words
+        assert clash.stderr.endswith("; a catalog in place of the built-in one: --no-builtin-catalog\n")
+        assert run(*words, str(other), *again, "--no-builtin-catalog").exit_code == 0, words
 
 
 def test_catalog_check(tmp_path: Path) -> None:
@@ -226,6 +266,11 @@ def test_catalog_check(tmp_path: Path) -> None:
     builtin = tmp_path / "builtin.binpb"
     builtin.write_bytes(builtin_source().data)
     assert run("catalog", "check", "--against", str(builtin)).exit_code == 0
+    nothing = tmp_path / "nothing.binpb"
+    nothing.write_bytes(compile_text(tmp_path, HEAD))
+    compared = run("catalog", "check", "--against", str(nothing), str(new))
+    assert (compared.exit_code, compared.stdout) == (2, "")
+    assert "coherd.v1.domain" in one_line(compared.stderr)
 
 
 def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
