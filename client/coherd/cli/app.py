@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from coherd.cli import streams
 from coherd.cli.exits import CommandFailure, ExitCode, show_failure
 
 ENTRY_POINTS: Final = "coherd.commands"
@@ -47,6 +48,15 @@ class CoherdGroup(click.Group):
             return command
         point = _contributed().get(cmd_name)
         return None if point is None else _loaded(point)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's. Results on stdout are what this package's commands are for; those of others may serve."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name not in _COMMANDS:
+            streams.do_without_output()
+        return name, command, rest
 
     def main(
         self,

@@ -29,6 +29,12 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def do_without_output() -> None:
+    """For a command that serves also if nobody reads what it says: a closed stdout is no failure then."""
+    if sys.__stdout__ is None:
+        _point_at_nothing(1, os.O_WRONLY)
+
+
 def is_of_streams(error: OSError) -> bool:
     """Whether it says that a stream is closed or full, or its device broken."""
     return error.errno in _OF_STREAMS

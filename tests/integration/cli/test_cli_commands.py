@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from coherd.v1.values_pb2 import Json
+from rig.ports import release_port, reserve_port
 from rig.protos import compile_text
 from rig.server import CoherdServer
 from rig.shop_catalog import shop_set
@@ -239,6 +241,23 @@ def test_metrics_watched_in_a_pipe_are_a_table_per_interval(server: CoherdServer
     with watched(server) as output:
         while tables < 3:
             tables += b"hit ratio" in output.readline()
+
+
+def test_a_server_serves_without_a_stdout() -> None:
+    port = reserve_port()
+    try:
+        command = f'exec "{sys.executable}" -m coherd.cli serve --listen 127.0.0.1:{port} >&-'
+        with subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            end_s = time.monotonic() + 30
+            while Cli(f"127.0.0.1:{port}")("metrics").exit_code and time.monotonic() < end_s:
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+            process.terminate()
+            assert b"stopping" in process.stderr.read()
+            assert process.wait(30) == 0
+    finally:
+        release_port(port)
 
 
 def test_catalog_of_the_server(cli: Cli, server: CoherdServer) -> None:
