@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -67,9 +68,10 @@ def serve(config: Path | None, **flags: Any) -> None:
     SIGTERM ends it cleanly.
 
     \b
-    coherd serve
-    coherd serve --redis redis://localhost:6379 --workers 2
-    coherd serve --redis redis+cluster://10.0.0.1:7000,10.0.0.2:7000 --catalog orders.binpb
+    Examples:
+      coherd serve
+      coherd serve --redis redis://localhost:6379 --workers 2
+      coherd serve --redis redis+cluster://10.0.0.1:7000,10.0.0.2:7000 --catalog orders.binpb
     """
     settings, catalog = _settings(config, flags)
     log.configure(settings.log_level, settings.log_format)
@@ -87,8 +89,9 @@ def serve(config: Path | None, **flags: Any) -> None:
             redis_url = settings.redis
 
         def announce(port: int) -> None:
-            for line in _banner(settings, catalog, embedded, port):
-                click.echo(line)
+            with contextlib.suppress(OSError):  # nobody reads what it says: it serves all the same
+                for line in _banner(settings, catalog, embedded, port):
+                    click.echo(line)
 
         def look_after() -> None:
             if embedded is not None:
@@ -157,7 +160,13 @@ def _program() -> str:
 @click.option("--config", type=click.Path(path_type=Path), envvar="COHERD_CONFIG", help="TOML file with settings.")
 @click.option("--redis", metavar="URL", help="URL of the store to examine.")
 def doctor(config: Path | None, redis: str | None) -> None:
-    """Examine the store: versions, eviction, memory, proxies. Exits with 1 where a promise does not hold."""
+    """Examine the store: versions, eviction, memory, proxies. Exits with 1 where a promise does not hold.
+
+    \b
+    Examples:
+      coherd doctor --redis redis://localhost:6379
+      coherd doctor --config coherd.toml
+    """
     settings, _ = _settings(config, {"redis": redis})
     if settings.redis is None:
         raise CommandFailure(
