@@ -19,25 +19,45 @@ _TAKEN_IN_MODULE: Final = frozenset(
 
 
 def property_name(identifier: str) -> str:
-    """The read-only property of an identifier; ``count_`` where a text has a method ``count``."""
+    """The read-only property of an identifier; ``count_`` where a text has a method ``count``.
+
+    A property named like a ``_pb2`` module would stand in the way of annotations that name a type of it.
+    """
     name = parameter_name(identifier)
-    return name + "_" if name in _TAKEN_IN_CLASS else name
+    return name + "_" if name in _TAKEN_IN_CLASS or name.endswith("_pb2") else name
 
 
 def class_name(name: str) -> str:
-    """``Daily`` of rpc ``Daily``, ``User`` of invalidation ``user``; ``Key_`` of a name that is imported there."""
-    camel = "".join(word[0].upper() + word[1:] for word in name.split("_") if word)
-    return camel + "_" if keyword.iskeyword(camel) or camel in _TAKEN_IN_MODULE else camel
+    """``Daily`` of rpc ``Daily``, ``User`` of invalidation ``user``; ``Key_`` of a name that is imported there.
 
-
-def constant_name(class_: str, identifier: str) -> str:
-    """The private constant that holds an enum identifier's texts: ``_CART_SIZE`` of ``Cart``, ``size``."""
-    return f"_{class_.upper()}_{identifier.upper()}"
+    Raises:
+        ValueError: nothing that Python could name a class is left of it.
+    """
+    camel = _camel(name)
+    if not camel.isidentifier():
+        raise ValueError(f"Python cannot name a class after {name}; rename it")
+    return _free(camel)
 
 
 def alias_name(class_: str, identifier: str) -> str:
     """The type of an enum identifier: ``CartSize`` of ``Cart``, ``size``."""
-    return class_ + class_name(identifier)
+    return _free(class_ + _camel(identifier))
+
+
+def constant_name(alias: str) -> str:
+    """The private constant that holds an enum identifier's texts: ``_CartSizeTexts`` of ``CartSize``.
+
+    Not in capitals, which would be the same for ``CartSize`` and ``CARTSize``.
+    """
+    return f"_{alias}Texts"
+
+
+def _camel(name: str) -> str:
+    return "".join(word[0].upper() + word[1:] for word in name.split("_") if word)
+
+
+def _free(camel: str) -> str:
+    return camel + "_" if keyword.iskeyword(camel) or camel in _TAKEN_IN_MODULE else camel
 
 
 def module_path(proto: str, suffix: str) -> str:

@@ -94,9 +94,12 @@ def _module(file: FileDescriptorProto, catalog: Catalog, types: dict[str, Python
 
 
 def _key_class(proto: str, domain: DomainSpec, resource: ResourceSpec, types: dict[str, PythonType | str]) -> KeyClass:
-    name = names.class_name(resource.method.rpartition("/")[2])
-    identifiers = tuple(_identifier(name, spec, types) for spec in resource.identifiers)
     where = f"{proto}: {domain.name}:{resource.name}"
+    try:
+        name = names.class_name(resource.method.rpartition("/")[2])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    identifiers = tuple(_identifier(name, spec, types) for spec in resource.identifiers)
     _refuse_twice(f"{where}: parameter", [(i.parameter, f"identifier {i.spec.name!r}") for i in identifiers])
     _refuse_twice(f"{where}: property", [(i.property, f"identifier {i.spec.name!r}") for i in identifiers])
     value = None if resource.value_type == JSON_TYPE else _found(types, resource.value_type)
@@ -106,12 +109,8 @@ def _key_class(proto: str, domain: DomainSpec, resource: ResourceSpec, types: di
 def _identifier(class_name: str, spec: IdentifierSpec, types: dict[str, PythonType | str]) -> Identifier:
     enum = None
     if spec.kind is Kind.ENUM:
-        enum = EnumType(
-            _found(types, spec.type_name),
-            names.alias_name(class_name, spec.name),
-            names.constant_name(class_name, spec.name),
-            spec.texts,
-        )
+        alias = names.alias_name(class_name, spec.name)
+        enum = EnumType(_found(types, spec.type_name), alias, names.constant_name(alias), spec.texts)
     return Identifier(spec, parameter_name(spec.name), names.property_name(spec.name), enum)
 
 

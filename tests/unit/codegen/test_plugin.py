@@ -63,6 +63,13 @@ def test_declarations_that_python_cannot_name_are_refused(tmp_path: Path, text: 
     assert not response.file
 
 
+@pytest.mark.parametrize("name", ["_", "_1", "_9lives"])
+def test_an_rpc_that_no_class_can_be_named_after_is_refused(tmp_path: Path, name: str) -> None:
+    text = service(f"rpc {name}(K) returns (coherd.v1.Json) {{ option (coherd.v1.resource) = {{name: 'lives'}}; }}")
+    error = f"t.proto: shop:lives: Python cannot name a class after {name}; rename it"
+    assert generate(request(tmp_path, text)).error == error
+
+
 @pytest.mark.parametrize(("name", "kind"), [("class", "parameter"), ("count", "property")])
 def test_two_identifiers_with_one_name_in_python_are_refused(tmp_path: Path, name: str, kind: str) -> None:
     # proto3 refuses such fields itself, for the sake of their JSON names.

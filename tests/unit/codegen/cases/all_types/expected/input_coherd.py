@@ -13,13 +13,13 @@ from coherd.key import Key
 from google.protobuf import struct_pb2
 
 OthersSize: TypeAlias = Literal["small", "extra_large"]
-_OTHERS_SIZE: Final = {1: "small", 2: "extra_large"}
+_OthersSizeTexts: Final = {1: "small", 2: "extra_large"}
 
 OthersTimeZone: TypeAlias = Literal["earth", "mars"]
-_OTHERS_TIME_ZONE: Final = {0: "earth", 4: "mars"}
+_OthersTimeZoneTexts: Final = {0: "earth", 4: "mars"}
 
 NestedKind: TypeAlias = Literal["one"]
-_NESTED_KIND: Final = {1: "one"}
+_NestedKindTexts: Final = {1: "one"}
 
 
 class Integers(Key[Any]):
@@ -149,9 +149,9 @@ class Others(Key[struct_pb2.Struct]):
             "types:others"
             f":text:{string_part(text, 'text')}"
             f":flag:{bool_text(flag, 'flag')}"
-            f":size:{enum_part(size, 'size', _OTHERS_SIZE)}"
+            f":size:{enum_part(size, 'size', _OthersSizeTexts)}"
             f":day:{date_text(day, 'day')}"
-            f":time_zone:{enum_part(time_zone, 'time_zone', _OTHERS_TIME_ZONE)}"
+            f":time_zone:{enum_part(time_zone, 'time_zone', _OthersTimeZoneTexts)}"
         )
 
     @property
@@ -198,7 +198,7 @@ class Nested(Key[input_pb2.Outer.Inner.Value]):
     codec = MessageCodec(input_pb2.Outer.Inner.Value)
 
     def __new__(cls, *, kind: NestedKind | input_pb2.Outer.Kind) -> Self:
-        return cls._of(f"types:nested:kind:{enum_part(kind, 'kind', _NESTED_KIND)}")
+        return cls._of(f"types:nested:kind:{enum_part(kind, 'kind', _NestedKindTexts)}")
 
     @property
     def kind(self) -> NestedKind:

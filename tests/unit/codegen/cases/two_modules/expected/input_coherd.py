@@ -12,7 +12,7 @@ from coherd.contract.keys import enum_part
 from coherd.key import Key
 
 OtherColour: TypeAlias = Literal["red"]
-_OTHER_COLOUR: Final = {1: "red"}
+_OtherColourTexts: Final = {1: "red"}
 
 
 class One(Key[a_v1_types_pb2.Thing]):
@@ -48,7 +48,7 @@ class Other(Key[b_v1_types_pb2.Thing]):
     codec = MessageCodec(b_v1_types_pb2.Thing)
 
     def __new__(cls, *, colour: OtherColour | b_v1_types_pb2.Colour) -> Self:
-        return cls._of(f"two:other:colour:{enum_part(colour, 'colour', _OTHER_COLOUR)}")
+        return cls._of(f"two:other:colour:{enum_part(colour, 'colour', _OtherColourTexts)}")
 
     @property
     def colour(self) -> OtherColour:

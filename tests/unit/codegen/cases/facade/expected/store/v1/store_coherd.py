@@ -12,7 +12,7 @@ from coherd.selectors import NamedInvalidation
 from store.v1 import store_pb2
 
 BasketKind: TypeAlias = Literal["now", "later"]
-_BASKET_KIND: Final = {1: "now", 2: "later"}
+_BasketKindTexts: Final = {1: "now", 2: "later"}
 
 
 class Basket(Key[Any]):
@@ -34,7 +34,9 @@ class Basket(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, buyer: str, kind: BasketKind | store_pb2.Kind) -> Self:
-        return cls._of(f"store:basket:buyer:{string_part(buyer, 'buyer')}:kind:{enum_part(kind, 'kind', _BASKET_KIND)}")
+        return cls._of(
+            f"store:basket:buyer:{string_part(buyer, 'buyer')}:kind:{enum_part(kind, 'kind', _BasketKindTexts)}"
+        )
 
     @property
     def buyer(self) -> str:
