@@ -10,6 +10,7 @@ import sys
 from typing import Final
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
+from google.protobuf.descriptor_pb2 import Edition
 
 from coherd.codegen.read import read_modules
 from coherd.codegen.render import render_facade, render_module
@@ -20,7 +21,12 @@ _OPTIONS: Final = frozenset({"facade"})
 
 def generate(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
     """The files for a request of protoc; what is wrong with the declarations is the response's ``error``."""
-    response = CodeGeneratorResponse(supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
+    response = CodeGeneratorResponse(
+        supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
+        | CodeGeneratorResponse.FEATURE_SUPPORTS_EDITIONS,
+        minimum_edition=Edition.EDITION_PROTO2,
+        maximum_edition=Edition.EDITION_2024,
+    )
     options = set(filter(None, (option.strip() for option in request.parameter.split(","))))
     if unknown := options - _OPTIONS:
         response.error = f"unknown option {min(unknown)!r}; there is: {', '.join(sorted(_OPTIONS))}"

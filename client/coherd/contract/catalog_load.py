@@ -32,7 +32,7 @@ from coherd.contract.declared import (
     ResourceSpec,
     TagPattern,
 )
-from coherd.contract.descriptor_sets import Source, bare_bytes, check_links, link_pool, merge_sets
+from coherd.contract.descriptor_sets import Source, bare_bytes, checked_pool, link_pool, merge_sets
 from coherd.contract.identifier_load import read_identifiers, snake_case
 from coherd.contract.keys import is_name
 from coherd.contract.policy_load import read_policy
@@ -73,17 +73,17 @@ def load_catalog(sources: Sequence[Source], *, partial: bool = False) -> Catalog
         CatalogError: with every problem found.
     """
     files = merge_sets(sources)
-    check_links(files)
-    return _Reader(list(files.values()), partial).catalog()
+    pool = checked_pool(files)
+    return _Reader(SourceFiles(list(files.values()), pool), partial).catalog()
 
 
 class _Reader:
     """One pass over the files; collects problems instead of stopping at the first."""
 
-    def __init__(self, files: Sequence[FileDescriptorProto], partial: bool) -> None:
-        self._files = files
+    def __init__(self, source: SourceFiles, partial: bool) -> None:
+        self._files = source.files
         self._partial = partial
-        self._source = SourceFiles(files)
+        self._source = source
         self._problems = self._source.problems
 
     def catalog(self) -> Catalog:

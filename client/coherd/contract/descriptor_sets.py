@@ -56,14 +56,14 @@ def bare_bytes(file: FileDescriptorProto) -> bytes:
     return copy.SerializeToString(deterministic=True)
 
 
-def check_links(files: Mapping[str, FileDescriptorProto]) -> None:
-    """Prove that the files fit together, in a pool of their own.
+def checked_pool(files: Mapping[str, FileDescriptorProto]) -> descriptor_pool.DescriptorPool:
+    """A private descriptor pool of files that need not fit together.
 
     Raises:
         CatalogError: an import is missing, or a name is declared twice or nowhere.
     """
     try:
-        link_pool(files)
+        return link_pool(files)
     except KeyError as error:
         raise CatalogError(
             [f"{error.args[0]}: imported but not in the descriptor set; compile with --include_imports"]

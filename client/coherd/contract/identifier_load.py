@@ -87,6 +87,12 @@ def _enum_texts(source: SourceFiles, where: str, type_name: str) -> tuple[tuple[
         if value.number in texts or text in texts.values():
             source.problems.append(f"{where}: enum {enum.name} has two values for one key text or number")
         texts[value.number] = text
+    if not texts:
+        source.problems.append(f"{where}: enum {enum.name} has no value that can stand in a key")
+    if source.pool.FindEnumTypeByName(type_name.lstrip(".")).is_closed:
+        source.problems.append(
+            f"{where}: enum {enum.name} is closed (proto2): a value it does not know would be read as another"
+        )
     return tuple(texts.items())
 
 

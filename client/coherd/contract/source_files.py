@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 
 from coherd.contract import options
@@ -13,10 +14,11 @@ from coherd.contract.declared import CatalogError
 
 
 class SourceFiles:
-    """Files that link (`coherd.contract.descriptor_sets.check_links`)."""
+    """Files that link, and the pool they are linked in (`coherd.contract.descriptor_sets.checked_pool`)."""
 
-    def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
+    def __init__(self, files: Sequence[FileDescriptorProto], pool: DescriptorPool) -> None:
         self.files = files
+        self.pool = pool
         self.problems: list[str] = []
         self.messages: dict[str, tuple[DescriptorProto, FileDescriptorProto, tuple[int, ...]]] = {}
         """By full name with a leading dot: the message, its file, and its path there."""

@@ -135,5 +135,6 @@ def test_the_plugin_speaks_protocs_protocol(tmp_path: Path) -> None:
     }
     assert len(answers) == 1, "the output is deterministic"
     response = CodeGeneratorResponse.FromString(answers.pop())
-    assert response.supported_features == CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
+    features = CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL | CodeGeneratorResponse.FEATURE_SUPPORTS_EDITIONS
+    assert response.supported_features == features
     assert [file.name for file in response.file] == ["t_coherd.py"]

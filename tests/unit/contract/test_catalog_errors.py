@@ -92,6 +92,10 @@ def invalidation(tags: str, name: str = "user") -> str:
             "two values for one key text or number",
         ),
         (key_field("E user = 1;", "enum E { E_UNKNOWN = 0; E_ = 1; }"), "key text would be empty"),
+        (
+            key_field("E user = 1;", "enum E { E_UNSPECIFIED = 0; }"),
+            "K.user: enum E has no value that can stand in a key",
+        ),
         (invalidation('tags: "shop/nobody"'), "does not declare 'nobody' as a tag"),
         (invalidation('tags: "nowhere/user"'), "no such domain"),
         (invalidation('tags: "shop:user"'), 'must be written "domain/identifier"'),
@@ -111,6 +115,27 @@ def test_declarations_that_are_refused(tmp_path: Path, text: str, problem: str) 
         load_catalog([Source("t", compile_text(tmp_path, HEAD + text))])
     assert any(problem in line for line in refused.value.problems)
     assert all("t.proto" in line or "empty" in line for line in refused.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "label", "feature", "closed"),
+    [
+        ('syntax = "proto2"', "optional", "", True),
+        ('edition = "2023"', "", "option features.enum_type = CLOSED;", True),
+        ('edition = "2023"', "", "", False),
+        ('edition = "2024"', "", "", False),
+    ],
+)
+def test_a_closed_enum_is_refused(tmp_path: Path, syntax: str, label: str, feature: str, closed: bool) -> None:
+    """A typed read with a value that the server does not know would be answered with what another key holds."""
+    text = HEAD.replace('syntax = "proto3"', syntax)
+    text += key_field(f"{label} E user = 1;", f"enum E {{ {feature} E_UNKNOWN = 0; E_A = 1; }}")
+    source = Source("t", compile_text(tmp_path, text))
+    if closed:
+        with pytest.raises(CatalogError, match=r"^t\.proto: K\.user: enum E is closed \(proto2\)"):
+            load_catalog([source])
+    else:
+        assert load_catalog([source]).build("shop", "a", {"user": 1}) == "shop:a:user:a"
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
