@@ -62,14 +62,14 @@ def _free(camel: str) -> str:
 
 def module_path(proto: str, suffix: str) -> str:
     """Path of a module that is generated for a ``.proto`` file, as protoc's own Python generator names it."""
-    return proto.removesuffix(".proto").replace("-", "_") + suffix
+    return proto.removesuffix(".proto").replace("-", "_").replace(".", "/") + suffix
 
 
 def module_name(proto: str, suffix: str) -> str:
     """Dotted name of such a module.
 
     Raises:
-        ValueError: a part of it is a Python keyword, which an import statement cannot name.
+        ValueError: a part of it is a Python keyword, or no name, which an import statement cannot name.
     """
     name = module_path(proto, suffix).replace("/", ".")
     for part in name.split("."):

@@ -1,7 +1,8 @@
 """``protoc-gen-coherd``: typed keys for a catalog, from protoc.
 
 ``protoc --coherd_out=facade:gen …`` writes ``shop/v1/shop_coherd.py`` for ``shop/v1/shop.proto`` and, with the option
-``facade``, the package ``shop`` that re-exports its public names.
+``facade``, the package ``shop`` that re-exports its public names. A file at a path of another form has no facade, which
+standard error says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _OPTIONS: Final = frozenset({"facade"})
 
 
 def generate(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
-    """The files for a request of protoc; what is wrong with the declarations is the response's ``error``."""
+    """The files for a request of protoc; what is wrong with the declarations is the response's ``error``.
+
+    A facade that is asked for and cannot be is a line on standard error, which protoc passes on.
+    """
     response = CodeGeneratorResponse(
         supported_features=CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
         | CodeGeneratorResponse.FEATURE_SUPPORTS_EDITIONS,
@@ -40,6 +44,8 @@ def generate(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
         response.file.add(name=module.path, content=render_module(module))
         if module.facade is not None:
             response.file.add(name=module.facade.path, content=render_facade(module, module.facade.module))
+        elif "facade" in options:
+            print(f"{module.proto}: no facade: only a path like shop/v1/shop.proto has one", file=sys.stderr)
     return response
 
 

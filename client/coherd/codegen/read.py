@@ -50,7 +50,7 @@ def read_modules(request: CodeGeneratorRequest, *, facade: bool) -> list[Module]
         except ValueError as error:
             problems.append(str(error))
         else:
-            if module.keys or module.invalidations:
+            if module is not None:
                 modules.append(module)
     owners: dict[str, str] = {}
     for module in modules:
@@ -63,7 +63,10 @@ def read_modules(request: CodeGeneratorRequest, *, facade: bool) -> list[Module]
     return modules
 
 
-def _module(file: FileDescriptorProto, catalog: Catalog, types: dict[str, PythonType | str], facade: bool) -> Module:
+def _module(
+    file: FileDescriptorProto, catalog: Catalog, types: dict[str, PythonType | str], facade: bool
+) -> Module | None:
+    """The module of a file; None if it declares nothing that is generated."""
     services = {f"{file.package}.{service.name}".lstrip(".") for service in file.service}
     keys = tuple(
         _key_class(file.name, domain, resource, types)
@@ -73,6 +76,9 @@ def _module(file: FileDescriptorProto, catalog: Catalog, types: dict[str, Python
     )
     declared = [option.name for option in invalidations_of(file)]
     invalidations = tuple(InvalidationClass(names.class_name(name), catalog.invalidations[name]) for name in declared)
+    if not keys and not invalidations:
+        return None
+    names.module_name(file.name, "_coherd")
     origins = [(key.name, f"resource {key.domain.name}:{key.resource.name}") for key in keys]
     origins += [(each.name, f"invalidation {each.spec.name}") for each in invalidations]
     origins += [

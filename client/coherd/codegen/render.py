@@ -53,10 +53,13 @@ def _module_aliases(module: Module) -> dict[tuple[str, str], str]:
         types |= {i.enum.type for i in key.identifiers if i.enum}
     found = sorted({(t.package, t.module) for t in types})
     names = [name for _, name in found]
-    return {
-        (package, name): name if names.count(name) == 1 else f"{package.replace('.', '_')}_{name}"
-        for package, name in found
-    }
+    aliases: dict[tuple[str, str], str] = {}
+    for package, name in found:
+        alias = name if names.count(name) == 1 else f"{package.replace('.', '_')}_{name}"
+        while alias in aliases.values():  # a/b/c.proto and a_b/c.proto
+            alias += "_"
+        aliases[package, name] = alias
+    return aliases
 
 
 def _imports(module: Module, aliases: Mapping[tuple[str, str], str]) -> list[str]:

@@ -80,8 +80,10 @@ def test_two_identifiers_with_one_name_in_python_are_refused(tmp_path: Path, nam
 
 
 def test_a_path_that_python_cannot_import_is_refused(tmp_path: Path) -> None:
-    text = service("rpc A(K) returns (V) {} ") + "message V {}"
-    assert "'class' in its path cannot be imported" in generate(request(tmp_path, text, name="a/class/t.proto")).error
+    for value in ("V", "coherd.v1.Json"):
+        text = service(f"rpc A(K) returns ({value}) {{}} ") + "message V {}"
+        asked = request(tmp_path, text, name="a/class/t.proto")
+        assert generate(asked).error == "a/class/t.proto: 'class' in its path cannot be imported by Python; rename it"
 
 
 def test_two_files_with_one_facade_are_refused(tmp_path: Path) -> None:
@@ -104,9 +106,16 @@ def test_two_files_with_one_facade_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["shop.proto", "shop/shop.proto", "shop/v1/other.proto", "shop/one/shop.proto"])
-def test_only_a_file_in_a_folder_of_its_name_and_version_has_a_facade(tmp_path: Path, path: str) -> None:
-    response = generate(request(tmp_path, service(f"rpc A(K) {JSON}"), name=path))
-    assert [file.name for file in response.file] == [path.replace(".proto", "_coherd.py")]
+def test_only_a_file_in_a_folder_of_its_name_and_version_has_a_facade(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    asked = request(tmp_path, service(f"rpc A(K) {JSON}"), name=path)
+    capsys.readouterr()
+    assert [file.name for file in generate(asked).file] == [path.replace(".proto", "_coherd.py")]
+    assert capsys.readouterr().err == f"{path}: no facade: only a path like shop/v1/shop.proto has one\n"
+    asked.parameter = ""
+    generate(asked)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_dash_in_a_file_name_is_written_as_protoc_does(tmp_path: Path) -> None:
