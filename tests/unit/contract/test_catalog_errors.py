@@ -58,7 +58,11 @@ def invalidation(tags: str, name: str = "user") -> str:
         (USER + domain("ttl: {seconds: -5}"), "ttl must be in 1"),
         (USER + domain("ttl: {seconds: 31622401}"), "ttl must be in 1"),
         (USER + domain("ttl: {nanos: 1500}"), "whole milliseconds"),
+        (USER + domain("ttl: {seconds: 1 nanos: -1000000}"), "ttl: nanos must be below a second, with the sign"),
+        (USER + domain("ttl: {seconds: -1 nanos: 1000000}"), "ttl: nanos must be below a second, with the sign"),
+        (USER + domain("ttl: {nanos: 1000000000}"), "ttl: nanos must be below a second, with the sign"),
         (USER + domain(TTL + " policy: {max: {seconds: 59}}"), "max must be in 60000"),
+        (USER + domain(TTL + " policy: {stale: {nanos: 1000000000}}"), "policy.stale: nanos must be below a second"),
         (USER + domain(TTL + " policy: {stale: {seconds: 2592001}}"), "stale must be in"),
         (USER + domain(TTL + " policy: {jitter: 0.6}"), "jitter must be in 0..0.5"),
         (USER + domain(TTL + " policy: {early_refresh: 11}"), "early_refresh must be in 0..10"),
@@ -143,6 +147,29 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(CatalogError) as refused:
         load_catalog([Source("t", compile_text(tmp_path, HEAD + text))])
     assert len(refused.value.problems) == 3  # K twice, a missing ttl
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "policy: {max: {seconds: 59}}",
+        "ttl: {seconds: 0}",
+        "ttl: {nanos: 1}",
+        "ttl: {nanos: 1000000000} policy: {stale: {seconds: 1}}",
+        TTL + " policy: {max: {seconds: 59}}",
+        TTL + " policy: {jitter: 2}",
+    ],
+)
+def test_a_policy_that_is_wrong_is_told_once(tmp_path: Path, options: str) -> None:
+    """Not again for every resource that inherits it, nor for what cannot be judged without it."""
+    rpcs = (
+        "rpc A(K) returns (coherd.v1.Json) {} rpc B(K) returns (coherd.v1.Json) {"
+        " option (coherd.v1.resource) = { policy: {max: {seconds: 90}} }; }"
+    )
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([Source("t", compile_text(tmp_path, HEAD + USER + domain(options, rpcs)))])
+    assert len(refused.value.problems) == 1
 
 
 def test_options_of_a_later_version_are_refused(tmp_path: Path) -> None:
