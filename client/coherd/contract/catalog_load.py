@@ -72,9 +72,9 @@ def load_catalog(sources: Sequence[Source], *, partial: bool = False) -> Catalog
     Raises:
         CatalogError: with every problem found.
     """
-    files = merge_sets(sources)
-    pool = checked_pool(files)
-    return _Reader(SourceFiles(list(files.values()), pool), partial).catalog()
+    merged = merge_sets(sources)
+    source = SourceFiles(list(merged.files.values()), checked_pool(merged))
+    return _Reader(source, partial).catalog()
 
 
 class _Reader:
@@ -183,6 +183,10 @@ class _Reader:
         name = option.name or snake_case(method.name)
         if not is_name(name):
             self._problems.append(f"{where}: name {name!r} must be lower snake case, 1..64 characters")
+            return None
+        unknown = [each for each in (method.input_type, method.output_type) if each not in self._source.messages]
+        if unknown:
+            self._source.refuse_relative(where, unknown[0])
             return None
         if method.client_streaming or method.server_streaming:
             self._problems.append(f"{where}: a resource is a unary rpc")

@@ -68,6 +68,9 @@ def _identifier(
         type_name, low, high = _INTEGERS[declared.type]
         return replace(common, kind=Kind.INTEGER, type_name=type_name, low=low, high=high, unit=option.unit)
     if declared.type == _Field.TYPE_ENUM:
+        if declared.type_name not in source.enums:
+            source.refuse_relative(where, declared.type_name)
+            return None
         texts = _enum_texts(source, where, declared.type_name)
         return replace(common, kind=Kind.ENUM, type_name=declared.type_name.lstrip("."), texts=texts)
     source.problems.append(f"{where}: an identifier is a string, bool, integer, enum or date")

@@ -53,3 +53,7 @@ class SourceFiles:
     def refuse_unknown(self, declared: Message, where: str) -> None:
         """Options of ours that this version does not know are problems: they would silently not hold."""
         self.problems += [f"{where}: {problem}" for problem in options.unknown_options(declared)]
+
+    def refuse_relative(self, where: str, type_name: str) -> None:
+        """A type that links and is none of `messages` and `enums` is not written as a compiler writes it."""
+        self.problems.append(f"{where}: type {type_name!r} is not a full name with a dot in front, as protoc writes it")

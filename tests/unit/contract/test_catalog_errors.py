@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+)
 
 from coherd.contract.catalog_load import Source, builtin_source, load_catalog
 from coherd.contract.declared import CatalogError
@@ -222,8 +228,13 @@ def test_comments_that_are_not_utf8_are_told_with_their_lines(tmp_path: Path) ->
 
 def test_missing_imports_name_the_way_out(tmp_path: Path) -> None:
     data = compile_text(tmp_path, HEAD + USER + domain(), imports=False)
-    with pytest.raises(CatalogError, match=r"coherd/v1/annotations\.proto: imported but not in .* --include_imports"):
-        load_catalog([Source("t", data)])
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([Source("own.binpb", data)])
+    assert refused.value.problems == tuple(
+        f"own.binpb: t.proto: imports coherd/v1/{name}.proto, which is not in the descriptor set;"
+        " compile with --include_imports"
+        for name in ("annotations", "values")
+    )
 
 
 def test_two_files_of_one_name_that_differ(tmp_path: Path) -> None:
@@ -237,8 +248,61 @@ def test_two_files_of_one_name_that_differ(tmp_path: Path) -> None:
 def test_two_files_that_declare_one_message(tmp_path: Path) -> None:
     one = Source("one", compile_text(tmp_path / "one", HEAD + USER + domain()))
     other = Source("other", compile_text(tmp_path / "other", HEAD + USER + domain(name="other"), name="u.proto"))
-    with pytest.raises(CatalogError, match="does not link"):
+    with pytest.raises(CatalogError) as refused:
         load_catalog([one, other])
+    problem = "other: u.proto: does not link: duplicate symbol 't.K', which is also in t.proto of one"
+    assert refused.value.problems == (problem,)
+
+
+def crafted(tmp_path: Path, change: Callable[[FileDescriptorProto], object]) -> Source:
+    """A set with a change that no compiler would write."""
+    files = FileDescriptorSet.FromString(compile_text(tmp_path, HEAD + key_field("E user = 1;", "enum E { E_A = 0; }")))
+    change(files.file[-1])
+    return Source("own.binpb", files.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            lambda file: file.message_type.add(name="K"),
+            "own.binpb: t.proto: does not link: duplicate symbol 't.K'",
+        ),
+        (
+            lambda file: file.dependency.append("t.proto"),
+            "own.binpb: t.proto: does not link: Depends on file 't.proto', but it has not been loaded",
+        ),
+        (
+            lambda file: file.service[0].method[0].MergeFrom(MethodDescriptorProto(input_type="K")),
+            "t.proto: service ShopCache, rpc A: type 'K' is not a full name with a dot in front, as protoc writes it",
+        ),
+        (
+            lambda file: file.service[0].method[0].MergeFrom(MethodDescriptorProto(output_type="K")),
+            "t.proto: service ShopCache, rpc A: type 'K' is not a full name with a dot in front, as protoc writes it",
+        ),
+        (
+            lambda file: file.message_type[0].field[0].MergeFrom(FieldDescriptorProto(type_name="E")),
+            "t.proto: K.user: type 'E' is not a full name with a dot in front, as protoc writes it",
+        ),
+    ],
+)
+def test_sets_that_no_compiler_writes(
+    tmp_path: Path, change: Callable[[FileDescriptorProto], object], problem: str
+) -> None:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([crafted(tmp_path, change)])
+    assert problem in refused.value.problems
+
+
+def test_a_chain_of_imports_may_be_long(tmp_path: Path) -> None:
+    def lengthen(file: FileDescriptorProto) -> None:
+        file.dependency.append("f0.proto")
+
+    files = FileDescriptorSet.FromString(crafted(tmp_path, lengthen).data)
+    for number in range(2_000):
+        further = [f"f{number + 1}.proto"] if number < 1_999 else []
+        files.file.add(name=f"f{number}.proto", dependency=further)
+    assert load_catalog([Source("own.binpb", files.SerializeToString())]).domains.keys() == {"shop"}
 
 
 def test_an_own_catalog_beside_the_built_in_one(tmp_path: Path) -> None:
