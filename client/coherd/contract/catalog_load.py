@@ -9,9 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import (
@@ -26,15 +24,14 @@ from coherd.contract.declared import (
     JSON_TYPE,
     CatalogError,
     DomainSpec,
-    InvalidationSpec,
     NearCacheMode,
     OnFailover,
     ResourceSpec,
-    TagPattern,
 )
 from coherd.contract.descriptor_sets import Source, bare_bytes, checked_pool, link_pool, merge_sets
 from coherd.contract.identifier_load import read_identifiers, snake_case
-from coherd.contract.keys import is_name
+from coherd.contract.invalidation_load import read_invalidations
+from coherd.contract.keys import MAX_KEY_BYTES, is_name
 from coherd.contract.policy_load import read_policy
 from coherd.contract.source_files import SourceFiles
 from coherd.contract.ttl import TtlPolicy
@@ -44,8 +41,9 @@ __all__ = ["Source", "builtin_catalog", "builtin_source", "link_pool", "load_cat
 
 _NEAR: Final = {0: NearCacheMode.OFF, 1: NearCacheMode.OFF, 2: NearCacheMode.PUSH, 3: NearCacheMode.STRICT}
 _FAILOVER: Final = {0: OnFailover.DROP, 1: OnFailover.DROP, 2: OnFailover.KEEP}
-_TAG_PATTERN: Final = re.compile(r"([a-z][a-z0-9_]*)/([a-z][a-z0-9_]*)(:\*)?")
 _RESERVED: Final = "coherd"
+_OWN_PACKAGES: Final = ("coherd.v1.", "grpc.")
+"""Packages, with a dot behind, whose services the server has itself."""
 
 
 def builtin_source() -> Source:
@@ -74,14 +72,15 @@ def load_catalog(sources: Sequence[Source], *, partial: bool = False) -> Catalog
     """
     merged = merge_sets(sources)
     source = SourceFiles(list(merged.files.values()), checked_pool(merged))
-    return _Reader(source, partial).catalog()
+    return _Reader(source, merged.sets, partial).catalog()
 
 
 class _Reader:
     """One pass over the files; collects problems instead of stopping at the first."""
 
-    def __init__(self, source: SourceFiles, partial: bool) -> None:
+    def __init__(self, source: SourceFiles, sets: Sequence[tuple[str, frozenset[str]]], partial: bool) -> None:
         self._files = source.files
+        self._sets = sets
         self._partial = partial
         self._source = source
         self._problems = self._source.problems
@@ -91,13 +90,14 @@ class _Reader:
         for file in self._files:
             for index, service in enumerate(file.service):
                 option = options.domain_of(service)
+                self._refuse_own(file, service, option)
                 if option is not None:
                     self._domain(file, index, service, option, domains)
                 else:
-                    self._source.refuse_unknown(service.options, f"{file.name}: service {service.name}")
-        invalidations = self._invalidations(domains)
-        if not domains and not self._partial and not self._problems:
-            self._problems.append("no service carries the option (coherd.v1.domain): the catalog is empty")
+                    self._no_domain(f"{file.name}: service {service.name}", service)
+        invalidations = read_invalidations(self._source, domains, partial=self._partial)
+        if not self._partial:
+            self._refuse_idle_sets()
         if self._problems:
             raise CatalogError(self._problems)
         digest = hashlib.blake2b(digest_size=16)
@@ -105,6 +105,35 @@ class _Reader:
             digest.update(bare_bytes(file))
         files = {file.name: file.SerializeToString() for file in self._files}
         return Catalog(domains, invalidations, files, digest.hexdigest())
+
+    def _refuse_idle_sets(self) -> None:
+        """A set without any declaration: most likely the option of its domain was forgotten."""
+        declaring = {file.name for file in self._files if options.declares(file)}
+        for name, held in self._sets:
+            if not held & declaring:
+                self._problems.append(f"{name}: no service carries the option (coherd.v1.domain): the catalog is empty")
+        if not self._sets:
+            self._problems.append("no descriptor set is given: the catalog is empty")
+
+    def _refuse_own(
+        self, file: FileDescriptorProto, service: ServiceDescriptorProto, option: annotations_pb2.Domain | None
+    ) -> None:
+        """Services of the server itself are no domains, and declared nowhere else."""
+        package = f"{file.package}."
+        elsewhere = not file.name.startswith(package.replace(".", "/"))
+        if package.startswith(_OWN_PACKAGES) and (elsewhere or option is not None):
+            self._problems.append(
+                f"{file.name}: service {service.name}: the package {file.package} is the server's own"
+            )
+
+    def _no_domain(self, where: str, service: ServiceDescriptorProto) -> None:
+        self._source.refuse_unknown(service.options, where)
+        for method in service.method:
+            if options.has_resource(method):
+                self._problems.append(
+                    f"{where}, rpc {method.name}: has the option (coherd.v1.resource), but its service has no"
+                    " (coherd.v1.domain)"
+                )
 
     def _domain(
         self,
@@ -147,6 +176,12 @@ class _Reader:
         for tag in sorted(tags - known):
             if not option.open or not is_name(tag):
                 self._problems.append(f"{where}: tag {tag!r} is not an identifier of any of its resources")
+        for who in sorted(set(option.personal) - tags - known):
+            if not option.open or not is_name(who):
+                self._problems.append(f"{where}: personal {who!r} is not an identifier of any of its resources")
+        for role in ("readers", "writers", "invalidators"):
+            if not all(map(str.strip, getattr(option, role))):
+                self._problems.append(f"{where}: {role} lists an empty name, which no principal has")
         if option.wait_replicas > 8:
             self._problems.append(f"{where}: wait_replicas must be in 0..8")
         domains[name] = DomainSpec(
@@ -193,7 +228,7 @@ class _Reader:
         value_type = method.output_type.lstrip(".")
         if option.json_object and value_type != JSON_TYPE:
             self._problems.append(f"{where}: json_object needs {JSON_TYPE} as the value")
-        return ResourceSpec(
+        spec = ResourceSpec(
             domain=domain,
             name=name,
             identifiers=read_identifiers(self._source, method.input_type),
@@ -204,44 +239,8 @@ class _Reader:
             method=f"/{service}/{method.name}",
             documentation=documentation,
         )
-
-    def _invalidations(self, domains: dict[str, DomainSpec]) -> dict[str, InvalidationSpec]:
-        found: dict[str, InvalidationSpec] = {}
-        for file in self._files:
-            self._source.refuse_unknown(file.options, file.name)
-            for option in options.invalidations_of(file):
-                where = f"{file.name}: invalidation {option.name!r}"
-                if not is_name(option.name):
-                    self._problems.append(f"{where}: the name must be lower snake case, 1..64 characters")
-                if option.name in found:
-                    self._problems.append(f"{where}: declared twice")
-                if not option.tags:
-                    self._problems.append(f"{where}: lists no tags")
-                patterns = tuple(p for text in option.tags if (p := self._tag_pattern(where, text, domains)))
-                found[option.name] = InvalidationSpec(
-                    option.name,
-                    option.summary,
-                    patterns,
-                    is_date=option.format == annotations_pb2.DATE,
-                    personal=any(p.domain in domains and p.identifier in domains[p.domain].personal for p in patterns),
-                )
-        return found
-
-    def _tag_pattern(self, where: str, text: str, domains: dict[str, DomainSpec]) -> TagPattern | None:
-        match = _TAG_PATTERN.fullmatch(text)
-        if match is None:
-            self._problems.append(f'{where}: tag {text!r} must be written "domain/identifier" or "domain/identifier:*"')
-            return None
-        pattern = TagPattern(match[1], match[2], bool(match[3]))
-        domain = domains.get(pattern.domain)
-        if domain is None:
-            if self._partial:
-                return pattern
-            self._problems.append(f"{where}: tag {text!r}: no such domain")
-            return None
-        if pattern.identifier not in domain.tags:
-            self._problems.append(f"{where}: tag {text!r}: the domain does not declare {pattern.identifier!r} as a tag")
-            return None
-        if pattern.any_value:
-            domains[pattern.domain] = replace(domain, any_tags=domain.any_tags | {pattern.identifier})
-        return pattern
+        if spec.shortest_key > MAX_KEY_BYTES:
+            self._problems.append(
+                f"{where}: its shortest key has {spec.shortest_key} bytes, a key has at most {MAX_KEY_BYTES}"
+            )
+        return spec

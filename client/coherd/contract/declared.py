@@ -80,6 +80,21 @@ class IdentifierSpec:
     personal: bool = False
     documentation: str = ""
 
+    @property
+    def shortest_text(self) -> int:
+        """Bytes of the shortest text it can have in a key."""
+        match self.kind:
+            case Kind.STRING:
+                return 1
+            case Kind.BOOL:
+                return len("true")
+            case Kind.INTEGER:
+                return len(f"0{self.unit}")
+            case Kind.ENUM:
+                return min((len(text) for _, text in self.texts), default=0)
+            case Kind.DATE:
+                return len("YYYYMMDD")
+
     def text(self, value: object) -> str:
         """Decoded key text of a value of the identifier's type, or of its canonical text.
 
@@ -124,6 +139,11 @@ class ResourceSpec:
     def key_pattern(self) -> str:
         """``analytics:daily:user:{user}:date:{date}``"""
         return ":".join((self.domain, self.name, *(f"{i.name}:{{{i.name}}}" for i in self.identifiers)))
+
+    @property
+    def shortest_key(self) -> int:
+        """Bytes of its shortest key."""
+        return len(f"{self.domain}:{self.name}") + sum(len(f":{i.name}:") + i.shortest_text for i in self.identifiers)
 
     def identifier_texts(self, values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
         """Names and decoded texts in declared order.

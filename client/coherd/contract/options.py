@@ -32,6 +32,17 @@ def resource_of(method: MethodDescriptorProto) -> annotations_pb2.Resource:
     return cast(annotations_pb2.Resource, _value(method.options, annotations_pb2.resource))
 
 
+def has_resource(method: MethodDescriptorProto) -> bool:
+    """Whether a method carries the option of a resource."""
+    return method.options.HasExtension(cast(Any, annotations_pb2.resource))
+
+
+def declares(file: FileDescriptorProto) -> bool:
+    """Whether a file has anything of a catalog, or means to."""
+    services = any(domain_of(service) is not None or any(map(has_resource, service.method)) for service in file.service)
+    return services or any(invalidations_of(file))
+
+
 def identifier_of(field: FieldDescriptorProto) -> annotations_pb2.Identifier:
     """The option of a field of a key message; empty if it has none."""
     return cast(annotations_pb2.Identifier, _value(field.options, annotations_pb2.identifier))

@@ -80,7 +80,11 @@ def test_breaking_changes(tmp_path: Path, change: list[tuple[str, str]], element
         (("open: true", "open: true sensitive: true"), "shop", "sensitive False -> True"),
         (("open: true", 'open: true readers: "web"'), "shop", "readers none -> web"),
         (('tags: "shop/user"', 'tags: "shop/user:*"'), "invalidation user", "tags shop/user -> shop/user:*"),
-        (('tags: "shop/user" }', 'tags: "shop/user" format: DATE }'), "invalidation user", "takes a day False -> True"),
+        (
+            ('tags: "shop/user" }', 'tags: "shop/user:*" format: DATE }'),
+            "invalidation user",
+            "takes a day False -> True",
+        ),
         (
             (
                 "returns (coherd.v1.Json) {}",

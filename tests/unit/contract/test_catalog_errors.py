@@ -18,6 +18,7 @@ from coherd.contract.declared import CatalogError
 from rig.protos import HEAD, compile_text
 
 TTL = "ttl: {seconds: 60}"
+RESOURCE = "\nrpc A(K) returns (coherd.v1.Json) { option (coherd.v1.resource) = { json_object: true }; }"
 USER = "message K { string user = 1; } "
 
 
@@ -115,9 +116,27 @@ def invalidation(tags: str, name: str = "user") -> str:
         (
             'option (coherd.v1.invalidation) = { name: "user" summary: "s" tags: "shop/user" };'
             + invalidation('tags: "shop/user"'),
-            "declared twice",
+            "invalidation 'user': declared twice, also by t.proto",
         ),
-        ("message Nothing {}", "the catalog is empty"),
+        (invalidation('tags: "shop/user" tags: "shop/user"'), "invalidation 'user': a tag is listed twice"),
+        (
+            invalidation('tags: "shop/user" format: DATE'),
+            "tag 'shop/user': the invalidation has format DATE, but this identifier has not",
+        ),
+        (
+            invalidation('tags: "shop/user"').replace("user = 1", "user = 1 [(coherd.v1.identifier) = {format: DATE}]"),
+            "tag 'shop/user': this identifier has format DATE, but the invalidation has not",
+        ),
+        (USER + domain(TTL + ' personal: "zz"'), "personal 'zz' is not an identifier of any of its resources"),
+        (USER + domain(TTL + ' open: true personal: "Zz"'), "personal 'Zz' is not an identifier"),
+        (USER + domain(TTL + ' readers: ""'), "service ShopCache: readers lists an empty name"),
+        (USER + domain(TTL + ' writers: "web" writers: " "'), "service ShopCache: writers lists an empty name"),
+        (USER + domain(TTL + ' invalidators: ""'), "service ShopCache: invalidators lists an empty name"),
+        ("message Nothing {}", "t: no service carries the option (coherd.v1.domain): the catalog is empty"),
+        (
+            USER + domain(rpcs=RESOURCE).replace("option (coherd.v1.domain)", "// "),
+            "service ShopCache, rpc A: has the option (coherd.v1.resource), but its service has no (coherd.v1.domain)",
+        ),
     ],
 )
 def test_declarations_that_are_refused(tmp_path: Path, text: str, problem: str) -> None:
@@ -176,6 +195,91 @@ def test_a_policy_that_is_wrong_is_told_once(tmp_path: Path, options: str) -> No
     with pytest.raises(CatalogError) as refused:
         load_catalog([Source("t", compile_text(tmp_path, HEAD + USER + domain(options, rpcs)))])
     assert len(refused.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value", "longest"),
+    [
+        ("string", "", "x", 48),
+        ("bool", "", True, 45),
+        ("int32", '[(coherd.v1.identifier) = {unit: "days"}]', 0, 44),
+        ("E", "", "ab", 47),
+        ("string", "[(coherd.v1.identifier) = {format: DATE}]", "20250806", 41),
+    ],
+)
+def test_a_resource_whose_keys_are_all_too_long_is_refused(
+    tmp_path: Path, kind: str, option: str, value: object, longest: int
+) -> None:
+    def source(last: str) -> Source:
+        fields = [f"string {number * 62} = {number.encode().hex()};" for number in "abcdefg"]
+        fields.append(f"{kind} {last} = 1 {option};")
+        text = key_field(" ".join(fields), "enum E { E_UNKNOWN = 0; E_ABC = 1; E_AB = 2; }")
+        return Source("t", compile_text(tmp_path, HEAD + text))
+
+    name = "z" * longest
+    values = {number * 62: "x" for number in "abcdefg"} | {name: value}
+    assert len(load_catalog([source(name)]).build("shop", "a", values)) == 512
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([source(name + "z")])
+    problem = "t.proto: service ShopCache, rpc A: its shortest key has 513 bytes, a key has at most 512"
+    assert refused.value.problems == (problem,)
+
+
+def test_a_set_that_declares_nothing_is_refused_beside_others(tmp_path: Path) -> None:
+    """Most likely the option of the domain was forgotten; the others would have hidden it."""
+    nothing = Source("own.binpb", compile_text(tmp_path, HEAD + USER + "service ShopCache {}"))
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([builtin_source(), nothing])
+    problem = "own.binpb: no service carries the option (coherd.v1.domain): the catalog is empty"
+    assert refused.value.problems == (problem,)
+    with pytest.raises(CatalogError, match="no descriptor set is given"):
+        load_catalog([])
+    load_catalog([Source("part", nothing.data)], partial=True)
+
+
+def test_a_set_of_invalidations_alone_beside_the_built_in_catalog(tmp_path: Path) -> None:
+    text = 'option (coherd.v1.invalidation) = { name: "%s" summary: "s" tags: "analytics/content" };'
+    both = load_catalog([builtin_source(), Source("own", compile_text(tmp_path, HEAD + text % "item"))])
+    assert {"item", "user"} < both.invalidations.keys()
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([builtin_source(), Source("own", compile_text(tmp_path, HEAD + text % "user"))])
+    problem = "t.proto: invalidation 'user': declared twice, also by coherd/domains/tags/v1/tags.proto"
+    assert refused.value.problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "refused"),
+    [
+        ("coherd.v1", "t.proto", True),
+        ("grpc.health.v1", "t.proto", True),
+        ("coherd.v1", "coherd/v1/own.proto", True),
+        ("coherd.v1x", "t.proto", False),
+        ("coherd.domains.shop.v1", "t.proto", False),
+    ],
+)
+def test_services_of_the_server_itself_are_no_domains(tmp_path: Path, package: str, name: str, refused: bool) -> None:
+    source = Source(
+        "t", compile_text(tmp_path, HEAD.replace("package t", f"package {package}") + USER + domain(), name=name)
+    )
+    if refused:
+        with pytest.raises(CatalogError) as error:
+            load_catalog([source])
+        assert error.value.problems == (f"{name}: service ShopCache: the package {package} is the server's own",)
+    else:
+        assert load_catalog([source]).domains.keys() == {"shop"}
+
+
+@pytest.mark.parametrize(("name", "refused"), [("health.proto", True), ("grpc/health/v1/health.proto", False)])
+def test_services_of_the_server_itself_are_declared_in_their_own_files(
+    tmp_path: Path, name: str, refused: bool
+) -> None:
+    compile_text(tmp_path, 'syntax = "proto3"; package grpc.health.v1; service Health {}', name=name)
+    source = Source("t", compile_text(tmp_path, HEAD + f'import "{name}"; ' + USER + domain()))
+    if refused:
+        with pytest.raises(CatalogError, match=r"^health\.proto: service Health: the package grpc\.health\.v1 is the"):
+            load_catalog([source])
+    else:
+        assert load_catalog([source]).domains.keys() == {"shop"}
 
 
 def test_options_of_a_later_version_are_refused(tmp_path: Path) -> None:
