@@ -19,7 +19,7 @@ class Comments:
         self._by_path: dict[tuple[int, ...], tuple[str | bytes, int]] = {
             tuple(location.path): (location.leading_comments or location.trailing_comments, location.span[0] + 1)
             for location in file.source_code_info.location
-            if location.leading_comments or location.trailing_comments
+            if location.span and (location.leading_comments or location.trailing_comments)
         }
 
     def of(self, path: tuple[int, ...]) -> str:

@@ -24,8 +24,8 @@ class CatalogError(ValueError):
     """The declarations are not a usable catalog. One line per problem, each naming file and element."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(map(_on_one_line, problems))
+        super().__init__("\n".join(self.problems))
 
 
 class OverrideError(CatalogError):
@@ -268,3 +268,8 @@ class InvalidationSpec:
 
 def _identifier(message: str, name: str) -> Refusal:
     return Refusal(ErrorReason.ERROR_REASON_IDENTIFIER_INVALID, message, field=name)
+
+
+def _on_one_line(problem: str) -> str:
+    """The text with escapes for what is not printable: a set that no compiler wrote may have any name."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in problem)

@@ -54,6 +54,8 @@ def merge_sets(sources: Sequence[Source]) -> MergedSets:
             raise CatalogError([problem]) from None
         if not parsed.file:
             raise CatalogError([f"{source.name}: the descriptor set is empty"])
+        if any(type(file.name) is not str for file in parsed.file):  # protobuf gives bytes for what is not UTF-8
+            raise CatalogError([f"{source.name}: the name of a file is not UTF-8"])
         sets.append((source.name, frozenset(file.name for file in parsed.file)))
         for file in parsed.file:
             known = files.setdefault(file.name, file)

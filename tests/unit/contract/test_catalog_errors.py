@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import (
 
 from coherd.contract.catalog_load import Source, builtin_source, load_catalog
 from coherd.contract.declared import CatalogError
+from coherd.v1 import annotations_pb2
 from rig.protos import HEAD, compile_text
 
 TTL = "ttl: {seconds: 60}"
@@ -396,6 +397,33 @@ def test_sets_that_no_compiler_writes(
     with pytest.raises(CatalogError) as refused:
         load_catalog([crafted(tmp_path, change)])
     assert problem in refused.value.problems
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
+    data = crafted(tmp_path, lambda file: None).data.replace(b"\x07t.proto", b"\x07t\xe9proto")
+    with pytest.raises(CatalogError, match=r"^own\.binpb: the name of a file is not UTF-8$"):
+        load_catalog([Source("own.binpb", data)])
+
+
+def test_a_problem_is_one_line_whatever_is_named(tmp_path: Path) -> None:
+    def rename(file: FileDescriptorProto) -> None:
+        file.service[0].options.Extensions[annotations_pb2.domain].ttl.Clear()
+        file.name = "t\n\x1b[31m\ud7ff.proto"
+
+    with pytest.raises(CatalogError) as refused:
+        load_catalog([crafted(tmp_path, rename)])
+    problem = "t\\n\\x1b[31m\\ud7ff.proto: service ShopCache: ttl must be in 1..31622400000 ms, not 0"
+    assert refused.value.problems == (problem,)
+    assert str(refused.value) == problem
+
+
+def test_comments_without_a_place_are_none(tmp_path: Path) -> None:
+    def displace(file: FileDescriptorProto) -> None:
+        for location in file.source_code_info.location:
+            location.leading_comments = "Somewhere."
+            location.ClearField("span")
+
+    assert load_catalog([crafted(tmp_path, displace)]).domain("shop").documentation == ""
 
 
 def test_a_chain_of_imports_may_be_long(tmp_path: Path) -> None:
