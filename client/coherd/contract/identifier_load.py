@@ -71,16 +71,17 @@ def _identifier(
         if declared.type_name not in source.enums:
             source.refuse_relative(where, declared.type_name)
             return None
-        texts = _enum_texts(source, where, declared.type_name)
+        texts = _enum_texts(source, where, declared)
         return replace(common, kind=Kind.ENUM, type_name=declared.type_name.lstrip("."), texts=texts)
     source.problems.append(f"{where}: an identifier is a string, bool, integer, enum or date")
     return None
 
 
-def _enum_texts(source: SourceFiles, where: str, type_name: str) -> tuple[tuple[int, str], ...]:
-    enum = source.enums[type_name]
+def _enum_texts(source: SourceFiles, where: str, declared: FieldDescriptorProto) -> tuple[tuple[int, str], ...]:
+    enum = source.enums[declared.type_name]
     prefix = snake_case(enum.name).upper() + "_"
     texts: dict[int, str] = {}
+    default = declared.default_value or enum.value[0].name
     for value in enum.value:
         text = value.name.removeprefix(prefix).lower()
         if value.number == 0 and text in ("unspecified", "unknown"):
@@ -90,12 +91,12 @@ def _enum_texts(source: SourceFiles, where: str, type_name: str) -> tuple[tuple[
         if value.number in texts or text in texts.values():
             source.problems.append(f"{where}: enum {enum.name} has two values for one key text or number")
         texts[value.number] = text
+        if value.name == default and source.pool.FindEnumTypeByName(declared.type_name.lstrip(".")).is_closed:
+            source.problems.append(
+                f"{where}: enum {enum.name} is closed (proto2): a value it does not know would be read as {default}"
+            )
     if not texts:
         source.problems.append(f"{where}: enum {enum.name} has no value that can stand in a key")
-    if source.pool.FindEnumTypeByName(type_name.lstrip(".")).is_closed:
-        source.problems.append(
-            f"{where}: enum {enum.name} is closed (proto2): a value it does not know would be read as another"
-        )
     return tuple(texts.items())
 
 

@@ -148,24 +148,29 @@ def test_declarations_that_are_refused(tmp_path: Path, text: str, problem: str) 
 
 
 @pytest.mark.parametrize(
-    ("syntax", "label", "feature", "closed"),
+    ("syntax", "field", "enum", "read_as"),
     [
-        ('syntax = "proto2"', "optional", "", True),
-        ('edition = "2023"', "", "option features.enum_type = CLOSED;", True),
-        ('edition = "2023"', "", "", False),
-        ('edition = "2024"', "", "", False),
+        ('syntax = "proto2"', "optional E user = 1", "E_A = 0; E_B = 1;", "E_A"),
+        ('syntax = "proto2"', "optional E user = 1 [default = E_B]", "E_UNKNOWN = 0; E_A = 1; E_B = 2;", "E_B"),
+        ('syntax = "proto2"', "optional E user = 1", "E_UNKNOWN = 0; E_A = 1; E_B = 2;", ""),
+        ('edition = "2023"', "E user = 1", "option features.enum_type = CLOSED; E_A = 0; E_B = 1;", "E_A"),
+        ('edition = "2023"', "E user = 1", "E_A = 0; E_B = 1;", ""),
+        ('edition = "2024"', "E user = 1", "E_A = 0; E_B = 1;", ""),
     ],
 )
-def test_a_closed_enum_is_refused(tmp_path: Path, syntax: str, label: str, feature: str, closed: bool) -> None:
-    """A typed read with a value that the server does not know would be answered with what another key holds."""
-    text = HEAD.replace('syntax = "proto3"', syntax)
-    text += key_field(f"{label} E user = 1;", f"enum E {{ {feature} E_UNKNOWN = 0; E_A = 1; }}")
+def test_a_closed_enum_needs_a_first_value_that_is_none(
+    tmp_path: Path, syntax: str, field: str, enum: str, read_as: str
+) -> None:
+    """Else a typed read with a value that the server does not know is answered with what another key holds."""
+    text = HEAD.replace('syntax = "proto3"', syntax) + key_field(f"{field};", f"enum E {{ {enum} }}")
     source = Source("t", compile_text(tmp_path, text))
-    if closed:
-        with pytest.raises(CatalogError, match=r"^t\.proto: K\.user: enum E is closed \(proto2\)"):
+    if read_as:
+        problem = "K.user: enum E is closed (proto2): a value it does not know would be read as"
+        with pytest.raises(CatalogError) as refused:
             load_catalog([source])
+        assert refused.value.problems == (f"t.proto: {problem} {read_as}",)
     else:
-        assert load_catalog([source]).build("shop", "a", {"user": 1}) == "shop:a:user:a"
+        assert load_catalog([source]).build("shop", "a", {"user": "b"}) == "shop:a:user:b"
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
