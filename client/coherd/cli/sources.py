@@ -11,7 +11,7 @@ from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.contract.catalog import Catalog
 from coherd.contract.catalog_load import builtin_source, load_catalog
 from coherd.contract.declared import CatalogError
-from coherd.contract.descriptor_sets import Source, check_links, merge_sets
+from coherd.contract.descriptor_sets import Source, checked_pool, merge_sets
 
 
 def load_file(path: Path, *, with_builtin: bool) -> Catalog:
@@ -58,11 +58,11 @@ def files_of(path: Path) -> Mapping[str, FileDescriptorProto]:
     """
     source = _source(path)
     try:
-        files = merge_sets([source])
-        check_links(files)
+        merged = merge_sets([source])
+        checked_pool(merged)
     except CatalogError as error:
         raise _unusable(error) from None
-    return files
+    return merged.files
 
 
 def _source(path: Path) -> Source:

@@ -22,7 +22,7 @@ ANY = "google.protobuf.Any"
 
 
 def shop_types() -> ValueTypes:
-    return ValueTypes(merge_sets([Source("shop", shop_set())]))
+    return ValueTypes(merge_sets([Source("shop", shop_set())]).files)
 
 
 @pytest.mark.parametrize("text", ["0", '""', "null", "[]", '{"a": {"b": [1, 2.5, "é"]}}', str(2**70)])
