@@ -33,6 +33,9 @@ T = TypeVar("T")
 STOP_TIMEOUT_S: Final = 1.0
 """Longest `LoopThread.stop` waits for what runs in the loop."""
 
+_ROUNDS: Final = 5
+"""What is cancelled may begin something in its turn, which is to end, too: a session does that when it ends."""
+
 REST_TIMEOUT_S: Final = 1.0
 """Longest a fork waits for calls of other threads. A caller that runs its own loader is not waited for."""
 
@@ -172,10 +175,11 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for _ in range(_ROUNDS):
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     finally:
         loop.close()
 

@@ -13,6 +13,7 @@ import warnings
 from fork_scenarios import KEY, in_child, reads
 
 from coherd import CacheClient, Unavailable
+from coherd.sync import CacheClient as BlockingClient
 from coherd.transport import forks
 
 
@@ -123,6 +124,11 @@ def never_closed(cache: CacheClient) -> bool:
     return asyncio.run(use()) and asyncio.run(use())
 
 
+def never_closed_blocking(cache: CacheClient) -> bool:
+    """As `never_closed`, of the blocking client."""
+    return BlockingClient(cache._transport).get(KEY) == 7
+
+
 def warned_of(cache: CacheClient) -> bool:
     """A fork that gRPC may not survive is not silent."""
 
@@ -154,6 +160,7 @@ SCENARIOS = {
         fork_in_a_loop_beside_a_resting_one,
         fork_while_a_session_is_being_opened,
         never_closed,
+        never_closed_blocking,
         warned_of,
     )
 }
