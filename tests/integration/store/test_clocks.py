@@ -23,6 +23,7 @@ from rig.valkey import standalone
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 SLOW_S = 1.0
 """By that much a clock is behind that was asked for over a slow connection."""
+PATIENT = {"connect_timeout_ms": 5_000, "reply_timeout_ms": 5_000, "deadline_ms": 20_000}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def behind_ms(wire: Wire) -> float:
 async def test_connections_tell_the_best_time_any_of_them_knows(
     proxy: FaultProxy, opener: Opener, wires: list[Wire]
 ) -> None:
-    store = await opener(proxy.url, check_every_ms=60_000, connect_timeout_ms=5_000)
+    store = await opener(proxy.url, check_every_ms=60_000, **PATIENT)
     await until("one is ready", lambda: bool(wires))
     proxy.reply_delay_s = SLOW_S
     await asyncio.gather(store.read(["k"], []), later(store.read(["k"], [])))
@@ -73,7 +74,7 @@ async def test_connections_tell_the_best_time_any_of_them_knows(
 async def test_a_slow_look_at_the_clock_does_not_set_it_back(
     proxy: FaultProxy, opener: Opener, wires: list[Wire]
 ) -> None:
-    await opener(proxy.url, check_every_ms=50, connect_timeout_ms=5_000)
+    await opener(proxy.url, check_every_ms=50, **PATIENT)
     await until("one is ready", lambda: bool(wires))
     proxy.reply_delay_s = SLOW_S
     slow_from_s = time.monotonic()
