@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from rig.server import CoherdServer
@@ -14,6 +15,8 @@ from rig.valkey import BACKENDS
 if TYPE_CHECKING:
     from rig.fixtures import RigPool
 
+hypothesis.settings.register_profile("ours", deadline=None)  # how long an example takes says what else the machine does
+hypothesis.settings.load_profile("ours")
 pytest_plugins = ["rig.fixtures", "rig.near", "rig.spread", "rig.stand"]
 
 

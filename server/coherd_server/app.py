@@ -312,6 +312,7 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.drain_grace / 1000):
                 await asyncio.gather(self._endpoint.drain(), self._sessions.drain(settings.drain_grace))
+        await self._endpoint.quiet()
         await self._server.stop(grace=0.1)
         await asyncio.gather(*map(end, self._tasks))
         with contextlib.suppress(TimeoutError):

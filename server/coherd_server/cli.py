@@ -159,7 +159,8 @@ def _program() -> str:
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), envvar="COHERD_CONFIG", help="TOML file with settings.")
 @click.option("--redis", metavar="URL", help="URL of the store to examine.")
-def doctor(config: Path | None, redis: str | None) -> None:
+@click.option("--key-prefix", metavar="TEXT", help="Of the deployment, as for serve.")
+def doctor(config: Path | None, redis: str | None, key_prefix: str | None) -> None:
     """Examine the store: versions, eviction, memory, proxies. Exits with 1 where a promise does not hold.
 
     \b
@@ -167,7 +168,7 @@ def doctor(config: Path | None, redis: str | None) -> None:
       coherd doctor --redis redis://localhost:6379
       coherd doctor --config coherd.toml
     """
-    settings, _ = _settings(config, {"redis": redis})
+    settings, _ = _settings(config, {"redis": redis, "key_prefix": key_prefix})
     if settings.redis is None:
         raise CommandFailure(
             "give the URL of the store to examine: --redis URL, or redis in the settings", ExitCode.USAGE

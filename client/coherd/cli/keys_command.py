@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Final
 
 import click
 from click.core import ParameterSource
@@ -20,6 +21,8 @@ from coherd.cli.explain import Explanation, explain, explanation_json, policy_li
 from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import show_remark
 from coherd.contract.catalog_load import builtin_catalog
+
+_OF_PREFIXES: Final = "A deployment's --key-prefix stands before every name in Redis, and before the key in braces."
 
 
 @click.group(short_help="Explain keys.")
@@ -67,6 +70,7 @@ def explain_command(
         click.echo(pretty_json({**explanation_json(explanation), "catalog": chosen.origin}))
     else:
         out().print(_table(explanation, chosen.origin))
+        out().print(Text(_OF_PREFIXES, "dim"))
     if not explanation.declared:
         domain = chosen.catalog.domains[explanation.domain]
         show_remark(domain.name, explanation.resource, domain.resources)
@@ -118,10 +122,6 @@ def _table(explanation: Explanation, origin: str) -> Table:
     row("redis epochs", *explanation.redis_epochs)
     row("redis lease", explanation.redis_lease)
     row("catalog", origin)
-    table.caption = Text(
-        "A deployment's --key-prefix stands before every name in Redis, and before the key in braces.", "dim"
-    )
-    table.caption_justify = "left"
     return table
 
 

@@ -34,6 +34,7 @@ async def open_store(
     try:
         await topology.start()
         await store.ping()
+        await store.recall("probe")
     except StoreUnavailable as error:
         await store.close()
         text = str(error).removeprefix(f"{target.describe()}: ")

@@ -61,7 +61,8 @@ def refusal(error: ResponseError) -> StoreUnavailable:
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
     code = error_code(error)
-    return StoreUnavailable(f"the node refused the command: {code}", outcome_unknown=code not in NOT_EXECUTED)
+    hint = " (what this user may do, and below which key prefix: docs/security.md)" if code == "NOPERM" else ""
+    return StoreUnavailable(f"the node refused the command: {code}{hint}", outcome_unknown=code not in NOT_EXECUTED)
 
 
 class LateRefusal(StoreUnavailable):

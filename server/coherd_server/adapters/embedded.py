@@ -151,6 +151,8 @@ class EmbeddedValkey:
             return
         _log.error("the embedded Valkey ended; starting it again", exit_code=self._process.returncode)
         try:
+            with contextlib.suppress(OSError):  # one for temporary files may have been tidied away
+                self.data_dir.mkdir(parents=True, exist_ok=True)
             self._launch(find_binary(), self.port)
         except EmbeddedError as error:
             _end(self._process)
@@ -205,7 +207,7 @@ class EmbeddedValkey:
                 reason = _reason(log_path)
                 kind = _PortTaken if "in use" in reason else EmbeddedError
                 raise kind(f"the embedded Valkey did not start on port {self.port}: {reason}")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=0.25) as sock:
                 sock.sendall(b"INFO server\r\n")
                 # Somebody else may hold the port: only our own process counts.
                 if f"process_id:{process.pid}\r\n".encode() in sock.recv(4096):

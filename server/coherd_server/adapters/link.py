@@ -29,7 +29,8 @@ from coherd_server.domain.ports import Holder
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _LOOKS = 8
-"""So many times a node whose clock was set back is taken to be ahead of what it is."""
+_DRIFT_MS = 5
+"""Two clocks are that much apart at most after `_LOOKS` looks at one of them, if nobody has set it."""
 
 
 class _Lane:
@@ -304,6 +305,9 @@ class Link:
         Else what is written over one and read over another, or after a slower look, had more left to live than it
         was given.
         """
+        at_most_ms = checked.offset_ms + checked.round_trip_ms + _DRIFT_MS
+        if any(offset_ms > at_most_ms for _, offset_ms in self._looks):  # its clock was set back
+            self._looks.clear()
         self._looks.append((checked.identity, checked.offset_ms))
         best_ms = max(offset_ms for identity, offset_ms in self._looks if identity == checked.identity)
         for lane in self._lanes:

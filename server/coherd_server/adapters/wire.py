@@ -149,6 +149,8 @@ class Wire(asyncio.Protocol):
         self._fence = b""
         self.offset_ms = 0.0
         """The node's clock minus `time.monotonic`, less up to the round trip of the check that read it."""
+        self.round_trip_ms = 0.0
+        """Of the last check."""
         self.identity = bytes(IDENTITY_BYTES)
         """As of the last check (rule 3)."""
         self.checked_at_s = -math.inf
@@ -234,6 +236,7 @@ class Wire(asyncio.Protocol):
         clock = info.get("server_time_usec", "")
         self._require(clock.isdigit(), "INFO names no server_time_usec: not a server this works with", refused=True)
         self.offset_ms = int(clock) / 1000 - now_ms
+        self.round_trip_ms = now_ms - sent_at_s * 1000
         self.checked_at_s = sent_at_s
         self.scripts_loaded = True
 

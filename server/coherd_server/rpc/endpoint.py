@@ -32,9 +32,10 @@ from coherd_server.rpc.types import Context, Handler
 _log = structlog.get_logger("coherd.rpc")
 _DEADLINE_SHARE: Final = 0.9
 """Part of a caller's deadline the server uses, so that its own answer still arrives."""
-_QUIET_S: Final = 0.03
-"""Shorter than a refused caller waits before it tries again (`coherd.contract.reasons`)."""
-_LONGEST_QUIET_S: Final = 0.3
+_TICK_S: Final = 0.005
+_QUIET_TICKS: Final = 6
+"""Together shorter than a refused caller waits before it tries again (`coherd.contract.reasons`)."""
+_MOST_TICKS: Final = 60
 DRAINING: Final = Failure(ErrorReason.ERROR_REASON_DRAINING, "this server is stopping; another replica answers")
 OVERLOADED: Final = Failure(ErrorReason.ERROR_REASON_OVERLOADED, "too many calls in flight")
 _UNANSWERED: Final = Failure(
@@ -88,23 +89,29 @@ class Endpoint:
         self._in_flight = 0
         self._draining = False
         self._idle = asyncio.Event()
-        self._refused_at_s = float("-inf")
+        self._refused = 0
+        """Calls refused because it drains."""
 
     async def drain(self) -> None:
-        """Refuse calls from now on; returns when the running ones have ended, and no more come for the moment.
-
-        gRPC ends as CANCELLED what it has accepted and not handed over when its server is stopped, and a caller cannot
-        know that such a call did nothing.
-        """
+        """Refuse calls from now on; returns when the running ones have ended."""
         self._draining = True
         if self._in_flight:
             await self._idle.wait()
-        now_s = time.monotonic()
-        end_s = now_s + _LONGEST_QUIET_S
-        self._refused_at_s = now_s
-        while now_s < end_s and (rest_s := self._refused_at_s + _QUIET_S - now_s) > 0:
-            await asyncio.sleep(rest_s)
-            now_s = time.monotonic()
+
+    async def quiet(self) -> None:
+        """While it drains: returns when no more calls come for the moment, or after `_MOST_TICKS`.
+
+        gRPC ends as CANCELLED what it has accepted and not handed over when its server is stopped, and a caller cannot
+        know that such a call did nothing. Not a time is waited but turns of the loop: in a process that stood still
+        time goes by, and what waits is not seen.
+        """
+        quiet, refused = 0, self._refused
+        for _ in range(_MOST_TICKS):
+            await asyncio.sleep(_TICK_S)
+            quiet = quiet + 1 if self._refused == refused else 0
+            refused = self._refused
+            if quiet == _QUIET_TICKS:
+                return
 
     def unary(self, request_type: type[M], method: Method[M], *, reads_only: bool) -> Handler:
         """The handler of a unary rpc."""
@@ -112,7 +119,7 @@ class Endpoint:
         async def handle(data: bytes, context: Context) -> bytes:
             answer: Message | bytes | Failure
             if self._draining:
-                self._refused_at_s = time.monotonic()
+                self._refused += 1
                 answer = DRAINING
             else:
                 try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import grpc
@@ -66,10 +68,13 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
             return any(one.HasField("keyspace") and one.sets for one in domains)
 
         eventually("the census has walked", is_counted, timeout_s=30)
-        code, said = doctor(node.url)
+        code, said = doctor(node.url, COHERD_KEY_PREFIX=PREFIX)
         assert (code, "warning" in said) == (0, False)
+        code, said = doctor(node.url)
+        assert code == 4
+        assert "NOPERM" in said
         assert server.stop() == 0
-    assert redis_user.refused(node) == []
+    assert redis_user.refused(node) == ["key: coherd:probe"], "the doctor of another prefix"
     assert {name.split(b":")[0] for name in node.client().scan_iter()} <= {b"app"}
 
 
@@ -84,6 +89,15 @@ async def near_caches(target: str) -> None:
         assert await reader.get(key) == 2
         await writer.delete(key)
         assert await reader.get(key) is None
+
+
+def test_a_user_of_another_prefix_is_refused_at_start(node: Node) -> None:
+    """Not every call once it serves."""
+    command = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", "--redis", node.url)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("coherd: ")]
+    assert "refused the command: NOPERM (what this user may do, and below which key prefix: docs/security.md)" in line
 
 
 def test_a_user_that_may_not_write_is_told_so(node: Node, connect: CallerMaker) -> None:

@@ -197,7 +197,8 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
         assert server.process.wait(15) == 0
 
 
-async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPool) -> None:
+@pytest.mark.parametrize("stalled_s", [0.0, 0.2])
+async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPool, stalled_s: float) -> None:
     """When gRPC's server is stopped, it ends as CANCELLED what it has accepted and not handed over."""
     statuses: list[str] = []
     with CoherdServer("--redis", rig_pool.get("standalone").url) as server:
@@ -216,6 +217,11 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
             callers = [asyncio.create_task(ask_on(number)) for number in range(64)]
             await until("calls are served", lambda: len(statuses) > 500)
             server.process.send_signal(signal.SIGTERM)
+            if stalled_s:  # as where its processor time is used up
+                await asyncio.sleep(0.02)
+                server.process.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(stalled_s)
+                server.process.send_signal(signal.SIGCONT)
             await asyncio.gather(*callers)
         assert await asyncio.to_thread(server.process.wait, 15) == 0
     refused, unsure = statuses.count("UNAVAILABLE"), statuses.count("CANCELLED")

@@ -82,6 +82,25 @@ async def test_a_slow_look_at_the_clock_does_not_set_it_back(
     assert -2 < behind_ms(wires[0]) < SLOW_S * 500
 
 
+async def test_a_clock_that_was_set_back_is_followed_at_the_next_look(
+    node: Node, opener: Opener, wires: list[Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opener(node.url, connections=1, check_every_ms=300)
+    await until("one is ready", lambda: bool(wires))
+    check, looks = Wire.check, 0
+
+    async def set_back(self: Wire) -> None:
+        nonlocal looks
+        await check(self)
+        self.offset_ms -= 30_000  # as the node would say
+        looks += 1
+
+    monkeypatch.setattr(Wire, "check", set_back)
+    await until("its clock is read again", lambda: looks == 1)
+    await asyncio.sleep(0)
+    assert 29_000 < behind_ms(wires[0]) < 31_000
+
+
 async def later(call: Awaitable[object]) -> None:
     await asyncio.sleep(0.01)
     await call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,18 @@ def test_a_port_taken_in_the_last_moment_is_replaced(monkeypatch: pytest.MonkeyP
         with EmbeddedValkey() as valkey:
             assert valkey.port != taken.getsockname()[1]
             assert valkey.pid is not None
+
+
+async def test_a_temporary_directory_that_was_tidied_away_is_made_anew() -> None:
+    with EmbeddedValkey() as valkey:
+        before = valkey.pid
+        assert before is not None
+        shutil.rmtree(valkey.data_dir)
+        os.kill(before, signal.SIGKILL)
+        await until("it has ended", lambda: valkey.pid is None)
+        valkey.revive()
+        assert valkey.pid is not None
+    assert not valkey.data_dir.exists()
 
 
 def test_a_data_directory_has_one_server(tmp_path: Path) -> None:

@@ -249,7 +249,8 @@ async def test_inspect_reports_every_primary(backend: Backend, store: RedisStore
     await store.ping()
 
 
-async def test_large_batches_are_split_and_whole(store: RedisStore) -> None:
+async def test_large_batches_are_split_and_whole(backend: Backend, opener: Opener) -> None:
+    store = await opener(backend.url, backend.prefix, reply_timeout_ms=20_000, deadline_ms=60_000)
     keys = [f"n:{i}" for i in range(4_500)]
     holders, _ = await store.mint(keys, {})
     puts = [
