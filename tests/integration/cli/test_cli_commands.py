@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from click.testing import CliRunner, Result
 from coherd.cli.app import coherd
 from coherd.v1.values_pb2 import Json
 from rig.ports import release_port, reserve_port
+from rig.process import wait_until
 from rig.protos import compile_text
 from rig.server import CoherdServer
 from rig.shop_catalog import shop_set
@@ -249,11 +249,10 @@ def test_a_server_serves_without_a_stdout() -> None:
         command = f'exec "{sys.executable}" -m coherd.cli serve --listen 127.0.0.1:{port} >&-'
         with subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
-            end_s = time.monotonic() + 30
-            while Cli(f"127.0.0.1:{port}")("metrics").exit_code and time.monotonic() < end_s:
-                assert process.poll() is None, process.stderr.read()
-                time.sleep(0.1)
-            process.terminate()
+            try:
+                wait_until("it serves", lambda: Cli(f"127.0.0.1:{port}")("metrics").exit_code == 0, timeout_s=30)
+            finally:
+                process.terminate()
             assert b"stopping" in process.stderr.read()
             assert process.wait(30) == 0
     finally:

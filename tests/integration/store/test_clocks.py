@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import Awaitable
 
 import pytest
 
@@ -18,25 +18,11 @@ from rig.fixtures import Opener
 from rig.near import cache_over, until
 from rig.process import Node
 from rig.proxy import FaultProxy
-from rig.valkey import standalone
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 SLOW_S = 1.0
 """By that much a clock is behind that was asked for over a slow connection."""
 PATIENT = {"connect_timeout_ms": 5_000, "reply_timeout_ms": 5_000, "deadline_ms": 20_000}
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with standalone() as started:
-        yield started
-
-
-@pytest.fixture
-async def proxy(node: Node) -> AsyncIterator[FaultProxy]:
-    node.client().flushall()
-    async with FaultProxy(node.port) as made:
-        yield made
 
 
 @pytest.fixture

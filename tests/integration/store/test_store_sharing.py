@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -18,20 +17,6 @@ from rig.entries import put_of
 from rig.fixtures import Backend, Opener
 from rig.process import Node
 from rig.proxy import FaultProxy
-from rig.valkey import standalone
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with standalone() as started:
-        yield started
-
-
-@pytest.fixture
-async def proxy(node: Node) -> AsyncIterator[FaultProxy]:
-    node.client().flushall()
-    async with FaultProxy(node.port) as made:
-        yield made
 
 
 def calls(node: Node, command: str) -> int:
