@@ -7,12 +7,12 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from coherd import CacheClient
+from coherd._near import Kept, NearCache
+from coherd._rpc.session_transport import SessionTransport
+from coherd._rpc.stream import SessionStream
 from coherd.domains import tags
 from coherd.errors import BatchError, CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
-from coherd.near_cache import Kept, NearCache
 from coherd.selectors import Domain, Resource, Selector, Tag
-from coherd.session.stream import SessionStream
-from coherd.session.transport import SessionTransport
 from coherence.caller import Caller
 from coherence.history import Operation, Recorder, Traced
 from coherence.keyspace import Item, Target

@@ -13,7 +13,7 @@ from typing import Final
 
 from redis.crc import key_slot
 
-from coherd_server.adapters.change_log import log_name, registry_name
+from coherd_server.redis.change_log import log_name, registry_name
 from coherence.failovers import fail_over, fail_over_with_loss, replace_primary
 from coherence.faults import flush_all, kill_client, kill_server, restart_from_old_snapshot, restart_store, stop_store
 from coherence.near_checkers import BOUNDS

@@ -10,18 +10,18 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import coherd.session.stream
-import coherd.session.transport
-from coherd.contract.catalog import ResolvedKey
-from coherd.near_cache import Kept, Mark, NearCache
-from coherd.near_cache.domains import domain_of_tag
-from coherd.session.clock import boottime_s
-from coherd.session.stream import SessionStream
-from coherd_server.domain.near.follower import Follower
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.ports import Answer, Changes, Place, Registry
-from coherd_server.domain.near.replica import Replica
-from coherd_server.domain.near.session import NearSession
+import coherd._rpc.session_transport
+import coherd._rpc.stream
+from coherd._near import Kept, Mark, NearCache
+from coherd._near.domains import domain_of_tag
+from coherd._rpc.clock import boottime_s
+from coherd._rpc.stream import SessionStream
+from coherd.catalog.catalog import ResolvedKey
+from coherd_server.core.near.follower import Follower
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.ports import Answer, Changes, Place, Registry
+from coherd_server.core.near.replica import Replica
+from coherd_server.core.near.session import NearSession
 
 Patch = Callable[[Any, str, Any], None]
 Mutant = Callable[[Patch], None]
@@ -32,7 +32,7 @@ Mutant = Callable[[Patch], None]
 
 def no_mark_before_the_request(patch: Patch) -> None:
     """Rule 1: a key is marked when its reply is there, so that nothing that happened meanwhile counts."""
-    keep = coherd.session.stream.keep
+    keep = coherd._rpc.stream.keep
 
     def marked_late(near: NearCache, marks: list[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
         late: list[Mark | None] = []
@@ -42,7 +42,7 @@ def no_mark_before_the_request(patch: Patch) -> None:
             late.append(None if mark is None else near.mark(mark.key, boottime_s()))
         keep(near, late, kind, answer, serving=serving)
 
-    patch(coherd.session.stream, "keep", marked_late)
+    patch(coherd._rpc.stream, "keep", marked_late)
 
 
 def lease_counted_from_the_reply(patch: Patch) -> None:
@@ -118,8 +118,8 @@ def own_change_not_dropped(patch: Patch) -> None:
     def ignored(near: NearCache, kind: str, request: Any, answer: Any | None) -> None:
         """Drops nothing."""
 
-    patch(coherd.session.stream, "drop_changed", ignored)
-    patch(coherd.session.transport, "drop_changed", ignored)
+    patch(coherd._rpc.stream, "drop_changed", ignored)
+    patch(coherd._rpc.session_transport, "drop_changed", ignored)
 
 
 # Servers.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from coherd_server.adapters.change_log import log_name
+from coherd_server.redis.change_log import log_name
 from coherence.near_mutants import CLIENT_MUTANTS
 from coherence.near_process import NearConfig
 from coherence.proxy_thread import ProxyThread

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from coherd import CacheClient
-from coherd.session.stream import SessionStream
+from coherd._rpc.stream import SessionStream
 from coherd.v1 import session_pb2
-from coherd_server.adapters.change_log import log_name, registry_name
 from coherd_server.app import Server, catalog_of
-from coherd_server.domain.near.hub import Hub
+from coherd_server.core.near.hub import Hub
+from coherd_server.redis.change_log import log_name, registry_name
 from coherd_server.settings import Settings
 from coherence.caller import Caller
 from coherence.history import History, Recorder

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from coherd._rpc.session_transport import SessionTransport
+from coherd._rpc.stream import SessionStream
 from coherd.contract.reasons import reason_name
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
-from coherd.session.stream import SessionStream
-from coherd.session.transport import SessionTransport
 from coherd.v1.errors_pb2 import ErrorReason
 from coherence.caller import NOWHERE, Caller
 from coherence.history import Recorder

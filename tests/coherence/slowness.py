@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import coherd_server.app
-from coherd_server.adapters.log_reader import LogReader
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.near.terms import Terms
+from coherd_server.core.near.terms import Terms
+from coherd_server.redis.log_reader import LogReader
+from coherd_server.redis.store import RedisStore
 from coherd_server.settings import Settings
 
 Patch = Callable[[Any, str, Any], None]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coherd_server.adapters.store import RedisStore
+from coherd_server.redis.store import RedisStore
 from coherence.checkers import check_all
 from coherence.scenarios import EXTRA, USER, load_and_fill, stage
 from rig.process import Node

@@ -10,7 +10,7 @@ import pytest
 
 from coherd.contract.reasons import REASONS, reason_name
 from coherd.errors import BY_REASON
-from coherd_server.domain.counters import COUNTERS
+from coherd_server.core.counters import COUNTERS
 from coherd_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]

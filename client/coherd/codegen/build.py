@@ -18,13 +18,13 @@ from typing import Final
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import load_catalog
 from coherd.codegen.blocking import blocking
 from coherd.codegen.plugin import generate
 from coherd.codegen.protoc import compile_set, run_protoc
 from coherd.codegen.reference import catalog_reference
 from coherd.codegen.vectors import key_vectors
-from coherd.contract.catalog_load import load_catalog
-from coherd.contract.descriptor_sets import Source
 
 _STUBS: Final = ("coherd/v1/cache_service.proto", "coherd/v1/session.proto")
 """Files whose services the Python client calls by stub; a domain's typed methods are for other languages."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.declared import JSON_TYPE, DomainSpec, ResourceSpec
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import JSON_TYPE, DomainSpec, ResourceSpec
 from coherd.contract.durations import format_duration
 
 

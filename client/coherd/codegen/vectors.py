@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from coherd.catalog.catalog import Catalog
 from coherd.contract import keys
-from coherd.contract.catalog import Catalog
 from coherd.contract.reasons import Refusal, reason_name
 
 _ABOUT: Final = (

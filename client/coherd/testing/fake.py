@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from coherd import values
+from coherd._loading.policy import LoadLimits, LoadPolicy
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.client import DEFAULT_TIMEOUT_MS, CacheClient
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_catalog
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, Unavailable
 from coherd.key import Key
-from coherd.loading.policy import LoadLimits, LoadPolicy
 from coherd.testing.clock import FakeClock
 from coherd.testing.memory import State
 from coherd.testing.transport import Call, MemoryTransport
