@@ -31,7 +31,7 @@ from coherd_server.core.putting import Tries
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.core.writing import Writer
-from coherd_server.redis import scripts, wire
+from coherd_server.redis import connection, scripts
 from coherd_server.redis.journal import Journal
 from coherd_server.redis.store import RedisStore
 
@@ -57,7 +57,7 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     broken = script._replace(source=source, sha=sha)
     _everywhere(patch, name, script, broken)
-    patch(wire, "ALL", tuple(broken if one.name == script.name else one for one in wire.ALL))
+    patch(connection, "ALL", tuple(broken if one.name == script.name else one for one in connection.ALL))
 
 
 def _look_first(patch: Patch) -> None:

@@ -20,8 +20,8 @@ from redis.exceptions import (
 
 from coherd.contract.entry import EPOCH_BYTES
 from coherd_server.core.ports import ValueRead
+from coherd_server.redis.connection import Arg, Command, Reply
 from coherd_server.redis.scripts import LATE, Script
-from coherd_server.redis.wire import Arg, Command, Reply
 
 _numbers: Final = itertools.count(1)
 ITEMS_PER_CALL: Final = 500

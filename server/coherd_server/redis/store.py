@@ -29,13 +29,13 @@ from coherd_server.core.ports import (
 from coherd_server.redis.answers import all_of, bytes_of, text_of
 from coherd_server.redis.batch import Job, Moved
 from coherd_server.redis.change_log import RedisChangeLog, log_name
-from coherd_server.redis.drive import Done, LateRefusal
 from coherd_server.redis.fences import Fences, KeyFences, SharedFences
 from coherd_server.redis.journal import Journal
 from coherd_server.redis.lifetimes import Lifetimes, minted_ms
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
 from coherd_server.redis.redis_url import RedisTarget
+from coherd_server.redis.router import Done, LateRefusal
 from coherd_server.redis.scripts import GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
@@ -57,7 +57,7 @@ class RedisStore(Upkeep):
         self._journal = journal
         self._listener = Listener(target, topology, settings, prefix=prefix)
         reader = LogReader(target, topology, settings, log_name(prefix))
-        self.log = RedisChangeLog(self._driver, reader, self._listener, prefix=prefix, length=settings.log_length)
+        self.log = RedisChangeLog(self._router, reader, self._listener, prefix=prefix, length=settings.log_length)
         """The log of changes beside the entries."""
         self._lifetimes = Lifetimes()
         self._epoch_prefix = f"{prefix}coherd:epoch:"
@@ -77,23 +77,23 @@ class RedisStore(Upkeep):
     @property
     def is_crowded(self) -> bool:
         """See `Store.is_crowded`."""
-        link = self._topology.link_for("") if self._topology.wide else None
-        return link is not None and link.crowd.is_on
+        node = self._topology.node_for("") if self._topology.wide else None
+        return node is not None and node.crowd.is_on
 
     def when_gathered(self, call: Callable[[], None]) -> None:
         """See `Store.when_gathered`."""
-        link = self._topology.link_for("") if self._topology.wide else None
-        if link is None:
+        node = self._topology.node_for("") if self._topology.wide else None
+        if node is None:
             asyncio.get_running_loop().call_soon(call)
         else:
-            link.crowd.when_gathered(call)
+            node.crowd.when_gathered(call)
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""
         prefix, epoch_prefix = self._prefix, self._epoch_prefix
         key_names = [prefix + key for key in keys]
         tag_names = [epoch_prefix + tag for tag in tags]
-        values = await self._driver.read(key_names + tag_names)
+        values = await self._router.read(key_names + tag_names)
         return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
 
     async def mint(
@@ -106,7 +106,7 @@ class RedisStore(Upkeep):
         wanted = [tag for tag in tags if tag not in known]
         epochs: dict[str, EpochRead] = {}
         try:
-            values, answers = await self._driver.read_and_do(
+            values, answers = await self._router.read_and_do(
                 [self._epoch_prefix + tag for tag in known],
                 fences + [self._mint(tag, tags[tag]) for tag in wanted],
                 repeat=True,
@@ -119,7 +119,7 @@ class RedisStore(Upkeep):
             lost = [tag for tag in known if tag not in epochs]
             minted = zip(wanted, found[len(fences) :], strict=True)
             if lost:
-                again = await self._driver.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
+                again = await self._router.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
                 minted = zip(wanted + lost, [*found[len(fences) :], *all_of(again)], strict=True)
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
             raise StoreUnavailable(str(error), full=error.full) from None
@@ -129,14 +129,14 @@ class RedisStore(Upkeep):
         holders = [Holder(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]]
         if holders and self._topology.wide:
             holders *= len(keys)
-            if (link := self._topology.link_for("")) is not None:
-                link.learn(holders[0].identity, holders[0].fence)
+            if (node := self._topology.node_for("")) is not None:
+                node.learn(holders[0].identity, holders[0].fence)
         return holders, epochs
 
     def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
         """See `Store.remembered`."""
-        link = self._topology.link_for("") if self._topology.wide else None
-        holder = link.remembered() if link is not None else None
+        node = self._topology.node_for("") if self._topology.wide else None
+        holder = node.remembered() if node is not None else None
         if holder is None:
             return None
         now_ms = int(time.monotonic() * 1000)
@@ -156,7 +156,7 @@ class RedisStore(Upkeep):
         """See `Store.read_leased`."""
         pairs = [self._names(key, "lease") for key in keys]
         tag_names = [self._epoch_prefix + tag for tag in tags]
-        found = await self._driver.read([name for pair in pairs for name in pair] + tag_names)
+        found = await self._router.read([name for pair in pairs for name in pair] + tag_names)
         values = [found[value] for value, _ in pairs]
         leases = [found[lease].raw for _, lease in pairs]
         return values, leases, [_epoch(found[name]) for name in tag_names]
@@ -178,7 +178,7 @@ class RedisStore(Upkeep):
             for one in grants
         ]
         return [
-            _outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._driver.do(jobs, repeat=False)
+            _outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._router.do(jobs, repeat=False)
         ]
 
     async def fill(
@@ -207,14 +207,14 @@ class RedisStore(Upkeep):
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
         job = Job(HOLD, self._names(key, "lease", "waiting"), (holder, lease_ms))
-        [done] = all_of(await self._driver.do([job], repeat=True))
+        [done] = all_of(await self._router.do([job], repeat=True))
         return HoldOutcome(text_of(done.answer))
 
     async def await_changes(self, key: str, wait_ms: int) -> None:
         """See `Store.await_changes`."""
         _, waiting = self._names(key, "waiting")
         for _ in all_of(
-            await self._driver.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)
+            await self._router.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)
         ):
             pass
 
@@ -247,7 +247,7 @@ class RedisStore(Upkeep):
         self._journal.note(again)
         riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
-        values, answers, _ = await self._driver.fetch(names, [*jobs, *appends], repeat=repeat)
+        values, answers, _ = await self._router.fetch(names, [*jobs, *appends], repeat=repeat)
         self._journal.note(again)
         changes = answers[: len(jobs)]
         batches = {done.batch for done in changes if isinstance(done, Done)}
@@ -320,13 +320,13 @@ class RedisStore(Upkeep):
         if not header or len(header) != len(new_header):
             raise ValueError("touch needs two headers of one length")
         job = Job(TOUCH, (self._prefix + key,), (header, new_header, lifetime_ms))
-        [done] = all_of(await self._driver.do([job], repeat=False))
+        [done] = all_of(await self._router.do([job], repeat=False))
         return TouchOutcome(text_of(done.answer))
 
     async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See `Store.unlink_dead`; harmless to repeat, since the bytes are compared."""
         jobs = [Job(UNLINK_DEAD, (self._prefix + key,), (header,)) for key, header in items if header]
-        for _ in all_of(await self._driver.do(jobs, repeat=True)):
+        for _ in all_of(await self._router.do(jobs, repeat=True)):
             pass
 
     async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:

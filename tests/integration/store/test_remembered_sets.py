@@ -27,9 +27,9 @@ from coherd_server.core.reading import Found, Reader
 from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.core.writing import Writer
 from coherd_server.redis import fences
+from coherd_server.redis.connection import Connection
 from coherd_server.redis.fences import later
 from coherd_server.redis.store import RedisStore
-from coherd_server.redis.wire import Wire
 from rig.entries import header
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over, until
@@ -102,18 +102,18 @@ async def test_the_second_set_takes_one_exchange(
 ) -> None:
     store = await opener(backend.url, backend.prefix)
     exchanges: list[list[str]] = []
-    send = Wire.send
+    send = Connection.send
 
-    def counted(self: Wire, commands: Any, *args: Any, **options: Any) -> None:
+    def counted(self: Connection, commands: Any, *args: Any, **options: Any) -> None:
         exchanges.append([str(one[0]) for one in commands])
         send(self, commands, *args, **options)
 
     writer = writer_over(store)
     for number, value in enumerate((b"first", b"second", b"third")):
-        monkeypatch.setattr(Wire, "send", counted)
+        monkeypatch.setattr(Connection, "send", counted)
         exchanges.clear()
         await writer.set([SetItem(KEY, value)])
-        monkeypatch.setattr(Wire, "send", send)
+        monkeypatch.setattr(Connection, "send", send)
         writes = [one for one in exchanges if "EVALSHA" in one]
         assert len(writes) == (2 if number == 0 else 1), exchanges
         assert await read(store) == (State.FRESH, value)
@@ -329,15 +329,15 @@ async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener)
     with standalone("--enable-debug-command", "yes") as node:
         store = await opener(node.url)
         await writer_over(store).set([SetItem(KEY, b"before")])
-        link = store._topology.link_for("")
-        assert link is not None
-        before = link.remembered()
+        primary = store._topology.node_for("")
+        assert primary is not None
+        before = primary.remembered()
         assert before is not None
         node.client().execute_command("DEBUG", "CHANGE-REPL-ID")
-        await until("another identity is noticed", lambda: link.identity != before.identity)
-        assert link.remembered() is None
-        link.learn(before.identity, before.fence)  # an answer that was under way
-        assert link.remembered() is None
+        await until("another identity is noticed", lambda: primary.identity != before.identity)
+        assert primary.remembered() is None
+        primary.learn(before.identity, before.fence)  # an answer that was under way
+        assert primary.remembered() is None
         await store.mint([KEY.text], {})
         known = store.remembered(NEEDS)
         assert known is not None
@@ -409,13 +409,13 @@ async def test_another_key_of_the_places_in_the_same_call_hides_no_write_from_be
 async def test_a_write_whose_stamps_could_not_be_read_is_unknown(
     warm: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch = warm._driver.fetch
+    fetch = warm._router.fetch
 
     async def without_values(names: Sequence[str], jobs: Any, *, repeat: bool) -> Any:
         fetched = await fetch(names, jobs, repeat=repeat)
         return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
 
-    monkeypatch.setattr(warm._driver, "fetch", without_values)
+    monkeypatch.setattr(warm._router, "fetch", without_values)
     assert await writer_over(warm).set([SetItem(KEY, b"unknown")]) == [UNKNOWN]
 
 
