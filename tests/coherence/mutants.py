@@ -32,7 +32,7 @@ from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.core.writing import Writer
 from coherd_server.redis import connection, scripts
-from coherd_server.redis.journal import Journal
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.store import RedisStore
 
 Patch = Callable[[Any, str, Any], None]
@@ -230,7 +230,7 @@ def counters_as_epochs(patch: Patch) -> None:
 
 def no_repetition(patch: Patch) -> None:
     """Rule 8: a server serves from a new primary without repeating there what it acknowledged on the old one."""
-    patch(Journal, "recent", lambda _: [])
+    patch(RecentWrites, "recent", lambda _: [])
 
 
 def two_leases(patch: Patch) -> None:

@@ -11,8 +11,8 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
 from coherd_server.redis.connection import CONNECTION_ERRORS, Address, Reply, open_connection
-from coherd_server.redis.journal import Journal
 from coherd_server.redis.node import Node
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Watch
@@ -28,8 +28,8 @@ class ClusterTopology:
 
     wide = False
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
+        self._recent_writes = recent_writes
         self._target = target
         self._settings = settings
         self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -49,7 +49,9 @@ class ClusterTopology:
     def _node(self, address: Address) -> Node:
         node = self._nodes.get(address)
         if node is None:
-            node = Node(self._target, address, self._settings, self._journal, cluster=True, on_trouble=self.refresh)
+            node = Node(
+                self._target, address, self._settings, self._recent_writes, cluster=True, on_trouble=self.refresh
+            )
             self._nodes[address] = node
         return node
 

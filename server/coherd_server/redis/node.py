@@ -21,7 +21,7 @@ from coherd_server.redis.connection import Address, Connection, ConnectionLost, 
 from coherd_server.redis.crowd import Crowd
 from coherd_server.redis.ending import end
 from coherd_server.redis.fences import later
-from coherd_server.redis.journal import Journal
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import LATE
 from coherd_server.redis.settings import StoreSettings
@@ -62,7 +62,7 @@ class Node:
         target: RedisTarget,
         address: Address,
         settings: StoreSettings,
-        journal: Journal,
+        recent_writes: RecentWrites,
         *,
         cluster: bool,
         on_trouble: Callable[[], None],
@@ -70,7 +70,7 @@ class Node:
         self.address = address
         self._target = target
         self._settings = settings
-        self._journal = journal
+        self._recent_writes = recent_writes
         self._switching = asyncio.Lock()
         self._cluster = cluster
         self._on_trouble = on_trouble
@@ -329,7 +329,7 @@ class Node:
                 return
             if self.identity is not None:
                 self.distrust()
-            jobs = self._journal.recent()
+            jobs = self._recent_writes.recent()
             step = self._settings.batch_items
             for at in range(0, len(jobs), step):
                 batch = Batch(wide=not self._cluster)

@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AskError
 
 from coherd_server.redis.connection import CONNECTION_ERRORS, Address
-from coherd_server.redis.journal import Journal
 from coherd_server.redis.node import Node
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Watch
@@ -24,8 +24,8 @@ class SentinelTopology:
 
     wide = True
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
+        self._recent_writes = recent_writes
         self._target = target
         self._settings = settings
         self._node: Node | None = None
@@ -75,7 +75,7 @@ class SentinelTopology:
             return
         old, self._node = (
             self._node,
-            Node(self._target, address, self._settings, self._journal, cluster=False, on_trouble=self.refresh),
+            Node(self._target, address, self._settings, self._recent_writes, cluster=False, on_trouble=self.refresh),
         )
         if old is not None:
             task = asyncio.create_task(old.close())

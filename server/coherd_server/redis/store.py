@@ -30,16 +30,16 @@ from coherd_server.redis.answers import all_of, bytes_of, text_of
 from coherd_server.redis.batch import Job, Moved
 from coherd_server.redis.change_log import RedisChangeLog, log_name
 from coherd_server.redis.fences import Fences, KeyFences, SharedFences
-from coherd_server.redis.journal import Journal
-from coherd_server.redis.lifetimes import Lifetimes, minted_ms
+from coherd_server.redis.known_epochs import KnownEpochs, lifetime_to_ask_ms
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
+from coherd_server.redis.maintenance import Maintenance
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.router import Done, LateRefusal
 from coherd_server.redis.scripts import GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
-from coherd_server.redis.upkeep import Upkeep
 
 E = TypeVar("E", GrantOutcome, FillOutcome)
 W = TypeVar("W", PutOutcome, FillOutcome)
@@ -47,19 +47,25 @@ FENCE_LIFETIMES: Final = 5
 """A fence outlives its write's deadline this many times."""
 
 
-class RedisStore(Upkeep):
+class RedisStore(Maintenance):
     """Implements `coherd_server.core.ports.Store`; every name gets the deployment's prefix here and nowhere else."""
 
     def __init__(
-        self, target: RedisTarget, topology: Topology, settings: StoreSettings, journal: Journal, *, prefix: str
+        self,
+        target: RedisTarget,
+        topology: Topology,
+        settings: StoreSettings,
+        recent_writes: RecentWrites,
+        *,
+        prefix: str,
     ) -> None:
         super().__init__(target, topology, settings, prefix=prefix)
-        self._journal = journal
+        self._recent_writes = recent_writes
         self._listener = Listener(target, topology, settings, prefix=prefix)
         reader = LogReader(target, topology, settings, log_name(prefix))
         self.log = RedisChangeLog(self._router, reader, self._listener, prefix=prefix, length=settings.log_length)
         """The log of changes beside the entries."""
-        self._lifetimes = Lifetimes()
+        self._known_epochs = KnownEpochs()
         self._epoch_prefix = f"{prefix}coherd:epoch:"
         self._fences: Fences = (
             SharedFences(f"{prefix}coherd:fences")
@@ -101,7 +107,7 @@ class RedisStore(Upkeep):
     ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
         """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
         now_ms = int(time.monotonic() * 1000)
-        known = {tag: kept for tag, need_ms in tags.items() if (kept := self._lifetimes.of(tag, now_ms + need_ms))}
+        known = {tag: kept for tag, need_ms in tags.items() if (kept := self._known_epochs.of(tag, now_ms + need_ms))}
         fences = self._fences.ask([self._prefix + key for key in keys])
         wanted = [tag for tag in tags if tag not in known]
         epochs: dict[str, EpochRead] = {}
@@ -125,7 +131,7 @@ class RedisStore(Upkeep):
             raise StoreUnavailable(str(error), full=error.full) from None
         for tag, done in minted:
             epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
-            self._lifetimes.note(tag, epochs[tag], now_ms + minted_ms(tags[tag]))
+            self._known_epochs.note(tag, epochs[tag], now_ms + lifetime_to_ask_ms(tags[tag]))
         holders = [Holder(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]]
         if holders and self._topology.wide:
             holders *= len(keys)
@@ -143,12 +149,12 @@ class RedisStore(Upkeep):
         unknown = EpochRead(None, holder.identity)
         epochs: dict[str, EpochRead] = {}
         for tag, need_ms in tags.items():
-            read = self._lifetimes.of(tag, now_ms + need_ms)
+            read = self._known_epochs.of(tag, now_ms + need_ms)
             epochs[tag] = read if read is not None and read.identity == holder.identity else unknown
         return holder, epochs
 
     def _mint(self, tag: str, need_ms: int) -> Job:
-        return Job(MINT, (self._epoch_prefix + tag,), (minted_ms(need_ms),))
+        return Job(MINT, (self._epoch_prefix + tag,), (lifetime_to_ask_ms(need_ms),))
 
     async def read_leased(
         self, keys: Sequence[str], tags: Sequence[str]
@@ -223,7 +229,7 @@ class RedisStore(Upkeep):
 
         def heard(name: str, is_key: bool) -> None:
             if not is_key:
-                self._lifetimes.forget(name)
+                self._known_epochs.forget(name)
             wake(name, is_key)
 
         self._listener.on_wake(heard)
@@ -244,11 +250,11 @@ class RedisStore(Upkeep):
         On one primary the announcements go behind them in the same batch. They are made good as soon as all that was
         done was done by the batch that carried them: what was repeated came later than they did.
         """
-        self._journal.note(again)
+        self._recent_writes.note(again)
         riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
         values, answers, _ = await self._router.fetch(names, [*jobs, *appends], repeat=repeat)
-        self._journal.note(again)
+        self._recent_writes.note(again)
         changes = answers[: len(jobs)]
         batches = {done.batch for done in changes if isinstance(done, Done)}
         for one, appended in zip(riding, answers[len(jobs) :], strict=True):
@@ -297,7 +303,7 @@ class RedisStore(Upkeep):
                 return StoreUnavailable("no answer in time", outcome_unknown=True)
             epochs[tag] = _epoch(read)
             if epochs[tag] != (epoch, write.identity):
-                self._lifetimes.forget(tag)
+                self._known_epochs.forget(tag)
                 current = False
         return outcome if current else Outdated(epochs)
 
@@ -332,7 +338,7 @@ class RedisStore(Upkeep):
     async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         for tag in tags:
-            self._lifetimes.forget(tag)
+            self._known_epochs.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
             Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)

@@ -10,8 +10,8 @@ from redis.exceptions import AskError
 
 from coherd_server.redis.connection import Address
 from coherd_server.redis.ending import end
-from coherd_server.redis.journal import Journal
 from coherd_server.redis.node import Node
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 
@@ -58,10 +58,10 @@ class SingleTopology:
 
     wide = True
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
+    def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
         host, port = target.addresses[0] if target.addresses else ("", 0)
         address = Address(host, port, target.path)
-        self._node = Node(target, address, settings, journal, cluster=False, on_trouble=self.refresh)
+        self._node = Node(target, address, settings, recent_writes, cluster=False, on_trouble=self.refresh)
 
     def node_for(self, name: str) -> Node | None:
         return self._node

@@ -11,7 +11,7 @@ import pytest
 from redis.crc import key_slot
 
 from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.redis import journal
+from coherd_server.redis import recent_writes
 from rig.cluster import Cluster, cluster
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
@@ -27,7 +27,7 @@ def trio() -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was acknowledged in this test was acknowledged lately, however slow the machine is."""
-    monkeypatch.setattr(journal, "WINDOW_S", 300.0)
+    monkeypatch.setattr(recent_writes, "WINDOW_S", 300.0)
 
 
 def keys_by_owner(trio: Cluster) -> dict[Node, str]:

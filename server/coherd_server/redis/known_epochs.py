@@ -17,7 +17,7 @@ EXTRA_MS: Final = 3_600_000
 """How much longer than needed an epoch is made to live, at most; never more than twice as long."""
 
 
-class Lifetimes:
+class KnownEpochs:
     """Remembers epochs that were minted lately. Times in milliseconds of one clock that only the caller knows."""
 
     def __init__(self) -> None:
@@ -41,6 +41,6 @@ class Lifetimes:
             del known[next(iter(known))]
 
 
-def minted_ms(need_ms: int) -> int:
+def lifetime_to_ask_ms(need_ms: int) -> int:
     """The lifetime to ask for."""
     return need_ms + min(need_ms, EXTRA_MS)

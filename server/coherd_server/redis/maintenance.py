@@ -18,7 +18,7 @@ from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 
 
-class Upkeep:
+class Maintenance:
     """This part of `coherd_server.core.ports.Store`."""
 
     def __init__(self, target: RedisTarget, topology: Topology, settings: StoreSettings, *, prefix: str) -> None:
