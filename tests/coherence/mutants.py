@@ -201,7 +201,7 @@ def reply_to_the_wrong_caller(patch: Patch) -> None:
 def no_fence(patch: Patch) -> None:
     """Rule 6: a late write is stored whatever took effect meanwhile."""
     for name in ("PUT", "PUT_APART"):
-        _rewrite(patch, name, "not holds(fence, places, mark)", "false")
+        _rewrite(patch, name, "not holds(fence, places, token)", "false")
 
 
 def fence_from_after_giving_up(patch: Patch) -> None:
@@ -219,7 +219,7 @@ def counters_as_epochs(patch: Patch) -> None:
     is_epoch = "string.find(KEYS[i], 'coherd:epoch:', 1, true)"
     _rewrite(
         patch,
-        "MINT",
+        "ENSURE_EPOCH",
         "local fresh, need_ms = ARGV[2 * i]",
         f"local fresh, need_ms = {is_epoch} and '00000001' or ARGV[2 * i]",
     )

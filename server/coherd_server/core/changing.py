@@ -77,10 +77,10 @@ class Changer:
                 chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
                 needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
-                (holder,), epochs = await self._store.mint([key.text], needs)
-                if header.block != expected_block(key, found.extra, holder.identity, epochs):
+                (basis,), epochs = await self._store.ensure_epochs([key.text], needs)
+                if header.block != expected_block(key, found.extra, basis.identity, epochs):
                     return None
-                times = header.times._replace(fresh_until_ms=holder.redis_now_ms + chosen_ms)
+                times = header.times._replace(fresh_until_ms=basis.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
                 outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:

@@ -46,7 +46,7 @@ async def current_lease(
         return None
     more = [tag for _, tag in extra if tag not in epochs]
     if more and needs_ms:
-        epochs.update((await store.mint([], dict.fromkeys(more, needs_ms)))[1])
+        epochs.update((await store.ensure_epochs([], dict.fromkeys(more, needs_ms)))[1])
     elif more:
         epochs.update(zip(more, (await store.read([], more))[1], strict=True))
     return lease if lease.block == expected_block(key, extra, identity, epochs) else None

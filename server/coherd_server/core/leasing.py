@@ -23,10 +23,10 @@ from coherd_server.core.ports import (
     EpochRead,
     Grant,
     GrantOutcome,
-    Holder,
     HoldOutcome,
     Store,
     StoreUnavailable,
+    WriteBasis,
 )
 from coherd_server.core.reading import Found, Reader
 from coherd_server.core.waiting import WaitingRooms
@@ -167,17 +167,17 @@ class Leases:
         raw_lease = leases[0] or b""
         epochs = dict(zip(names, reads, strict=True))
         if state is State.ABSENT and not raw_lease and self._are_known(needs, epochs):
-            holder = Holder(values[0].identity, values[0].redis_now_ms, b"")
+            basis = WriteBasis(values[0].identity, values[0].redis_now_ms, b"")
         else:
-            (holder,), minted = await self._store.mint([key.text], needs)
-            epochs = dict(minted)
+            (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
+            epochs = dict(ensured)
         if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
-            # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
+            # A copy: what is read there of extra tags must not replace what was ensured for the stamps: it may be lost.
             (found,) = await self._reader.weigh([key], values, dict(epochs))
             if found.verdict.state is State.FRESH:
                 return found
         stale = found if early or found.verdict.state is State.STALE else None
-        holds = await current_lease(self._store, key, raw_lease, holder.identity, epochs)
+        holds = await current_lease(self._store, key, raw_lease, basis.identity, epochs)
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
         if holds is not None:
@@ -187,18 +187,18 @@ class Leases:
             return None if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, stale)
         if token_of(raw_lease) == item.token:
             return Held(stale)  # its own lease, overtaken: a late copy of the request, whose lease nobody would use
-        block = expected_block(key, extra, holder.identity, epochs)
+        block = expected_block(key, extra, basis.identity, epochs)
         if block is None:
-            raise AssertionError("mint answered without an epoch")
+            raise AssertionError("ensure_epochs answered without an epoch")
         header = found.verdict.header
-        lease = Lease(item.token, self._new_grant(), holder.redis_now_ms, block)
+        lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
         grant = Grant(
             key.text,
             None if header is None else found.verdict.head,
             raw_lease,
             lease.encode(),
             item.lease_ms,
-            holder.identity,
+            basis.identity,
         )
         (outcome,) = await self._store.grant([grant])
         if isinstance(outcome, StoreUnavailable):
@@ -212,7 +212,7 @@ class Leases:
         return Granted(item.lease_ms, lease.grant, stale)
 
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
-        """Whether epochs that were just read are all there are to be, and live long enough: nothing is to be minted.
+        """Whether epochs that were just read are all there are to be, and live long enough: none is to be ensured.
 
         That does where nothing is stored: nothing is judged dead by them (rule 4), they are only what the load begins
         with.
@@ -252,8 +252,8 @@ class Leases:
             names = [tag for _, tag in (*key.tags, *self._extra(item))]
             needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
             _, leases, _ = await self._store.read_leased([key.text], ())
-            (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(names, needs_ms))
-            lease = await current_lease(self._store, key, leases[0] or b"", holder.identity, dict(epochs), needs_ms)
+            (basis,), epochs = await self._store.ensure_epochs([key.text], dict.fromkeys(names, needs_ms))
+            lease = await current_lease(self._store, key, leases[0] or b"", basis.identity, dict(epochs), needs_ms)
             if lease is None or (lease.token, lease.grant) != (item.token, item.grant):
                 return Held()
             held = await self._store.hold(key.text, item.token + item.grant, item.lease_ms)

@@ -21,7 +21,6 @@ __all__ = [
     "Grant",
     "GrantOutcome",
     "HoldOutcome",
-    "Holder",
     "NodeReport",
     "Outdated",
     "Put",
@@ -32,6 +31,7 @@ __all__ = [
     "TouchOutcome",
     "ValueRead",
     "Wake",
+    "WriteBasis",
 ]
 
 
@@ -68,15 +68,15 @@ class EpochRead(NamedTuple):
     identity: bytes
 
 
-class Holder(NamedTuple):
-    """The node that holds a key, and the key's fence, before a write."""
+class WriteBasis(NamedTuple):
+    """What a write begins with: the node that holds its key, and the key's fencing token."""
 
     identity: bytes
     """What the put must be stamped with."""
     redis_now_ms: int
     """That node's own clock, unix milliseconds."""
-    fence: bytes
-    """The key-level mark that every write changes; the put must find it as it was (rule 6)."""
+    fencing_token: bytes
+    """The key's fencing token, which every write changes: the put must find it as it was (rule 6)."""
 
 
 class PutOutcome(enum.Enum):
@@ -126,8 +126,8 @@ class Put(NamedTuple):
     """Physical lifetime, > 0: ttl + stale."""
     identity: bytes
     """Identity of the key's node the entry is stamped with."""
-    fence: bytes
-    """The key's fence as `Store.mint` gave it."""
+    fencing_token: bytes
+    """The key's fencing token, as `Store.ensure_epochs` gave it."""
     replaces: bytes | None = None
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
@@ -235,15 +235,16 @@ class Store(Protocol):
         """
         ...
 
-    async def mint(
+    async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
+    ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
         """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
         the given milliseconds (rule 1)."""
         ...
 
-    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
-        """What `mint` would answer for any key, as far as this process knows without asking; None where it cannot know.
+    def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
+        """What `ensure_epochs` would answer for any key, as far as this process knows without asking; None where it
+        cannot know.
 
         Every part was the answer to something asked before. So a put that finds the fence as remembered is fenced by
         all that took effect since, and one whose stamps turn out to be current was stamped before it began.

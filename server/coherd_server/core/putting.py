@@ -12,7 +12,7 @@ from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure
 from coherd_server.core.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.near.ports import Announcement
-from coherd_server.core.ports import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
+from coherd_server.core.ports import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
 
@@ -90,13 +90,13 @@ class Putter:
         known = self._store.remembered(needs_of(plans.values())) if plans else None
         if known is None:
             return {}
-        holder, epochs = known
+        basis, epochs = known
         puts: dict[int, Put] = {}
         for index, plan in plans.items():
-            block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
+            block = expected_block(plan.item.key, plan.extra, basis.identity, epochs)
             if block is not None:
                 stamps = {tag: epoch for tag in plan.tags if (epoch := epochs[tag].epoch) is not None}
-                puts[index] = self._put_of(plan, holder, block, None, stamps)
+                puts[index] = self._put_of(plan, basis, block, None, stamps)
         return puts
 
     def _fenced(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, Put]:
@@ -104,18 +104,19 @@ class Putter:
         known = self._store.remembered({}) if tries.fenced else None
         if known is None:
             return {}
-        holder, _ = known
+        basis, _ = known
         return {
-            index: self._put_of(plan, holder, tries.stamps[index].block, None)
+            index: self._put_of(plan, basis, tries.stamps[index].block, None)
             for index, plan in pending.items()
-            if tries.fenced.pop(index, holder.fence) != holder.fence and tries.stamps[index].identity == holder.identity
+            if tries.fenced.pop(index, basis.fencing_token) != basis.fencing_token
+            and tries.stamps[index].identity == basis.identity
         }
 
     async def _ask_and_put(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, SetDone | Failure]:
         """As `attempt`, after a question for fences and stamps."""
         needs = needs_of(pending.values())
         try:
-            holders, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
+            bases, epochs = await self._store.ensure_epochs([plan.item.key.text for plan in pending.values()], needs)
         except StoreUnavailable as error:
             if len(pending) == 1 or self._store.one_primary:
                 return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
@@ -125,7 +126,7 @@ class Putter:
         asked = [index for index, plan in pending.items() if plan.item.only_if_absent]
         verdicts = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
         present = dict(zip(asked, verdicts, strict=True))
-        for (index, plan), holder in zip(pending.items(), holders, strict=True):
+        for (index, plan), basis in zip(pending.items(), bases, strict=True):
             replaces: bytes | None = None
             if index in present:
                 verdict = present[index]
@@ -136,16 +137,16 @@ class Putter:
                     answers[index] = SetDone(PutOutcome.OCCUPIED)
                     continue
                 replaces = verdict.head
-            block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
+            block = expected_block(plan.item.key, plan.extra, basis.identity, epochs)
             if block is None:
-                raise AssertionError("mint answered without an epoch")
-            first = tries.stamps.setdefault(index, Stamps(holder.identity, block))
-            if first.identity == holder.identity:
+                raise AssertionError("ensure_epochs answered without an epoch")
+            first = tries.stamps.setdefault(index, Stamps(basis.identity, block))
+            if first.identity == basis.identity:
                 block = first.block
             else:
-                tries.stamps[index] = Stamps(holder.identity, block)
+                tries.stamps[index] = Stamps(basis.identity, block)
             if tries.wanted(index):
-                puts[index] = self._put_of(plan, holder, block, replaces)
+                puts[index] = self._put_of(plan, basis, block, replaces)
         return answers | await self._put(puts, pending, tries) if puts else answers
 
     async def _put(
@@ -165,7 +166,7 @@ class Putter:
                 if put.remembered:
                     tries.stamps[index] = Stamps(put.identity, decode_header(put.entry).block)
                 if put.replaces is None:
-                    tries.fenced[index] = put.fence
+                    tries.fenced[index] = put.fencing_token
             elif isinstance(outcome, Outdated):
                 tries.begun.add(index)
                 plan = pending[index]
@@ -198,7 +199,7 @@ class Putter:
     def _put_of(
         self,
         plan: SetPlan,
-        holder: Holder,
+        basis: WriteBasis,
         block: bytes,
         replaces: bytes | None,
         remembered: Mapping[str, bytes] = _NOTHING,
@@ -211,7 +212,7 @@ class Putter:
             flags |= Flags.VERSIONED
         if plan.extra:
             flags |= Flags.EXTRA_TAGS
-        now_ms = holder.redis_now_ms
+        now_ms = basis.redis_now_ms
         header = encode_header(
             flags=flags,
             version=item.version or 0,
@@ -219,7 +220,7 @@ class Putter:
             block=block,
         )
         entry = header + item.payload
-        return Put(item.key.text, entry, plan.lifetime_ms, holder.identity, holder.fence, replaces, remembered)
+        return Put(item.key.text, entry, plan.lifetime_ms, basis.identity, basis.fencing_token, replaces, remembered)
 
 
 def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:

@@ -93,7 +93,7 @@ class Batch:
         self.answers: list[Reply] = []
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
-        self.mark = b""
+        self.fencing_token = b""
         """The state of the node's fences after its scripts (`fences.py`); empty where none has told it."""
         self.redis_now_ms = 0
         self.redirected = False
@@ -110,7 +110,7 @@ class Batch:
         self._names.update(dict.fromkeys(names))
 
     def add_job(self, job: Job) -> int:
-        """Position of the job's answer. Mints and invalidations of one tag by several callers are one (rule 9)."""
+        """Position of the job's answer. Epochs that several callers ensure or replace are one (rule 9)."""
         if job.script is not None and job.script.merge is not None:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
             if place < len(self._jobs):
@@ -243,9 +243,9 @@ class Batch:
             self.answers[places[0]] = reply
             if isinstance(reply, ResponseError):
                 self._note(reply)
-        elif isinstance(reply, list) and len(reply) == len(places) + script.marks:
-            if script.marks:
-                self.mark = cast(bytes, reply.pop())
+        elif isinstance(reply, list) and len(reply) == len(places) + script.tells_token:
+            if script.tells_token:
+                self.fencing_token = cast(bytes, reply.pop())
             for place, answer in zip(places, reply, strict=True):
                 self.answers[place] = self._checked(answer)
         elif isinstance(reply, ResponseError) or reply == LATE:

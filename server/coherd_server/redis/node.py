@@ -15,7 +15,7 @@ from functools import partial
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.ports import Holder
+from coherd_server.core.ports import WriteBasis
 from coherd_server.redis.batch import Batch, Failure, Job
 from coherd_server.redis.connection import Address, Connection, ConnectionLost, Reply
 from coherd_server.redis.crowd import Crowd
@@ -90,7 +90,7 @@ class Node:
         self.last_used_at_s = time.monotonic()
         self.identity: bytes | None = None
         """As last read on any of its connections."""
-        self._mark: bytes | None = None
+        self._fencing_token: bytes | None = None
         """The latest state of the fences that the node of this identity has told of."""
         self._looks: deque[tuple[bytes, float]] = deque(maxlen=_LOOKS)
         """Whose clock was read, and how far it was ahead of `time.monotonic`."""
@@ -130,20 +130,20 @@ class Node:
         self._call_connection()
         return parts
 
-    def remembered(self) -> Holder | None:
+    def remembered(self) -> WriteBasis | None:
         """The node and its fences as far as is known without asking; None where that is not enough to write by."""
-        if self._mark is None or self.identity is None:
+        if self._fencing_token is None or self.identity is None:
             return None
         for pooled in self._pool:
             connection = pooled.connection
             if connection is not None and connection.is_open and connection.identity == self.identity:
-                return Holder(self.identity, connection.redis_now_ms(), self._mark)
+                return WriteBasis(self.identity, connection.redis_now_ms(), self._fencing_token)
         return None
 
-    def learn(self, identity: bytes, mark: bytes) -> None:
+    def learn(self, identity: bytes, fencing_token: bytes) -> None:
         """A connection of this identity has told of the fences."""
-        if identity == self.identity and mark:
-            self._mark = later(mark, self._mark)
+        if identity == self.identity and fencing_token:
+            self._fencing_token = later(fencing_token, self._fencing_token)
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
@@ -342,7 +342,7 @@ class Node:
                 if any(refused) or LATE in replies:
                     connection.close()
                     raise ConnectionLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
-            self.identity, self._mark = connection.identity, None
+            self.identity, self._fencing_token = connection.identity, None
 
     def _carry(self, pooled: PooledConnection) -> None:
         """Send the first batch that may be sent over a connection that is ready."""
@@ -372,7 +372,7 @@ class Node:
         else:
             try:
                 batch.settle(outcome, connection.identity, connection.redis_now_ms())
-                self.learn(connection.identity, batch.mark)
+                self.learn(connection.identity, batch.fencing_token)
             except TypeError:
                 batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
                 connection.close()

@@ -15,7 +15,6 @@ from coherd_server.core.ports import (
     FillOutcome,
     Grant,
     GrantOutcome,
-    Holder,
     HoldOutcome,
     Outdated,
     Put,
@@ -25,6 +24,7 @@ from coherd_server.core.ports import (
     TouchOutcome,
     ValueRead,
     Wake,
+    WriteBasis,
 )
 from coherd_server.redis.answers import all_of, bytes_of, text_of
 from coherd_server.redis.batch import Job, Moved
@@ -37,7 +37,7 @@ from coherd_server.redis.maintenance import Maintenance
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.router import Done, LateRefusal
-from coherd_server.redis.scripts import GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
+from coherd_server.redis.scripts import ENSURE_EPOCH, GRANT, HOLD, INVALIDATE, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 
@@ -102,10 +102,10 @@ class RedisStore(Maintenance):
         values = await self._router.read(key_names + tag_names)
         return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
 
-    async def mint(
+    async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
-        """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
+    ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
+        """See `Store.ensure_epochs`. Ensuring twice is harmless: the second finds what the first made."""
         now_ms = int(time.monotonic() * 1000)
         known = {tag: kept for tag, need_ms in tags.items() if (kept := self._known_epochs.of(tag, now_ms + need_ms))}
         fences = self._fences.ask([self._prefix + key for key in keys])
@@ -114,7 +114,7 @@ class RedisStore(Maintenance):
         try:
             values, answers = await self._router.read_and_do(
                 [self._epoch_prefix + tag for tag in known],
-                fences + [self._mint(tag, tags[tag]) for tag in wanted],
+                fences + [self._ensure_epoch(tag, tags[tag]) for tag in wanted],
                 repeat=True,
             )
             found = list(all_of(answers))
@@ -123,38 +123,40 @@ class RedisStore(Maintenance):
                 if (read.raw, read.identity) == kept:
                     epochs[tag] = kept
             lost = [tag for tag in known if tag not in epochs]
-            minted = zip(wanted, found[len(fences) :], strict=True)
+            ensured = zip(wanted, found[len(fences) :], strict=True)
             if lost:
-                again = await self._router.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
-                minted = zip(wanted + lost, [*found[len(fences) :], *all_of(again)], strict=True)
+                again = await self._router.do([self._ensure_epoch(tag, tags[tag]) for tag in lost], repeat=True)
+                ensured = zip(wanted + lost, [*found[len(fences) :], *all_of(again)], strict=True)
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
             raise StoreUnavailable(str(error), full=error.full) from None
-        for tag, done in minted:
+        for tag, done in ensured:
             epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
             self._known_epochs.note(tag, epochs[tag], now_ms + lifetime_to_ask_ms(tags[tag]))
-        holders = [Holder(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]]
-        if holders and self._topology.wide:
-            holders *= len(keys)
+        bases = [
+            WriteBasis(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]
+        ]
+        if bases and self._topology.wide:
+            bases *= len(keys)
             if (node := self._topology.node_for("")) is not None:
-                node.learn(holders[0].identity, holders[0].fence)
-        return holders, epochs
+                node.learn(bases[0].identity, bases[0].fencing_token)
+        return bases, epochs
 
-    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
+    def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
         """See `Store.remembered`."""
         node = self._topology.node_for("") if self._topology.wide else None
-        holder = node.remembered() if node is not None else None
-        if holder is None:
+        basis = node.remembered() if node is not None else None
+        if basis is None:
             return None
         now_ms = int(time.monotonic() * 1000)
-        unknown = EpochRead(None, holder.identity)
+        unknown = EpochRead(None, basis.identity)
         epochs: dict[str, EpochRead] = {}
         for tag, need_ms in tags.items():
             read = self._known_epochs.of(tag, now_ms + need_ms)
-            epochs[tag] = read if read is not None and read.identity == holder.identity else unknown
-        return holder, epochs
+            epochs[tag] = read if read is not None and read.identity == basis.identity else unknown
+        return basis, epochs
 
-    def _mint(self, tag: str, need_ms: int) -> Job:
-        return Job(MINT, (self._epoch_prefix + tag,), (lifetime_to_ask_ms(need_ms),))
+    def _ensure_epoch(self, tag: str, need_ms: int) -> Job:
+        return Job(ENSURE_EPOCH, (self._epoch_prefix + tag,), (lifetime_to_ask_ms(need_ms),))
 
     async def read_leased(
         self, keys: Sequence[str], tags: Sequence[str]
@@ -368,7 +370,7 @@ class RedisStore(Maintenance):
 
 
 def _epoch(value: ValueRead) -> EpochRead:
-    """Bytes of another length are no epoch (P4); the next mint replaces them."""
+    """Bytes of another length are no epoch (P4); they are replaced when they are ensured next."""
     raw = value.raw
     return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
 

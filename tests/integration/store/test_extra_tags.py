@@ -78,7 +78,7 @@ async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled
 async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys(
     backend: Backend, cache: Cache
 ) -> None:
-    """An epoch that ends before the entry costs hits, and whoever mints it anew does not bring the entry back."""
+    """An epoch that ends before the entry costs hits, and whoever makes it anew does not bring the entry back."""
     key, token = resolved(builtin_catalog()), os.urandom(16)
     long_ms = 20 * DAY_MS
     granted = await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA))

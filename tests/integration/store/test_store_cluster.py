@@ -83,12 +83,12 @@ async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
     [tag] = (name.removeprefix("coherd:epoch:") for name in in_slot(slot, "coherd:epoch:t", 1))
     puts = [await put_of(store, name) for name in names]
     assert await store.put(puts) == [PutOutcome.STORED] * 3
-    _, minted = await store.mint([], {tag: 60_000})
+    _, ensured = await store.ensure_epochs([], {tag: 60_000})
     trio.begin_migration(slot, source, target)
     trio.move_key(names[0], source, target)
     values, epochs = await store.read([*names, absent], [tag])
     assert [value.raw for value in values] == [put.entry for put in puts] + [None]
-    assert epochs[0].epoch == minted[tag].epoch
+    assert epochs[0].epoch == ensured[tag].epoch
     assert values[0].identity != values[1].identity, "a reply counts under the connection that carried it"
     assert values[0].identity == values[3].identity == await identity_of(store, names[0])
 
@@ -131,7 +131,7 @@ async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> 
     store = await opener(trio.url)
     put = await put_of(store, "k")
     await store.put([put])
-    _, minted = await store.mint([], {"k": 60_000})
+    _, ensured = await store.ensure_epochs([], {"k": 60_000})
     await asyncio.sleep(0.1)
     trio.failover("k")
     end_s = time.monotonic() + 5
@@ -142,7 +142,7 @@ async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> 
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, "k")]) == [PutOutcome.STORED]
     await store.invalidate(dict.fromkeys(["k"], 0))
-    assert (await store.read([], ["k"]))[1][0].epoch != minted["k"].epoch
+    assert (await store.read([], ["k"]))[1][0].epoch != ensured["k"].epoch
 
 
 async def test_killed_primary_is_replaced(trio: Cluster, opener: Opener) -> None:

@@ -44,7 +44,7 @@ async def test_writes_of_one_turn_are_one_script(node: Node, opener: Opener) -> 
     before = calls(node, "evalsha")
     await asyncio.gather(*(store.put([put]) for put in puts))
     assert calls(node, "evalsha") - before == 1
-    await asyncio.gather(*(store.mint([], {f"t{i % 7}": 5000}) for i in range(60)))
+    await asyncio.gather(*(store.ensure_epochs([], {f"t{i % 7}": 5000}) for i in range(60)))
     assert calls(node, "evalsha") - before == 2
     await asyncio.gather(*(store.invalidate(dict.fromkeys([f"t{i % 7}"], 0)) for i in range(60)))
     assert calls(node, "evalsha") - before == 3
