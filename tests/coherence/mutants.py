@@ -27,8 +27,8 @@ from coherd_server.core.changing import Changer
 from coherd_server.core.filling import Filler, FillItem
 from coherd_server.core.grants import Grants
 from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
-from coherd_server.core.putting import Tries
 from coherd_server.core.reading import Reader
+from coherd_server.core.set_attempt import SetProgress
 from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.core.writing import Writer
 from coherd_server.redis import connection, scripts
@@ -206,12 +206,12 @@ def no_fence(patch: Patch) -> None:
 
 def fence_from_after_giving_up(patch: Patch) -> None:
     """Rule 6: a set that asked for its fence is written with it, also where its caller has given up meanwhile."""
-    whole = Tries.__init__
+    whole = SetProgress.__init__
 
-    def unasked(self: Tries, wanted: Callable[[int], bool]) -> None:
+    def unasked(self: SetProgress, wanted: Callable[[int], bool]) -> None:
         whole(self, lambda _: True)
 
-    patch(Tries, "__init__", unasked)
+    patch(SetProgress, "__init__", unasked)
 
 
 def counters_as_epochs(patch: Patch) -> None:

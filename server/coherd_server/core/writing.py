@@ -18,8 +18,8 @@ from coherd_server.core.key_queue import KeyQueue
 from coherd_server.core.near.announcing import Announcer
 from coherd_server.core.near.ports import Announcement
 from coherd_server.core.ports import PutOutcome, Store
-from coherd_server.core.putting import Putter, Tries
 from coherd_server.core.reading import Reader
+from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_plan import SetDone, SetItem, SetPlan
 
 MAX_ATTEMPTS: Final = 32
@@ -64,7 +64,7 @@ class Writer:
         max_value_bytes: int,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._putter = Putter(store, reader, announcer)
+        self._attempt = SetAttempt(store, reader, announcer)
         self._announcer = announcer
         self._counters = counters
         self._max_value_bytes = max_value_bytes
@@ -95,10 +95,10 @@ class Writer:
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, SetPlan] = {}
-        tries = Tries(wanted)
+        progress = SetProgress(wanted)
 
         def end(index: int, outcome: SetDone | Failure) -> None:
-            if index in tries.begun and isinstance(outcome, Failure):
+            if index in progress.begun and isinstance(outcome, Failure):
                 outcome = UNKNOWN
             done[index] = outcome
             report(index, outcome)
@@ -133,16 +133,16 @@ class Writer:
                     continue
                 first = [index for index in turn if not tried[index]]
                 try:
-                    outcomes = await self._putter.attempt(turn, first, tries)
+                    outcomes = await self._attempt.attempt(turn, first, progress)
                 finally:
                     self._key_queue.leave(plan.item.key.text for plan in turn.values())
                 for index in turn:
                     tried[index] += 1
                     if index in outcomes or tried[index] == MAX_ATTEMPTS:
                         del pending[index]
-                        if index not in tries.told or not _is_stored(outcomes.get(index)):
+                        if index not in progress.told or not _is_stored(outcomes.get(index)):
                             end(index, outcomes.get(index, CONTENDED))
-                confirming += self._confirm(outcomes, tries.told, end)
+                confirming += self._confirm(outcomes, progress.told, end)
             if confirming:
                 await asyncio.gather(*confirming)
         finally:
