@@ -56,7 +56,7 @@ check: lint type arch gen-check test ## Everything CI checks
 bench: $(STAMP) ## Measure, as ratios against what one would do instead
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/reliability.md
+soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/internals/reliability.md
 	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed

@@ -3,7 +3,7 @@
 Such a set may be stored late, or never. But once its server knows that nobody wants it, what it still sends of it has a
 fence and epochs from before: an invalidation or delete that begins after that ends it (P1; rule 6). When the server
 knows is not for a clock to say: the caller is told so, or asks something behind it on the same connection. Before that
-nothing is promised (docs/coherence.md), and the set counts as lost.
+nothing is promised (docs/use/coherence.md), and the set counts as lost.
 """
 
 from __future__ import annotations

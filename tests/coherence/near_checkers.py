@@ -14,7 +14,7 @@ from coherence.violation import Violation
 STRICT: Final = frozenset({"psychology", "session"})
 """Domains whose changes wait for near caches, by the text of DESIGN section 3."""
 LEASE_S: Final = 1.5
-"""Of near caches, as long as a server is not told otherwise (docs/log.md)."""
+"""Of near caches, as long as a server is not told otherwise (docs/internals/log.md)."""
 
 
 class NearBounds(NamedTuple):

@@ -1,4 +1,4 @@
-"""The figures of a soak as the page docs/reliability.md shows them."""
+"""The figures of a soak as the page docs/internals/reliability.md shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m tests.coherence.soak --minutes N``: the long form; its figures go to docs/reliability.md."""
+"""``python -m tests.coherence.soak --minutes N``: the long form; its figures go to docs/internals/reliability.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def main() -> None:
     )
     parser.add_argument("--hunt", action="store_true", help="also measure how long each mutant lives")
     parser.add_argument("--keep", type=Path, default=Path("soak-violations"), help="where histories with violations go")
-    parser.add_argument("--report", type=Path, default=Path("docs/reliability.md"), help="the page to write into")
+    parser.add_argument(
+        "--report", type=Path, default=Path("docs/internals/reliability.md"), help="the page to write into"
+    )
     args = parser.parse_args()
     soak = Soak(datetime.date.today().isoformat(), args.minutes, args.seed)
     _runs(soak, args.topology or list(BACKENDS), args.kind or list(KINDS), args.keep)

@@ -47,7 +47,7 @@ RESOURCES = {
     "content": {"topics": ["user"]},
     "celery": {"task_metrics": ["id"], "worker_status": ["name"]},
 }
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "key-vectors.json").read_text())
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "use" / "key-vectors.json").read_text())
 
 
 @pytest.fixture(name="catalog")
