@@ -1,8 +1,8 @@
 """One primary: a few connections and the queue of batches between callers and them.
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
-event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9). Where
-calls have just overlapped, those of some more turns do.
+event-loop turn share a round trip, and while all connections are busy calls gather in the next batch, never in
+one that was sent [join-before-sending]. Where calls have just overlapped, those of some more turns do.
 """
 
 from __future__ import annotations
@@ -315,7 +315,7 @@ class Link:
                 lane.wire.offset_ms = best_ms
 
     async def _switch(self, wire: Wire) -> None:
-        """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8).
+        """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch].
 
         Names that a cluster keeps elsewhere are refused there with MOVED, which is as it should be.
         """
