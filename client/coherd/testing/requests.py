@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.keys import MAX_NAME_CHARS, is_name
 from coherd.contract.lease import DEFAULT_LEASE_MS, GRANT_BYTES, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES
 from coherd.contract.reasons import Refusal

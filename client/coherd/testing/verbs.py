@@ -1,6 +1,6 @@
 """The verbs of the service over `Memory`: requests in, answers out, one item at a time.
 
-The semantics are those of `coherd_server.domain`; the differential test holds the two together.
+The semantics are those of `coherd_server.core`; the differential test holds the two together.
 Everything raises `coherd.contract.reasons.Refusal` and nothing else.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.ttl import choose_ttl_ms, refresh_early
 from coherd.testing import requests
 from coherd.testing.clock import FakeClock

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from coherd.contract.catalog import Catalog, ResolvedKey
-from coherd.contract.declared import DomainSpec
-from coherd.contract.describe import describe
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.catalog.declared import DomainSpec
+from coherd.catalog.describe import describe
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Access, Action
-from coherd_server.domain.cache import Cache
-from coherd_server.domain.changing import domain_of_tag
-from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
-from coherd_server.domain.leasing import MAX_WAIT_MS, Granted, Held
-from coherd_server.domain.reading import Found
-from coherd_server.domain.report import Reporter
-from coherd_server.domain.set_plan import SetItem
-from coherd_server.domain.writing import MAX_TURN_MS
+from coherd_server.core.access import Access, Action
+from coherd_server.core.cache import Cache
+from coherd_server.core.changing import domain_of_tag
+from coherd_server.core.failure import UNAVAILABLE, UNKNOWN, Failure, refused
+from coherd_server.core.leasing import MAX_WAIT_MS, Granted, Held
+from coherd_server.core.reading import Found
+from coherd_server.core.report import Reporter
+from coherd_server.core.set_plan import SetItem
+from coherd_server.core.writing import MAX_TURN_MS
 from coherd_server.rpc import wire
 from coherd_server.rpc.domain_metrics import domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served

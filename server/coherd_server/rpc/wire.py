@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.entry import Flags
 from coherd.contract.keys import MAX_NAME_CHARS, is_name
 from coherd.contract.lease import DEFAULT_LEASE_MS
@@ -12,12 +12,12 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.filling import Filled, FillItem
-from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Granted, Held, LeaseItem
-from coherd_server.domain.ports import PutOutcome
-from coherd_server.domain.reading import Found
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.judge import State
+from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.ports import PutOutcome
+from coherd_server.core.reading import Found
+from coherd_server.core.set_plan import SetDone, SetItem
 
 HELD_RETRY_MS = 100
 """When a caller that was not let to load may ask again."""

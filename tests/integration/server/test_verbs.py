@@ -1,4 +1,4 @@
-"""What each verb does, before every kind of store (docs/wire.md)."""
+"""What each verb does, before every kind of store (docs/use/wire.md)."""
 
 from __future__ import annotations
 

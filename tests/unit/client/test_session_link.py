@@ -12,7 +12,7 @@ import pytest
 from session_server import KEY, NEAR, SessionServer, answered, hit, link_of, opened, stored
 
 from coherd import CacheClient, ClientClosed, OutcomeUnknown
-from coherd.session import link as link_module
+from coherd._rpc import link as link_module
 from coherd.v1 import session_pb2 as pb
 from rig.near import until
 from rig.proxy import FaultProxy

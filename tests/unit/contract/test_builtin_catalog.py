@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import DomainSpec
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import DomainSpec
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.keys import KeyParts, build_key, parse_key
 from coherd.contract.reasons import Refusal, reason_name
 
@@ -46,7 +46,7 @@ RESOURCES = {
     "content": {"topics": ["user"]},
     "celery": {"task_metrics": ["id"], "worker_status": ["name"]},
 }
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "key-vectors.json").read_text())
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "use" / "key-vectors.json").read_text())
 
 
 @pytest.fixture(name="catalog")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coherd.catalog.load import builtin_catalog
 from coherd.contract import tags
-from coherd.contract.catalog_load import builtin_catalog
 from coherd.contract.keys import KeyParts, build_key, parse_key
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef

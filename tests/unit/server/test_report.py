@@ -1,4 +1,4 @@
-"""Counts are stored whole, whoever asks for them and gives up (docs/metrics.md)."""
+"""Counts are stored whole, whoever asks for them and gives up (docs/operate/metrics.md)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.report import Reporter
+from coherd_server.core.counters import Counters
+from coherd_server.core.report import Reporter
 
 Counts = Mapping[str, Mapping[str, int]]
 
