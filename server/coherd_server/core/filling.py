@@ -1,8 +1,9 @@
-"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival (rules 4 and 5).
+"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival.
 
 A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
-happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1). It must name its grant: a
-late copy of the request for the lease may have been granted anew under the same token, with later stamps.
+happened meanwhile [grant-time-stamps]; so a value loaded before an invalidation can never be valid after it (P1). It
+must name its grant: a late copy of the request for the lease may have been granted anew under the same token, with
+later stamps [fill-names-its-grant]. It can add no extra tags [tags-with-the-lease].
 """
 
 from __future__ import annotations

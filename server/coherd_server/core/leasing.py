@@ -1,4 +1,4 @@
-"""Leases: one caller loads, the others wait (rules 4 and 5). What was loaded: `coherd_server.core.filling`."""
+"""Leases: one caller loads, the others wait [one-load]. What was loaded: `coherd_server.core.filling`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from coherd_server.core.waiting import WaitingRooms
 
 MAX_WAIT_MS: Final = 600_000
 LOOK_AGAIN_S: Final = 0.2
-"""The timer behind the wake-ups: a lease that expires wakes nobody. Stretched where many wait: one look is enough."""
+"""The timer behind the wake-ups: a lease that expires wakes nobody [timer-behind-wakes]. Stretched where many wait: one
+look is enough."""
 LOOKERS: Final = 10
 LONGEST_LOOK_S: Final = 5.0
 MARK_MS: Final = 30_000
@@ -169,10 +170,10 @@ class Leases:
         if state is State.ABSENT and not raw_lease and self._are_known(needs, epochs):
             basis = WriteBasis(values[0].identity, values[0].redis_now_ms, b"")
         else:
-            (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
-            epochs = dict(ensured)
-        if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
-            # A copy: what is read there of extra tags must not replace what was ensured for the stamps: it may be lost.
+            (holder,), minted = await self._store.mint([key.text], needs)
+            epochs = dict(minted)
+        if state is State.DEAD:  # only by epochs read after it [judged-by-later-epochs]
+            # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
             (found,) = await self._reader.weigh([key], values, dict(epochs))
             if found.verdict.state is State.FRESH:
                 return found
@@ -214,8 +215,8 @@ class Leases:
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
         """Whether epochs that were just read are all there are to be, and live long enough: none is to be ensured.
 
-        That does where nothing is stored: nothing is judged dead by them (rule 4), they are only what the load begins
-        with.
+        That does where nothing is stored: nothing is judged dead by them [judged-by-later-epochs], they are only what
+        the load begins with.
         """
         known = self._store.remembered(needs) if needs.keys() == epochs.keys() else None
         if known is None:
@@ -243,7 +244,8 @@ class Leases:
     async def renew(self, item: LeaseItem) -> Granted | Held | Failure:
         """Let a lease of this token and grant live ``lease_ms`` from now if its stamps are current, else `Held`.
 
-        Never grants: so a client learns whether the load that runs under its token is still worth joining (rule 9).
+        Never grants: so a client learns whether the load that runs under its token is still worth joining
+        [confirmed-join].
         """
         key = item.key
         try:

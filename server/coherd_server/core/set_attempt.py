@@ -1,4 +1,5 @@
-"""One attempt at sets: fencing tokens and stamps, asked for or remembered, and the guarded writes (rules 3 and 6)."""
+"""One try at sets: fences and stamps, asked for or remembered [remembered-then-verified], and the guarded
+writes [late-write-fence]."""
 
 from __future__ import annotations
 
@@ -31,14 +32,15 @@ class SetProgress:
 
     Args:
         wanted: whether a set is still to be stored. Asked once more when its fence is known, before it is sent: a fence
-            from after its caller gave up does not keep it from undoing what that caller has done since.
+            from after its caller gave up does not keep it from undoing what that caller has done since
+            [given-up-is-not-written].
     """
 
     def __init__(self, wanted: Callable[[int], bool]) -> None:
         self.wanted = wanted
         self.stamps: dict[int, EntryStamps] = {}
         """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
-        an invalidation that came after it began."""
+        an invalidation that came after it began [start-time-stamps]."""
         self.told: dict[int, Announcement] = {}
         """What near caches must be told, as of the last try that was sent."""
         self.fenced: dict[int, bytes] = {}
@@ -186,7 +188,8 @@ class SetAttempt:
         return {index: answer for part in parts for index, answer in part.items()}
 
     async def _present(self, key: ResolvedKey) -> Verdict | Failure:
-        """The verdict on a key, dead only by epochs read after the value (rule 4)."""
+        """The verdict on a key, dead only by epochs read after the value [judged-by-later-epochs]: a dead entry
+        counts as absent [dead-is-absent]."""
         try:
             found = (await self._reader.find([key]))[0]
             if found.verdict.state is State.DEAD:
@@ -208,7 +211,7 @@ class SetAttempt:
     ) -> Put:
         item = plan.item
         flags = Flags.NONE
-        if item.negative:
+        if item.negative:  # stamped like any other [nothing-is-an-entry]
             flags |= Flags.NEGATIVE
         if item.version is not None:
             flags |= Flags.VERSIONED

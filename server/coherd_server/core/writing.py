@@ -79,7 +79,7 @@ class Writer:
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
-        """Store values, each stating that it is current now. Items are concurrent.
+        """Store values, each stating that it is current now. Items are concurrent [concurrent-frame].
 
         Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
 

@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
         self.round_trip_ms = 0.0
         """Of the last check."""
         self.identity = bytes(IDENTITY_BYTES)
-        """As of the last check (rule 3)."""
+        """As of the last check [node-identity]."""
         self.checked_at_s = -math.inf
         """`time.monotonic` of when the last check was sent."""
         self.scripts_loaded = False

@@ -1,8 +1,8 @@
 """One primary: a few connections and the queue of batches between callers and them.
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
-event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9). Where
-calls have just overlapped, those of some more turns do.
+event-loop turn share a round trip, and while all connections are busy calls gather in the next batch, never in
+one that was sent [join-before-sending]. Where calls have just overlapped, those of some more turns do.
 """
 
 from __future__ import annotations
@@ -319,8 +319,8 @@ class Node:
             if pooled.connection is not None and pooled.connection.identity == checked.identity:
                 pooled.connection.offset_ms = best_ms
 
-    async def _switch(self, connection: Connection) -> None:
-        """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8).
+    async def _switch(self, wire: Wire) -> None:
+        """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch].
 
         Names that a cluster keeps elsewhere are refused there with MOVED, which is as it should be.
         """

@@ -247,7 +247,7 @@ class RedisStore(Maintenance):
     ) -> tuple[Mapping[str, ValueRead], Sequence[Done | StoreUnavailable]]:
         """Do jobs, beside reading names, and note how to repeat the jobs on a new primary: before, since a switch may
         come between the node's answer and its arrival here, and after, since the window begins with the
-        acknowledgement (rule 8).
+        acknowledgement [repeat-on-switch].
 
         On one primary the announcements go behind them in the same batch. They are made good as soon as all that was
         done was done by the batch that carried them: what was repeated came later than they did.

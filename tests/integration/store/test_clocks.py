@@ -1,4 +1,4 @@
-"""What is left of a TTL where the node's clock is known inexactly: never more than was given."""
+"""What is left of a TTL where the node's clock is known inexactly: never more than was given [no-wall-clock]."""
 
 from __future__ import annotations
 

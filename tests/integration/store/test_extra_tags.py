@@ -1,4 +1,4 @@
-"""Extra tags of entries and leases when the catalog changes, and how long their epochs live (rules 1 and 5)."""
+"""Extra tags when the catalog changes [tags-by-name], and how long their epochs live [epochs-outlive-entries]."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def state_of(reader: Reader, key: ResolvedKey) -> State:
 
 
 async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(cache: Cache) -> None:
-    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it."""
+    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it [tags-by-name]."""
     before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
     [done] = await cache.writes.set([SetItem(before, b"v", extra_tags=EXTRA)])
     assert isinstance(done, SetDone)
@@ -57,7 +57,7 @@ async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(ca
     assert await state_of(cache.reads, after) is State.DEAD
     [done] = await cache.writes.set([SetItem(after, b"v", extra_tags=EXTRA, only_if_absent=True)])
     assert isinstance(done, SetDone)
-    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent"
+    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent [dead-is-absent]"
     assert await state_of(cache.reads, after) is State.FRESH
 
 

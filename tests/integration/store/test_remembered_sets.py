@@ -1,4 +1,4 @@
-"""Sets that ask for nothing: on one node fence and stamps are mostly known before (rule 6 and P1)."""
+"""Sets that ask for nothing: on one node fence and stamps are mostly known before [remembered-then-verified]."""
 
 from __future__ import annotations
 
