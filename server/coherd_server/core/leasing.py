@@ -170,10 +170,10 @@ class Leases:
         if state is State.ABSENT and not raw_lease and self._are_known(needs, epochs):
             basis = WriteBasis(values[0].identity, values[0].redis_now_ms, b"")
         else:
-            (holder,), minted = await self._store.mint([key.text], needs)
-            epochs = dict(minted)
+            (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
+            epochs = dict(ensured)
         if state is State.DEAD:  # only by epochs read after it [judged-by-later-epochs]
-            # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
+            # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
             (found,) = await self._reader.weigh([key], values, dict(epochs))
             if found.verdict.state is State.FRESH:
                 return found

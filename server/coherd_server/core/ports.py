@@ -75,8 +75,8 @@ class WriteBasis(NamedTuple):
     """What the put must be stamped with."""
     redis_now_ms: int
     """That node's own clock, unix milliseconds."""
-    fence: bytes
-    """The key-level mark that every write changes; the put must find it as it was [late-write-fence]."""
+    fencing_token: bytes
+    """The key's fencing token, which every write changes; the put must find it as it was [late-write-fence]."""
 
 
 class PutOutcome(enum.Enum):

@@ -1,4 +1,4 @@
-"""One try at sets: fences and stamps, asked for or remembered [remembered-then-verified], and the guarded
+"""One attempt at sets: fencing tokens and stamps, asked for or remembered [remembered-then-verified], and the guarded
 writes [late-write-fence]."""
 
 from __future__ import annotations

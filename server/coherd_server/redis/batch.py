@@ -110,7 +110,7 @@ class Batch:
         self._names.update(dict.fromkeys(names))
 
     def add_job(self, job: Job) -> int:
-        """Position of the job's answer. Mints and invalidations of one tag by several callers are one: nothing of
+        """Position of the job's answer. Epochs that several callers ensure or replace are one: nothing of
         the batch was sent yet [join-before-sending]."""
         if job.script is not None and job.script.merge is not None:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))

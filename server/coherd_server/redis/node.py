@@ -319,7 +319,7 @@ class Node:
             if pooled.connection is not None and pooled.connection.identity == checked.identity:
                 pooled.connection.offset_ms = best_ms
 
-    async def _switch(self, wire: Wire) -> None:
+    async def _switch(self, connection: Connection) -> None:
         """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch].
 
         Names that a cluster keeps elsewhere are refused there with MOVED, which is as it should be.

@@ -1,8 +1,8 @@
 """Bring names and jobs to the nodes that hold them, and again where a node says so, until the deadline.
 
-Repeated are: what was not sent; reads, mints and invalidations whose connection was lost; and commands a node refused
-without doing them (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, NOSCRIPT, READONLY). A write that may have been done is never
-repeated [no-blind-replay]. A fresh epoch is made anew each time (`Batch.pack`).
+Repeated are: what was not sent; reads, ensured epochs and invalidations whose connection was lost; and commands a node
+refused without doing them (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, NOSCRIPT, READONLY). A write that may have been done is
+never repeated [no-blind-replay]. A fresh epoch is made anew each time (`Batch.pack`).
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def no_fence(patch: Patch) -> None:
 
 def fence_from_after_giving_up(patch: Patch) -> None:
     """[given-up-is-not-written] A set that asked for its fence is written, also where its caller has given up."""
-    whole = Tries.__init__
+    whole = SetProgress.__init__
 
     def unasked(self: SetProgress, wanted: Callable[[int], bool]) -> None:
         whole(self, lambda _: True)
@@ -230,7 +230,7 @@ def counters_as_epochs(patch: Patch) -> None:
 
 def no_repetition(patch: Patch) -> None:
     """[repeat-on-switch] A server serves from a new primary without repeating what it acknowledged on the old one."""
-    patch(Journal, "recent", lambda _: [])
+    patch(RecentWrites, "recent", lambda _: [])
 
 
 def two_leases(patch: Patch) -> None:

@@ -1,5 +1,5 @@
 -- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, condition: '-' always, '=' .. header (empty: only
--- if absent), mark: the fence as it was before the set began [late-write-fence], places.
+-- if absent), token: the fence as it was before the set began [late-write-fence], places.
 -- The lease goes after the SET: a script whose first write is a DEL is let past maxmemory. Both happen or none
 -- [all-or-nothing]: after a SET that worked nothing here can fail.
 local answers = {}
