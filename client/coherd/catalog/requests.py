@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import Catalog, ResolvedKey
-from coherd.contract.lease import DEFAULT_LEASE_MS, GRANT_BYTES, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES
+from coherd.contract.limits import (
+    DEFAULT_LEASE_MS,
+    GRANT_BYTES,
+    MAX_LEASE_MS,
+    MAX_SELECTORS,
+    MAX_VERSION,
+    MAX_WAIT_MS,
+    MIN_LEASE_MS,
+    TOKEN_BYTES,
+)
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-
-MAX_VERSION: Final = 2**63 - 1
-"""Highest item version."""
-MAX_WAIT_MS: Final = 600_000
-"""Longest wait of a lease for another one's load."""
-MAX_SELECTORS: Final = 100
-"""Most selectors of one Invalidate."""
 
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 

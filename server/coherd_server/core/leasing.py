@@ -17,13 +17,14 @@ from coherd.catalog.requests import (
     check_same_extra,
     extra_tags_of,
 )
-from coherd.contract.lease import GRANT_BYTES, Lease, token_of
+from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import refresh_early
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
 from coherd_server.core.judge import State, expected_block, extra_refs_of
+from coherd_server.core.lease_bytes import Lease, token_of
 from coherd_server.core.lease_check import current_lease
 from coherd_server.core.ports import (
     EpochRead,

@@ -11,6 +11,7 @@ from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.catalog.describe import describe
+from coherd.contract.limits import MAX_WAIT_MS
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
@@ -142,7 +143,7 @@ class CacheRpcs:
         answer: Found | Granted | Held | Failure
         if request.renew:
             answer = await leases.renew(item)
-        elif 0 < item.wait_ms <= requests.MAX_WAIT_MS:
+        elif 0 < item.wait_ms <= MAX_WAIT_MS:
             with call.parked():
                 answer = await leases.lease(item._replace(wait_ms=call.wait_ms(item.wait_ms)))
         else:

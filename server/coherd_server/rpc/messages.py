@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coherd.contract.entry import Flags
 from coherd.v1 import cache_service_pb2 as pb
+from coherd_server.core.entry import Flags
 from coherd_server.core.filling import Filled
 from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held

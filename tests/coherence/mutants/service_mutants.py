@@ -20,13 +20,14 @@ import coherd_server.app  # noqa: F401 - all modules are there before one is pat
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import FillItem, SetItem
 from coherd.contract import tags as tag_rules
-from coherd.contract.entry import EntryFormatError, Header
-from coherd.contract.lease import TOKEN_BYTES, Lease, decode_lease
+from coherd.contract.limits import TOKEN_BYTES
 from coherd_server.core import filling
 from coherd_server.core import judge as judging
 from coherd_server.core.changing import Changer
+from coherd_server.core.entry import EntryFormatError, Header
 from coherd_server.core.filling import Filler
 from coherd_server.core.grants import Grants
+from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.putting import Tries
 from coherd_server.core.reading import Reader
