@@ -12,10 +12,10 @@ from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
-from coherd_server.core.judge import State, expected_block
 from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.ports import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.core.reading import Reader
+from coherd_server.core.validity import State, expected_block
 
 MAX_ATTEMPTS: Final = 4
 """How often a touch starts over because the entry changed under it."""
@@ -71,8 +71,8 @@ class Changer:
                 choose_ttl_ms(key.policy, ttl_ms)
             for _ in range(MAX_ATTEMPTS):
                 found = (await self._reader.find([key]))[0]
-                header = found.verdict.header
-                if found.verdict.state is not State.FRESH or header is None:
+                header = found.validity.header
+                if found.validity.state is not State.FRESH or header is None:
                     return None
                 chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
@@ -82,7 +82,7 @@ class Changer:
                     return None
                 times = header.times._replace(fresh_until_ms=holder.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
-                outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
+                outcome = await self._store.touch(key.text, found.validity.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
                     return await self._announcer.finish(distinct(self._announcer.of_keys([key]))) or chosen_ms
         except Refusal as refusal:

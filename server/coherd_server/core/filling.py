@@ -16,11 +16,11 @@ from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
-from coherd_server.core.judge import expected_block, extra_refs_of
 from coherd_server.core.lease_check import check_grant, current_lease
 from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.set_plan import SetItem
+from coherd_server.core.validity import expected_block, extra_refs_of
 from coherd_server.core.writing import Writer
 
 

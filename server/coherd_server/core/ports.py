@@ -138,7 +138,7 @@ class Put(NamedTuple):
 class GrantOutcome(enum.Enum):
     GRANTED = "granted"
     CHANGED = "changed"
-    """Value or lease is no longer what was judged, or the node is another: judge again."""
+    """Value or lease is no longer what was judged, or the node is another: validate again."""
     FOREIGN = "foreign"
 
 

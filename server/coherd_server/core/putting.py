@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.entry import Flags, Times, decode_header, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
-from coherd_server.core.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.near.ports import Announcement
 from coherd_server.core.ports import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
+from coherd_server.core.validity import ABSENT, State, Validity, expected_block
 
 _NOTHING: Final[Mapping[str, bytes]] = {}
 
@@ -123,19 +123,19 @@ class Putter:
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
         asked = [index for index, plan in pending.items() if plan.item.only_if_absent]
-        verdicts = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
-        present = dict(zip(asked, verdicts, strict=True))
+        validities = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
+        present = dict(zip(asked, validities, strict=True))
         for (index, plan), holder in zip(pending.items(), holders, strict=True):
             replaces: bytes | None = None
             if index in present:
-                verdict = present[index]
-                if isinstance(verdict, Failure) or verdict.state is State.FOREIGN:
-                    answers[index] = verdict if isinstance(verdict, Failure) else FOREIGN_VALUE
+                validity = present[index]
+                if isinstance(validity, Failure) or validity.state is State.FOREIGN:
+                    answers[index] = validity if isinstance(validity, Failure) else FOREIGN_VALUE
                     continue
-                if verdict.state is State.FRESH:
+                if validity.state is State.FRESH:
                     answers[index] = SetDone(PutOutcome.OCCUPIED)
                     continue
-                replaces = verdict.head
+                replaces = validity.head
             block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
             if block is None:
                 raise AssertionError("mint answered without an epoch")
@@ -182,18 +182,18 @@ class Putter:
         parts = await asyncio.gather(*(self._ask_and_put({index: plan}, tries) for index, plan in pending.items()))
         return {index: answer for part in parts for index, answer in part.items()}
 
-    async def _present(self, key: ResolvedKey) -> Verdict | Failure:
-        """The verdict on a key, dead only by epochs read after the value (rule 4)."""
+    async def _present(self, key: ResolvedKey) -> Validity | Failure:
+        """The validity of a key, dead only by epochs read after the value (rule 4)."""
         try:
             found = (await self._reader.find([key]))[0]
-            if found.verdict.state is State.DEAD:
+            if found.validity.state is State.DEAD:
                 again = (await self._reader.find([key]))[0]
-                if again.verdict.state is not State.DEAD or again.verdict.head == found.verdict.head:
-                    return again.verdict
+                if again.validity.state is not State.DEAD or again.validity.head == found.validity.head:
+                    return again.validity
                 return ABSENT
         except StoreUnavailable as error:
             return failure_of(error)
-        return found.verdict
+        return found.validity
 
     def _put_of(
         self,

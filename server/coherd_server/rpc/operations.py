@@ -18,10 +18,10 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action, Principal
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure, refused
-from coherd_server.core.judge import State
 from coherd_server.core.near.session import NearSession
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.validity import State
 from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
@@ -240,7 +240,7 @@ class Operations:
                 if isinstance(answer, Failure):
                     self._error(one.id, answer)
                     continue
-                size_bytes = len(answer.verdict.raw) + RESULT_BYTES
+                size_bytes = len(answer.validity.raw) + RESULT_BYTES
                 if size_bytes > most_bytes:
                     self._error(one.id, self._too_large())
                     continue
@@ -266,9 +266,9 @@ class Operations:
             return _not_near
         started = near.read_started()
 
-        def keep(hit: wire_pb.Hit, found: Found) -> None:
+        def keep(hit: wire_pb.Hit, found: Lookup) -> None:
             if (
-                found.verdict.state is State.FRESH
+                found.validity.state is State.FRESH
                 and found.key.domain.near_cache is not NearCacheMode.OFF
                 and near.register(found.key, found.extra, started)
             ):
@@ -374,7 +374,7 @@ class Operations:
         return method
 
 
-def _not_near(hit: wire_pb.Hit, found: Found) -> None:
+def _not_near(hit: wire_pb.Hit, found: Lookup) -> None:
     """The stream has no near cache."""
 
 

@@ -12,11 +12,11 @@ from coherd.catalog.load import builtin_catalog
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import UNKNOWN
 from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
 from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.validity import State
 from coherd_server.redis.store import RedisStore
 from coherd_server.redis.wire import Wire
 from rig.fixtures import Backend, Opener
@@ -47,8 +47,8 @@ class Server(NamedTuple):
 
     async def read(self, key: ResolvedKey) -> tuple[State, bytes]:
         [found] = await self.cache.reads.get([key])
-        assert isinstance(found, Found)
-        return found.verdict.state, found.verdict.payload
+        assert isinstance(found, Lookup)
+        return found.validity.state, found.validity.payload
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
-from coherd_server.core.judge import State
 from coherd_server.core.ports import (
     Fill,
     FillOutcome,
@@ -23,8 +22,9 @@ from coherd_server.core.ports import (
     PutOutcome,
     StoreUnavailable,
 )
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.reading import Lookup, Reader
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.validity import State
 from coherd_server.core.writing import Writer
 from coherd_server.redis import fences
 from coherd_server.redis.fences import later
@@ -48,8 +48,8 @@ def writer_over(store: RedisStore) -> Writer:
 
 async def read(store: RedisStore) -> tuple[State, bytes]:
     [found] = await Reader(store, Counters()).get([KEY])
-    assert isinstance(found, Found)
-    return found.verdict.state, found.verdict.payload
+    assert isinstance(found, Lookup)
+    return found.validity.state, found.validity.payload
 
 
 class Watched:

@@ -15,7 +15,7 @@ from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import FillItem
 from coherd_server.core.leasing import Granted, LeaseItem
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_plan import SetItem
 from rig.fixtures import Backend
 from rig.near import NearOpener
@@ -77,7 +77,7 @@ async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tupl
         async with asyncio.timeout(WITHIN_S):
             if change in ("fill", "set"):
                 answers = await asyncio.gather(*waiting)
-                assert [isinstance(answer, Found) and answer.verdict.payload for answer in answers] == [b"new"] * 3
+                assert [isinstance(answer, Lookup) and answer.validity.payload for answer in answers] == [b"new"] * 3
                 return
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         assert [type(waiter.result()) for waiter in waiting if waiter.done()] == [Granted]
