@@ -142,14 +142,14 @@ class Census:
             if state in (State.ABSENT, State.FOREIGN):
                 continue
             tally.add(found.key, len(found.key.text) + len(found.validity.raw))
-            if state is State.DEAD:
+            if state is State.INVALIDATED:
                 dead.append(found)
         if dead:  # rule 4: dead only by epochs read after the value
             again = await self._reader.find([found.key for found in dead])
             unlink = [
                 (second.key.text, second.validity.head)
                 for first, second in zip(dead, again, strict=True)
-                if second.validity.state is State.DEAD and second.validity.head == first.validity.head
+                if second.validity.state is State.INVALIDATED and second.validity.head == first.validity.head
             ]
             await self._store.unlink_dead(unlink)
             tally.unlinked += len(unlink)

@@ -171,7 +171,7 @@ class Leases:
         else:
             (holder,), minted = await self._store.mint([key.text], needs)
             epochs = dict(minted)
-        if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
+        if state is State.INVALIDATED:  # rule 4: judged dead only by epochs read after it
             # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
             (found,) = await self._reader.classify([key], values, dict(epochs))
             if found.validity.state is State.FRESH:

@@ -81,9 +81,9 @@ class Holder(NamedTuple):
 
 class PutOutcome(enum.Enum):
     STORED = "stored"
-    OCCUPIED = "occupied"
+    PRESENT = "present"
     """`Put.replaces` was given and the key now holds something else."""
-    OLDER = "older"
+    OLDER_VERSION = "older_version"
     """The stored item version is higher than this put's."""
     FOREIGN = "foreign"
     """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
@@ -146,7 +146,7 @@ class FillOutcome(enum.Enum):
     STORED = "stored"
     REJECTED = "rejected"
     """The lease is not the one that was read, or the node is another: wrote nothing."""
-    OLDER = "older"
+    OLDER_VERSION = "older_version"
     FOREIGN = "foreign"
 
 

@@ -133,7 +133,7 @@ class Putter:
                     answers[index] = validity if isinstance(validity, Failure) else FOREIGN_VALUE
                     continue
                 if validity.state is State.FRESH:
-                    answers[index] = SetDone(PutOutcome.OCCUPIED)
+                    answers[index] = SetDone(PutOutcome.PRESENT)
                     continue
                 replaces = validity.head
             block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
@@ -186,9 +186,9 @@ class Putter:
         """The validity of a key, dead only by epochs read after the value (rule 4)."""
         try:
             found = (await self._reader.find([key]))[0]
-            if found.validity.state is State.DEAD:
+            if found.validity.state is State.INVALIDATED:
                 again = (await self._reader.find([key]))[0]
-                if again.validity.state is not State.DEAD or again.validity.head == found.validity.head:
+                if again.validity.state is not State.INVALIDATED or again.validity.head == found.validity.head:
                     return again.validity
                 return ABSENT
         except StoreUnavailable as error:
@@ -231,11 +231,11 @@ def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> S
     match outcome:
         case PutOutcome.STORED:
             return SetDone(outcome, ttl_ms)
-        case PutOutcome.OLDER:
+        case PutOutcome.OLDER_VERSION:
             return SetDone(outcome)
         case PutOutcome.FOREIGN:
             return FOREIGN_VALUE
         case PutOutcome.LATE:
             return UNAVAILABLE
-        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
+        case PutOutcome.PRESENT | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
             return None

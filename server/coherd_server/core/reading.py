@@ -143,7 +143,7 @@ class Reader:
                 sums[3] += 1
                 if state is State.FOREIGN:
                     sums[4] += 1
-                elif state is State.DEAD:
+                elif state is State.INVALIDATED:
                     sums[5] += 1
         for domain, sums in by_domain.items():
             counts = self._counters.of(domain)

@@ -26,7 +26,7 @@ class SetDone(NamedTuple):
     """What a set did."""
 
     outcome: PutOutcome
-    """STORED, OCCUPIED (a fresh value is present) or OLDER."""
+    """STORED, PRESENT (a fresh value is present) or OLDER_VERSION."""
     ttl_ms: int = 0
 
 

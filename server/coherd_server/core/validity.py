@@ -38,7 +38,7 @@ class State(enum.Enum):
     """Past its TTL, within its stale time, epochs current."""
     ABSENT = "absent"
     """Nothing, or the tombstone of a deleted versioned entry."""
-    DEAD = "dead"
+    INVALIDATED = "invalidated"
     """Invalidated, or held or stamped by a node that was replaced (rules 1 and 3)."""
     EXPIRED = "expired"
     FOREIGN = "foreign"
@@ -158,7 +158,7 @@ def validate(
     raw, identity, now_ms = read
     _, _, times, block, _ = header
     if raw is None or block != expected_block(key, extra, identity, epochs):
-        return Validity(State.DEAD, raw or b"", header)
+        return Validity(State.INVALIDATED, raw or b"", header)
     if now_ms < times.written_at_ms:  # by a process that knew the node's clock better
         now_ms = times.written_at_ms
     remaining_ms = times.fresh_until_ms - now_ms

@@ -117,7 +117,7 @@ async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas
     client.acknowledges = False
     [done] = await cache.writes.set([SetItem(STRICT, b"v", only_if_absent=True)])
     assert isinstance(done, SetDone)
-    assert done.outcome is PutOutcome.OCCUPIED
+    assert done.outcome is PutOutcome.PRESENT
 
 
 @BOTH_WAYS

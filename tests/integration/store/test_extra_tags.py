@@ -54,7 +54,7 @@ async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(ca
     [done] = await cache.writes.set([SetItem(before, b"v", extra_tags=EXTRA)])
     assert isinstance(done, SetDone)
     assert await state_of(cache.reads, before) is State.FRESH
-    assert await state_of(cache.reads, after) is State.DEAD
+    assert await state_of(cache.reads, after) is State.INVALIDATED
     [done] = await cache.writes.set([SetItem(after, b"v", extra_tags=EXTRA, only_if_absent=True)])
     assert isinstance(done, SetDone)
     assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent"

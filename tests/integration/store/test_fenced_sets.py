@@ -50,7 +50,7 @@ async def test_a_set_that_starts_over_never_outlives_an_invalidation_that_came_a
     [done] = await writer_over(store).set([SetItem(KEY, b"from before")])
     assert outcomes == [PutOutcome.FENCED, PutOutcome.STORED], "the test is void: nothing fenced it off"
     assert isinstance(done, SetDone)
-    assert await read(other) == (State.DEAD, b"from before")
+    assert await read(other) == (State.INVALIDATED, b"from before")
     await writer_over(other).set([SetItem(KEY, b"after it")])
     assert await read(store) == (State.FRESH, b"after it")
 

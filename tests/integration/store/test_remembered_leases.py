@@ -132,7 +132,7 @@ async def test_a_fill_that_was_overtaken_is_rejected_whether_or_not_its_process_
         name = f"{backend.prefix}coherd:epoch:analytics/user:u1"
         backend.client().set(name, os.urandom(8), px=90_000_000)
     assert await one.fill(DAYS[0], token, granted) == Filled(False)
-    assert (await two.read(DAYS[0]))[0] in (State.ABSENT, State.DEAD)
+    assert (await two.read(DAYS[0]))[0] in (State.ABSENT, State.INVALIDATED)
     token, granted = await two.lease(DAYS[0])
     assert await two.fill(DAYS[0], token, granted, b"after") == Filled(True, 3_600_000)
     assert await one.read(DAYS[0]) == (State.FRESH, b"after")
@@ -167,11 +167,11 @@ async def test_extra_tags_of_the_lease_are_carried_and_compared(one: Server, two
         assert isinstance(await one.fill(SESSION, token, granted, b"%d" % number), Filled)
         assert await two.read(SESSION) == (State.FRESH, b"%d" % number)
         await two.store.invalidate({"session/user:u9": 0})
-        assert (await one.read(SESSION))[0] is State.DEAD
+        assert (await one.read(SESSION))[0] is State.INVALIDATED
     token, granted = await one.lease(SESSION, extra_tags=extra)
     await two.store.invalidate({"session/user:u9": 0})
     assert await one.fill(SESSION, token, granted) == Filled(False)
-    assert (await two.read(SESSION))[0] is State.DEAD
+    assert (await two.read(SESSION))[0] is State.INVALIDATED
 
 
 async def test_a_load_that_was_overtaken_leaves_what_is_there(

@@ -173,7 +173,7 @@ async def test_an_invalidation_between_memory_and_write_is_never_outlived_unnoti
     monkeypatch.setattr(warm, "put", looked_at)
     await writer_over(warm).set([SetItem(KEY, b"set")])
     assert watched.outcomes == [OUTDATED, STORED]
-    assert states == [(State.DEAD, b"set"), (State.FRESH, b"set")]
+    assert states == [(State.INVALIDATED, b"set"), (State.FRESH, b"set")]
 
 
 @ONE_NODE
@@ -198,7 +198,7 @@ async def test_a_set_that_is_done_again_keeps_the_stamps_that_were_read_beside_i
     monkeypatch.setattr(warm, "mint", after_another)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [OUTDATED, STORED]
-    assert await read(other) == (State.DEAD if again else State.FRESH, b"mine")
+    assert await read(other) == (State.INVALIDATED if again else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -226,7 +226,7 @@ async def test_a_remembered_set_that_is_fenced_keeps_the_stamps_it_began_with(
     monkeypatch.setattr(warm, "mint", asked)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [FENCED, STORED]
-    assert await read(other) == (State.DEAD if invalidated else State.FRESH, b"mine")
+    assert await read(other) == (State.INVALIDATED if invalidated else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -316,7 +316,7 @@ async def test_stamps_that_were_found_outdated_are_asked_for_at_once(backend: Ba
 async def test_a_set_of_what_must_be_absent_always_asks(warm: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(warm, monkeypatch)
     item = SetItem(KEY, b"if absent", only_if_absent=True)
-    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.OCCUPIED)]
+    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.PRESENT)]
     await warm.remove({KEY.text: 0})
     [done] = await writer_over(warm).set([item])
     assert isinstance(done, SetDone)
@@ -433,7 +433,7 @@ async def test_a_set_that_fails_after_something_was_written_is_unknown(
 
     [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=wanted)
     assert done == UNKNOWN
-    assert (await read(warm))[0] is State.DEAD
+    assert (await read(warm))[0] is State.INVALIDATED
     asked.clear()
     [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=lambda _: False)
     assert isinstance(done, Failure)
