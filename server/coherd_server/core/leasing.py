@@ -263,14 +263,20 @@ class Leases:
             return failure_of(error)
         return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms, item.grant)
 
-    async def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool | Failure:
-        """Let the lease of a token live ``lease_ms`` from now (0: give it back), whatever its grant: also who was never
-        answered can give back what may have been granted. Whether the token held it."""
+    async def release(self, key: ResolvedKey, token: bytes, cooldown_ms: int) -> bool | Failure:
+        """Release the lease of a token, whatever its grant: a caller that got no answer can release what may have been
+        granted. Whether the token held it.
+
+        Args:
+            key: whose lease it is.
+            token: who holds it.
+            cooldown_ms: how long nobody is granted the next one, at most `MAX_LEASE_MS`; 0: the next caller is.
+        """
         try:
             _check_token(token)
-            if not 0 <= lease_ms <= MAX_LEASE_MS:
+            if not 0 <= cooldown_ms <= MAX_LEASE_MS:
                 raise Refusal(_INVALID, f"a lease lives at most {MAX_LEASE_MS} ms", field="lease_ms")
-            return await self._store.hold(key.text, token, lease_ms) is not HoldOutcome.LOST
+            return await self._store.hold(key.text, token, cooldown_ms) is not HoldOutcome.LOST
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:

@@ -269,7 +269,7 @@ class Store(Protocol):
         ...
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
-        """Let the holder's lease live ``lease_ms`` from now; 0 gives it back.
+        """Let the holder's lease live ``lease_ms`` from now; 0 releases it.
 
         ``holder``: the lease's token, or token and grant.
         """

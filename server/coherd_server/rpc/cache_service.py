@@ -175,7 +175,7 @@ class CacheRpcs:
         except Refusal as refusal:
             return refused(refusal)
         if request.abandon:
-            released = await self._cache.leases.hold(fill.item.key, fill.token, request.cooldown_ms)
+            released = await self._cache.leases.release(fill.item.key, fill.token, request.cooldown_ms)
             if isinstance(released, Failure):
                 return released
             return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)

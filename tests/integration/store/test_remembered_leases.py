@@ -108,7 +108,7 @@ async def test_a_lease_is_good_for_one_fill(one: Server) -> None:
 
 
 async def test_a_fill_needs_the_lease_that_is_stored(one: Server, two: Server) -> None:
-    for number, void in enumerate(("delete", "set", "give back")):
+    for number, void in enumerate(("delete", "set", "release")):
         key = DAYS[number]
         token, granted = await one.lease(key)
         if void == "delete":
@@ -116,7 +116,7 @@ async def test_a_fill_needs_the_lease_that_is_stored(one: Server, two: Server) -
         elif void == "set":
             await two.cache.writes.set([SetItem(key, b"other's")])
         else:
-            await two.cache.leases.hold(key, token, 0)
+            await two.cache.leases.release(key, token, 0)
         assert await one.fill(key, token, granted) == Filled(False), void
         assert (await one.read(key))[1] in (b"", b"other's"), void
 
@@ -187,7 +187,7 @@ async def test_a_load_that_was_overtaken_leaves_what_is_there(
         item = SetItem(SESSION, b"loaded", version=version)
         assert await one.cache.fills.fill(FillItem(item, token, granted.grant)) == Filled(False)
         assert await one.read(SESSION) == (State.FRESH, b"fresh")
-        await one.cache.leases.hold(SESSION, token, 0)
+        await one.cache.leases.release(SESSION, token, 0)
 
 
 async def test_a_version_that_was_not_stored_does_not_count(backend: Backend, one: Server) -> None:

@@ -48,7 +48,7 @@ async def until_marked(backend: Backend, key: str) -> None:
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("change", ["fill", "set", "delete", "give back", "invalidate"])
+@pytest.mark.parametrize("change", ["fill", "set", "delete", "release", "invalidate"])
 async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tuple[Cache, Cache], change: str) -> None:
     one, other = caches
     key = builtin_catalog().resolve(f"analytics:daily:user:{uuid.uuid4().hex}:date:20250806")
@@ -70,8 +70,8 @@ async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tupl
                 await one.writes.set([SetItem(key, b"new")])
             case "delete":
                 await one.changes.delete([key])
-            case "give back":
-                await one.leases.hold(key, token, 0)
+            case "release":
+                await one.leases.release(key, token, 0)
             case "invalidate":
                 await one.changes.invalidate({key.tags[0][1]: key.domain})
         async with asyncio.timeout(WITHIN_S):
