@@ -26,8 +26,8 @@ from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
 from coherd_server.rpc.errors import item_error
-from coherd_server.rpc.outbox import RESULT_BYTES, Outbox
 from coherd_server.rpc.read_gate import ReadGate
+from coherd_server.rpc.send_queue import RESULT_BYTES, SendQueue
 
 HALVED: Final = 32
 """Gets, or sets, of one frame from which on they are done in halves: then client and server work at the same time."""
@@ -80,7 +80,7 @@ class Operations:
     Args:
         services: of the server.
         principal: whose stream it is.
-        outbox: takes the results.
+        send_queue: takes the results.
         near: the stream's near cache, if it has one.
         on_answered: called when something was answered.
         most_waiting: leases that wait at one time; more are refused as OVERLOADED.
@@ -91,7 +91,7 @@ class Operations:
         self,
         services: Services,
         principal: Principal,
-        outbox: Outbox,
+        send_queue: SendQueue,
         near: NearSession | None,
         on_answered: Callable[[], None],
         most_waiting: int,
@@ -99,12 +99,12 @@ class Operations:
     ) -> None:
         self._services = services
         self._principal = principal
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._near = near
         self._on_answered = on_answered
         self._most_waiting = most_waiting
         self._most_bytes = message_bytes - MESSAGE_SPARE_BYTES
-        self._gate = ReadGate(outbox, message_bytes // 2)
+        self._gate = ReadGate(send_queue, message_bytes // 2)
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._readable: set[str] = set()
@@ -203,7 +203,7 @@ class Operations:
         self._answered(load, 1)
 
     def _error(self, operation_id: int, failure: Failure) -> None:
-        self._outbox.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
+        self._send_queue.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
 
     # Gets and sets.
 
@@ -227,7 +227,7 @@ class Operations:
 
     async def _read_part(self, part: Sequence[_Get], accept_stale: bool) -> int:
         """Answers all, and tells the size of the answers; raises before it answers any."""
-        outbox, most_bytes = self._outbox, self._most_bytes
+        send_queue, most_bytes = self._send_queue, self._most_bytes
         keep = self._keeper()
         found = await self._services.cache.reads.get([one.key for one in part], accept_stale=accept_stale)
         half = len(part) // 2 if len(part) >= HALVED else 0
@@ -245,7 +245,7 @@ class Operations:
                     self._error(one.id, self._too_large())
                     continue
                 total_bytes += size_bytes
-                response = outbox.result(one.id, size_bytes).get
+                response = send_queue.result(one.id, size_bytes).get
                 if wire.fill_get(response, answer, accept_stale):
                     keep(response.hit, answer)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
@@ -283,7 +283,7 @@ class Operations:
 
         def report(index: int, outcome: SetDone | Failure) -> None:
             answered.add(index)
-            result = self._outbox.result(sets[index].id, RESULT_BYTES)
+            result = self._send_queue.result(sets[index].id, RESULT_BYTES)
             if isinstance(outcome, Failure):
                 result.error.CopyFrom(item_error(outcome))
             else:
@@ -365,7 +365,7 @@ class Operations:
         if isinstance(answer, Failure):
             self._error(operation_id, answer)
         else:
-            getattr(self._outbox.result(operation_id, size_bytes), kind).CopyFrom(answer)
+            getattr(self._send_queue.result(operation_id, size_bytes), kind).CopyFrom(answer)
         return size_bytes
 
     def _method(self, kind: str) -> Callable[[Any, Call], Coroutine[Any, Any, Message]]:

@@ -17,7 +17,7 @@ from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.session import NearSession, Push
 from coherd_server.rpc.endpoint import DRAINING, abort, parse
 from coherd_server.rpc.operations import Operations, Services
-from coherd_server.rpc.outbox import Outbox
+from coherd_server.rpc.send_queue import SendQueue
 from coherd_server.rpc.types import Context
 
 MOST_HITS: Final = 1 << 40
@@ -76,19 +76,19 @@ class Stream:
         self._room = asyncio.Event()
         self._moving = False
         self._until = asyncio.timeout(None)
-        self._outbox = Outbox(limits.window_bytes, self._room.set)
+        self._send_queue = SendQueue(limits.window_bytes, self._room.set)
         self.near: NearSession | None = hub.open(self._push) if near_cache else None
         """The client's near cache; None: it has none."""
         self._operations = Operations(
-            services, principal, self._outbox, self.near, self._room.set, limits.window, limits.message_bytes
+            services, principal, self._send_queue, self.near, self._room.set, limits.window, limits.message_bytes
         )
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, welcome: pb.Welcome) -> None:
         """Until the client ends it, the connection does, or its time is up."""
         loop = asyncio.get_running_loop()
-        self._outbox.say(pb.SessionResponse(welcome=welcome))
-        writer = asyncio.create_task(self._outbox.write(self._context.write))
+        self._send_queue.say(pb.SessionResponse(welcome=welcome))
+        writer = asyncio.create_task(self._send_queue.write(self._context.write))
         writer.add_done_callback(self._written)
         age_ms = self._limits.age_ms
         mover = age_ms and loop.call_later(age_ms * (0.8 + 0.4 * random.random()) / 1000, self.move, age_ms // 4)
@@ -98,7 +98,7 @@ class Stream:
                 failure = await self._read(writer)
                 if failure is None:
                     await self._operations.finish()
-                    self._outbox.end()
+                    self._send_queue.end()
                     await asyncio.wait([writer])
         except TimeoutError:
             failure = DRAINING
@@ -129,7 +129,7 @@ class Stream:
     async def _read(self, writer: asyncio.Task[None]) -> Failure | None:
         """Take messages until there are no more; what was wrong, if something was."""
         limits = self._limits
-        operations, outbox = self._operations, self._outbox
+        operations, send_queue = self._operations, self._send_queue
         while not writer.done():
             data = await self._context.read()
             if not isinstance(data, bytes):
@@ -142,7 +142,7 @@ class Stream:
             while not writer.done() and (
                 operations.unanswered >= limits.window
                 or operations.unanswered_bytes >= limits.window_bytes
-                or outbox.is_full
+                or send_queue.is_full
             ):
                 self._room.clear()
                 await self._room.wait()
@@ -173,7 +173,7 @@ class Stream:
         if near is not None and message.asked_at_ms > 0:
             extension = near.extend(message.asked_at_ms, arrived_s=arrived_s)
             if extension is not None:
-                self._outbox.say(
+                self._send_queue.say(
                     pb.SessionResponse(
                         extension=pb.LeaseExtension(
                             counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms
@@ -194,12 +194,12 @@ class Stream:
         frame = pb.PushFrame(sequence=push.sequence, keys=push.keys, tags=push.tags, flush=push.flush)
         if frame.ByteSize() > self._limits.window_bytes:
             frame = pb.PushFrame(sequence=push.sequence, flush=True)  # names for more than a message
-        self._outbox.say(pb.SessionResponse(push=frame))
+        self._send_queue.say(pb.SessionResponse(push=frame))
 
     def move(self, grace_ms: int) -> None:
         """Ask the client to open a session elsewhere and end this one, which ends it after the time of grace; once."""
         if not self._moving:
             self._moving = True
             drain = pb.Drain(reason=ErrorReason.ERROR_REASON_DRAINING, grace_ms=grace_ms)
-            self._outbox.say(pb.SessionResponse(drain=drain))
+            self._send_queue.say(pb.SessionResponse(drain=drain))
             self._end_in(grace_ms / 1000)

@@ -20,7 +20,7 @@ RESULT_BYTES: Final = 64
 """Reckoned size of a result besides its value."""
 
 
-class Outbox:
+class SendQueue:
     """Filled by the operations of a stream, emptied by its writer.
 
     Args:
