@@ -24,8 +24,8 @@ from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.census import Census
 from coherd_server.core.counters import Counters
 from coherd_server.core.doctor import Level, examine
-from coherd_server.core.near.announcing import Announcer
 from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.near.replica import Replica
 from coherd_server.core.ports import StoreUnavailable
 from coherd_server.core.report import Reporter
@@ -209,9 +209,9 @@ class Server:
         settings = self._settings
         hub = Hub(lease_clock_s, settings.near_cache_terms, self._counters, self._catalog.domains)
         self._replica = Replica(self._store.log, hub)
-        announcer = Announcer(self._store.log, self._replica, hub.terms, lease_clock_s)
+        publisher = ChangePublisher(self._store.log, self._replica, hub.terms, lease_clock_s)
         self._cache = cache = build_cache(
-            self._store, announcer, self._counters, max_value_bytes=settings.max_value_bytes
+            self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes
         )
         self._census = Census(self._store, cache.reads, self._catalog)
         self._reporter = Reporter(self._store, self._counters, self._census)

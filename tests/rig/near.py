@@ -13,9 +13,9 @@ from coherd.catalog.load import builtin_catalog
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure
-from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Announcement
+from coherd_server.core.near.ports import ChangeNotice
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.replica import Replica
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
@@ -30,18 +30,18 @@ assert STRICT.domain.near_cache is NearCacheMode.STRICT
 assert PUSHED.domain.near_cache is NearCacheMode.PUSH
 
 
-class Silence(Announcer):
+class Silence(ChangePublisher):
     """Tells nobody, as if no domain had near caches."""
 
-    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
+    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[ChangeNotice | None]:
         return [None for _ in names]
 
 
 def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
     """The verbs over a store, without near caches."""
     near = NearReplica(store)
-    announcer = Silence(near.log, near.replica, near.terms, lease_clock_s)
-    return build_cache(store, announcer, Counters(), max_value_bytes=max_value_bytes)
+    publisher = Silence(near.log, near.replica, near.terms, lease_clock_s)
+    return build_cache(store, publisher, Counters(), max_value_bytes=max_value_bytes)
 
 
 class NearReplica:
@@ -53,7 +53,7 @@ class NearReplica:
         self.log = store.log
         self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
         self.replica = Replica(self.log, self.hub)
-        self.announcer = Announcer(self.log, self.replica, self.terms, lease_clock_s)
+        self.publisher = ChangePublisher(self.log, self.replica, self.terms, lease_clock_s)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -61,14 +61,14 @@ class NearReplica:
         self._task = asyncio.create_task(self.replica.run())
         await until("in step", lambda: self.hub.in_step_as_of_s is not None)
 
-    async def announce(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
+    async def publish(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
         """The key changed."""
-        return await self.announcer.finish(distinct(self.announcer.of_keys([key], wait=wait)))
+        return await self.publisher.finish(distinct(self.publisher.of_keys([key], wait=wait)))
 
-    async def announce_tags(self, *tags: str, wait: bool = False) -> Failure | None:
+    async def publish_tags(self, *tags: str, wait: bool = False) -> Failure | None:
         """Tags of the domain of `PUSHED` were invalidated."""
-        announcements = self.announcer.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
-        return await self.announcer.finish(distinct(announcements))
+        notices = self.publisher.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
+        return await self.publisher.finish(distinct(notices))
 
     async def die(self) -> None:
         """Stop like a process that is killed: nobody is told."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
-from coherd_server.core.near.ports import Announcement
+from coherd_server.core.near.ports import ChangeNotice
 
 __all__ = [
     "EPOCH_BYTES",
@@ -263,9 +263,9 @@ class Store(Protocol):
         ...
 
     async def fill(
-        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+        self, fills: Sequence[Fill], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
-        """Store entries, each under the lease that was read; the lease ends with it. Announcements as in `put`."""
+        """Store entries, each under the lease that was read; the lease ends with it. Notices as in `put`."""
         ...
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
@@ -284,21 +284,21 @@ class Store(Protocol):
         ...
 
     async def put(
-        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+        self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script.
 
-        The store may append the announcements behind the change, and says so in `Announcement.appended`; else whoever
+        The store may append the notices behind the change, and says so in `ChangeNotice.appended`; else whoever
         made them appends them.
         """
         ...
 
     async def remove(
-        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+        self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """Delete values of ours and void their leases. A versioned entry leaves a short tombstone.
 
-        ``keys``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
+        ``keys``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 
@@ -310,10 +310,10 @@ class Store(Protocol):
         """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
         ...
 
-    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
+    async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat.
 
-        ``tags``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
+        ``tags``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.entry import Flags, Times, decode_header, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.near.ports import Announcement
+from coherd_server.core.near.ports import ChangeNotice
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.ports import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
@@ -39,7 +39,7 @@ class Tries:
         self.stamps: dict[int, Stamps] = {}
         """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
         an invalidation that came after it began."""
-        self.told: dict[int, Announcement] = {}
+        self.told: dict[int, ChangeNotice] = {}
         """What near caches must be told, as of the last try that was sent."""
         self.fenced: dict[int, bytes] = {}
         """Fences that those knew whose last try was fenced; not those that look at what is there before."""
@@ -53,13 +53,13 @@ class Putter:
     Args:
         store: where entries live.
         reader: of the same store.
-        announcer: tells near caches.
+        publisher: tells near caches.
     """
 
-    def __init__(self, store: Store, reader: Reader, announcer: Announcer) -> None:
+    def __init__(self, store: Store, reader: Reader, publisher: ChangePublisher) -> None:
         self._store = store
         self._reader = reader
-        self._announcer = announcer
+        self._publisher = publisher
 
     async def attempt(
         self,
@@ -156,9 +156,9 @@ class Putter:
     ) -> dict[int, SetDone | Failure]:
         """As `attempt`, with all that is needed."""
         answers: dict[int, SetDone | Failure] = {}
-        announcements = self._announcer.of_keys([pending[index].item.key for index in puts])
-        tries.told |= {index: one for index, one in zip(puts, announcements, strict=True) if one is not None}
-        outcomes = await self._store.put(list(puts.values()), distinct(announcements))
+        notices = self._publisher.of_keys([pending[index].item.key for index in puts])
+        tries.told |= {index: one for index, one in zip(puts, notices, strict=True) if one is not None}
+        outcomes = await self._store.put(list(puts.values()), distinct(notices))
         for index, outcome in zip(puts, outcomes, strict=True):
             put = puts[index]
             if outcome is PutOutcome.FENCED:

@@ -44,13 +44,13 @@ def own_cluster() -> Iterator[Cluster]:
 async def settled(*replicas: NearReplica) -> None:
     """Until the registry is complete: from then on a strict change waits only for replicas."""
     for one in replicas:
-        await announced(one, STRICT)
+        await published(one, STRICT)
 
 
-async def announced(replica: NearReplica, key: ResolvedKey) -> None:
+async def published(replica: NearReplica, key: ResolvedKey) -> None:
     """Announce a change until that works."""
     end_s = lease_clock_s() + 15
-    while await replica.announce(key) is not None:
+    while await replica.publish(key) is not None:
         assert lease_clock_s() < end_s
         await asyncio.sleep(0.02)
 
@@ -60,13 +60,13 @@ async def test_a_change_reaches_holders_on_other_replicas(backend: Backend, repl
     client, idle = NearClient(other), NearClient(other)
     await client.hold(PUSHED)
     await client.hold(STRICT)
-    assert await one.announce(PUSHED) is None
+    assert await one.publish(PUSHED) is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed == [Push(1, (PUSHED.text,))]
     assert client.serves(STRICT)
     assert idle.pushed == []
     await client.hold(PUSHED)
-    assert await one.announce_tags("analytics/user:u1", "analytics/user:u2") is None
+    assert await one.publish_tags("analytics/user:u1", "analytics/user:u2") is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed[1:] == [Push(2, (), ("analytics/user:u1",))]
 
@@ -80,14 +80,14 @@ async def test_who_has_nobody_to_tell_reads_at_leisure_until_somebody_waits_or_c
     await settled(one, other)
     monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
     for _ in range(3):
-        assert await one.announce(PUSHED) is None  # read by `other`, which then sits back
+        assert await one.publish(PUSHED) is None  # read by `other`, which then sits back
         await asyncio.sleep(0.25)
-        assert await one.announce(STRICT) is None  # somebody elsewhere waits
+        assert await one.publish(STRICT) is None  # somebody elsewhere waits
         await asyncio.sleep(0.25)
-        assert await other.announce(STRICT) is None  # and here
+        assert await other.publish(STRICT) is None  # and here
     for _ in range(3):  # a read may be under way, and a call to hurry that has no effect any more
         behind = other.hub.place
-        assert await one.announce(PUSHED) is None
+        assert await one.publish(PUSHED) is None
         await asyncio.sleep(0.25)
     assert other.hub.place == behind
     await asyncio.sleep(OVER_S)  # nothing of before is in step any more
@@ -105,8 +105,8 @@ async def test_a_replica_that_is_far_behind_reads_on_without_leisure(
     monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
     monkeypatch.setattr(log_reader, "READ_ENTRIES", 10)
     for _ in range(95):
-        assert await one.announce(PUSHED) is None
-    assert await one.announce(STRICT) is None
+        assert await one.publish(PUSHED) is None
+    assert await one.publish(STRICT) is None
 
 
 @ON_ONE_STORE
@@ -119,9 +119,9 @@ async def test_who_waits_here_needs_nobody_to_tell_it_to_hurry(
     monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
     await one.store._listener.close()
     for _ in range(3):
-        assert await one.announce(PUSHED) is None
+        assert await one.publish(PUSHED) is None
         await asyncio.sleep(0.1)
-        assert await one.announce(STRICT) is None
+        assert await one.publish(STRICT) is None
 
 
 @ON_ONE_STORE
@@ -147,7 +147,7 @@ async def test_a_lost_log_flushes_everybody(backend: Backend, replicas: NearOpen
     await until("flushed", lambda: client.flushes == 1)
     assert not client.serves(PUSHED)
     await client.hold(PUSHED)
-    assert await one.announce(PUSHED) is None
+    assert await one.publish(PUSHED) is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.flushes == 1
 
@@ -165,11 +165,11 @@ async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, repli
         return await follow(after)
 
     other.log.follow = late  # type: ignore[method-assign, assignment]
-    await one.announce(OTHER)
+    await one.publish(OTHER)
     await asyncio.sleep(0.05)  # the read under way takes this one
-    assert await one.announce(PUSHED) is None
+    assert await one.publish(PUSHED) is None
     for number in range(5):
-        await one.announce(PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806"))
+        await one.publish(PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806"))
     backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
     hold.set()
     await until("flushed", lambda: client.flushes == 1)
@@ -188,7 +188,7 @@ async def test_a_store_that_lost_everything_flushes_everybody(replicas: NearOpen
             await asyncio.to_thread(node.restart)
         await until("flushed", lambda: not client.serves(PUSHED) and client.flushes >= 1)
         await client.hold(PUSHED)
-        await announced(one, PUSHED)
+        await published(one, PUSHED)
         await until("pushed", lambda: not client.serves(PUSHED))
 
 
@@ -209,7 +209,7 @@ async def _survives_failover(url: str, failover: Callable[[], object], replicas:
     assert not client.serves(PUSHED)
     await until("in step", lambda: other.hub.in_step_as_of_s is not None)
     await client.hold(PUSHED)
-    await announced(one, PUSHED)
+    await published(one, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))
 
 
@@ -224,7 +224,7 @@ async def test_the_logs_slot_may_move(own_cluster: Cluster, replicas: NearOpener
     await asyncio.to_thread(own_cluster.finish_migration, slot, source, target)
     await until("flushed", lambda: not client.serves(PUSHED))
     await client.hold(PUSHED)
-    await announced(one, PUSHED)
+    await published(one, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))
 
 
@@ -239,7 +239,7 @@ async def test_a_strict_change_waits_for_every_near_cache(backend: Backend, repl
         for client in clients:
             await client.hold(STRICT)
         began_s = time.monotonic()
-        assert await one.announce(STRICT) is None
+        assert await one.publish(STRICT) is None
         assert not any(client.serves(STRICT) for client in clients)
         assert time.monotonic() - began_s < OVER_S / 2, "it waited for a lease, not for the acknowledgements"
 
@@ -251,7 +251,7 @@ async def test_waiting_can_be_asked_for_where_the_domain_does_not(backend: Backe
     client = NearClient(other)
     for _ in range(5):
         await client.hold(PUSHED)
-        assert await one.announce_tags("analytics/user:u1", wait=True) is None
+        assert await one.publish_tags("analytics/user:u1", wait=True) is None
         assert not client.serves(PUSHED)
 
 
@@ -266,7 +266,7 @@ async def test_a_client_that_is_cut_off_delays_by_its_lease_and_serves_nothing_a
     await client.cut()
     assert client.serves(STRICT)
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert not client.serves(STRICT)
     assert time.monotonic() - began_s < OVER_S + 1.5
 
@@ -281,14 +281,14 @@ async def test_a_replica_that_dies_delays_by_a_lease_and_is_forgotten(backend: B
     await other.die()
     assert client.serves(STRICT)
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert not client.serves(STRICT)
     assert time.monotonic() - began_s < OVER_S + 1.5
     name = log_names(backend)[1]
     client_of_store = backend.client()
     await until("forgotten", lambda: len(set(client_of_store.hkeys(name)) - {b"*", b"+"}) == 1)
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert time.monotonic() - began_s < OVER_S / 2
 
 
@@ -298,7 +298,7 @@ async def test_a_replica_that_leaves_in_order_delays_nobody(backend: Backend, re
     await settled(one)
     await other.stop()
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert time.monotonic() - began_s < OVER_S / 2
 
 
@@ -313,7 +313,7 @@ async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: B
     await other.die()
     backend.client().delete(*log_names(backend))
     assert client.serves(STRICT)
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert not client.serves(STRICT)
 
 
@@ -326,7 +326,7 @@ async def test_a_log_that_is_lost_while_somebody_waits_is_appended_to_again(
     client = NearClient(other)
     await client.hold(STRICT)
     client.acknowledges = False
-    waiting = asyncio.ensure_future(one.announce(STRICT))
+    waiting = asyncio.ensure_future(one.publish(STRICT))
     await asyncio.sleep(0.1)
     assert not waiting.done()
     backend.client().delete(log_names(backend)[0])
@@ -341,9 +341,9 @@ async def test_an_append_that_fails_is_said(replicas: NearOpener) -> None:
     with standalone() as node:
         one = await replicas(node.url)
         node.kill()
-        assert await one.announce(PUSHED) == UNCONFIRMED
-        assert await one.announce(STRICT) == UNCONFIRMED
-        assert await one.announce(OFF) is None, "nobody keeps it, so nobody need be told"
+        assert await one.publish(PUSHED) == UNCONFIRMED
+        assert await one.publish(STRICT) == UNCONFIRMED
+        assert await one.publish(OFF) is None, "nobody keeps it, so nobody need be told"
 
 
 async def test_out_of_step_for_a_lease_means_that_nothing_is_served(replicas: NearOpener) -> None:

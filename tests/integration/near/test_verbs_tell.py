@@ -15,7 +15,7 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.filling import Filled, FillItem
 from coherd_server.core.leasing import Granted, LeaseItem
-from coherd_server.core.near.ports import Announcement, Answer, LogUnavailable
+from coherd_server.core.near.ports import Answer, ChangeNotice, LogUnavailable
 from coherd_server.core.near.session import Push
 from coherd_server.core.ports import PutOutcome
 from coherd_server.core.set_plan import SetDone, SetItem
@@ -27,12 +27,12 @@ from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_na
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"
 BOTH_WAYS = pytest.mark.parametrize("backend", ["standalone", "cluster"], indirect=True)
-"""The announcement travels with the change, or behind it."""
+"""The notice travels with the change, or behind it."""
 
 
 def verbs(replica: NearReplica) -> Cache:
     """The verbs before this replica's store."""
-    return build_cache(replica.store, replica.announcer, Counters(), max_value_bytes=1_000)
+    return build_cache(replica.store, replica.publisher, Counters(), max_value_bytes=1_000)
 
 
 async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
@@ -170,12 +170,12 @@ async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, rep
 
 
 @pytest.mark.parametrize("backend", ["standalone", "sentinel"], indirect=True)
-async def test_one_primary_carries_the_announcement_with_the_change(backend: Backend, opener: Opener) -> None:
+async def test_one_primary_carries_the_notice_with_the_change(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix)
-    one = Announcement(["kx"], False, 0.0)
+    one = ChangeNotice(["kx"], False, 0.0)
     await store.put([await put_of(store, "x")], [one])
     assert one.appended is not None
-    another = Announcement(["tx"], True, 0.0)
+    another = ChangeNotice(["tx"], True, 0.0)
     await store.invalidate({"x": 0}, [another])
     assert another.appended is not None
     assert another.appended.place == one.appended.place._replace(position=one.appended.place.position + 1)
@@ -187,14 +187,14 @@ async def test_one_primary_carries_the_announcement_with_the_change(backend: Bac
 async def test_what_did_not_travel_with_the_whole_change_is_not_made_good(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix, batch_items=2)
     puts = [await put_of(store, f"x{number}") for number in range(5)]
-    one = Announcement(["kx"], False, 0.0)
+    one = ChangeNotice(["kx"], False, 0.0)
     assert await store.put(puts, [one]) == [PutOutcome.STORED] * 5
     assert one.appended is None
 
 
 @pytest.mark.parametrize("backend", ["cluster"], indirect=True)
-async def test_a_cluster_carries_no_announcements(backend: Backend, opener: Opener) -> None:
+async def test_a_cluster_carries_no_notices(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix)
-    one = Announcement(["kx"], False, 0.0)
+    one = ChangeNotice(["kx"], False, 0.0)
     await store.put([await put_of(store, "x")], [one])
     assert one.appended is None

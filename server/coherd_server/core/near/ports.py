@@ -72,7 +72,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Announcement:
+class ChangeNotice:
     """Names to append behind a change. A store that can do so carries them with the change itself."""
 
     names: list[str]
