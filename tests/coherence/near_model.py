@@ -30,7 +30,7 @@ from coherence.near_model_state import (
     Bounds,
     Client,
     Log,
-    Place,
+    LogPosition,
     Registry,
     Replica,
     Rules,
@@ -93,24 +93,27 @@ class NearModel:
                     if not rules.registry_read_by_append:
                         yield "the writer looks who is registered", begun._replace(writer=("looked", verb, s.registry))
                     elif not rules.change_before_append:
-                        place, log = _appended(s.log, verb)
+                        position, log = _appended(s.log, verb)
                         version = _after(s, verb)
-                        told = ("told", verb, version, place, s.registry)
+                        told = ("told", verb, version, position, s.registry)
                         yield f"{verb} of v{version} is appended", begun._replace(source=version, log=log, writer=told)
                     else:
                         yield f"{verb} of v{_after(s, verb)} holds", self._changed(begun, verb, _after(s, verb), None)
             case ("looked", verb, registry):
                 yield f"{verb} of v{_after(s, verb)} holds", self._changed(s, verb, _after(s, verb), registry)
-            case ("told", verb, version, place, registry):
+            case ("told", verb, version, position, registry):
                 after = self._changed(s, verb, version, None)
-                yield f"{verb} of v{version} holds", after._replace(writer=("appended", verb, version, place, registry))
+                yield (
+                    f"{verb} of v{version} holds",
+                    after._replace(writer=("appended", verb, version, position, registry)),
+                )
             case ("changed", verb, version, seen):
-                place, log = _appended(s.log, verb)
-                writer = ("appended", verb, version, place, seen or s.registry)
+                position, log = _appended(s.log, verb)
+                writer = ("appended", verb, version, position, seen or s.registry)
                 yield f"{verb} of v{version} is appended", s._replace(log=log, writer=writer)
-            case ("appended", verb, version, place, registry):
-                moved = rules.watermarks_name_their_log and not s.log.tail.is_of(place)
-                if not self.bounds.strict or (not moved and self._confirmed(s, place, registry)):
+            case ("appended", verb, version, position, registry):
+                moved = rules.watermarks_name_their_log and not s.log.tail.is_of(position)
+                if not self.bounds.strict or (not moved and self._confirmed(s, position, registry)):
                     yield f"v{version} is acknowledged", s._replace(writer=(), floor=max(s.floor, version))
                 elif moved:
                     again = ("changed", verb, version, None if rules.registry_read_by_append else registry)
@@ -120,18 +123,18 @@ class NearModel:
         stored = s.stored if verb == "O" else version if verb == "K" else None
         return s._replace(source=version, stored=stored, writer=("changed", verb, version, seen))
 
-    def _confirmed(self, s: State, place: Place, appended: Registry) -> bool:
+    def _confirmed(self, s: State, position: LogPosition, appended: Registry) -> bool:
         """What a waiter may conclude from the registry as the append found it, and as it is now."""
         rules, now = self.rules, s.registry
         over = not s.client.valid  # all that the replica granted is over: it has been silent for a lease and a margin
         if over or (s.replica.cut and not rules.silent_for_a_lease):
             return True
-        trusted = not rules.young_registry_not_trusted or self._is_complete(appended, place.identity)
+        trusted = not rules.young_registry_not_trusted or self._is_complete(appended, position.identity)
         if trusted and not appended.joined:
             return True
         mark = now.watermark
-        same = mark.is_of(place) or not rules.watermarks_name_their_log
-        return now.joined and same and mark.position >= place.position
+        same = mark.is_of(position) or not rules.watermarks_name_their_log
+        return now.joined and same and mark.offset >= position.offset
 
     def _is_complete(self, registry: Registry, identity: int) -> bool:
         return registry.complete == identity or (bool(registry.complete) and not self.rules.completeness_names_its_node)
@@ -190,7 +193,7 @@ class NearModel:
         if self.bounds.strict and (True, mark) != registry[:2]:
             yield "the replica joins", s._replace(registry=registry._replace(joined=True, watermark=mark))
 
-    def _watermark(self, s: State) -> Place:
+    def _watermark(self, s: State) -> LogPosition:
         """What all sessions have acknowledged; there is one."""
         if s.session.alive and self.rules.acknowledged_before_published:
             if s.session.undelivered is not None:
@@ -198,39 +201,39 @@ class NearModel:
             for one in s.queue[s.ack_first :]:
                 if one[0] in ("push", "flush"):
                     return one[1]
-        return s.replica.place
+        return s.replica.position
 
     def _followed(self, s: State) -> Iterator[Step]:
         if len(s.queue) >= QUEUE:
             return
-        place, log = s.replica.place, s.log
-        other = (self.rules.identity_watched and log.identity != place.identity) or (
-            self.rules.generation_watched and log.generation != place.generation
+        position, log = s.replica.position, s.log
+        other = (self.rules.identity_watched and log.identity != position.identity) or (
+            self.rules.generation_watched and log.generation != position.generation
         )
         if other:
             yield (
                 "the replica finds another log and flushes",
-                self._told(s, log.tail, "flush", log.tail._replace(position=0)),
+                self._told(s, log.tail, "flush", log.tail._replace(offset=0)),
             )
             return
-        first = max(place.position + 1, log.base + 1)
-        if log.tail.position < first:
+        first = max(position.offset + 1, log.base + 1)
+        if log.tail.offset < first:
             return
-        at = place._replace(position=first)
-        if first != place.position + 1 and self.rules.gaps_noticed:
-            yield "the replica finds a gap and flushes", self._told(s, at, "flush", place)
+        at = position._replace(offset=first)
+        if first != position.offset + 1 and self.rules.gaps_noticed:
+            yield "the replica finds a gap and flushes", self._told(s, at, "flush", position)
             return
         verb = log.entries[first - log.base - 1]
         if verb == "O":
-            yield "the replica applies O", s._replace(replica=s.replica._replace(place=at))
+            yield "the replica applies O", s._replace(replica=s.replica._replace(position=at))
             return
         holds = s.session.holds_extra if verb == "X" else s.session.holds
-        yield f"the replica applies {verb}", self._told(s, at, "push" if holds else "", at._replace(position=first - 1))
+        yield f"the replica applies {verb}", self._told(s, at, "push" if holds else "", at._replace(offset=first - 1))
 
-    def _told(self, s: State, place: Place, kind: str, before: Place) -> State:
-        """The replica is up to a place; what it tells the session of is forgotten, until a reply asks anew."""
+    def _told(self, s: State, position: LogPosition, kind: str, before: LogPosition) -> State:
+        """The replica is up to a position; what it tells the session of is forgotten, until a reply asks anew."""
         reading, session = _touched_reading(s.reading), s.session
-        after = s._replace(replica=s.replica._replace(place=place), reading=reading)
+        after = s._replace(replica=s.replica._replace(position=position), reading=reading)
         if not kind or not session.alive:
             return after
         forgotten = session._replace(holds=False, holds_extra=False)
@@ -307,7 +310,7 @@ class NearModel:
         if s.left[HANGUPS] and session.alive and not session.closed:
             mark = self._watermark(s)
             broken = s._replace(queue=(), reading=(), ack_first=False, left=minus(s, HANGUPS))
-            closed = session._replace(closed=True, undelivered=None if mark == replica.place else mark)
+            closed = session._replace(closed=True, undelivered=None if mark == replica.position else mark)
             if not self.rules.closed_sessions_count:
                 closed = session._replace(closed=True, holds=False, holds_extra=False)
             yield "the stream breaks unnoticed", broken._replace(session=closed)
@@ -348,8 +351,8 @@ def _after(s: State, verb: str) -> int:
     return s.source + (verb != "O")
 
 
-def _appended(log: Log, verb: str) -> tuple[Place, Log]:
-    return log.tail._replace(position=log.tail.position + 1), log._replace(entries=(*log.entries, verb))
+def _appended(log: Log, verb: str) -> tuple[LogPosition, Log]:
+    return log.tail._replace(offset=log.tail.offset + 1), log._replace(entries=(*log.entries, verb))
 
 
 def _touched(flight: tuple[bool, int, int] | None) -> tuple[bool, int, int] | None:

@@ -71,12 +71,12 @@ class Bounds:
     """The stream breaks, and the client does not notice."""
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     identity: int
     generation: int
-    position: int
+    offset: int
 
-    def is_of(self, other: Place) -> bool:
+    def is_of(self, other: LogPosition) -> bool:
         """Both are of one log."""
         return self[:2] == other[:2]
 
@@ -90,14 +90,14 @@ class Log(NamedTuple):
     """Verb each."""
 
     @property
-    def tail(self) -> Place:
-        return Place(self.identity, self.generation, self.base + len(self.entries))
+    def tail(self) -> LogPosition:
+        return LogPosition(self.identity, self.generation, self.base + len(self.entries))
 
 
 class Registry(NamedTuple):
     joined: bool
     """The replica is in it."""
-    watermark: Place
+    watermark: LogPosition
     complete: int = 1
     """Identity of the node on which it was found complete; 0: on none."""
 
@@ -106,7 +106,7 @@ class Replica(NamedTuple):
     """The server of the client's session, as it follows the log."""
 
     up: bool
-    place: Place
+    position: LogPosition
     cut: bool = False
 
 
@@ -117,7 +117,7 @@ class Session(NamedTuple):
     holds_extra: bool
     closed: bool = False
     """Its stream broke, and its lease may still run."""
-    undelivered: Place | None = None
+    undelivered: LogPosition | None = None
     """Of a closed session: what it had acknowledged when the first push could not be delivered."""
 
 

@@ -19,7 +19,7 @@ from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Answer, Changes, Place, Registry
+from coherd_server.core.near.ports import Answer, Changes, LogPosition, Registry
 from coherd_server.core.near.replica import Replica
 from coherd_server.core.near.session import NearSession
 
@@ -129,11 +129,11 @@ def gap_ignored(patch: Patch) -> None:
     """Rule 2: entries are applied whatever is missing before them."""
     read = Follower.read
 
-    def blind(self: Follower, changes: Changes, after: Place) -> bool:
-        place = self._hub.place
-        if place is not None and changes.entries and changes.entries[0].generation == place.generation:
-            self._hub.place = place._replace(position=changes.entries[0].position - 1)
-            after = self._hub.place
+    def blind(self: Follower, changes: Changes, after: LogPosition) -> bool:
+        position = self._hub.position
+        if position is not None and changes.entries and changes.entries[0].generation == position.generation:
+            self._hub.position = position._replace(offset=changes.entries[0].offset - 1)
+            after = self._hub.position
         return read(self, changes, after)
 
     patch(Follower, "read", blind)
@@ -141,7 +141,7 @@ def gap_ignored(patch: Patch) -> None:
 
 def published_before_acknowledged(patch: Patch) -> None:
     """A replica's watermark is what it has applied, whatever its sessions have acknowledged."""
-    patch(Hub, "watermark", property(lambda self: self.place))
+    patch(Hub, "watermark", property(lambda self: self.position))
 
 
 def in_flight_window_not_checked(patch: Patch) -> None:

@@ -172,9 +172,9 @@ class NearStage:
         """Until a server has applied all of the log."""
         with self.node.client() as client:
             last = client.xrevrange(log_name(""), count=1)[0][0]
-        position = int(last.split(b"-")[0])
+        offset = int(last.split(b"-")[0])
         hub = self.hub(server)
-        await until("the log is applied", lambda: hub.place is not None and hub.place.position >= position)
+        await until("the log is applied", lambda: hub.position is not None and hub.position.offset >= offset)
 
     async def stop(self) -> None:
         """Stop everything."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from coherd.contract.entry import IDENTITY_BYTES
-from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogUnavailable, Place, Registry
+from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
 from coherd_server.core.ports import StoreUnavailable
 from coherd_server.redis.batch import Job
 from coherd_server.redis.drive import Done, Driver
@@ -51,7 +51,7 @@ class RedisChangeLog:
         """The append as one job, for a batch that carries the change itself."""
         return Job(APPEND, (self._log, self._registry), (self._length, "\n".join(names), int(awaited)))
 
-    async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
+    async def join(self, replica: str, watermark: LogPosition | None, complete: bytes) -> Answer:
         """See `ChangeLog.join`. Doing it twice is harmless."""
         field = (b"" if watermark is None else _WATERMARK.pack(*watermark)) + os.urandom(_BEAT_BYTES)
         return self.answer_of(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
@@ -60,7 +60,7 @@ class RedisChangeLog:
         """See `ChangeLog.forget`."""
         await self._do(Job(FORGET, (self._registry,), (replica, field)))
 
-    async def follow(self, after: Place) -> Changes:
+    async def follow(self, after: LogPosition) -> Changes:
         """See `ChangeLog.follow`."""
         return await self._reader.read(after)
 
@@ -111,7 +111,7 @@ def registry_name(prefix: str) -> str:
 def _field(raw: bytes) -> Field:
     if len(raw) != _WATERMARK.size + _BEAT_BYTES:
         return Field(raw, None)
-    return Field(raw, Place(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
+    return Field(raw, LogPosition(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
 
 
 def _answer_of(done: Done) -> Answer:
@@ -124,4 +124,4 @@ def _answer_of(done: Done) -> Answer:
     flat = dict(zip(found[2::2], found[3::2], strict=True))
     incarnation, complete = flat.pop(b"*", b""), flat.pop(b"+", b"")
     fields = {name.decode("ascii", "replace"): _field(raw) for name, raw in flat.items()}
-    return Answer(Place(done.identity, found[0], found[1]), Registry(incarnation, complete, fields))
+    return Answer(LogPosition(done.identity, found[0], found[1]), Registry(incarnation, complete, fields))

@@ -86,10 +86,10 @@ async def test_who_has_nobody_to_tell_reads_at_leisure_until_somebody_waits_or_c
         await asyncio.sleep(0.25)
         assert await other.publish(STRICT) is None  # and here
     for _ in range(3):  # a read may be under way, and a call to hurry that has no effect any more
-        behind = other.hub.place
+        behind = other.hub.position
         assert await one.publish(PUSHED) is None
         await asyncio.sleep(0.25)
-    assert other.hub.place == behind
+    assert other.hub.position == behind
     await asyncio.sleep(OVER_S)  # nothing of before is in step any more
     client = NearClient(other)
     await client.hold(PUSHED)

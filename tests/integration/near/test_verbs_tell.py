@@ -60,7 +60,7 @@ async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: st
     cache, client = verbs(one), NearClient(other)
     if verb == "touch":
         await change(cache, "set", PUSHED)
-        await until("followed", lambda: other.hub.place is not None and other.hub.place.position > 1)
+        await until("followed", lambda: other.hub.position is not None and other.hub.position.offset > 1)
     await client.hold(PUSHED)
     await change(cache, verb, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))
@@ -178,8 +178,8 @@ async def test_one_primary_carries_the_notice_with_the_change(backend: Backend, 
     another = ChangeNotice(["tx"], True, 0.0)
     await store.invalidate({"x": 0}, [another])
     assert another.appended is not None
-    assert another.appended.place == one.appended.place._replace(position=one.appended.place.position + 1)
-    changes = await store.log.follow(one.appended.place._replace(position=0))
+    assert another.appended.position == one.appended.position._replace(offset=one.appended.position.offset + 1)
+    changes = await store.log.follow(one.appended.position._replace(offset=0))
     assert [change.names for change in changes.entries] == [("kx",), ("tx",)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from coherd.catalog.catalog import NearCacheMode
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.failure import UNCONFIRMED
-from coherd_server.core.near.ports import NAMES_PER_ENTRY, Answer, LogUnavailable, Place, Registry
+from coherd_server.core.near.ports import NAMES_PER_ENTRY, Answer, LogPosition, LogUnavailable, Registry
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.terms import Terms
 
@@ -36,10 +36,10 @@ class FakeLog:
         if self.broken:
             raise LogUnavailable("broken")
         self.appended.append((list(names), awaited))
-        return Answer(Place(b"node-one", b"begun-00", len(self.appended)), Registry(b"", b"", {}))
+        return Answer(LogPosition(b"node-one", b"begun-00", len(self.appended)), Registry(b"", b"", {}))
 
     async def confirm(self, appended: Answer, *, asked_s: float) -> bool:
-        assert appended.place.position <= len(self.appended)
+        assert appended.position.offset <= len(self.appended)
         if self.moves:
             self.moves -= 1
             return False

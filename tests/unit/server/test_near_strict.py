@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd_server.core.near.ports import Answer, Field, Place, Registry
+from coherd_server.core.near.ports import Answer, Field, LogPosition, Registry
 from coherd_server.core.near.strict import Confirmation
 from coherd_server.core.near.terms import Terms
 from coherd_server.core.near.watch import Seen, Watch
@@ -10,19 +10,19 @@ from coherd_server.core.near.watch import Seen, Watch
 TERMS = Terms(lease_ms=1_000)
 """Over after 1.1 s."""
 NODE, GENERATION, INCARNATION = b"node-one", b"begun-00", b"registry"
-ENTRY = Place(NODE, GENERATION, 10)
+ENTRY = LogPosition(NODE, GENERATION, 10)
 OWN, B, C = "a" * 32, "b" * 32, "c" * 32
 
 
-def field(position: int | None, beat: bytes = b"beat", place: Place = ENTRY) -> Field:
-    watermark = None if position is None else place._replace(position=position)
+def field(offset: int | None, beat: bytes = b"beat", position: LogPosition = ENTRY) -> Field:
+    watermark = None if offset is None else position._replace(offset=offset)
     return Field(repr(watermark).encode() + beat, watermark)
 
 
 def answer(
-    fields: dict[str, Field], *, complete: bool = True, place: Place = ENTRY, incarnation: bytes = INCARNATION
+    fields: dict[str, Field], *, complete: bool = True, position: LogPosition = ENTRY, incarnation: bytes = INCARNATION
 ) -> Answer:
-    return Answer(place, Registry(incarnation, incarnation + place.identity if complete else b"", fields))
+    return Answer(position, Registry(incarnation, incarnation + position.identity if complete else b"", fields))
 
 
 def confirmation(fields: dict[str, Field], *, complete: bool = True) -> Confirmation:
@@ -38,9 +38,9 @@ def seen(
     asked_s: float = 100.5,
     complete: bool = True,
     silent: frozenset[str] = frozenset(),
-    place: Place = ENTRY,
+    position: LogPosition = ENTRY,
 ) -> Seen:
-    return Seen(place, asked_s, fields, complete, silent)
+    return Seen(position, asked_s, fields, complete, silent)
 
 
 def test_done_at_once_where_all_have_it() -> None:
@@ -60,7 +60,7 @@ def test_waits_for_each_replica() -> None:
 def test_the_own_replica_counts_by_what_it_knows_of_itself() -> None:
     wait = Confirmation(answer({OWN: field(10)}), own=OWN, complete=True, now_s=100.0)
     assert not wait.is_done
-    wait.own(ENTRY, ENTRY._replace(position=9))
+    wait.own(ENTRY, ENTRY._replace(offset=9))
     assert not wait.is_done
     wait.own(ENTRY, ENTRY)
     assert wait.is_done
@@ -74,8 +74,8 @@ def test_a_process_that_never_joined_has_no_sessions() -> None:
 
 def test_watermarks_of_another_log_do_not_count() -> None:
     wait = confirmation({B: field(9)})
-    wait.heard(B, field(99, place=ENTRY._replace(generation=b"begun-11")))
-    wait.heard(B, field(99, place=ENTRY._replace(identity=b"node-two")))
+    wait.heard(B, field(99, position=ENTRY._replace(generation=b"begun-11")))
+    wait.heard(B, field(99, position=ENTRY._replace(identity=b"node-two")))
     assert not wait.is_done
 
 
@@ -114,13 +114,13 @@ def test_a_young_registry_is_waited_for_and_then_all_in_it() -> None:
 
 
 def test_another_log_means_to_append_again() -> None:
-    for place in (
-        ENTRY._replace(generation=b"begun-11", position=50),
+    for position in (
+        ENTRY._replace(generation=b"begun-11", offset=50),
         ENTRY._replace(identity=b"node-two"),
-        ENTRY._replace(position=9),
+        ENTRY._replace(offset=9),
     ):
         wait = confirmation({B: field(9)})
-        wait.saw(seen({B: field(50, place=place)}, place=place))
+        wait.saw(seen({B: field(50, position=position)}, position=position))
         assert wait.has_moved
         assert not wait.is_done
 
@@ -160,7 +160,7 @@ def test_a_registry_is_complete_once_watched_for_a_lease_and_a_tenth() -> None:
 def test_another_incarnation_or_node_is_watched_anew() -> None:
     for other in (
         answer({}, complete=False, incarnation=b"another."),
-        answer({}, complete=False, place=ENTRY._replace(identity=b"node-two")),
+        answer({}, complete=False, position=ENTRY._replace(identity=b"node-two")),
     ):
         watch = Watch(TERMS)
         young = answer({}, complete=False)

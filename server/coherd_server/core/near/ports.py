@@ -12,23 +12,23 @@ Clock = Callable[[], float]
 """Seconds that also pass while the machine sleeps (section 6, "The log moves near caches", 3)."""
 
 
-class Place(NamedTuple):
-    """A position of the log. Comparable only within one identity and generation (rule 4 there)."""
+class LogPosition(NamedTuple):
+    """An offset of the log. Comparable only within one identity and generation (rule 4 there)."""
 
     identity: bytes
     """Of the connection that said so (section 6 rule 3)."""
     generation: bytes
     """Random bytes; another one where the log began anew: first use, eviction, ``FLUSHALL``."""
-    position: int
-    """Counted from 1 in each generation; each entry's predecessor is the position before."""
+    offset: int
+    """Counted from 1 in each generation; each entry's predecessor is the offset before."""
 
-    def is_of(self, other: Place) -> bool:
-        """Both are of one log, so that their positions compare."""
+    def is_of(self, other: LogPosition) -> bool:
+        """Both are of one log, so that their offsets compare."""
         return self.generation == other.generation and self.identity == other.identity
 
-    def reaches(self, other: Place) -> bool:
-        """All up to the other place lies behind this one."""
-        return self.is_of(other) and self.position >= other.position
+    def reaches(self, other: LogPosition) -> bool:
+        """All up to the other position lies behind this one."""
+        return self.is_of(other) and self.offset >= other.offset
 
 
 class Field(NamedTuple):
@@ -36,7 +36,7 @@ class Field(NamedTuple):
 
     raw: bytes
     """As stored: another one with every join, so that one that stands still is a replica that does not join."""
-    watermark: Place | None
+    watermark: LogPosition | None
     """What all its sessions have acknowledged; None where the bytes are none of ours."""
 
 
@@ -54,8 +54,8 @@ class Registry(NamedTuple):
 class Answer(NamedTuple):
     """Answer of a log script."""
 
-    place: Place
-    """The tail when it ran: of an append the entry's own place."""
+    position: LogPosition
+    """The tail when it ran: of an append the entry's own position."""
     registry: Registry
     """Empty where nobody awaits an append."""
 
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     def completeness(self) -> bytes:
         """What `Registry.complete` is when the registry is known to be whole: a registry that went back with its node
         has the old incarnation and another identity."""
-        return self.registry.incarnation + self.place.identity
+        return self.registry.incarnation + self.position.identity
 
     @property
     def is_complete(self) -> bool:
@@ -89,7 +89,7 @@ class Change(NamedTuple):
     """One entry of the log."""
 
     generation: bytes
-    position: int
+    offset: int
     names: tuple[str, ...]
     """``k`` and a key's canonical text, or ``t`` and a tag's. None: only a marker."""
     awaited: bool = False
@@ -131,7 +131,7 @@ class ChangeLog(Protocol):
         """
         ...
 
-    async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
+    async def join(self, replica: str, watermark: LogPosition | None, complete: bytes) -> Answer:
         """Register and take the tail, in one step.
 
         Args:
@@ -145,10 +145,10 @@ class ChangeLog(Protocol):
         """Drop a replica whose field still is this one."""
         ...
 
-    async def follow(self, after: Place) -> Changes:
-        """The next entries behind a place, as soon as there are any; an empty answer after a while.
+    async def follow(self, after: LogPosition) -> Changes:
+        """The next entries behind a position, as soon as there are any; an empty answer after a while.
 
-        Their identity is that of the place, unless the node has another one by now.
+        Their identity is that of the position, unless the node has another one by now.
         """
         ...
 

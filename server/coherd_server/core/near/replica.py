@@ -11,7 +11,7 @@ import structlog
 
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Answer, ChangeLog, Changes, Field, LogUnavailable, Place
+from coherd_server.core.near.ports import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
 from coherd_server.core.near.strict import Confirmation
 from coherd_server.core.near.watch import Watch
 
@@ -36,7 +36,7 @@ class Replica:
         self._follower = Follower(hub)
         self._watch = Watch(hub.terms)
         self._id = uuid.uuid4().hex
-        self._published: Place | None = None
+        self._published: LogPosition | None = None
         self._field = b""
         self._wanted = asyncio.Event()
         """A join is wanted at once."""
@@ -80,7 +80,7 @@ class Replica:
         now_s = self._hub.now_s()
         seen = self._watch.saw(appended, asked_s=asked_s, now_s=now_s)
         wait = Confirmation(appended, own=self._id, complete=seen.complete, now_s=now_s)
-        wait.own(self._hub.place, self._hub.watermark)
+        wait.own(self._hub.position, self._hub.watermark)
         for replica, field in self._latest.items():
             wait.heard(replica, field)
         changed = self._waits[wait] = asyncio.Event()
@@ -119,12 +119,12 @@ class Replica:
 
     async def _join_once(self) -> None:
         hub = self._hub
-        asked_s, applied, watermark = hub.now_s(), self._follower.place, hub.watermark
+        asked_s, applied, watermark = hub.now_s(), self._follower.position, hub.watermark
         answer = await self._log.join(self._id, watermark, self._watch.complete)
         self._published = watermark
         self._field = answer.registry.fields[self._id].raw
         seen = self._watch.saw(answer, asked_s=asked_s, now_s=hub.now_s())
-        if self._follower.joined(answer.place, asked_s=asked_s, applied=applied):
+        if self._follower.joined(answer.position, asked_s=asked_s, applied=applied):
             if applied is not None:
                 _log.warning("the log is another one: near caches are flushed")
             self._wanted.set()  # the watermark is another one, too
@@ -134,7 +134,7 @@ class Replica:
         self._latest = {replica: field for replica, field in self._latest.items() if replica in seen.fields}
         for wait, changed in self._waits.items():
             wait.saw(seen)
-            wait.own(hub.place, hub.watermark)
+            wait.own(hub.position, hub.watermark)
             changed.set()
         for replica in seen.silent - {self._id}:
             await self._log.forget(replica, seen.fields[replica].raw)
@@ -144,21 +144,21 @@ class Replica:
     async def _follow(self) -> None:
         await self._joined.wait()
         while True:
-            place = self._follower.place
-            if place is None:
+            position = self._follower.position
+            if position is None:
                 raise AssertionError("joined, and nowhere")
             self._hurry.clear()
-            self._following = following = asyncio.ensure_future(self._log.follow(place))
+            self._following = following = asyncio.ensure_future(self._log.follow(position))
             try:
                 await asyncio.wait([following])
             finally:
                 following.cancel()
             if following.cancelled():
-                continue  # there is another place to read from
+                continue  # there is another position to read from
             more = False
             try:
                 changes = following.result()
-                followed, more = self._follower.read(changes, place), changes.more
+                followed, more = self._follower.read(changes, position), changes.more
             except LogUnavailable:
                 followed = False
             if not followed:
@@ -192,10 +192,10 @@ class Replica:
     def _acknowledged(self) -> None:
         hub = self._hub
         watermark, published = hub.watermark, self._published
-        if self._follower.awaited_position and watermark is not None and watermark != published:
-            known = published.position if published is not None and published.is_of(watermark) else -1
-            if known < self._follower.awaited_position:
+        if self._follower.awaited_offset and watermark is not None and watermark != published:
+            known = published.offset if published is not None and published.is_of(watermark) else -1
+            if known < self._follower.awaited_offset:
                 self._wanted.set()
         for wait, changed in self._waits.items():
-            wait.own(hub.place, watermark)
+            wait.own(hub.position, watermark)
             changed.set()

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from coherd_server.core.near.ports import Answer, Field, Place
+from coherd_server.core.near.ports import Answer, Field, LogPosition
 from coherd_server.core.near.terms import Terms
 
 
 class Seen(NamedTuple):
     """One look at the registry, and what follows from those before it."""
 
-    place: Place
+    position: LogPosition
     asked_s: float
     """When the script was sent: the look is at least as new."""
     fields: Mapping[str, Field]
@@ -55,7 +55,7 @@ class Watch:
         for replica in self._since_s.keys() - fields.keys():
             del self._since_s[replica]
         complete = answer.is_complete or self._watched(answer, asked_s, now_s)
-        return Seen(answer.place, asked_s, fields, complete, frozenset(silent))
+        return Seen(answer.position, asked_s, fields, complete, frozenset(silent))
 
     def _watched(self, answer: Answer, asked_s: float, now_s: float) -> bool:
         """Whether this registry, on this node, was seen more than a lease ago: a replica that is not in it since then
