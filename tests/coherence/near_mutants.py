@@ -19,8 +19,8 @@ from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.member import Member
 from coherd_server.core.near.ports import Answer, Changes, LogPosition, Registry
-from coherd_server.core.near.replica import Replica
 from coherd_server.core.near.session import NearSession
 
 Patch = Callable[[Any, str, Any], None]
@@ -140,7 +140,7 @@ def gap_ignored(patch: Patch) -> None:
 
 
 def published_before_acknowledged(patch: Patch) -> None:
-    """A replica's watermark is what it has applied, whatever its sessions have acknowledged."""
+    """A member's watermark is what it has applied, whatever its sessions have acknowledged."""
     patch(Hub, "watermark", property(lambda self: self.position))
 
 
@@ -160,16 +160,16 @@ def interest_without_extra_tags(patch: Patch) -> None:
 
 
 def registry_read_before_the_append(patch: Patch) -> None:
-    """Rule 4: a strict change waits for the replicas that were known before, not for those its append found."""
-    confirm, joined = Replica.confirm, Replica._join_once
+    """Rule 4: a strict change waits for the members that were known before, not for those its append found."""
+    confirm, joined = Member.confirm, Member._join_once
 
-    async def remembering(self: Replica) -> None:
+    async def remembering(self: Member) -> None:
         await joined(self)
         known: Any = self
         if not hasattr(known, "first_registry"):
             known.first_registry = frozenset(self._watch._since_s)
 
-    async def outdated(self: Replica, appended: Answer, *, asked_s: float) -> bool:
+    async def outdated(self: Member, appended: Answer, *, asked_s: float) -> bool:
         known = getattr(self, "first_registry", None)
         if known is not None:
             registry = appended.registry
@@ -177,8 +177,8 @@ def registry_read_before_the_append(patch: Patch) -> None:
             appended = appended._replace(registry=Registry(registry.incarnation, registry.complete, fields))
         return await confirm(self, appended, asked_s=asked_s)
 
-    patch(Replica, "_join_once", remembering)
-    patch(Replica, "confirm", outdated)
+    patch(Member, "_join_once", remembering)
+    patch(Member, "confirm", outdated)
 
 
 CLIENT_MUTANTS: Final[dict[str, Mutant]] = {

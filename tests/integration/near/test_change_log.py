@@ -70,7 +70,7 @@ async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisCh
 async def test_an_awaited_append_tells_all_to_hurry(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
     other = (await opener(backend.url, backend.prefix)).log
     told = asyncio.Event()
-    other.on_heard(lambda replica, field: None, told.set)
+    other.on_heard(lambda member, field: None, told.set)
     async with asyncio.timeout(10):
         while not told.is_set():  # the subscription may come after the first ones
             await log.append(["kx"], awaited=True)
@@ -86,7 +86,7 @@ async def test_an_awaited_append_tells_all_to_hurry(log: RedisChangeLog, backend
 async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
     other = (await opener(backend.url, backend.prefix)).log
     heard: list[tuple[str, Field]] = []
-    other.on_heard(lambda replica, field: heard.append((replica, field)), lambda: None)
+    other.on_heard(lambda member, field: heard.append((member, field)), lambda: None)
     answer = await log.join(A, None, b"")
     assert answer.registry.fields[A].watermark is None
     mark = answer.position
@@ -113,7 +113,7 @@ async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backen
     assert (unwatched.incarnation, unwatched.fields) == (b"", {}), "nobody needs it"
 
 
-async def test_a_replica_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> None:
+async def test_a_member_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> None:
     old = (await log.join(A, None, b"")).registry.fields[A].raw
     new = (await log.join(A, None, b"")).registry.fields[A].raw
     await log.forget(A, old)

@@ -22,7 +22,7 @@ from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
-from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until
+from rig.near import PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names, until
 
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"
@@ -30,9 +30,9 @@ BOTH_WAYS = pytest.mark.parametrize("backend", ["standalone", "cluster"], indire
 """The notice travels with the change, or behind it."""
 
 
-def verbs(replica: NearReplica) -> Cache:
-    """The verbs before this replica's store."""
-    return build_cache(replica.store, replica.publisher, Counters(), max_value_bytes=1_000)
+def verbs(member: NearMember) -> Cache:
+    """The verbs before this member's store."""
+    return build_cache(member.store, member.publisher, Counters(), max_value_bytes=1_000)
 
 
 async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
@@ -55,8 +55,8 @@ async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("verb", ["set", "delete", "touch", "fill", "invalidate"])
-async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: str) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_change_is_told(backend: Backend, members: NearOpener, verb: str) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     cache, client = verbs(one), NearClient(other)
     if verb == "touch":
         await change(cache, "set", PUSHED)
@@ -71,9 +71,9 @@ async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: st
 @BOTH_WAYS
 @pytest.mark.parametrize("verb", ["set", "delete", "touch", "fill"])
 async def test_a_strict_change_is_acknowledged_after_it_was_dropped(
-    backend: Backend, replicas: NearOpener, verb: str
+    backend: Backend, members: NearOpener, verb: str
 ) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     cache = verbs(one)
     clients = [NearClient(one), NearClient(other)]
     if verb == "touch":
@@ -85,8 +85,8 @@ async def test_a_strict_change_is_acknowledged_after_it_was_dropped(
 
 
 @BOTH_WAYS
-async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, replicas: NearOpener) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, members: NearOpener) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     cache, client = verbs(one), NearClient(other)
     await client.hold(PUSHED)
     assert await cache.changes.invalidate({TAG: PUSHED.domain}, wait_for_near_caches=True) is None
@@ -97,8 +97,8 @@ async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, replic
 
 
 @BOTH_WAYS
-async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
+async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
     cache = verbs(one)
     before = backend.client().xlen(log_names(backend)[0])
     for verb in ("set", "touch", "delete", "fill"):
@@ -108,8 +108,8 @@ async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, replicas: 
 
 
 @BOTH_WAYS
-async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
+async def test_what_changed_nothing_is_not_waited_for(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
     cache = verbs(one)
     client = NearClient(one)
     await change(cache, "set", STRICT)
@@ -122,9 +122,9 @@ async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas
 
 @BOTH_WAYS
 async def test_a_change_that_cannot_be_told_is_not_acknowledged(
-    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, members: NearOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = await replicas(backend.url, backend.prefix)
+    one = await members(backend.url, backend.prefix)
     cache = verbs(one)
 
     async def refuse(names: Sequence[str], *, awaited: bool) -> Answer:
@@ -154,8 +154,8 @@ def _carry_nothing(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @BOTH_WAYS
-async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
+async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
     client = NearClient(one)
     await client.hold(STRICT)
     client.acknowledges = False

@@ -32,9 +32,9 @@ def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def caches(backend: Backend, replicas: NearOpener) -> tuple[Cache, Cache]:
+async def caches(backend: Backend, members: NearOpener) -> tuple[Cache, Cache]:
     """The verbs of two servers on one store."""
-    two = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    two = [await members(backend.url, backend.prefix) for _ in range(2)]
     one, other = [build_cache(at.store, at.publisher, Counters(), max_value_bytes=1_000) for at in two]
     return one, other
 

@@ -1,4 +1,4 @@
-"""Following the log: what is applied, what counts as missed, and since when the replica is in step. Pure."""
+"""Following the log: what is applied, what counts as missed, and since when the member is in step. Pure."""
 
 from __future__ import annotations
 

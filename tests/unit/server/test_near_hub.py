@@ -148,7 +148,7 @@ def test_nothing_is_kept_before_the_first_join() -> None:
     hub.flush(LOG)
     hub.in_step_as_of_s = 0.0
     assert session.extend(0) is not None
-    assert not session.register(DAILY, (), started), "read before the replica was registered"
+    assert not session.register(DAILY, (), started), "read before the member was registered"
     assert read(session)
 
 
@@ -162,7 +162,7 @@ def test_nothing_is_kept_without_a_running_lease() -> None:
     assert not read(session, OTHER)
 
 
-def test_an_extension_counts_from_when_the_replica_was_in_step() -> None:
+def test_an_extension_counts_from_when_the_member_was_in_step() -> None:
     stage = Stage()
     session, _ = stage.open()
     assert session.extend(77) == Extension(77, 3_000)

@@ -1,4 +1,4 @@
-"""When a strict change is confirmed, and what is known of other replicas by watching. Pure: times are arguments."""
+"""When a strict change is confirmed, and what is known of other members by watching. Pure: times are arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answer(
 
 
 def confirmation(fields: dict[str, Field], *, complete: bool = True) -> Confirmation:
-    """Of `ENTRY`, appended at second 100; the own replica has it already."""
+    """Of `ENTRY`, appended at second 100; the own member has it already."""
     made = Confirmation(answer(fields), own=OWN, complete=complete, now_s=100.0)
     made.own(ENTRY, ENTRY)
     return made
@@ -47,7 +47,7 @@ def test_done_at_once_where_all_have_it() -> None:
     assert confirmation({OWN: field(3), B: field(10), C: field(11)}).is_done
 
 
-def test_waits_for_each_replica() -> None:
+def test_waits_for_each_member() -> None:
     wait = confirmation({B: field(9), C: field(None)})
     assert not wait.is_done
     wait.heard(B, field(10))
@@ -57,7 +57,7 @@ def test_waits_for_each_replica() -> None:
     assert wait.is_done
 
 
-def test_the_own_replica_counts_by_what_it_knows_of_itself() -> None:
+def test_the_own_member_counts_by_what_it_knows_of_itself() -> None:
     wait = Confirmation(answer({OWN: field(10)}), own=OWN, complete=True, now_s=100.0)
     assert not wait.is_done
     wait.own(ENTRY, ENTRY._replace(offset=9))
@@ -79,7 +79,7 @@ def test_watermarks_of_another_log_do_not_count() -> None:
     assert not wait.is_done
 
 
-def test_a_silent_replica_is_not_waited_for() -> None:
+def test_a_silent_member_is_not_waited_for() -> None:
     wait = confirmation({B: field(9)})
     wait.saw(seen({B: field(9)}))
     assert not wait.is_done
@@ -139,7 +139,7 @@ def test_a_field_that_stands_still_for_a_lease_and_a_tenth_is_silent() -> None:
     assert not watch.saw(look, asked_s=101.3, now_s=101.4).silent, "it joined again"
 
 
-def test_a_replica_that_was_away_is_watched_anew() -> None:
+def test_a_member_that_was_away_is_watched_anew() -> None:
     watch = Watch(TERMS)
     look = answer({B: field(9)})
     watch.saw(look, asked_s=100.0, now_s=100.0)
@@ -178,7 +178,7 @@ def test_a_registry_that_is_not_there_is_never_complete() -> None:
     assert not watch.saw(none, asked_s=105.0, now_s=105.0).complete
 
 
-def test_what_another_replica_found_complete_is_complete_for_all() -> None:
+def test_what_another_member_found_complete_is_complete_for_all() -> None:
     assert Watch(TERMS).saw(answer({}), asked_s=100.0, now_s=100.0).complete
     stale = Answer(ENTRY._replace(identity=b"node-two"), Registry(INCARNATION, INCARNATION + NODE, {}))
     assert not Watch(TERMS).saw(stale, asked_s=100.0, now_s=100.0).complete

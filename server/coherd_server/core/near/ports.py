@@ -1,4 +1,4 @@
-"""What near-cache coherence needs from outside: an ordered log that all replicas follow, and a registry beside it."""
+"""What near-cache coherence needs from outside: an ordered log that all members follow, and a registry beside it."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class LogPosition(NamedTuple):
 
 
 class Field(NamedTuple):
-    """What one replica has published of itself."""
+    """What one member has published of itself."""
 
     raw: bytes
-    """As stored: another one with every join, so that one that stands still is a replica that does not join."""
+    """As stored: another one with every join, so that one that stands still is a member that does not join."""
     watermark: LogPosition | None
     """What all its sessions have acknowledged; None where the bytes are none of ours."""
 
 
 class Registry(NamedTuple):
-    """All replicas that hold near caches, as one script found them."""
+    """All members that hold near caches, as one script found them."""
 
     incarnation: bytes
     """Random; another one where the registry was lost and began anew; empty where there is none."""
     complete: bytes
-    """`completeness` of the incarnation and node some replica has watched for a whole lease: by then every replica with
+    """`completeness` of the incarnation and node some member has watched for a whole lease: by then every member with
     a live session is in it. A younger registry may lack some."""
     fields: Mapping[str, Field]
 
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Every replica with a live session is in the registry."""
+        """Every member with a live session is in the registry."""
         return bool(self.registry.incarnation) and self.registry.complete == self.completeness
 
 
@@ -93,7 +93,7 @@ class Change(NamedTuple):
     names: tuple[str, ...]
     """``k`` and a key's canonical text, or ``t`` and a tag's. None: only a marker."""
     awaited: bool = False
-    """Somebody waits until all replicas have it."""
+    """Somebody waits until all members have it."""
 
 
 class Changes(NamedTuple):
@@ -107,7 +107,7 @@ class Changes(NamedTuple):
 
 
 Heard = Callable[[str, Field], None]
-"""Called with a replica and what it has just published."""
+"""Called with a member and what it has just published."""
 
 
 class LogUnavailable(Exception):
@@ -131,18 +131,18 @@ class ChangeLog(Protocol):
         """
         ...
 
-    async def join(self, replica: str, watermark: LogPosition | None, complete: bytes) -> Answer:
+    async def join(self, member: str, watermark: LogPosition | None, complete: bytes) -> Answer:
         """Register and take the tail, in one step.
 
         Args:
-            replica: id of this process.
+            member: id of this process.
             watermark: what all its sessions have acknowledged; None: it has none, whatever the tail is.
             complete: a `Answer.completeness` that was watched for a whole lease, or empty.
         """
         ...
 
-    async def forget(self, replica: str, field: bytes) -> None:
-        """Drop a replica whose field still is this one."""
+    async def forget(self, member: str, field: bytes) -> None:
+        """Drop a member whose field still is this one."""
         ...
 
     async def follow(self, after: LogPosition) -> Changes:
@@ -153,10 +153,10 @@ class ChangeLog(Protocol):
         ...
 
     def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:
-        """Whom to tell of what replicas publish; what is missed while not connected is in the next `join`.
+        """Whom to tell of what members publish; what is missed while not connected is in the next `join`.
 
         Args:
-            heard: of a replica's field.
+            heard: of a member's field.
             awaited: of an entry that somebody waits for, by whichever process; not always.
         """
         ...

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec, NearCacheMode
 from coherd_server.core.failure import UNCONFIRMED, Failure
+from coherd_server.core.near.member import Member
 from coherd_server.core.near.ports import NAMES_PER_ENTRY, ChangeLog, ChangeNotice, Clock, LogUnavailable
-from coherd_server.core.near.replica import Replica
 from coherd_server.core.near.terms import Terms
 
 
@@ -18,14 +18,14 @@ class ChangePublisher:
 
     Args:
         log: see `ChangeLog`.
-        replica: confirms strict changes.
+        member: confirms strict changes.
         terms: bounds how long that may take.
         clock: see `Clock`.
     """
 
-    def __init__(self, log: ChangeLog, replica: Replica, terms: Terms, clock: Clock) -> None:
+    def __init__(self, log: ChangeLog, member: Member, terms: Terms, clock: Clock) -> None:
         self._log = log
-        self._replica = replica
+        self._member = member
         self._terms = terms
         self._now_s = clock
         self._appending: set[asyncio.Task[bool]] = set()
@@ -82,7 +82,7 @@ class ChangePublisher:
                     return UNCONFIRMED
             if one.awaited:
                 async with asyncio.timeout(self._terms.longest_wait_s):
-                    while one.appended is None or not await self._replica.confirm(one.appended, asked_s=one.asked_s):
+                    while one.appended is None or not await self._member.confirm(one.appended, asked_s=one.asked_s):
                         await self._append(one)
         except (LogUnavailable, TimeoutError):
             return UNCONFIRMED

@@ -1,7 +1,7 @@
 """When a change is confirmed: every near cache has dropped it, or serves no more. Pure decisions (rule 4).
 
-A replica counts as done when its watermark has reached the entry's position, or when it has been silent for a lease and a
-margin. A replica that is in no complete registry after the append has no live session that read before it.
+A member counts as done when its watermark has reached the entry's position, or when it has been silent for a lease and a
+margin. A member that is in no complete registry after the append has no live session that read before it.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Confirmation:
         if seen.complete:
             self._left &= seen.fields.keys()
         self._left -= seen.silent
-        for replica in list(self._left):
-            if replica in seen.fields:
-                self.heard(replica, seen.fields[replica])
+        for member in list(self._left):
+            if member in seen.fields:
+                self.heard(member, seen.fields[member])
 
-    def heard(self, replica: str, field: Field) -> None:
-        """A replica has published this."""
+    def heard(self, member: str, field: Field) -> None:
+        """A member has published this."""
         if field.watermark is not None and field.watermark.reaches(self._position):
-            self._left.discard(replica)
+            self._left.discard(member)
 
     def own(self, position: LogPosition | None, watermark: LogPosition | None) -> None:
         """How far this process is; ``position`` None: it has never joined, so it has no session that may serve."""
@@ -66,7 +66,7 @@ class Confirmation:
 
     def _add(self, fields: Mapping[str, Field]) -> None:
         """Wait for all of these."""
-        for replica, field in fields.items():
-            if replica != self._own:
-                self._left.add(replica)
-                self.heard(replica, field)
+        for member, field in fields.items():
+            if member != self._own:
+                self._left.add(member)
+                self.heard(member, field)

@@ -1,4 +1,4 @@
-"""This process among the replicas: joins, follows the log, publishes its watermark, and confirms strict changes."""
+"""This process among the members: joins, follows the log, publishes its watermark, and confirms strict changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEISURE_S: Final = 0.1
 """As `_GATHER_S`, while no session has a near cache: nobody is to be told, and a read costs about as much as a set."""
 
 
-class Replica:
+class Member:
     """Runs on one event loop: `run` until cancelled, then `leave`."""
 
     def __init__(self, log: ChangeLog, hub: Hub) -> None:
@@ -46,7 +46,7 @@ class Replica:
         """The log is to be read on at once: somebody waits for it, or a session came."""
         self._waits: dict[Confirmation, asyncio.Event] = {}
         self._latest: dict[str, Field] = {}
-        """What replicas have published lately: it may be heard before the append it confirms is answered."""
+        """What members have published lately: it may be heard before the append it confirms is answered."""
         hub.on_acknowledged = self._acknowledged
         hub.on_opened = self._hurry.set
         log.on_heard(self._heard, self._hurry.set)
@@ -81,8 +81,8 @@ class Replica:
         seen = self._watch.saw(appended, asked_s=asked_s, now_s=now_s)
         wait = Confirmation(appended, own=self._id, complete=seen.complete, now_s=now_s)
         wait.own(self._hub.position, self._hub.watermark)
-        for replica, field in self._latest.items():
-            wait.heard(replica, field)
+        for member, field in self._latest.items():
+            wait.heard(member, field)
         changed = self._waits[wait] = asyncio.Event()
         self._hurry.set()
         try:
@@ -131,13 +131,13 @@ class Replica:
             if self._following is not None:
                 self._following.cancel()
         self._joined.set()
-        self._latest = {replica: field for replica, field in self._latest.items() if replica in seen.fields}
+        self._latest = {member: field for member, field in self._latest.items() if member in seen.fields}
         for wait, changed in self._waits.items():
             wait.saw(seen)
             wait.own(hub.position, hub.watermark)
             changed.set()
-        for replica in seen.silent - {self._id}:
-            await self._log.forget(replica, seen.fields[replica].raw)
+        for member in seen.silent - {self._id}:
+            await self._log.forget(member, seen.fields[member].raw)
 
     # Following.
 
@@ -183,10 +183,10 @@ class Replica:
 
     # What others have published, and what our own sessions have acknowledged.
 
-    def _heard(self, replica: str, field: Field) -> None:
-        self._latest[replica] = field
+    def _heard(self, member: str, field: Field) -> None:
+        self._latest[member] = field
         for wait, changed in self._waits.items():
-            wait.heard(replica, field)
+            wait.heard(member, field)
             changed.set()
 
     def _acknowledged(self) -> None:
