@@ -167,7 +167,7 @@ def registry_read_before_the_append(patch: Patch) -> None:
         await joined(self)
         known: Any = self
         if not hasattr(known, "first_registry"):
-            known.first_registry = frozenset(self._watch._since_s)
+            known.first_registry = frozenset(self._view._since_s)
 
     async def outdated(self: Member, appended: Answer, *, asked_s: float) -> bool:
         known = getattr(self, "first_registry", None)

@@ -9,11 +9,11 @@ from typing import Final
 
 import structlog
 
+from coherd_server.core.near.confirm import AckWait
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.member_view import MemberView
 from coherd_server.core.near.ports import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
-from coherd_server.core.near.strict import Confirmation
-from coherd_server.core.near.watch import Watch
 
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
@@ -34,7 +34,7 @@ class Member:
         self._hub = hub
         self._terms = hub.terms
         self._follower = Follower(hub)
-        self._watch = Watch(hub.terms)
+        self._view = MemberView(hub.terms)
         self._id = uuid.uuid4().hex
         self._published: LogPosition | None = None
         self._field = b""
@@ -44,7 +44,7 @@ class Member:
         self._following: asyncio.Future[Changes] | None = None
         self._hurry = asyncio.Event()
         """The log is to be read on at once: somebody waits for it, or a session came."""
-        self._waits: dict[Confirmation, asyncio.Event] = {}
+        self._waits: dict[AckWait, asyncio.Event] = {}
         self._latest: dict[str, Field] = {}
         """What members have published lately: it may be heard before the append it confirms is answered."""
         hub.on_acknowledged = self._acknowledged
@@ -78,8 +78,8 @@ class Member:
             False: the log is another one now, so append again.
         """
         now_s = self._hub.now_s()
-        seen = self._watch.saw(appended, asked_s=asked_s, now_s=now_s)
-        wait = Confirmation(appended, own=self._id, complete=seen.complete, now_s=now_s)
+        seen = self._view.saw(appended, asked_s=asked_s, now_s=now_s)
+        wait = AckWait(appended, own=self._id, complete=seen.complete, now_s=now_s)
         wait.own(self._hub.position, self._hub.watermark)
         for member, field in self._latest.items():
             wait.heard(member, field)
@@ -120,10 +120,10 @@ class Member:
     async def _join_once(self) -> None:
         hub = self._hub
         asked_s, applied, watermark = hub.now_s(), self._follower.position, hub.watermark
-        answer = await self._log.join(self._id, watermark, self._watch.complete)
+        answer = await self._log.join(self._id, watermark, self._view.complete)
         self._published = watermark
         self._field = answer.registry.fields[self._id].raw
-        seen = self._watch.saw(answer, asked_s=asked_s, now_s=hub.now_s())
+        seen = self._view.saw(answer, asked_s=asked_s, now_s=hub.now_s())
         if self._follower.joined(answer.position, asked_s=asked_s, applied=applied):
             if applied is not None:
                 _log.warning("the log is another one: near caches are flushed")

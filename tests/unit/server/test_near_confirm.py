@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from coherd_server.core.near.confirm import AckWait
+from coherd_server.core.near.member_view import MemberView, Seen
 from coherd_server.core.near.ports import Answer, Field, LogPosition, Registry
-from coherd_server.core.near.strict import Confirmation
 from coherd_server.core.near.terms import Terms
-from coherd_server.core.near.watch import Seen, Watch
 
 TERMS = Terms(lease_ms=1_000)
 """Over after 1.1 s."""
@@ -25,9 +25,9 @@ def answer(
     return Answer(position, Registry(incarnation, incarnation + position.identity if complete else b"", fields))
 
 
-def confirmation(fields: dict[str, Field], *, complete: bool = True) -> Confirmation:
+def ack_wait(fields: dict[str, Field], *, complete: bool = True) -> AckWait:
     """Of `ENTRY`, appended at second 100; the own member has it already."""
-    made = Confirmation(answer(fields), own=OWN, complete=complete, now_s=100.0)
+    made = AckWait(answer(fields), own=OWN, complete=complete, now_s=100.0)
     made.own(ENTRY, ENTRY)
     return made
 
@@ -44,11 +44,11 @@ def seen(
 
 
 def test_done_at_once_where_all_have_it() -> None:
-    assert confirmation({OWN: field(3), B: field(10), C: field(11)}).is_done
+    assert ack_wait({OWN: field(3), B: field(10), C: field(11)}).is_done
 
 
 def test_waits_for_each_member() -> None:
-    wait = confirmation({B: field(9), C: field(None)})
+    wait = ack_wait({B: field(9), C: field(None)})
     assert not wait.is_done
     wait.heard(B, field(10))
     assert not wait.is_done
@@ -58,7 +58,7 @@ def test_waits_for_each_member() -> None:
 
 
 def test_the_own_member_counts_by_what_it_knows_of_itself() -> None:
-    wait = Confirmation(answer({OWN: field(10)}), own=OWN, complete=True, now_s=100.0)
+    wait = AckWait(answer({OWN: field(10)}), own=OWN, complete=True, now_s=100.0)
     assert not wait.is_done
     wait.own(ENTRY, ENTRY._replace(offset=9))
     assert not wait.is_done
@@ -67,20 +67,20 @@ def test_the_own_member_counts_by_what_it_knows_of_itself() -> None:
 
 
 def test_a_process_that_never_joined_has_no_sessions() -> None:
-    wait = Confirmation(answer({}), own=OWN, complete=True, now_s=100.0)
+    wait = AckWait(answer({}), own=OWN, complete=True, now_s=100.0)
     wait.own(None, None)
     assert wait.is_done
 
 
 def test_watermarks_of_another_log_do_not_count() -> None:
-    wait = confirmation({B: field(9)})
+    wait = ack_wait({B: field(9)})
     wait.heard(B, field(99, position=ENTRY._replace(generation=b"begun-11")))
     wait.heard(B, field(99, position=ENTRY._replace(identity=b"node-two")))
     assert not wait.is_done
 
 
 def test_a_silent_member_is_not_waited_for() -> None:
-    wait = confirmation({B: field(9)})
+    wait = ack_wait({B: field(9)})
     wait.saw(seen({B: field(9)}))
     assert not wait.is_done
     wait.saw(seen({B: field(9)}, silent=frozenset({B})))
@@ -88,7 +88,7 @@ def test_a_silent_member_is_not_waited_for() -> None:
 
 
 def test_a_look_from_before_the_append_says_nothing() -> None:
-    wait = confirmation({B: field(9)})
+    wait = ack_wait({B: field(9)})
     wait.saw(seen({}, asked_s=99.9))
     wait.saw(seen({B: field(9)}, asked_s=99.9, silent=frozenset({B})))
     assert not wait.is_done
@@ -97,13 +97,13 @@ def test_a_look_from_before_the_append_says_nothing() -> None:
 
 
 def test_absence_from_a_registry_that_is_not_complete_means_nothing() -> None:
-    wait = confirmation({B: field(9)})
+    wait = ack_wait({B: field(9)})
     wait.saw(seen({}, complete=False))
     assert not wait.is_done
 
 
 def test_a_young_registry_is_waited_for_and_then_all_in_it() -> None:
-    wait = confirmation({}, complete=False)
+    wait = ack_wait({}, complete=False)
     assert not wait.is_done
     wait.saw(seen({B: field(10)}, complete=False))
     assert not wait.is_done
@@ -119,7 +119,7 @@ def test_another_log_means_to_append_again() -> None:
         ENTRY._replace(identity=b"node-two"),
         ENTRY._replace(offset=9),
     ):
-        wait = confirmation({B: field(9)})
+        wait = ack_wait({B: field(9)})
         wait.saw(seen({B: field(50, position=position)}, position=position))
         assert wait.has_moved
         assert not wait.is_done
@@ -129,32 +129,32 @@ def test_another_log_means_to_append_again() -> None:
 
 
 def test_a_field_that_stands_still_for_a_lease_and_a_tenth_is_silent() -> None:
-    watch = Watch(TERMS)
+    view = MemberView(TERMS)
     look = answer({B: field(9), C: field(9, b"c1")})
-    watch.saw(look, asked_s=99.9, now_s=100.0)
-    assert not watch.saw(look, asked_s=101.05, now_s=101.2).silent, "counted from arrival to sending"
+    view.saw(look, asked_s=99.9, now_s=100.0)
+    assert not view.saw(look, asked_s=101.05, now_s=101.2).silent, "counted from arrival to sending"
     look = answer({B: field(9), C: field(9, b"c2")})
-    assert watch.saw(look, asked_s=101.15, now_s=101.2).silent == {B}
+    assert view.saw(look, asked_s=101.15, now_s=101.2).silent == {B}
     look = answer({B: field(9, b"b2"), C: field(9, b"c2")})
-    assert not watch.saw(look, asked_s=101.3, now_s=101.4).silent, "it joined again"
+    assert not view.saw(look, asked_s=101.3, now_s=101.4).silent, "it joined again"
 
 
 def test_a_member_that_was_away_is_watched_anew() -> None:
-    watch = Watch(TERMS)
+    view = MemberView(TERMS)
     look = answer({B: field(9)})
-    watch.saw(look, asked_s=100.0, now_s=100.0)
-    watch.saw(answer({}), asked_s=100.5, now_s=100.5)
-    assert not watch.saw(look, asked_s=101.5, now_s=101.5).silent
+    view.saw(look, asked_s=100.0, now_s=100.0)
+    view.saw(answer({}), asked_s=100.5, now_s=100.5)
+    assert not view.saw(look, asked_s=101.5, now_s=101.5).silent
 
 
 def test_a_registry_is_complete_once_watched_for_a_lease_and_a_tenth() -> None:
-    watch = Watch(TERMS)
+    view = MemberView(TERMS)
     young = answer({}, complete=False)
-    assert not watch.saw(young, asked_s=100.0, now_s=100.1).complete
-    assert not watch.saw(young, asked_s=101.1, now_s=101.2).complete
-    assert watch.complete == b""
-    assert watch.saw(young, asked_s=101.3, now_s=101.4).complete
-    assert watch.complete == INCARNATION + NODE
+    assert not view.saw(young, asked_s=100.0, now_s=100.1).complete
+    assert not view.saw(young, asked_s=101.1, now_s=101.2).complete
+    assert view.complete == b""
+    assert view.saw(young, asked_s=101.3, now_s=101.4).complete
+    assert view.complete == INCARNATION + NODE
 
 
 def test_another_incarnation_or_node_is_watched_anew() -> None:
@@ -162,23 +162,23 @@ def test_another_incarnation_or_node_is_watched_anew() -> None:
         answer({}, complete=False, incarnation=b"another."),
         answer({}, complete=False, position=ENTRY._replace(identity=b"node-two")),
     ):
-        watch = Watch(TERMS)
+        view = MemberView(TERMS)
         young = answer({}, complete=False)
-        watch.saw(young, asked_s=100.0, now_s=100.0)
-        assert watch.saw(young, asked_s=101.5, now_s=101.5).complete
-        assert not watch.saw(other, asked_s=101.6, now_s=101.6).complete
-        assert watch.complete == b""
-        assert not watch.saw(young, asked_s=101.7, now_s=101.7).complete, "it went away in between"
+        view.saw(young, asked_s=100.0, now_s=100.0)
+        assert view.saw(young, asked_s=101.5, now_s=101.5).complete
+        assert not view.saw(other, asked_s=101.6, now_s=101.6).complete
+        assert view.complete == b""
+        assert not view.saw(young, asked_s=101.7, now_s=101.7).complete, "it went away in between"
 
 
 def test_a_registry_that_is_not_there_is_never_complete() -> None:
-    watch = Watch(TERMS)
+    view = MemberView(TERMS)
     none = answer({}, complete=False, incarnation=b"")
-    watch.saw(none, asked_s=100.0, now_s=100.0)
-    assert not watch.saw(none, asked_s=105.0, now_s=105.0).complete
+    view.saw(none, asked_s=100.0, now_s=100.0)
+    assert not view.saw(none, asked_s=105.0, now_s=105.0).complete
 
 
 def test_what_another_member_found_complete_is_complete_for_all() -> None:
-    assert Watch(TERMS).saw(answer({}), asked_s=100.0, now_s=100.0).complete
+    assert MemberView(TERMS).saw(answer({}), asked_s=100.0, now_s=100.0).complete
     stale = Answer(ENTRY._replace(identity=b"node-two"), Registry(INCARNATION, INCARNATION + NODE, {}))
-    assert not Watch(TERMS).saw(stale, asked_s=100.0, now_s=100.0).complete
+    assert not MemberView(TERMS).saw(stale, asked_s=100.0, now_s=100.0).complete

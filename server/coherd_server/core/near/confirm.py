@@ -1,18 +1,18 @@
 """When a change is confirmed: every near cache has dropped it, or serves no more. Pure decisions (rule 4).
 
-A member counts as done when its watermark has reached the entry's position, or when it has been silent for a lease and a
-margin. A member that is in no complete registry after the append has no live session that read before it.
+A member counts as done when its watermark has reached the entry, or when it has been silent for a lease and a margin.
+A member that is in no complete registry after the append has no live session that read before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from coherd_server.core.near.member_view import Seen
 from coherd_server.core.near.ports import Answer, Field, LogPosition
-from coherd_server.core.near.watch import Seen
 
 
-class Confirmation:
+class AckWait:
     """Waits for one entry of the log.
 
     Args:

@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     """Members that have not joined for so long that all they granted is over."""
 
 
-class Watch:
+class MemberView:
     """Remembers how long each field, and the registry itself, has been what it is."""
 
     def __init__(self, terms: Terms) -> None:
