@@ -27,8 +27,8 @@ from coherd_server.core.doctor import Level, examine
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher
-from coherd_server.core.ports import StoreUnavailable
 from coherd_server.core.report import Reporter
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end

@@ -25,10 +25,10 @@ from coherd_server.core import filling, validity
 from coherd_server.core.changing import Changer
 from coherd_server.core.filling import Filler, FillItem
 from coherd_server.core.grants import Grants
-from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.putting import Tries
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.store import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.writing import Writer
 from coherd_server.redis import scripts, wire
 from coherd_server.redis.journal import Journal

@@ -19,8 +19,8 @@ from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.log import Answer, Changes, LogPosition, Registry
 from coherd_server.core.near.member import Member
-from coherd_server.core.near.ports import Answer, Changes, LogPosition, Registry
 from coherd_server.core.near.session import NearSession
 
 Patch = Callable[[Any, str, Any], None]

@@ -10,9 +10,9 @@ from coherd_server.core.filling import Filler
 from coherd_server.core.grants import Grants
 from coherd_server.core.leasing import Leases
 from coherd_server.core.near.publish import ChangePublisher
-from coherd_server.core.ports import Store
 from coherd_server.core.reading import Reader
 from coherd_server.core.singles import Singles
+from coherd_server.core.store import Store
 from coherd_server.core.writing import Writer
 
 

@@ -26,8 +26,8 @@ from coherd_server.core.census_note import (
     decode_progress,
     decode_result,
 )
-from coherd_server.core.ports import Store, StoreUnavailable
 from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.store import Store, StoreUnavailable
 from coherd_server.core.validity import State
 
 T = TypeVar("T")

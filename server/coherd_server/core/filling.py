@@ -18,8 +18,8 @@ from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refus
 from coherd_server.core.grants import Grants
 from coherd_server.core.lease_check import check_grant, current_lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.set_plan import SetItem
+from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
 from coherd_server.core.writing import Writer
 

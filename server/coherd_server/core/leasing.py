@@ -18,7 +18,8 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
 from coherd_server.core.lease_check import check_grant, current_lease
-from coherd_server.core.ports import (
+from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.store import (
     EpochRead,
     Grant,
     GrantOutcome,
@@ -27,7 +28,6 @@ from coherd_server.core.ports import (
     Store,
     StoreUnavailable,
 )
-from coherd_server.core.reading import Lookup, Reader
 from coherd_server.core.validity import State, expected_block, extra_refs_of
 from coherd_server.core.waiting import WaitingRooms
 

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.entry import Flags, Times, decode_header, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
-from coherd_server.core.near.ports import ChangeNotice
+from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.ports import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
+from coherd_server.core.store import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
 from coherd_server.core.validity import ABSENT, State, Validity, expected_block
 
 _NOTHING: Final[Mapping[str, bytes]] = {}

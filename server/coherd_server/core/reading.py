@@ -18,7 +18,7 @@ from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure, failure_of
-from coherd_server.core.ports import EpochRead, Store, StoreUnavailable, ValueRead
+from coherd_server.core.store import EpochRead, Store, StoreUnavailable, ValueRead
 from coherd_server.core.validity import FOREIGN, State, Validity, extra_refs_of, open_entry, validate
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.tags import TagRef
-from coherd_server.core.ports import PutOutcome
+from coherd_server.core.store import PutOutcome
 
 
 class SetItem(NamedTuple):

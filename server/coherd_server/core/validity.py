@@ -21,7 +21,7 @@ from coherd.contract.entry import (
     stamp_block,
     uniform_block,
 )
-from coherd_server.core.ports import EpochRead, ValueRead
+from coherd_server.core.store import EpochRead, ValueRead
 
 ANY_IDENTITY: Final = bytes(IDENTITY_BYTES)
 """Stands for every node in entries of domains with ``on_failover: KEEP``, which waive the identity check."""

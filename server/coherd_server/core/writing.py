@@ -14,12 +14,12 @@ from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
-from coherd_server.core.near.ports import ChangeNotice
+from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher
-from coherd_server.core.ports import PutOutcome, Store
 from coherd_server.core.putting import Putter, Tries
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetItem, SetPlan
+from coherd_server.core.store import PutOutcome, Store
 from coherd_server.core.turnstile import Turnstile
 
 MAX_ATTEMPTS: Final = 32

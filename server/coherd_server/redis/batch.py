@@ -19,7 +19,7 @@ from redis.exceptions import (
 )
 
 from coherd.contract.entry import EPOCH_BYTES
-from coherd_server.core.ports import ValueRead
+from coherd_server.core.store import ValueRead
 from coherd_server.redis.scripts import LATE, Script
 from coherd_server.redis.wire import Arg, Command, Reply
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from coherd.contract.entry import IDENTITY_BYTES
-from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.near.log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.batch import Job
 from coherd_server.redis.drive import Done, Driver
 from coherd_server.redis.listener import Listener
@@ -24,7 +24,7 @@ MEMBER_CHARACTERS: Final = 32
 
 
 class RedisChangeLog:
-    """Implements `coherd_server.core.near.ports.ChangeLog`.
+    """Implements `coherd_server.core.near.log.ChangeLog`.
 
     Args:
         driver: routes the scripts.

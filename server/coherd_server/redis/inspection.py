@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd_server.core.ports import NodeReport, StoreUnavailable
+from coherd_server.core.store import NodeReport, StoreUnavailable
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.wire import Address, Wire, WireLost, parse_info

@@ -15,7 +15,7 @@ from functools import partial
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.ports import Holder
+from coherd_server.core.store import Holder
 from coherd_server.redis.batch import Batch, Failure, Job
 from coherd_server.redis.crowd import Crowd
 from coherd_server.redis.ending import end

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from coherd_server.core.ports import Wake
+from coherd_server.core.store import Wake
 from coherd_server.redis.ending import end
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import NEAR_CHANNEL, WAKE_CHANNEL

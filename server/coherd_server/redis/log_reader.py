@@ -7,7 +7,7 @@ from typing import Final
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.near.ports import Change, Changes, LogPosition, LogUnavailable
+from coherd_server.core.near.log import Change, Changes, LogPosition, LogUnavailable
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology

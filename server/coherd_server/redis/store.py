@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
-from coherd_server.core.near.ports import NAMES_PER_ENTRY, ChangeNotice
-from coherd_server.core.ports import (
+from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeNotice
+from coherd_server.core.store import (
     EPOCH_BYTES,
     EpochRead,
     Fill,
@@ -48,7 +48,7 @@ FENCE_LIFETIMES: Final = 5
 
 
 class RedisStore(Upkeep):
-    """Implements `coherd_server.core.ports.Store`; every name gets the deployment's prefix here and nowhere else."""
+    """Implements `coherd_server.core.store.Store`; every name gets the deployment's prefix here and nowhere else."""
 
     def __init__(
         self, target: RedisTarget, topology: Topology, settings: StoreSettings, journal: Journal, *, prefix: str

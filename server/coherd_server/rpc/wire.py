@@ -14,9 +14,9 @@ from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.filling import Filled, FillItem
 from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome
 from coherd_server.core.reading import Lookup
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.store import PutOutcome
 from coherd_server.core.validity import State
 
 HELD_RETRY_MS = 100

@@ -13,9 +13,9 @@ from coherd_server.core.cache import Cache
 from coherd_server.core.failure import UNKNOWN
 from coherd_server.core.filling import Filled, FillItem
 from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
 from coherd_server.core.reading import Lookup
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
 from coherd_server.redis.store import RedisStore
 from coherd_server.redis.wire import Wire

@@ -12,7 +12,9 @@ import pytest
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
-from coherd_server.core.ports import (
+from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.store import (
     Fill,
     FillOutcome,
     Grant,
@@ -22,8 +24,6 @@ from coherd_server.core.ports import (
     PutOutcome,
     StoreUnavailable,
 )
-from coherd_server.core.reading import Lookup, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.core.validity import State
 from coherd_server.core.writing import Writer
 from coherd_server.redis import fences

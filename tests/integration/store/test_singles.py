@@ -14,9 +14,9 @@ from coherd.catalog.load import builtin_catalog
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
 from coherd_server.core.reading import Lookup
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
 from coherd_server.redis import crowd as crowds
 from coherd_server.redis.store import RedisStore

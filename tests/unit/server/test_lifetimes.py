@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coherd_server.core.ports import EpochRead
+from coherd_server.core.store import EpochRead
 from coherd_server.redis import lifetimes
 from coherd_server.redis.lifetimes import EXTRA_MS, Lifetimes, minted_ms
 

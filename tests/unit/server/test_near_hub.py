@@ -11,7 +11,7 @@ from coherd.catalog.load import builtin_catalog
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Change, LogPosition
+from coherd_server.core.near.log import Change, LogPosition
 from coherd_server.core.near.session import Extension, NearSession, Push
 from coherd_server.core.near.terms import Terms
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from coherd_server.core.near.log import Answer, Field, LogPosition
 from coherd_server.core.near.member_view import Seen
-from coherd_server.core.near.ports import Answer, Field, LogPosition
 
 
 class AckWait:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Changes, LogPosition
+from coherd_server.core.near.log import Changes, LogPosition
 
 
 class Follower:

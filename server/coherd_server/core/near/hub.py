@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from coherd_server.core.counters import Counters
-from coherd_server.core.near.ports import Change, Clock, LogPosition
+from coherd_server.core.near.log import Change, Clock, LogPosition
 from coherd_server.core.near.session import NearSession, Push
 from coherd_server.core.near.terms import Terms
 from coherd_server.core.near.unacknowledged import Unacknowledged

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
-from coherd_server.core.near.ports import ChangeNotice
+from coherd_server.core.near.log import ChangeNotice
 
 __all__ = [
     "EPOCH_BYTES",
