@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
-from coherd.v1 import cache_service_pb2 as wire_pb
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action, Principal
 from coherd_server.core.cache import Cache
@@ -117,7 +117,7 @@ class Operations:
 
     # Frames.
 
-    def start(self, frame: pb.RequestFrame, size_bytes: int) -> None:
+    def start(self, frame: session_pb.RequestFrame, size_bytes: int) -> None:
         """Do what a frame asks for."""
         load = Load(len(frame.operations), size_bytes)
         self.unanswered += load.left
@@ -266,7 +266,7 @@ class Operations:
             return _not_near
         started = near.read_started()
 
-        def keep(hit: wire_pb.Hit, found: Lookup) -> None:
+        def keep(hit: pb.Hit, found: Lookup) -> None:
             if (
                 found.validity.state is State.FRESH
                 and found.key.domain.near_cache is not NearCacheMode.OFF
@@ -307,7 +307,7 @@ class Operations:
 
     # Everything else: as the rpc of its name.
 
-    def _start_alone(self, kind: str, operation: pb.Operation, load: Load) -> None:
+    def _start_alone(self, kind: str, operation: session_pb.Operation, load: Load) -> None:
         request: Message = getattr(operation, kind)
         waits = kind == "lease" and operation.lease.wait_ms > 0
         if waits:
@@ -315,7 +315,7 @@ class Operations:
             if self._waiting >= self._most_waiting:
                 self._fail(operation.id, _TOO_MANY_WAIT, load)
                 return
-            request = wire_pb.LeaseRequest()
+            request = pb.LeaseRequest()
             request.CopyFrom(operation.lease)
             self._waiting += 1
             self._answered(load, 1)
@@ -374,12 +374,12 @@ class Operations:
         return method
 
 
-def _not_near(hit: wire_pb.Hit, found: Lookup) -> None:
+def _not_near(hit: pb.Hit, found: Lookup) -> None:
     """The stream has no near cache."""
 
 
 _RPC_NAMES: Final = {
     field.name: "".join(part.capitalize() for part in field.name.split("_"))
-    for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields
+    for field in session_pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields
 }
 """Operation to rpc: ``batch_get`` to ``BatchGet``."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coherd.contract.reasons import Refusal
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Action, Principal
 from coherd_server.core.failure import Failure, refused
@@ -84,10 +84,10 @@ class Stream:
         )
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, welcome: pb.Welcome) -> None:
+    async def run(self, welcome: session_pb.Welcome) -> None:
         """Until the client ends it, the connection does, or its time is up."""
         loop = asyncio.get_running_loop()
-        self._send_queue.say(pb.SessionResponse(welcome=welcome))
+        self._send_queue.say(session_pb.SessionResponse(welcome=welcome))
         writer = asyncio.create_task(self._send_queue.write(self._context.write))
         writer.add_done_callback(self._written)
         age_ms = self._limits.age_ms
@@ -136,7 +136,7 @@ class Stream:
                 return None
             arrived_s = self._hub.now_s()
             try:
-                self._take(parse(pb.SessionRequest, data), len(data), arrived_s)
+                self._take(parse(session_pb.SessionRequest, data), len(data), arrived_s)
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
@@ -148,7 +148,7 @@ class Stream:
                 await self._room.wait()
         return None
 
-    def _take(self, message: pb.SessionRequest, size_bytes: int, arrived_s: float) -> None:
+    def _take(self, message: session_pb.SessionRequest, size_bytes: int, arrived_s: float) -> None:
         kind = message.WhichOneof("message")
         near = self.near
         if kind == "frame":
@@ -174,14 +174,14 @@ class Stream:
             extension = near.extend(message.asked_at_ms, arrived_s=arrived_s)
             if extension is not None:
                 self._send_queue.say(
-                    pb.SessionResponse(
-                        extension=pb.LeaseExtension(
+                    session_pb.SessionResponse(
+                        extension=session_pb.LeaseExtension(
                             counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms
                         )
                     )
                 )
 
-    def _count(self, heartbeat: pb.Heartbeat) -> None:
+    def _count(self, heartbeat: session_pb.Heartbeat) -> None:
         services = self._services
         counted: dict[str, int] = {}
         for name, hits in heartbeat.near_cache_hits.items():
@@ -191,15 +191,15 @@ class Stream:
         self._hub.count_hits(counted)
 
     def _push(self, push: Push) -> None:
-        frame = pb.PushFrame(sequence=push.sequence, keys=push.keys, tags=push.tags, flush=push.flush)
+        frame = session_pb.PushFrame(sequence=push.sequence, keys=push.keys, tags=push.tags, flush=push.flush)
         if frame.ByteSize() > self._limits.window_bytes:
-            frame = pb.PushFrame(sequence=push.sequence, flush=True)  # names for more than a message
-        self._send_queue.say(pb.SessionResponse(push=frame))
+            frame = session_pb.PushFrame(sequence=push.sequence, flush=True)  # names for more than a message
+        self._send_queue.say(session_pb.SessionResponse(push=frame))
 
     def move(self, grace_ms: int) -> None:
         """Ask the client to open a session elsewhere and end this one, which ends it after the time of grace; once."""
         if not self._moving:
             self._moving = True
-            drain = pb.Drain(reason=ErrorReason.ERROR_REASON_DRAINING, grace_ms=grace_ms)
-            self._send_queue.say(pb.SessionResponse(drain=drain))
+            drain = session_pb.Drain(reason=ErrorReason.ERROR_REASON_DRAINING, grace_ms=grace_ms)
+            self._send_queue.say(session_pb.SessionResponse(drain=drain))
             self._end_in(grace_ms / 1000)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd_server.rpc.read_gate import ReadGate
 from coherd_server.rpc.send_queue import MESSAGE_BYTES, MESSAGE_RESULTS, RESULT_BYTES, SendQueue
 
@@ -17,7 +17,7 @@ class Wire:
     """Where a send queue writes to; it takes nothing while it is closed."""
 
     def __init__(self, full_bytes: int = FULL) -> None:
-        self.sent: list[pb.SessionResponse] = []
+        self.sent: list[session_pb.SessionResponse] = []
         self.open = asyncio.Event()
         self.open.set()
         self.written = 0
@@ -28,7 +28,7 @@ class Wire:
 
     async def send(self, data: bytes) -> None:
         await self.open.wait()
-        self.sent.append(pb.SessionResponse.FromString(data))
+        self.sent.append(session_pb.SessionResponse.FromString(data))
 
     async def finish(self) -> list[str]:
         """Write all; what was sent, shortly."""
@@ -37,14 +37,14 @@ class Wire:
         return [self._short(one) for one in self.sent]
 
     @staticmethod
-    def _short(message: pb.SessionResponse) -> str:
+    def _short(message: session_pb.SessionResponse) -> str:
         if message.HasField("push"):
             return f"push {message.push.sequence}"
         return "results " + " ".join(str(one.id) for one in message.frame.results)
 
 
-def push(sequence: int) -> pb.SessionResponse:
-    return pb.SessionResponse(push=pb.PushFrame(sequence=sequence))
+def push(sequence: int) -> session_pb.SessionResponse:
+    return session_pb.SessionResponse(push=session_pb.PushFrame(sequence=sequence))
 
 
 async def test_pushes_stand_where_they_were_queued() -> None:
