@@ -1,4 +1,4 @@
-"""Change notices over a log in hand: what is told, what is carried already, and what happens when the caller goes away."""
+"""Change notices over a log in hand: what is told, what is carried already, and a caller that goes away."""
 
 from __future__ import annotations
 
