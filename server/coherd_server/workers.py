@@ -53,7 +53,7 @@ def _cannot_listen(listen: str, error: OSError) -> str:
 
 
 def _run(serving: Coroutine[Any, Any, str | None]) -> str | None:
-    """Run to the end on a loop of its own: uvloop, which costs a tenth less CPU per call (docs/performance.md)."""
+    """Run to the end on a loop of its own: uvloop costs a tenth less CPU per call (docs/operate/performance.md)."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serving)
 

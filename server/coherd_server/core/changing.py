@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,7 @@ from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
-from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
+from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.reading import Reader
 from coherd_server.core.store import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
@@ -91,6 +92,28 @@ class Changer:
             return failure_of(error)
         return CONTENDED
 
+    async def drop(
+        self, tags: Mapping[str, DomainSpec], keys: Sequence[ResolvedKey], *, wait_for_near_caches: bool = False
+    ) -> int | Failure:
+        """Invalidate tags and delete keys at the same time; how many of the keys were stored.
+
+        Args:
+            tags: each with its domain.
+            keys: may repeat.
+            wait_for_near_caches: as in `invalidate`.
+        """
+        if not keys:
+            return await self.invalidate(tags, wait_for_near_caches=wait_for_near_caches) or 0
+        removals, failure = await asyncio.gather(
+            self.delete(keys, wait_for_near_caches=wait_for_near_caches),
+            self.invalidate(tags, wait_for_near_caches=wait_for_near_caches),
+        )
+        failures = [removal for removal in removals if isinstance(removal, Failure)] + ([failure] if failure else [])
+        if failures:
+            untouched = len(failures) == len(removals) + bool(tags) and set(failures) == {UNAVAILABLE}
+            return failures[0] if untouched or failures[0] != UNAVAILABLE else UNKNOWN
+        return sum(existed is True for existed in removals)
+
     async def invalidate(self, tags: Mapping[str, DomainSpec], *, wait_for_near_caches: bool = False) -> Failure | None:
         """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold.
 
@@ -109,8 +132,3 @@ class Changer:
         for domain in tags.values():
             self._counters.of(domain.name)["invalidations"] += 1
         return None
-
-
-def domain_of_tag(tag: str) -> str:
-    """The domain a tag's canonical text begins with."""
-    return tag.split("/", 1)[0].split(":", 1)[0]

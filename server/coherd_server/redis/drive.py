@@ -61,7 +61,7 @@ def refusal(error: ResponseError) -> StoreUnavailable:
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
     code = error_code(error)
-    hint = " (what this user may do, and below which key prefix: docs/security.md)" if code == "NOPERM" else ""
+    hint = " (what this user may do, and below which key prefix: docs/operate/security.md)" if code == "NOPERM" else ""
     return StoreUnavailable(f"the node refused the command: {code}{hint}", outcome_unknown=code not in NOT_EXECUTED)
 
 
