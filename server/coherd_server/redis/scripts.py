@@ -35,8 +35,8 @@ class Script(NamedTuple):
     they do not."""
     last: bool
     """Goes behind all other commands of its batch."""
-    marks: bool
-    """Behind the answers comes the mark of the node's fences (`fences.py`)."""
+    tells_token: bool
+    """Behind the answers comes the node's new fencing token (`fences.py`)."""
 
 
 def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:
@@ -69,13 +69,13 @@ def _joined(one: Args, other: Args) -> Args:
 PUT: Final = _load("put", "entry", "wake", "fences")
 REMOVE: Final = _load("remove", "entry", "wake", "fences")
 FILL: Final = _load("fill", "entry", "wake", "fences")
-MARK: Final = _load("mark", fresh=True, merge=_any)
+FENCING_TOKEN: Final = _load("fencing_token", fresh=True, merge=_any)
 PUT_APART: Final = _load("put", "entry", "wake", "fence")
 REMOVE_APART: Final = _load("remove", "entry", "wake", "fence")
 FILL_APART: Final = _load("fill", "entry", "wake", "fence")
 TOUCH: Final = _load("touch", "entry")
 UNLINK_DEAD: Final = _load("unlink_dead", "entry")
-MINT: Final = _load("mint", fresh=True, merge=_longest)
+ENSURE_EPOCH: Final = _load("ensure_epoch", fresh=True, merge=_longest)
 INVALIDATE: Final = _load("invalidate", fresh=True, merge=_longest)
 GRANT: Final = _load("grant", "entry")
 HOLD: Final = _load("hold", "wake")
@@ -84,8 +84,8 @@ APPEND: Final = _load("append", "log", fresh=True, merge=_joined, last=True)
 JOIN: Final = _load("join", "log", fresh=True)
 FORGET: Final = _load("forget")
 ALL: Final = (
-    *(PUT, REMOVE, FILL, MARK, PUT_APART, REMOVE_APART, FILL_APART),
-    *(TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
+    *(PUT, REMOVE, FILL, FENCING_TOKEN, PUT_APART, REMOVE_APART, FILL_APART),
+    *(TOUCH, UNLINK_DEAD, ENSURE_EPOCH, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
 )
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""

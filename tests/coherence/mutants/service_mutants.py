@@ -18,21 +18,22 @@ from typing import Any, Final
 
 import coherd_server.app  # noqa: F401 - all modules are there before one is patched
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import FillItem, SetItem
 from coherd.contract import tags as tag_rules
-from coherd.contract.entry import EntryFormatError, Header
-from coherd.contract.lease import TOKEN_BYTES, Lease, decode_lease
-from coherd_server.core import filling
-from coherd_server.core import judge as judging
+from coherd.contract.limits import TOKEN_BYTES
+from coherd_server.core import filling, validity
 from coherd_server.core.changing import Changer
-from coherd_server.core.filling import Filler, FillItem
+from coherd_server.core.entry import EntryFormatError, Header
+from coherd_server.core.filling import Filler
 from coherd_server.core.grants import Grants
-from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
-from coherd_server.core.putting import Tries
+from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.reading import Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_attempt import SetProgress
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.writing import Writer
-from coherd_server.redis import scripts, wire
-from coherd_server.redis.journal import Journal
+from coherd_server.redis import connection, scripts
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.store import RedisStore
 
 Patch = Callable[[Any, str, Any], None]
@@ -57,7 +58,7 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     broken = script._replace(source=source, sha=sha)
     _everywhere(patch, name, script, broken)
-    patch(wire, "ALL", tuple(broken if one.name == script.name else one for one in wire.ALL))
+    patch(connection, "ALL", tuple(broken if one.name == script.name else one for one in connection.ALL))
 
 
 def _look_first(patch: Patch) -> None:
@@ -121,7 +122,7 @@ def epochs_read_after_the_load(patch: Patch) -> None:
             return None
         await current(store, key, raw, identity, epochs, needs_ms)  # reads the epochs of extra tags
         lease = decode_lease(raw)
-        block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
+        block = validity.expected_block(key, validity.extra_refs_of(key, lease.block), identity, epochs)
         return None if block is None else lease._replace(block=block)
 
     patch(filling, "current_lease", restamped)
@@ -138,33 +139,33 @@ def _with_stored_epochs(
     return known
 
 
-def _judging_with(patch: Patch, *, only_missing: bool) -> None:
-    judge = judging.judge
+def _validating_with(patch: Patch, *, only_missing: bool) -> None:
+    validate = validity.validate
 
-    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> judging.Verdict:
+    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> validity.Validity:
         with contextlib.suppress(EntryFormatError):
             epochs = _with_stored_epochs(key, header, extra, epochs, only_missing)
-        return judge(key, read, header, extra, epochs)
+        return validate(key, read, header, extra, epochs)
 
-    _everywhere(patch, "judge", judge, lenient)
+    _everywhere(patch, "validate", validate, lenient)
 
 
 def missing_epoch_accepted(patch: Patch) -> None:
     """[missing-is-a-miss] An entry whose epoch is missing is served."""
-    _judging_with(patch, only_missing=True)
+    _validating_with(patch, only_missing=True)
 
 
 def epochs_not_compared(patch: Patch) -> None:
     """[current-stamps] An entry is served whatever its epochs."""
-    _judging_with(patch, only_missing=False)
+    _validating_with(patch, only_missing=False)
 
 
 def no_node_identity(patch: Patch) -> None:
     """[node-identity] Stamps name no node."""
-    expected = judging.expected_block
+    expected = validity.expected_block
 
     def anywhere(key: ResolvedKey, extra: Any, identity: bytes, epochs: Mapping[str, EpochRead]) -> bytes | None:
-        nowhere = judging.ANY_IDENTITY
+        nowhere = validity.ANY_IDENTITY
         return expected(key, extra, nowhere, {tag: EpochRead(read.epoch, nowhere) for tag, read in epochs.items()})
 
     _everywhere(patch, "expected_block", expected, anywhere)
@@ -201,17 +202,17 @@ def reply_to_the_wrong_caller(patch: Patch) -> None:
 def no_fence(patch: Patch) -> None:
     """[late-write-fence] A late write is stored whatever took effect meanwhile."""
     for name in ("PUT", "PUT_APART"):
-        _rewrite(patch, name, "not holds(fence, places, mark)", "false")
+        _rewrite(patch, name, "not holds(fence, places, token)", "false")
 
 
 def fence_from_after_giving_up(patch: Patch) -> None:
     """[given-up-is-not-written] A set that asked for its fence is written, also where its caller has given up."""
-    whole = Tries.__init__
+    whole = SetProgress.__init__
 
-    def unasked(self: Tries, wanted: Callable[[int], bool]) -> None:
+    def unasked(self: SetProgress, wanted: Callable[[int], bool]) -> None:
         whole(self, lambda _: True)
 
-    patch(Tries, "__init__", unasked)
+    patch(SetProgress, "__init__", unasked)
 
 
 def counters_as_epochs(patch: Patch) -> None:
@@ -219,7 +220,7 @@ def counters_as_epochs(patch: Patch) -> None:
     is_epoch = "string.find(KEYS[i], 'coherd:epoch:', 1, true)"
     _rewrite(
         patch,
-        "MINT",
+        "ENSURE_EPOCH",
         "local fresh, need_ms = ARGV[2 * i]",
         f"local fresh, need_ms = {is_epoch} and '00000001' or ARGV[2 * i]",
     )
@@ -230,7 +231,7 @@ def counters_as_epochs(patch: Patch) -> None:
 
 def no_repetition(patch: Patch) -> None:
     """[repeat-on-switch] A server serves from a new primary without repeating what it acknowledged on the old one."""
-    patch(Journal, "recent", lambda _: [])
+    patch(RecentWrites, "recent", lambda _: [])
 
 
 def two_leases(patch: Patch) -> None:

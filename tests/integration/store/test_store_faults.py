@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from coherd_server.core.ports import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.core.store import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.settings import StoreSettings
 from rig.entries import header, identity_of, put_of
@@ -169,13 +169,13 @@ async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
         keep, dead = await put_of(store, "keep"), await put_of(store, "dead")
         await store.put([plain, versioned, keep, dead])
         again, more = await put_of(store, "plain"), await put_of(store, "more")
-        _, before = await store.mint([], {"t": 60_000})
+        _, before = await store.ensure_epochs([], {"t": 60_000})
         node.client().config_set("maxmemory", 1)
         outcomes = await store.put([again, more])
         assert all(isinstance(one, StoreUnavailable) and "maxmemory" in str(one) for one in outcomes)
         assert not any(one.outcome_unknown for one in outcomes if isinstance(one, StoreUnavailable))
-        assert "maxmemory" in str(await unavailable(store.mint([], {"fresh": 1000})))
-        assert (await store.mint([], {"t": 90_000}))[1] == before
+        assert "maxmemory" in str(await unavailable(store.ensure_epochs([], {"fresh": 1000})))
+        assert (await store.ensure_epochs([], {"t": 90_000}))[1] == before
         await store.invalidate(dict.fromkeys(["t", "never"], 0))
         assert (await store.read([], ["t"]))[1][0].epoch not in (None, before["t"].epoch)
         judged, renewed = header(keep.identity), header(keep.identity, written_at_ms=9)

@@ -9,8 +9,8 @@ import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
-from coherd_server.core.near.ports import Announcement
+from coherd_server.core.entry import EPOCH_BYTES, IDENTITY_BYTES
+from coherd_server.core.near.log import ChangeNotice
 
 __all__ = [
     "EPOCH_BYTES",
@@ -21,7 +21,6 @@ __all__ = [
     "Grant",
     "GrantOutcome",
     "HoldOutcome",
-    "Holder",
     "NodeReport",
     "Outdated",
     "Put",
@@ -32,6 +31,7 @@ __all__ = [
     "TouchOutcome",
     "ValueRead",
     "Wake",
+    "WriteBasis",
 ]
 
 
@@ -68,22 +68,22 @@ class EpochRead(NamedTuple):
     identity: bytes
 
 
-class Holder(NamedTuple):
-    """The node that holds a key, and the key's fence, before a write."""
+class WriteBasis(NamedTuple):
+    """What a write begins with: the node that holds its key, and the key's fencing token."""
 
     identity: bytes
     """What the put must be stamped with."""
     redis_now_ms: int
     """That node's own clock, unix milliseconds."""
-    fence: bytes
-    """The key-level mark that every write changes; the put must find it as it was [late-write-fence]."""
+    fencing_token: bytes
+    """The key's fencing token, which every write changes; the put must find it as it was [late-write-fence]."""
 
 
 class PutOutcome(enum.Enum):
     STORED = "stored"
-    OCCUPIED = "occupied"
+    PRESENT = "present"
     """`Put.replaces` was given and the key now holds something else."""
-    OLDER = "older"
+    OLDER_VERSION = "older_version"
     """The stored item version is higher than this put's."""
     FOREIGN = "foreign"
     """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
@@ -122,13 +122,13 @@ class Put(NamedTuple):
     key: str
     """Canonical key text, without the deployment's prefix."""
     entry: bytes
-    """Complete entry bytes (`coherd.contract.entry`)."""
+    """Complete entry bytes (`coherd_server.core.entry`)."""
     lifetime_ms: int
     """Physical lifetime, > 0: ttl + stale."""
     identity: bytes
     """Identity of the key's node the entry is stamped with."""
-    fence: bytes
-    """The key's fence as `Store.mint` gave it."""
+    fencing_token: bytes
+    """The key's fencing token, as `Store.ensure_epochs` gave it."""
     replaces: bytes | None = None
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
@@ -139,7 +139,7 @@ class Put(NamedTuple):
 class GrantOutcome(enum.Enum):
     GRANTED = "granted"
     CHANGED = "changed"
-    """Value or lease is no longer what was judged, or the node is another: judge again."""
+    """Value or lease is no longer what was judged, or the node is another: validate again."""
     FOREIGN = "foreign"
 
 
@@ -147,7 +147,7 @@ class FillOutcome(enum.Enum):
     STORED = "stored"
     REJECTED = "rejected"
     """The lease is not the one that was read, or the node is another: wrote nothing."""
-    OLDER = "older"
+    OLDER_VERSION = "older_version"
     FOREIGN = "foreign"
 
 
@@ -167,7 +167,7 @@ class Grant(NamedTuple):
     judged_lease: bytes
     """Lease bytes that were judged; empty: there was none."""
     lease: bytes
-    """`coherd.contract.lease` bytes."""
+    """`coherd_server.core.lease_bytes` bytes."""
     lease_ms: int
     identity: bytes
 
@@ -237,15 +237,16 @@ class Store(Protocol):
         """
         ...
 
-    async def mint(
+    async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
+    ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
         """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
         the given milliseconds [epochs-outlive-entries]."""
         ...
 
-    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
-        """What `mint` would answer for any key, as far as this process knows without asking; None where it cannot know.
+    def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
+        """What `ensure_epochs` would answer for any key, as far as this process knows without asking; None where it
+        cannot know.
 
         Every part was the answer to something asked before. So a put that finds the fence as remembered is fenced by
         all that took effect since, and one whose stamps turn out to be current was stamped before it began.
@@ -265,13 +266,13 @@ class Store(Protocol):
         ...
 
     async def fill(
-        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+        self, fills: Sequence[Fill], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
-        """Store entries, each under the lease that was read; the lease ends with it. Announcements as in `put`."""
+        """Store entries, each under the lease that was read; the lease ends with it. Notices as in `put`."""
         ...
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
-        """Let the holder's lease live ``lease_ms`` from now; 0 gives it back.
+        """Let the holder's lease live ``lease_ms`` from now; 0 releases it.
 
         ``holder``: the lease's token, or token and grant.
         """
@@ -286,21 +287,21 @@ class Store(Protocol):
         ...
 
     async def put(
-        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+        self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script.
 
-        The store may append the announcements behind the change, and says so in `Announcement.appended`; else whoever
+        The store may append the notices behind the change, and says so in `ChangeNotice.appended`; else whoever
         made them appends them.
         """
         ...
 
     async def remove(
-        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+        self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """Delete values of ours and void their leases. A versioned entry leaves a short tombstone.
 
-        ``keys``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
+        ``keys``: each with the number of members that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 
@@ -313,10 +314,10 @@ class Store(Protocol):
         effort."""
         ...
 
-    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
+    async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """Give every tag a fresh epoch; returns only after all hold [hold-then-acknowledge]. Safe to repeat.
 
-        ``tags``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
+        ``tags``: each with the number of members that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 
@@ -332,7 +333,7 @@ class Store(Protocol):
         ...
 
     async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
-        """Take or extend the right of one replica to do a background task; whether the token has it."""
+        """Take or extend the right of one member to do a background task; whether the token has it."""
         ...
 
     async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
@@ -348,7 +349,7 @@ class Store(Protocol):
         ...
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """The persistent counters, whole over all replicas."""
+        """The persistent counters, whole over all members."""
         ...
 
     async def ping(self) -> None:

@@ -23,7 +23,7 @@ MOST_JOBS: Final = 200_000
 """Bound on what is remembered; what is dropped before its time is over is logged."""
 
 
-class Journal:
+class RecentWrites:
     """Remembers one job per name, the latest."""
 
     def __init__(self) -> None:
