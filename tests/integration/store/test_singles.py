@@ -11,11 +11,12 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
 from coherd_server.core.reading import Lookup
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
 from coherd_server.redis import crowd as crowds
@@ -319,7 +320,7 @@ async def test_only_where_keys_are_on_several_nodes_a_group_that_failed_is_tried
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(store, "read", gone)
-    monkeypatch.setattr(store, "mint", gone)
+    monkeypatch.setattr(store, "ensure_epochs", gone)
     found = await asyncio.gather(*(watched.singles.get(key(number)) for number in range(5)))
     assert found == [UNAVAILABLE] * 5
     assert asked == (1 if backend.name == "standalone" else 6)
