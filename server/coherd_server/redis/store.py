@@ -343,7 +343,8 @@ class RedisStore(Maintenance):
             self._known_epochs.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
-            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas) for tag, replicas in tags.items()
+            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
+            for tag, replicas in tags.items()
         ]
         _, answers = await self._do_noted(jobs, jobs, notices, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
