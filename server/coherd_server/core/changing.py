@@ -66,7 +66,7 @@ class Changer:
         return done
 
     async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | Failure | None:
-        """Give a fresh value a new TTL from now; the TTL, or None on a miss."""
+        """Give a fresh value a new TTL from now [touch-renews-epochs]; the TTL, or None on a miss."""
         try:
             if ttl_ms is not None:
                 choose_ttl_ms(key.policy, ttl_ms)
@@ -78,10 +78,10 @@ class Changer:
                 chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
                 needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
-                (holder,), epochs = await self._store.mint([key.text], needs)
-                if header.block != expected_block(key, found.extra, holder.identity, epochs):
+                (basis,), epochs = await self._store.ensure_epochs([key.text], needs)
+                if header.block != expected_block(key, found.extra, basis.identity, epochs):
                     return None
-                times = header.times._replace(fresh_until_ms=holder.redis_now_ms + chosen_ms)
+                times = header.times._replace(fresh_until_ms=basis.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
                 outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
@@ -115,7 +115,8 @@ class Changer:
         return sum(existed is True for existed in removals)
 
     async def invalidate(self, tags: Mapping[str, DomainSpec], *, wait_for_near_caches: bool = False) -> Failure | None:
-        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold.
+        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all
+        hold [hold-then-acknowledge].
 
         Args:
             tags: each with its domain.
