@@ -47,8 +47,8 @@ def messages(root: Path, scratch: Path) -> dict[str, bytes]:
     """
     protos = root / "protos"
     run_protoc([protos], [f"--python_out={scratch}", f"--pyi_out={scratch}"], _proto_files(root))
-    found = (path for path in scratch.rglob("*") if path.is_file())
-    return {f"client/{path.relative_to(scratch).as_posix()}": path.read_bytes() for path in found}
+    written = (path for path in scratch.rglob("*") if path.is_file())
+    return {f"client/{path.relative_to(scratch).as_posix()}": path.read_bytes() for path in written}
 
 
 def derived(root: Path, scratch: Path) -> dict[str, bytes]:
@@ -115,16 +115,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only-derived", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     root: Path = options.root.resolve()
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+    with tempfile.TemporaryDirectory() as for_messages, tempfile.TemporaryDirectory() as for_sets:
         if options.check:
-            wanted = {**messages(root, Path(one)), **derived(root, Path(two)), **blocking(root)}
+            wanted = {**messages(root, Path(for_messages)), **derived(root, Path(for_sets)), **blocking(root)}
             stale = differences(root, wanted, (*_MESSAGES, *_DERIVED, *_BLOCKING))
             print("\n".join([*stale, "run: make gen"]) if stale else "everything generated is current")
             return 1 if stale else 0
         if options.only_derived:
-            settled = write(root, {**derived(root, Path(two)), **blocking(root)}, (*_DERIVED, *_BLOCKING))
+            settled = write(root, {**derived(root, Path(for_sets)), **blocking(root)}, (*_DERIVED, *_BLOCKING))
         else:
-            settled = write(root, messages(root, Path(one)), _MESSAGES)
+            settled = write(root, messages(root, Path(for_messages)), _MESSAGES)
     print("\n".join(settled), end="\n" if settled else "")
     if options.only_derived:
         return 0

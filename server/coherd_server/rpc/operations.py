@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as wire_pb
 from coherd.v1 import session_pb2 as pb

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import grpc.aio
 from grpc.aio import AbortError
 
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.annotations_pb2 import NearCache
