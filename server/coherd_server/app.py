@@ -16,8 +16,10 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import CatalogError, OverrideError
-from coherd.catalog.load import Source, builtin_catalog, builtin_source, load_catalog
+from coherd.catalog.declared import CatalogError
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_catalog, builtin_source, load_catalog
+from coherd.catalog.overrides import OverrideError, with_near_caches, with_overrides
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
@@ -80,14 +82,14 @@ def catalog_of(settings: Settings) -> Catalog:
         ) from None
     problems: list[str] = []
     try:
-        catalog = catalog.with_overrides({name: one.override() for name, one in settings.ttl.items()})
+        catalog = with_overrides(catalog, {name: one.override() for name, one in settings.ttl.items()})
     except OverrideError as error:
         problems += (
             f"{settings.origin('ttl', n)}: {text}" for n, text in zip(error.names, error.problems, strict=True)
         )
     for name, mode in settings.near_cache.items():
         try:
-            catalog = catalog.with_near_caches({name: mode})
+            catalog = with_near_caches(catalog, {name: mode})
         except CatalogError as error:
             problems += (f"{settings.origin('near_cache', name)}: {problem}" for problem in error.problems)
     if problems:
