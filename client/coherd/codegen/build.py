@@ -71,8 +71,8 @@ def derived(root: Path, scratch: Path) -> dict[str, bytes]:
     return {
         **{f"client/{file.name}": file.content.encode() for file in response.file},
         "client/coherd/domains/builtin.binpb": compiled,
-        "docs/key-vectors.json": key_vectors(catalog).encode(),
-        "docs/catalog-reference.md": catalog_reference(catalog).encode(),
+        "docs/use/key-vectors.json": key_vectors(catalog).encode(),
+        "docs/use/catalog-reference.md": catalog_reference(catalog).encode(),
     }
 
 

@@ -48,7 +48,7 @@ class FakeCache(CacheClient):
     """The verbs of `CacheClient` in memory, with the rules of a real server and a clock of its own.
 
     Values are encoded and decoded as for a server, so nothing that is stored is shared with the test. Differences to a
-    server are listed in ``docs/testing.md``.
+    server are listed in ``docs/use/testing.md``.
     """
 
     clock: FakeClock
