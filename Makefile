@@ -54,13 +54,13 @@ gen-check: $(STAMP) ## Prove that what is generated is current
 check: lint type arch gen-check test ## Everything CI checks
 
 bench: $(STAMP) ## Measure, as ratios against what one would do instead
-	@$(BIN)/python -m tests.benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/internals/reliability.md
 	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed
-	@tests/load/ghz.sh $(ARGS)
+	@benchmarks/ghz.sh $(ARGS)
 
 demo: $(STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
 	@$(BIN)/coherd demo $(ARGS)
