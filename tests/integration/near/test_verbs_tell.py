@@ -22,7 +22,8 @@ from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
-from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until
+from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names
+from rig.waiting import until
 
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"

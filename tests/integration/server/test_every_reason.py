@@ -12,11 +12,12 @@ import pytest
 
 from coherd.contract.reasons import REASONS, reason_name
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import RPCS, Caller, Problem, eventually, problem_in, problem_of, text_key
+from rig.calls import RPCS, Caller, Problem, problem_in, problem_of, text_key
 from rig.own_catalog import OwnCatalog
 from rig.process import Node
 from rig.server import CoherdServer
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 KEY = text_key("celery:own:id:1")
 TYPED = "/coherd.domains.celery.v1.CeleryCache/TaskMetrics"
@@ -123,7 +124,7 @@ def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: Stage) ->
         check(problem_of(delete), "OUTCOME_UNKNOWN")
     finally:
         stage.node.resume()
-    eventually("it answers again", lambda: stage.caller.get(KEY.text))
+    wait_until("it answers again", lambda: stage.caller.get(KEY.text))
 
 
 def test_the_end_is_told() -> None:
@@ -142,7 +143,7 @@ def test_the_end_is_told() -> None:
             problem = caller.refused("Get", pb.GetRequest(key=KEY), timeout_s=0.3)
             return problem if problem.reason == "DRAINING" else None
 
-        check(eventually("new calls are sent away", draining), "DRAINING")
+        check(wait_until("new calls are sent away", draining), "DRAINING")
         node.resume()
         assert held.result(15).HasField("hit")
 

@@ -16,11 +16,11 @@ from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from rig.calls import Caller, reason_in, text_key
-from rig.near import until
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
 from rig.stand import Stand
 from rig.valkey import standalone
+from rig.waiting import until
 
 
 async def test_a_server_that_stops_tells_its_sessions_and_answers_them(name: str) -> None:

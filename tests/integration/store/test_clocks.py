@@ -15,9 +15,10 @@ from coherd_server.core.reading import Found, Reader
 from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.redis.wire import Wire
 from rig.fixtures import Opener
-from rig.near import cache_over, until
+from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 SLOW_S = 1.0
