@@ -1,8 +1,8 @@
 """The callers of one key in one process, in line.
 
 At most one Lease call of theirs is under way, and each caller is answered by a call that was sent after it came: a load
-is only joined by those whose own call names its lease as current (rule 9). Callers of one turn of the event loop, or
-that come while a call is under way, share the next one.
+is only joined by those whose own call names its lease as current [confirmed-join]. Callers of one turn of the event
+loop, or that come while a call is under way, share the next one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The client's near cache: values kept in the process, coherent by pushes and a lease (DESIGN section 6).
+"""The client's near cache: values kept in the process, coherent by pushes and a lease (P2).
 
-Pure: no I/O, no clock, no randomness, no event loop; times are arguments. docs/use/near-cache.md explains the rules.
+Pure: no I/O, no clock, no randomness, no event loop; times are arguments. docs/use/near-cache.md explains it.
 """
 
 from coherd._near.cache import NearCache

@@ -1,4 +1,4 @@
-"""Read a catalog from Protobuf descriptors: services with the `coherd.v1.domain` option (DESIGN section 3).
+"""Read a catalog from Protobuf descriptors: services with the `coherd.v1.domain` option (docs/use/catalog.md).
 
 Options are read from the file descriptors themselves, so loading needs no generated code and leaves the process's
 default descriptor pool alone. Every problem of every file is reported at once.
@@ -53,7 +53,7 @@ def builtin_source() -> Source:
 
 @functools.cache
 def builtin_catalog() -> Catalog:
-    """The built-in catalog (DESIGN section 3)."""
+    """The built-in catalog (docs/use/catalog-reference.md)."""
     return load_catalog([builtin_source()])
 
 

@@ -53,7 +53,7 @@ class Explanation:
 
     @property
     def redis_value(self) -> str:
-        """Name of the value in Redis (DESIGN section 5)."""
+        """Name of the value in Redis, without a deployment's prefix: the text of the key."""
         return self.key
 
     @property

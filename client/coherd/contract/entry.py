@@ -1,4 +1,4 @@
-"""Entry bytes: what Coherd stores under a key (DESIGN sections 5 and 6).
+"""Entry bytes: what Coherd stores under a key (docs/internals/storage.md).
 
 Format 1, big-endian::
 

@@ -1,4 +1,4 @@
-"""Lease bytes: what is stored under ``coherd:lease:{<key>}`` while one caller loads (DESIGN sections 5 and 6, rule 4).
+"""Lease bytes: what is stored under ``coherd:lease:{<key>}`` while one caller loads [grant-time-stamps].
 
 Format 2, big-endian::
 

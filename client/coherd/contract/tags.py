@@ -1,6 +1,6 @@
 """Tags: what can be invalidated in one step, and how an entry refers to its own.
 
-Canonical text of a tag (DESIGN section 2): a domain ``analytics``, a resource ``analytics:daily``, an identifier's
+Canonical text of a tag: a domain ``analytics``, a resource ``analytics:daily``, an identifier's
 value ``analytics/user:user123``, every value of an identifier ``maintenance/date:*``. Values are encoded as in keys, so
 a tag never contains a brace and its epoch never shares a Redis hash tag.
 

@@ -1,4 +1,4 @@
-"""TTL policy (DESIGN section 3): per-call TTL > operator's override > resource > domain, with jitter, stale, negative
+"""TTL policy (docs/use/ttl.md): per-call TTL > operator's override > resource > domain, with jitter, stale, negative
 and early refresh. Durations are integer milliseconds; random numbers are arguments in ``[0, 1)``.
 """
 

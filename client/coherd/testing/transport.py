@@ -253,7 +253,7 @@ class MemoryTransport:
             raise ClientClosed(otherwise)
 
     def _key(self, key: keys_pb2.Key) -> ResolvedKey:
-        return requests.key_of(self.catalog, key)
+        return self.catalog.key_of(key)
 
     def _count_sets(self, done: Sequence[tuple[wire.SetRequest, wire.SetResponse]]) -> None:
         stored = [request for request, answer in done if answer.outcome == wire.SET_OUTCOME_STORED]

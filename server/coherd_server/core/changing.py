@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,7 @@ from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
-from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
+from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
 from coherd_server.core.judge import State, expected_block
 from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.ports import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
@@ -65,7 +66,7 @@ class Changer:
         return done
 
     async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | Failure | None:
-        """Give a fresh value a new TTL from now; the TTL, or None on a miss."""
+        """Give a fresh value a new TTL from now [touch-renews-epochs]; the TTL, or None on a miss."""
         try:
             if ttl_ms is not None:
                 choose_ttl_ms(key.policy, ttl_ms)
@@ -77,10 +78,10 @@ class Changer:
                 chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
                 needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
-                (holder,), epochs = await self._store.mint([key.text], needs)
-                if header.block != expected_block(key, found.extra, holder.identity, epochs):
+                (basis,), epochs = await self._store.ensure_epochs([key.text], needs)
+                if header.block != expected_block(key, found.extra, basis.identity, epochs):
                     return None
-                times = header.times._replace(fresh_until_ms=holder.redis_now_ms + chosen_ms)
+                times = header.times._replace(fresh_until_ms=basis.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
                 outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
@@ -91,8 +92,31 @@ class Changer:
             return failure_of(error)
         return CONTENDED
 
+    async def drop(
+        self, tags: Mapping[str, DomainSpec], keys: Sequence[ResolvedKey], *, wait_for_near_caches: bool = False
+    ) -> int | Failure:
+        """Invalidate tags and delete keys at the same time; how many of the keys were stored.
+
+        Args:
+            tags: each with its domain.
+            keys: may repeat.
+            wait_for_near_caches: as in `invalidate`.
+        """
+        if not keys:
+            return await self.invalidate(tags, wait_for_near_caches=wait_for_near_caches) or 0
+        removals, failure = await asyncio.gather(
+            self.delete(keys, wait_for_near_caches=wait_for_near_caches),
+            self.invalidate(tags, wait_for_near_caches=wait_for_near_caches),
+        )
+        failures = [removal for removal in removals if isinstance(removal, Failure)] + ([failure] if failure else [])
+        if failures:
+            untouched = len(failures) == len(removals) + bool(tags) and set(failures) == {UNAVAILABLE}
+            return failures[0] if untouched or failures[0] != UNAVAILABLE else UNKNOWN
+        return sum(existed is True for existed in removals)
+
     async def invalidate(self, tags: Mapping[str, DomainSpec], *, wait_for_near_caches: bool = False) -> Failure | None:
-        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold.
+        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all
+        hold [hold-then-acknowledge].
 
         Args:
             tags: each with its domain.
@@ -109,8 +133,3 @@ class Changer:
         for domain in tags.values():
             self._counters.of(domain.name)["invalidations"] += 1
         return None
-
-
-def domain_of_tag(tag: str) -> str:
-    """The domain a tag's canonical text begins with."""
-    return tag.split("/", 1)[0].split(":", 1)[0]

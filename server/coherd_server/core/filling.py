@@ -1,8 +1,9 @@
-"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival (rules 4 and 5).
+"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival.
 
 A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
-happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1). It must name its grant: a
-late copy of the request for the lease may have been granted anew under the same token, with later stamps.
+happened meanwhile [grant-time-stamps]; so a value loaded before an invalidation can never be valid after it (P1). It
+must name its grant: a late copy of the request for the lease may have been granted anew under the same token, with
+later stamps [fill-names-its-grant]. It can add no extra tags [tags-with-the-lease].
 """
 
 from __future__ import annotations
@@ -95,22 +96,22 @@ class Filler:
         known = self._store.remembered({tag: ttl_ms + stale_ms for _, tag in (*key.tags, *extra)})
         if known is None:
             return None
-        holder, epochs = known
-        if lease.block != expected_block(key, extra, holder.identity, epochs):
+        basis, epochs = known
+        if lease.block != expected_block(key, extra, basis.identity, epochs):
             return None
-        entry = self._entry(fill, lease, holder.redis_now_ms, ttl_ms, stale_ms)
+        entry = self._entry(fill, lease, basis.redis_now_ms, ttl_ms, stale_ms)
         stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
-        return Fill(key.text, entry, ttl_ms + stale_ms, raw, holder.identity, stamps)
+        return Fill(key.text, entry, ttl_ms + stale_ms, raw, basis.identity, stamps)
 
     async def _asked(self, fill: FillItem, ttl_ms: int, stale_ms: int) -> Fill | None:
         """What is to be stored; None where the lease is lost, or its stamps are no longer current."""
         key = fill.item.key
-        (values, leases, _), (_, minted) = await asyncio.gather(
+        (values, leases, _), (_, ensured) = await asyncio.gather(
             self._store.read_leased([key.text], ()),
-            self._store.mint([], dict.fromkeys((tag for _, tag in key.tags), ttl_ms + stale_ms)),
+            self._store.ensure_epochs([], dict.fromkeys((tag for _, tag in key.tags), ttl_ms + stale_ms)),
         )
         read, raw = values[0], leases[0] or b""
-        lease = await current_lease(self._store, key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
+        lease = await current_lease(self._store, key, raw, read.identity, dict(ensured), ttl_ms + stale_ms)
         if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
             return None
         entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)

@@ -1,4 +1,4 @@
-"""Whether a lease is still worth something (rule 4)."""
+"""Whether a lease is still worth something: its stamps must be those of now [grant-time-stamps]."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def current_lease(
         raw: its bytes; empty where there is none.
         identity: of the key's node.
         epochs: of the tags that follow from the key. Those of the lease's extra tags are added here: read, or made to
-            live ``needs_ms`` where an entry or a longer load is to carry them (rule 1).
+            live ``needs_ms`` where an entry or a longer load is to carry them [epochs-outlive-entries].
         needs_ms: 0: they are only looked at.
 
     Raises:
@@ -46,7 +46,7 @@ async def current_lease(
         return None
     more = [tag for _, tag in extra if tag not in epochs]
     if more and needs_ms:
-        epochs.update((await store.mint([], dict.fromkeys(more, needs_ms)))[1])
+        epochs.update((await store.ensure_epochs([], dict.fromkeys(more, needs_ms)))[1])
     elif more:
         epochs.update(zip(more, (await store.read([], more))[1], strict=True))
     return lease if lease.block == expected_block(key, extra, identity, epochs) else None

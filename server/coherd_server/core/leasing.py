@@ -1,4 +1,4 @@
-"""Leases: one caller loads, the others wait (rules 4 and 5). What was loaded: `coherd_server.core.filling`."""
+"""Leases: one caller loads, the others wait [one-load]. What was loaded: `coherd_server.core.filling`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from coherd_server.core.ports import (
     EpochRead,
     Grant,
     GrantOutcome,
-    Holder,
     HoldOutcome,
     Store,
     StoreUnavailable,
+    WriteBasis,
 )
 from coherd_server.core.reading import Found, Reader
 from coherd_server.core.waiting import WaitingRooms
 
 MAX_WAIT_MS: Final = 600_000
 LOOK_AGAIN_S: Final = 0.2
-"""The timer behind the wake-ups: a lease that expires wakes nobody. Stretched where many wait: one look is enough."""
+"""The timer behind the wake-ups: a lease that expires wakes nobody [timer-behind-wakes]. Stretched where many wait: one
+look is enough."""
 LOOKERS: Final = 10
 LONGEST_LOOK_S: Final = 5.0
 MARK_MS: Final = 30_000
@@ -167,17 +168,17 @@ class Leases:
         raw_lease = leases[0] or b""
         epochs = dict(zip(names, reads, strict=True))
         if state is State.ABSENT and not raw_lease and self._are_known(needs, epochs):
-            holder = Holder(values[0].identity, values[0].redis_now_ms, b"")
+            basis = WriteBasis(values[0].identity, values[0].redis_now_ms, b"")
         else:
-            (holder,), minted = await self._store.mint([key.text], needs)
-            epochs = dict(minted)
-        if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
-            # A copy: what is read there of extra tags must not replace what was minted for the stamps, it may be lost.
+            (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
+            epochs = dict(ensured)
+        if state is State.DEAD:  # only by epochs read after it [judged-by-later-epochs]
+            # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
             (found,) = await self._reader.weigh([key], values, dict(epochs))
             if found.verdict.state is State.FRESH:
                 return found
         stale = found if early or found.verdict.state is State.STALE else None
-        holds = await current_lease(self._store, key, raw_lease, holder.identity, epochs)
+        holds = await current_lease(self._store, key, raw_lease, basis.identity, epochs)
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
         if holds is not None:
@@ -187,18 +188,18 @@ class Leases:
             return None if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, stale)
         if token_of(raw_lease) == item.token:
             return Held(stale)  # its own lease, overtaken: a late copy of the request, whose lease nobody would use
-        block = expected_block(key, extra, holder.identity, epochs)
+        block = expected_block(key, extra, basis.identity, epochs)
         if block is None:
-            raise AssertionError("mint answered without an epoch")
+            raise AssertionError("ensure_epochs answered without an epoch")
         header = found.verdict.header
-        lease = Lease(item.token, self._new_grant(), holder.redis_now_ms, block)
+        lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
         grant = Grant(
             key.text,
             None if header is None else found.verdict.head,
             raw_lease,
             lease.encode(),
             item.lease_ms,
-            holder.identity,
+            basis.identity,
         )
         (outcome,) = await self._store.grant([grant])
         if isinstance(outcome, StoreUnavailable):
@@ -212,10 +213,10 @@ class Leases:
         return Granted(item.lease_ms, lease.grant, stale)
 
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
-        """Whether epochs that were just read are all there are to be, and live long enough: nothing is to be minted.
+        """Whether epochs that were just read are all there are to be, and live long enough: none is to be ensured.
 
-        That does where nothing is stored: nothing is judged dead by them (rule 4), they are only what the load begins
-        with.
+        That does where nothing is stored: nothing is judged dead by them [judged-by-later-epochs], they are only what
+        the load begins with.
         """
         known = self._store.remembered(needs) if needs.keys() == epochs.keys() else None
         if known is None:
@@ -243,7 +244,8 @@ class Leases:
     async def renew(self, item: LeaseItem) -> Granted | Held | Failure:
         """Let a lease of this token and grant live ``lease_ms`` from now if its stamps are current, else `Held`.
 
-        Never grants: so a client learns whether the load that runs under its token is still worth joining (rule 9).
+        Never grants: so a client learns whether the load that runs under its token is still worth joining
+        [confirmed-join].
         """
         key = item.key
         try:
@@ -252,8 +254,8 @@ class Leases:
             names = [tag for _, tag in (*key.tags, *self._extra(item))]
             needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
             _, leases, _ = await self._store.read_leased([key.text], ())
-            (holder,), epochs = await self._store.mint([key.text], dict.fromkeys(names, needs_ms))
-            lease = await current_lease(self._store, key, leases[0] or b"", holder.identity, dict(epochs), needs_ms)
+            (basis,), epochs = await self._store.ensure_epochs([key.text], dict.fromkeys(names, needs_ms))
+            lease = await current_lease(self._store, key, leases[0] or b"", basis.identity, dict(epochs), needs_ms)
             if lease is None or (lease.token, lease.grant) != (item.token, item.grant):
                 return Held()
             held = await self._store.hold(key.text, item.token + item.grant, item.lease_ms)

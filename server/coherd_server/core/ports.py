@@ -1,6 +1,6 @@
 """What the policy needs from the outside: a store of bytes with node identities, and nothing about Redis clients.
 
-The adapters implement these protocols; the domain never imports them (DESIGN section 9).
+The adapters implement these protocols; the domain never imports them (docs/internals/architecture.md).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ __all__ = [
     "Grant",
     "GrantOutcome",
     "HoldOutcome",
-    "Holder",
     "NodeReport",
     "Outdated",
     "Put",
@@ -32,6 +31,7 @@ __all__ = [
     "TouchOutcome",
     "ValueRead",
     "Wake",
+    "WriteBasis",
 ]
 
 
@@ -55,9 +55,9 @@ class ValueRead(NamedTuple):
     raw: bytes | None
     """None when there is no value. A value of a non-string Redis type reads as ``b""`` (foreign)."""
     identity: bytes
-    """`IDENTITY_BYTES` bytes: the identity (section 6 rule 3) of the connection that carried the reply."""
+    """`IDENTITY_BYTES` bytes: the identity [node-identity] of the connection that carried the reply."""
     redis_now_ms: int
-    """That node's own clock, unix milliseconds, as best known when the reply arrived (rule 10)."""
+    """That node's own clock, unix milliseconds, as best known when the reply arrived [no-wall-clock]."""
 
 
 class EpochRead(NamedTuple):
@@ -68,15 +68,15 @@ class EpochRead(NamedTuple):
     identity: bytes
 
 
-class Holder(NamedTuple):
-    """The node that holds a key, and the key's fence, before a write."""
+class WriteBasis(NamedTuple):
+    """What a write begins with: the node that holds its key, and the key's fencing token."""
 
     identity: bytes
     """What the put must be stamped with."""
     redis_now_ms: int
     """That node's own clock, unix milliseconds."""
-    fence: bytes
-    """The key-level mark that every write changes; the put must find it as it was (rule 6)."""
+    fencing_token: bytes
+    """The key's fencing token, which every write changes; the put must find it as it was [late-write-fence]."""
 
 
 class PutOutcome(enum.Enum):
@@ -88,9 +88,10 @@ class PutOutcome(enum.Enum):
     FOREIGN = "foreign"
     """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
     LATE = "late"
-    """The command reached the node after its deadline in the node's own time and wrote nothing (rule 6)."""
+    """The command reached the node after its deadline in the node's own time and wrote nothing
+    [node-time-deadline]."""
     FENCED = "fenced"
-    """Another write of the key took effect since its fence was read: wrote nothing (rule 6)."""
+    """Another write of the key took effect since its fence was read: wrote nothing [late-write-fence]."""
     MOVED_IDENTITY = "moved_identity"
     """The node that would execute it is not the one the entry is stamped with: wrote nothing."""
 
@@ -126,8 +127,8 @@ class Put(NamedTuple):
     """Physical lifetime, > 0: ttl + stale."""
     identity: bytes
     """Identity of the key's node the entry is stamped with."""
-    fence: bytes
-    """The key's fence as `Store.mint` gave it."""
+    fencing_token: bytes
+    """The key's fencing token, as `Store.ensure_epochs` gave it."""
     replaces: bytes | None = None
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
@@ -158,7 +159,7 @@ class HoldOutcome(enum.Enum):
 
 
 class Grant(NamedTuple):
-    """One lease to grant, if value and lease are still what was judged (rule 4)."""
+    """One lease to grant, if value and lease are still what was judged [grant-compares]."""
 
     key: str
     judged_head: bytes | None
@@ -209,7 +210,8 @@ class Store(Protocol):
     """Bytes with identities. Every method raises `StoreUnavailable`; none raises for a bad value under a key.
 
     All key and tag names are without the deployment prefix. Calls issued in one turn of the event loop share round
-    trips; a read joins only a batch that was not sent yet (rule 9). Cancelling a caller never disturbs the batch.
+    trips; a read joins only a batch that was not sent yet [join-before-sending]. Cancelling a caller never disturbs the
+    batch.
     """
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
@@ -235,15 +237,16 @@ class Store(Protocol):
         """
         ...
 
-    async def mint(
+    async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
+    ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
         """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
-        the given milliseconds (rule 1)."""
+        the given milliseconds [epochs-outlive-entries]."""
         ...
 
-    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
-        """What `mint` would answer for any key, as far as this process knows without asking; None where it cannot know.
+    def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
+        """What `ensure_epochs` would answer for any key, as far as this process knows without asking; None where it
+        cannot know.
 
         Every part was the answer to something asked before. So a put that finds the fence as remembered is fenced by
         all that took effect since, and one whose stamps turn out to be current was stamped before it began.
@@ -307,11 +310,12 @@ class Store(Protocol):
         ...
 
     async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
+        """Unlink each key if its bytes still begin with the header that was judged dead [unlink-by-bytes]. Best
+        effort."""
         ...
 
     async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
-        """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat.
+        """Give every tag a fresh epoch; returns only after all hold [hold-then-acknowledge]. Safe to repeat.
 
         ``tags``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
         """

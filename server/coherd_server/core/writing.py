@@ -14,13 +14,13 @@ from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
+from coherd_server.core.key_queue import KeyQueue
 from coherd_server.core.near.announcing import Announcer
 from coherd_server.core.near.ports import Announcement
 from coherd_server.core.ports import PutOutcome, Store
-from coherd_server.core.putting import Putter, Tries
 from coherd_server.core.reading import Reader
+from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_plan import SetDone, SetItem, SetPlan
-from coherd_server.core.turnstile import Turnstile
 
 MAX_ATTEMPTS: Final = 32
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
@@ -64,12 +64,12 @@ class Writer:
         max_value_bytes: int,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._putter = Putter(store, reader, announcer)
+        self._attempt = SetAttempt(store, reader, announcer)
         self._announcer = announcer
         self._counters = counters
         self._max_value_bytes = max_value_bytes
         self._spread = spread
-        self._turnstile = Turnstile()
+        self._key_queue = KeyQueue()
 
     async def set(
         self,
@@ -79,7 +79,7 @@ class Writer:
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
-        """Store values, each stating that it is current now. Items are concurrent.
+        """Store values, each stating that it is current now. Items are concurrent [concurrent-frame].
 
         Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
 
@@ -95,10 +95,10 @@ class Writer:
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, SetPlan] = {}
-        tries = Tries(wanted)
+        progress = SetProgress(wanted)
 
         def end(index: int, outcome: SetDone | Failure) -> None:
-            if index in tries.begun and isinstance(outcome, Failure):
+            if index in progress.begun and isinstance(outcome, Failure):
                 outcome = UNKNOWN
             done[index] = outcome
             report(index, outcome)
@@ -117,7 +117,7 @@ class Writer:
                     for index in [index for index in pending if not wanted(index)]:
                         del pending[index]
                         end(index, UNWANTED)
-                turn = _whose_turn(pending, self._turnstile, entered)
+                turn = _whose_turn(pending, self._key_queue, entered)
                 if not pending:
                     break
                 if not turn:
@@ -125,7 +125,7 @@ class Writer:
                     next_s = min(ends_s.values())
                     try:
                         async with asyncio.timeout_at(next_s):
-                            entered = await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                            entered = await self._key_queue.wait_for(plan.item.key.text for plan in pending.values())
                     except TimeoutError:
                         for index in [index for index, end_s in ends_s.items() if end_s <= next_s]:
                             del pending[index]
@@ -133,16 +133,16 @@ class Writer:
                     continue
                 first = [index for index in turn if not tried[index]]
                 try:
-                    outcomes = await self._putter.attempt(turn, first, tries)
+                    outcomes = await self._attempt.attempt(turn, first, progress)
                 finally:
-                    self._turnstile.leave(plan.item.key.text for plan in turn.values())
+                    self._key_queue.leave(plan.item.key.text for plan in turn.values())
                 for index in turn:
                     tried[index] += 1
                     if index in outcomes or tried[index] == MAX_ATTEMPTS:
                         del pending[index]
-                        if index not in tries.told or not _is_stored(outcomes.get(index)):
+                        if index not in progress.told or not _is_stored(outcomes.get(index)):
                             end(index, outcomes.get(index, CONTENDED))
-                confirming += self._confirm(outcomes, tries.told, end)
+                confirming += self._confirm(outcomes, progress.told, end)
             if confirming:
                 await asyncio.gather(*confirming)
         finally:
@@ -199,7 +199,7 @@ class Writer:
 
     def is_writing(self, key: ResolvedKey) -> bool:
         """A set of this key must wait for its turn."""
-        return self._turnstile.is_taken(key.text)
+        return self._key_queue.is_taken(key.text)
 
     def _plan(self, item: SetItem) -> SetPlan:
         ttl_ms = self.check(item)
@@ -224,7 +224,7 @@ def _is_stored(outcome: SetDone | Failure | None) -> bool:
     return isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED
 
 
-def _whose_turn(pending: Mapping[int, SetPlan], turnstile: Turnstile, entered: set[str]) -> dict[int, SetPlan]:
+def _whose_turn(pending: Mapping[int, SetPlan], key_queue: KeyQueue, entered: set[str]) -> dict[int, SetPlan]:
     """The sets whose turn it is: one of each key that was ``entered``, or that can be. What was entered and is not
     wanted any more is left; afterwards ``entered`` is empty."""
     turn: dict[int, SetPlan] = {}
@@ -233,8 +233,8 @@ def _whose_turn(pending: Mapping[int, SetPlan], turnstile: Turnstile, entered: s
         if key in entered:
             entered.remove(key)
             turn[index] = plan
-        elif turnstile.enter(key):
+        elif key_queue.enter(key):
             turn[index] = plan
-    turnstile.leave(entered)
+    key_queue.leave(entered)
     entered.clear()
     return turn

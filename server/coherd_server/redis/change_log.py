@@ -11,9 +11,9 @@ from coherd.contract.entry import IDENTITY_BYTES
 from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogUnavailable, Place, Registry
 from coherd_server.core.ports import StoreUnavailable
 from coherd_server.redis.batch import Job
-from coherd_server.redis.drive import Done, Driver
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
+from coherd_server.redis.router import Done, Router
 from coherd_server.redis.scripts import APPEND, FORGET, JOIN
 
 GENERATION_BYTES: Final = 8
@@ -27,15 +27,15 @@ class RedisChangeLog:
     """Implements `coherd_server.core.near.ports.ChangeLog`.
 
     Args:
-        driver: routes the scripts.
+        router: routes the scripts.
         reader: of the log's key, `log_name`.
         listener: hears what replicas publish.
         prefix: of the deployment.
         length: how many entries are kept, about.
     """
 
-    def __init__(self, driver: Driver, reader: LogReader, listener: Listener, *, prefix: str, length: int) -> None:
-        self._driver = driver
+    def __init__(self, router: Router, reader: LogReader, listener: Listener, *, prefix: str, length: int) -> None:
+        self._router = router
         self._reader = reader
         self._listener = listener
         self._length = length
@@ -92,7 +92,7 @@ class RedisChangeLog:
         return answer
 
     async def _do(self, job: Job) -> Done:
-        [done] = await self._driver.do([job], repeat=True)
+        [done] = await self._router.do([job], repeat=True)
         if isinstance(done, StoreUnavailable):
             raise LogUnavailable(str(done), maybe_done=done.outcome_unknown)
         return done

@@ -1,4 +1,4 @@
-"""Failures as gRPC statuses with `google.rpc` details (DESIGN section 4)."""
+"""Failures as gRPC statuses with `google.rpc` details (docs/use/errors.md)."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Operations:
                 if kind == "get":
                     get = operation.get
                     text = get.key.text
-                    key = resolve(text) if text else wire.key_of(self._services.catalog, get.key)
+                    key = resolve(text) if text else self._services.catalog.key_of(get.key)
                     if key.domain.name not in readable:
                         self._services.access.check(self._principal, key.domain, Action.READ)
                         readable.add(key.domain.name)

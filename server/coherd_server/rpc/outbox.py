@@ -1,7 +1,7 @@
 """What a session stream has to say, in order: results share messages, pushes stand where they were queued.
 
 A push must not overtake an answer that was queued before it, nor be overtaken by one queued after it: the client's near
-cache relies on that order (DESIGN section 6, the log, rule 1).
+cache relies on that order [one-order-down].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`coherd.v1.SessionService`: the streams of a process, one per client (DESIGN sections 4 and 7)."""
+"""`coherd.v1.SessionService`: the streams of a process, one per client (docs/use/wire.md)."""
 
 from __future__ import annotations
 

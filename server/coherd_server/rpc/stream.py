@@ -1,4 +1,4 @@
-"""One session stream: operations in, answers and pushes out, from Hello to its end."""
+"""One session stream: operations in, side by side [concurrent-frame], answers and pushes out, from Hello to its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The read method of every resource (DESIGN section 3): ``/package.AnalyticsCache/Daily`` takes the key message and
+"""The read method of every resource (docs/use/wire.md): ``/package.AnalyticsCache/Daily`` takes the key message and
 answers the cached value message, in every language, with stock stubs.
 """
 

@@ -47,7 +47,8 @@ def forked_beside_a_session(cache: CacheClient) -> bool:
 
 
 def resting_session(cache: CacheClient) -> bool:
-    """A loop at rest lets its session go before a fork, and opens another afterwards."""
+    """A loop at rest lets its session go before a fork, and opens another afterwards; the child opens its own
+    [fork-drops]."""
     loop = asyncio.new_event_loop()
     for _ in range(3):
         if loop.run_until_complete(cache.get(KEY)) != 7 or loop.run_until_complete(current_stream(cache)) is None:

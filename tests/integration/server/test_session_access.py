@@ -1,4 +1,4 @@
-"""Who may open a session, and who may do what on it: checked for every operation (DESIGN section 8)."""
+"""Who may open a session, and who may do what on it: checked for every operation (docs/operate/security.md)."""
 
 from __future__ import annotations
 

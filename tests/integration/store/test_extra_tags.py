@@ -1,4 +1,4 @@
-"""Extra tags of entries and leases when the catalog changes, and how long their epochs live (rules 1 and 5)."""
+"""Extra tags when the catalog changes [tags-by-name], and how long their epochs live [epochs-outlive-entries]."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def state_of(reader: Reader, key: ResolvedKey) -> State:
 
 
 async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(cache: Cache) -> None:
-    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it."""
+    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it [tags-by-name]."""
     before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
     [done] = await cache.writes.set([SetItem(before, b"v", extra_tags=EXTRA)])
     assert isinstance(done, SetDone)
@@ -57,7 +57,7 @@ async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(ca
     assert await state_of(cache.reads, after) is State.DEAD
     [done] = await cache.writes.set([SetItem(after, b"v", extra_tags=EXTRA, only_if_absent=True)])
     assert isinstance(done, SetDone)
-    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent"
+    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent [dead-is-absent]"
     assert await state_of(cache.reads, after) is State.FRESH
 
 
@@ -78,7 +78,7 @@ async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled
 async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys(
     backend: Backend, cache: Cache
 ) -> None:
-    """An epoch that ends before the entry costs hits, and whoever mints it anew does not bring the entry back."""
+    """An epoch that ends before the entry costs hits, and whoever makes it anew does not bring the entry back."""
     key, token = resolved(builtin_catalog()), os.urandom(16)
     long_ms = 20 * DAY_MS
     granted = await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA))

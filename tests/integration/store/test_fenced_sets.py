@@ -1,4 +1,4 @@
-"""A set that another write fenced off starts over with the stamps it began with (rule 6 and P1)."""
+"""A set that another write fenced off starts over with the stamps it began with [start-time-stamps]."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from coherd_server.core.leasing import Granted, Held, LeaseItem
 from coherd_server.core.ports import PutOutcome, StoreUnavailable
 from coherd_server.core.reading import Found
 from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.redis.connection import Connection
 from coherd_server.redis.store import RedisStore
-from coherd_server.redis.wire import Wire
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.valkey import BACKENDS
@@ -73,15 +73,15 @@ async def two(backend: Backend, opener: Opener) -> Server:
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands of each exchange that reads or changes entries."""
     seen: list[list[str]] = []
-    send = Wire.send
+    send = Connection.send
 
-    def counted(self: Wire, commands: Any, *args: Any, **options: Any) -> None:
+    def counted(self: Connection, commands: Any, *args: Any, **options: Any) -> None:
         names = [str(one[0]) for one in commands]
         if {"MGET", "EVALSHA"} & set(names):
             seen.append(names)
         send(self, commands, *args, **options)
 
-    monkeypatch.setattr(Wire, "send", counted)
+    monkeypatch.setattr(Connection, "send", counted)
     return seen
 
 
@@ -202,12 +202,12 @@ async def test_a_version_that_was_not_stored_does_not_count(backend: Backend, on
 
 async def test_a_fill_whose_stamps_could_not_be_read_is_unknown(one: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     token, granted = await one.lease(DAYS[0])
-    driver = one.store._driver
-    fetch = driver.fetch
+    router = one.store._router
+    fetch = router.fetch
 
     async def without_values(names: Any, jobs: Any, *, repeat: bool) -> Any:
         fetched = await fetch(names, jobs, repeat=repeat)
         return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
 
-    monkeypatch.setattr(driver, "fetch", without_values)
+    monkeypatch.setattr(router, "fetch", without_values)
     assert await one.fill(DAYS[0], token, granted) == UNKNOWN

@@ -312,7 +312,7 @@ async def test_only_where_keys_are_on_several_nodes_a_group_that_failed_is_tried
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(store, "read", gone)
-    monkeypatch.setattr(store, "mint", gone)
+    monkeypatch.setattr(store, "ensure_epochs", gone)
     found = await asyncio.gather(*(watched.singles.get(key(number)) for number in range(5)))
     assert found == [UNAVAILABLE] * 5
     assert asked == (1 if backend.name == "standalone" else 6)

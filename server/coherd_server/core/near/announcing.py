@@ -1,4 +1,4 @@
-"""Tells near caches of changes: behind the change and before its acknowledgement (section 6, rule 2)."""
+"""Tells near caches of changes: behind the change and before its acknowledgement [change-then-log]."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Hub:
         self.place: Place | None = None
         """Up to where the log is applied; None before the first join."""
         self.in_step_as_of_s: float | None = None
-        """When a log script was sent whose answer is applied (rule 2); None while out of step."""
+        """When a log script was sent whose answer is applied [in-step-lease]; None while out of step."""
         self.revision = 0
         """Counts what was applied, whatever the log's positions."""
         self.floor = 1
@@ -74,7 +74,8 @@ class Hub:
 
     @property
     def watermark(self) -> Place | None:
-        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so."""
+        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so
+        [published-after-acknowledged]."""
         if self.place is None:
             return None
         lowest = self.unacknowledged.lowest

@@ -1,8 +1,8 @@
 """One primary: a few connections and the queue of batches between callers and them.
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
-event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9). Where
-calls have just overlapped, those of some more turns do.
+event-loop turn share a round trip, and while all connections are busy calls gather in the next batch, never in
+one that was sent [join-before-sending]. Where calls have just overlapped, those of some more turns do.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from functools import partial
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.ports import Holder
+from coherd_server.core.ports import WriteBasis
 from coherd_server.redis.batch import Batch, Failure, Job
+from coherd_server.redis.connection import Address, Connection, ConnectionLost, Reply
 from coherd_server.redis.crowd import Crowd
 from coherd_server.redis.ending import end
 from coherd_server.redis.fences import later
-from coherd_server.redis.journal import Journal
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import LATE
 from coherd_server.redis.settings import StoreSettings
-from coherd_server.redis.wire import Address, Reply, Wire, WireLost
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
@@ -33,15 +33,15 @@ _DRIFT_MS = 5
 """Two clocks are that much apart at most after `_LOOKS` looks at one of them, if nobody has set it."""
 
 
-class _Lane:
-    """One connection of a link."""
+class PooledConnection:
+    """One connection of a node."""
 
-    __slots__ = ("busy", "keeper", "wanted", "wire")
+    __slots__ = ("busy", "connection", "keeper", "wanted")
 
     def __init__(self, *, keeper: bool) -> None:
         self.keeper = keeper
         """Connects, and stays connected, without being asked to."""
-        self.wire: Wire | None = None
+        self.connection: Connection | None = None
         self.busy = False
         """Carries a batch, or is being made ready."""
         self.wanted = asyncio.Event()
@@ -50,7 +50,7 @@ class _Lane:
             self.wanted.set()
 
 
-class Link:
+class Node:
     """All traffic to one primary at one address.
 
     Every batch is answered or failed within ``deadline_ms``: one that was not sent ``deadline_ms - reply_timeout_ms``
@@ -62,7 +62,7 @@ class Link:
         target: RedisTarget,
         address: Address,
         settings: StoreSettings,
-        journal: Journal,
+        recent_writes: RecentWrites,
         *,
         cluster: bool,
         on_trouble: Callable[[], None],
@@ -70,7 +70,7 @@ class Link:
         self.address = address
         self._target = target
         self._settings = settings
-        self._journal = journal
+        self._recent_writes = recent_writes
         self._switching = asyncio.Lock()
         self._cluster = cluster
         self._on_trouble = on_trouble
@@ -86,16 +86,16 @@ class Link:
         self._down = Failure(f"{address}: not connected yet", sent=False)
         self._closed = False
         self.answered_at_s = float("-inf")
-        """`time.monotonic` of the last complete batch or check; written by all lanes."""
+        """`time.monotonic` of the last complete batch or check; written by all connections."""
         self.last_used_at_s = time.monotonic()
         self.identity: bytes | None = None
         """As last read on any of its connections."""
-        self._mark: bytes | None = None
+        self._fencing_token: bytes | None = None
         """The latest state of the fences that the node of this identity has told of."""
         self._looks: deque[tuple[bytes, float]] = deque(maxlen=_LOOKS)
         """Whose clock was read, and how far it was ahead of `time.monotonic`."""
-        self._lanes = [_Lane(keeper=i == 0) for i in range(settings.connections)]
-        self._tasks = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
+        self._pool = [PooledConnection(keeper=i == 0) for i in range(settings.connections)]
+        self._tasks = [asyncio.create_task(self._keep(pooled)) for pooled in self._pool]
         self._tasks.append(asyncio.create_task(self._tick()))
 
     # What callers use.
@@ -110,7 +110,7 @@ class Link:
             batch.add_names(part)
             parts.append((part, batch))
             at += len(part)
-        self._call_lane()
+        self._call_connection()
         return parts
 
     def submit(self, jobs: Sequence[Job], *, asking: bool = False) -> list[tuple[Sequence[int], Batch]]:
@@ -127,23 +127,23 @@ class Link:
                 places.append(batch.add_job(jobs[at]))
                 at += 1
             parts.append((places, batch))
-        self._call_lane()
+        self._call_connection()
         return parts
 
-    def remembered(self) -> Holder | None:
+    def remembered(self) -> WriteBasis | None:
         """The node and its fences as far as is known without asking; None where that is not enough to write by."""
-        if self._mark is None or self.identity is None:
+        if self._fencing_token is None or self.identity is None:
             return None
-        for lane in self._lanes:
-            wire = lane.wire
-            if wire is not None and wire.is_open and wire.identity == self.identity:
-                return Holder(self.identity, wire.redis_now_ms(), self._mark)
+        for pooled in self._pool:
+            connection = pooled.connection
+            if connection is not None and connection.is_open and connection.identity == self.identity:
+                return WriteBasis(self.identity, connection.redis_now_ms(), self._fencing_token)
         return None
 
-    def learn(self, identity: bytes, mark: bytes) -> None:
+    def learn(self, identity: bytes, fencing_token: bytes) -> None:
         """A connection of this identity has told of the fences."""
-        if identity == self.identity and mark:
-            self._mark = later(mark, self._mark)
+        if identity == self.identity and fencing_token:
+            self._fencing_token = later(fencing_token, self._fencing_token)
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
@@ -153,9 +153,9 @@ class Link:
         """Close all connections; what waits fails unsent, what is under way fails with unknown outcome. Idempotent."""
         self._closed = True
         await asyncio.gather(*map(end, self._tasks))
-        for lane in self._lanes:
-            if lane.wire is not None:
-                lane.wire.close()
+        for pooled in self._pool:
+            if pooled.connection is not None:
+                pooled.connection.close()
         self._fail_queue(Failure(f"{self.address}: no longer used", sent=False))
 
     @property
@@ -194,7 +194,7 @@ class Link:
 
     def _next(self) -> Batch | None:
         """The first batch that may be sent: one that waits for replicas leaves the other connections to the rest."""
-        if not self._confirming or len(self._lanes) == 1:
+        if not self._confirming or len(self._pool) == 1:
             return self._queue[0] if self._queue else None
         return next((batch for batch in self._queue if not batch.confirmed), None)
 
@@ -208,7 +208,7 @@ class Link:
             self._take(batch)
             batch.fail(failure)
 
-    def _call_lane(self) -> None:
+    def _call_connection(self) -> None:
         if self._closed:
             self._fail_queue(Failure(f"{self.address}: no longer used", sent=False))
         elif self._known_down():
@@ -227,79 +227,84 @@ class Link:
         """Once in `check_every_ms` idle connections look at their node, too."""
         while True:
             await asyncio.sleep(self._settings.check_every_ms / 1000)
-            for lane in self._lanes:
-                if not lane.busy and (lane.keeper or lane.wire is not None):
-                    lane.wanted.set()
+            for pooled in self._pool:
+                if not pooled.busy and (pooled.keeper or pooled.connection is not None):
+                    pooled.wanted.set()
 
     def _queued(self) -> int | None:
         return len(self._queue[0]) if self._queue else None
 
     def _is_busy(self) -> bool:
-        return any(lane.busy for lane in self._lanes)
+        return any(pooled.busy for pooled in self._pool)
 
     def _pump(self) -> None:
         """Give queued batches to connections that are free; let one more get ready if none is."""
-        for lane in self._lanes:
+        for pooled in self._pool:
             if not self._queue:
                 return
-            if not lane.busy and self._is_ready(lane):
-                self._carry(lane)
+            if not pooled.busy and self._is_ready(pooled):
+                self._carry(pooled)
         if self._next() is not None:
-            for lane in self._lanes:
-                if not lane.busy:
-                    lane.wanted.set()
+            for pooled in self._pool:
+                if not pooled.busy:
+                    pooled.wanted.set()
                     return
 
-    def _is_ready(self, lane: _Lane) -> bool:
+    def _is_ready(self, pooled: PooledConnection) -> bool:
         """Whether role, identity and clock of its connection were read within the last `check_every_ms`."""
-        wire = lane.wire
-        if wire is None or not wire.is_open or not wire.scripts_loaded or self.identity != wire.identity:
+        connection = pooled.connection
+        if (
+            connection is None
+            or not connection.is_open
+            or not connection.scripts_loaded
+            or self.identity != connection.identity
+        ):
             return False
         oldest_s = max(time.monotonic() - self._settings.check_every_ms / 1000, self._distrusted_at_s)
-        return wire.checked_at_s > oldest_s
+        return connection.checked_at_s > oldest_s
 
-    async def _keep(self, lane: _Lane) -> None:
+    async def _keep(self, pooled: PooledConnection) -> None:
         """Make a connection ready whenever it is asked for. The keeper connects, and stays connected, unasked."""
         pause_s = _FIRST_PAUSE_S
         while True:
-            await lane.wanted.wait()
-            lane.wanted.clear()
-            if lane.busy:
+            await pooled.wanted.wait()
+            pooled.wanted.clear()
+            if pooled.busy:
                 continue
-            lane.busy = True
+            pooled.busy = True
             try:
-                await self._make_ready(lane)
-            except WireLost as lost:
-                lane.wire = None
+                await self._make_ready(pooled)
+            except ConnectionLost as lost:
+                pooled.connection = None
                 self._note_down(lost)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-                if lane.keeper or self._queue:
-                    lane.wanted.set()
+                if pooled.keeper or self._queue:
+                    pooled.wanted.set()
             else:
                 pause_s = _FIRST_PAUSE_S
             finally:
-                lane.busy = False
+                pooled.busy = False
             self._pump()
 
-    async def _make_ready(self, lane: _Lane) -> None:
+    async def _make_ready(self, pooled: PooledConnection) -> None:
         """Raises:
-        WireLost: the node does not answer, or not as it should.
+        ConnectionLost: the node does not answer, or not as it should.
         """
-        if self._is_ready(lane):
+        if self._is_ready(pooled):
             return
-        if lane.wire is None or not lane.wire.is_open:
-            lane.wire = await Wire.dial(self._target, self.address, self._settings, cluster=self._cluster)
-            if lane.keeper:
-                lane.wire.on_closed = lane.wanted.set
+        if pooled.connection is None or not pooled.connection.is_open:
+            pooled.connection = await Connection.dial(self._target, self.address, self._settings, cluster=self._cluster)
+            if pooled.keeper:
+                pooled.connection.on_closed = pooled.wanted.set
         else:
-            await lane.wire.check()
-        if self.identity != lane.wire.identity:
-            await self._switch(lane.wire)
-        self._agree_on_time(lane.wire)
+            await pooled.connection.check()
+        if self.identity != pooled.connection.identity:
+            await self._switch(pooled.connection)
+        self._agree_on_time(pooled.connection)
         self._note_answer()
 
-    def _agree_on_time(self, checked: Wire) -> None:
+    def _agree_on_time(self, checked: Connection) -> None:
         """All connections to the node tell the time as the best of the last few looks at its clock had it.
 
         Else what is written over one and read over another, or after a slower look, had more left to live than it
@@ -310,71 +315,73 @@ class Link:
             self._looks.clear()
         self._looks.append((checked.identity, checked.offset_ms))
         best_ms = max(offset_ms for identity, offset_ms in self._looks if identity == checked.identity)
-        for lane in self._lanes:
-            if lane.wire is not None and lane.wire.identity == checked.identity:
-                lane.wire.offset_ms = best_ms
+        for pooled in self._pool:
+            if pooled.connection is not None and pooled.connection.identity == checked.identity:
+                pooled.connection.offset_ms = best_ms
 
-    async def _switch(self, wire: Wire) -> None:
-        """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8).
+    async def _switch(self, connection: Connection) -> None:
+        """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch].
 
         Names that a cluster keeps elsewhere are refused there with MOVED, which is as it should be.
         """
         async with self._switching:
-            if self.identity == wire.identity:
+            if self.identity == connection.identity:
                 return
             if self.identity is not None:
                 self.distrust()
-            jobs = self._journal.recent()
+            jobs = self._recent_writes.recent()
             step = self._settings.batch_items
             for at in range(0, len(jobs), step):
                 batch = Batch(wide=not self._cluster)
                 for job in jobs[at : at + step]:
                     batch.add_job(job._replace(replicas=0))
                 timeout_ms = self._settings.reply_timeout_ms
-                commands = batch.pack(wire.identity, wire.redis_now_ms() + timeout_ms, timeout_ms // 2)
-                replies = await wire.exchange(commands, timeout_ms=timeout_ms)
+                commands = batch.pack(connection.identity, connection.redis_now_ms() + timeout_ms, timeout_ms // 2)
+                replies = await connection.exchange(commands, timeout_ms=timeout_ms)
                 refused = (isinstance(one, ResponseError) and not isinstance(one, AskError) for one in replies)
                 if any(refused) or LATE in replies:
-                    wire.close()
-                    raise WireLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
-            self.identity, self._mark = wire.identity, None
+                    connection.close()
+                    raise ConnectionLost(f"{self.address}: refused to repeat what was acknowledged", sent=True)
+            self.identity, self._fencing_token = connection.identity, None
 
-    def _carry(self, lane: _Lane) -> None:
+    def _carry(self, pooled: PooledConnection) -> None:
         """Send the first batch that may be sent over a connection that is ready."""
-        wire, batch = lane.wire, self._next()
-        if wire is None or batch is None:
+        connection, batch = pooled.connection, self._next()
+        if connection is None or batch is None:
             return
         self._take(batch)
         reply_timeout_ms = self._settings.reply_timeout_ms
-        commands = batch.pack(wire.identity, wire.redis_now_ms() + reply_timeout_ms, reply_timeout_ms // 2)
+        commands = batch.pack(connection.identity, connection.redis_now_ms() + reply_timeout_ms, reply_timeout_ms // 2)
         if not commands:
-            batch.settle([], wire.identity, wire.redis_now_ms())
+            batch.settle([], connection.identity, connection.redis_now_ms())
             return
-        lane.busy = True
+        pooled.busy = True
         self._confirming = self._confirming or batch.confirmed
-        wire.send(commands, partial(self._carried, lane, wire, batch), timeout_ms=reply_timeout_ms)
+        connection.send(commands, partial(self._carried, pooled, connection, batch), timeout_ms=reply_timeout_ms)
 
-    def _carried(self, lane: _Lane, wire: Wire, batch: Batch, outcome: list[Reply] | WireLost) -> None:
+    def _carried(
+        self, pooled: PooledConnection, connection: Connection, batch: Batch, outcome: list[Reply] | ConnectionLost
+    ) -> None:
         """Settle a batch with what came back."""
-        lane.busy = False
+        pooled.busy = False
         self._confirming = self._confirming and not batch.confirmed
-        if isinstance(outcome, WireLost):
+        if isinstance(outcome, ConnectionLost):
             batch.fail(Failure(str(outcome), sent=outcome.sent))
             self.distrust()
             self._on_trouble()
         else:
             try:
-                batch.settle(outcome, wire.identity, wire.redis_now_ms())
-                self.learn(wire.identity, batch.mark)
+                batch.settle(outcome, connection.identity, connection.redis_now_ms())
+                self.learn(connection.identity, batch.fencing_token)
             except TypeError:
                 batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
-                wire.close()
+                connection.close()
             else:
                 self._note_answer()
         if batch.redirected or batch.late:
             self.distrust()
         if batch.scripts_missing:
-            wire.scripts_loaded = False
+            connection.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
         if self._queue and not self.crowd.is_scheduled:
@@ -384,7 +391,7 @@ class Link:
         self.answered_at_s = time.monotonic()
         self._down_since_s = None
 
-    def _note_down(self, lost: WireLost) -> None:
+    def _note_down(self, lost: ConnectionLost) -> None:
         self._down = Failure(str(lost), sent=False, final=lost.refused)
         if self._down_since_s is None:
             self._down_since_s = time.monotonic()

@@ -1,8 +1,8 @@
 """Bring names and jobs to the nodes that hold them, and again where a node says so, until the deadline.
 
-Repeated are: what was not sent; reads, mints and invalidations whose connection was lost; and commands a node refused
-without doing them (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, NOSCRIPT, READONLY). A write that may have been done is never
-repeated (rules 6 and 7). A fresh epoch is made anew each time (`Batch.pack`).
+Repeated are: what was not sent; reads, ensured epochs and invalidations whose connection was lost; and commands a node
+refused without doing them (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, NOSCRIPT, READONLY). A write that may have been done is
+never repeated [no-blind-replay]. A fresh epoch is made anew each time (`Batch.pack`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from redis.exceptions import (
 
 from coherd_server.core.ports import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch, Job, LateError, UnconfirmedError
-from coherd_server.redis.link import Link
+from coherd_server.redis.connection import Reply, error_code
+from coherd_server.redis.node import Node
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
-from coherd_server.redis.wire import Reply, error_code
 
 PAUSE_S: Final = 0.02
 """Before a repetition, except after a first MOVED or ASK."""
@@ -66,7 +66,7 @@ def refusal(error: ResponseError) -> StoreUnavailable:
 
 
 class LateRefusal(StoreUnavailable):
-    """The command was void when it arrived (rule 6)."""
+    """The command was void when it arrived [node-time-deadline]."""
 
 
 class Fetched(NamedTuple):
@@ -92,7 +92,7 @@ class _Item:
         self.error: StoreUnavailable | None = None
         self.maybe_done = False
         """Some attempt reached a node, as far as is known."""
-        self.asked: Link | None = None
+        self.asked: Node | None = None
         """Where an ASK reply sends it, once."""
         self.under_way: tuple[Batch, str | int] | None = None
         """The batch that is to bring its answer, and where in it."""
@@ -102,7 +102,7 @@ def _item_of(job: Job) -> _Item:
     return _Item(job.keys[0], job)
 
 
-class Driver:
+class Router:
     """Routing and repetition over one topology."""
 
     def __init__(self, topology: Topology, settings: StoreSettings) -> None:
@@ -140,13 +140,13 @@ class Driver:
     async def fetch(self, names: Sequence[str], jobs: Sequence[Job], *, repeat: bool) -> Fetched:
         """Read names and do jobs at one time: on one primary they share a round trip. Arguments as of `do`."""
         end_s = asyncio.get_running_loop().time() + self._deadline_s
-        link = self._topology.link_for("") if self._topology.wide else None
-        if link is None:
+        node = self._topology.node_for("") if self._topology.wide else None
+        if node is None:
             items = [_Item(name, None) for name in dict.fromkeys(names)] + [_item_of(job) for job in jobs]
-            await self._drive(items, end_s, repeat=repeat)
+            await self._route(items, end_s, repeat=repeat)
             return _results(items)
-        read = link.read(names) if names else ()
-        done = link.submit(jobs) if jobs else ()
+        read = node.read(names) if names else ()
+        done = node.submit(jobs) if jobs else ()
         values: dict[str, ValueRead] = read[0][1].values if len(read) == 1 else {}
         answers: list[Done | StoreUnavailable] = []
         whole = True
@@ -169,11 +169,11 @@ class Driver:
                 answers.append(Done(answer, identity, now_ms, number))
         if whole:
             return Fetched(values, answers)
-        return await self._go_on(link, read, done, jobs, end_s, repeat=repeat)
+        return await self._go_on(node, read, done, jobs, end_s, repeat=repeat)
 
     async def _go_on(
         self,
-        link: Link,
+        node: Node,
         read: Sequence[tuple[Sequence[str], Batch]],
         done: Sequence[tuple[Sequence[int], Batch]],
         jobs: Sequence[Job],
@@ -191,20 +191,20 @@ class Driver:
             for mark in marks:
                 item = _Item(mark, None) if isinstance(mark, str) else _item_of(next(left))
                 items.append(item)
-                if self._again(item, mark, batch, link, repeat=repeat or item.job is None):
+                if self._again(item, mark, batch, node, repeat=repeat or item.job is None):
                     again.append(item)
         if again:
             await asyncio.sleep(PAUSE_S)
-            await self._drive(again, end_s, repeat=repeat)
+            await self._route(again, end_s, repeat=repeat)
         return _results(items)
 
-    async def do_on(self, link: Link, job: Job) -> Done:
+    async def do_on(self, node: Node, job: Job) -> Done:
         """Do a job that belongs to one primary, not to a name.
 
         Raises:
             StoreUnavailable: no answer.
         """
-        [((place,), batch)] = link.submit([job])
+        [((place,), batch)] = node.submit([job])
         await batch.join()
         if batch.failure is not None:
             raise StoreUnavailable(batch.failure.text)
@@ -213,7 +213,7 @@ class Driver:
             raise refusal(answer)
         return Done(answer, batch.identity, batch.redis_now_ms, batch.number)
 
-    async def _drive(self, items: Sequence[_Item], end_s: float, *, repeat: bool) -> None:
+    async def _route(self, items: Sequence[_Item], end_s: float, *, repeat: bool) -> None:
         loop = asyncio.get_running_loop()
         left = items
         first = True
@@ -236,39 +236,39 @@ class Driver:
 
     async def _round(self, items: Sequence[_Item], *, repeat: bool) -> list[_Item]:
         """Send every item once; those to send again."""
-        groups: dict[tuple[Link, bool, bool], list[_Item]] = {}
+        groups: dict[tuple[Node, bool, bool], list[_Item]] = {}
         again: list[_Item] = []
         for item in items:
-            link = item.asked or self._topology.link_for(item.name)
-            if link is None:
+            node = item.asked or self._topology.node_for(item.name)
+            if node is None:
                 item.error = StoreUnavailable(self._topology.trouble())
                 again.append(item)
             else:
-                groups.setdefault((link, item.asked is not None, item.job is None), []).append(item)
+                groups.setdefault((node, item.asked is not None, item.job is None), []).append(item)
                 item.asked = None
         if again:
             self._topology.refresh()
-        waiting: list[tuple[Link, Sequence[_Item], Batch, asyncio.Future[Batch]]] = []
-        for (link, asking, _), group in groups.items():
+        waiting: list[tuple[Node, Sequence[_Item], Batch, asyncio.Future[Batch]]] = []
+        for (node, asking, _), group in groups.items():
             at = 0
-            for marks, batch in _send(link, group, asking):
+            for marks, batch in _send(node, group, asking):
                 members = group[at : at + len(marks)]
                 for item, mark in zip(members, marks, strict=True):
                     item.under_way = (batch, mark)
-                waiting.append((link, members, batch, batch.join()))
+                waiting.append((node, members, batch, batch.join()))
                 at += len(marks)
-        for link, part, batch, future in waiting:
+        for node, part, batch, future in waiting:
             await future
             if batch.failure is not None and batch.failure.final:
                 await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
             for item in part:
                 _, mark = cast(tuple[Batch, str | int], item.under_way)
                 item.under_way = None
-                if self._again(item, mark, batch, link, repeat=repeat or item.job is None):
+                if self._again(item, mark, batch, node, repeat=repeat or item.job is None):
                     again.append(item)
         return again
 
-    def _again(self, item: _Item, mark: str | int, batch: Batch, link: Link, *, repeat: bool) -> bool:
+    def _again(self, item: _Item, mark: str | int, batch: Batch, node: Node, *, repeat: bool) -> bool:
         """Take the answer to an item, or note the error; True when it is to be sent again."""
         failure = batch.failure
         if failure is not None:
@@ -282,7 +282,7 @@ class Driver:
                 item.error = StoreUnavailable(str(item.error))
             if isinstance(answer, AskError):
                 item.error = _Redirected(str(item.error))
-                item.asked = self._topology.redirect(answer, link)
+                item.asked = self._topology.redirect(answer, node)
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
@@ -311,7 +311,7 @@ class _Redirected(StoreUnavailable):
     """Only the node was wrong."""
 
 
-def _send(link: Link, items: Sequence[_Item], asking: bool) -> Sequence[tuple[Sequence[str | int], Batch]]:
+def _send(node: Node, items: Sequence[_Item], asking: bool) -> Sequence[tuple[Sequence[str | int], Batch]]:
     if items[0].job is None:
-        return link.read([item.name for item in items], asking=asking)
-    return link.submit([item.job for item in items if item.job is not None], asking=asking)
+        return node.read([item.name for item in items], asking=asking)
+    return node.submit([item.job for item in items if item.job is not None], asking=asking)

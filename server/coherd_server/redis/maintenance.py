@@ -10,38 +10,38 @@ from typing import cast
 from coherd_server.core.ports import NodeReport, StoreUnavailable
 from coherd_server.redis.answers import all_of, text_of
 from coherd_server.redis.batch import Job
-from coherd_server.redis.drive import Driver
 from coherd_server.redis.inspection import inspect_node
 from coherd_server.redis.redis_url import RedisTarget
+from coherd_server.redis.router import Router
 from coherd_server.redis.scripts import CLAIM
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 
 
-class Upkeep:
+class Maintenance:
     """This part of `coherd_server.core.ports.Store`."""
 
     def __init__(self, target: RedisTarget, topology: Topology, settings: StoreSettings, *, prefix: str) -> None:
         self._target = target
         self._topology = topology
         self._settings = settings
-        self._driver = Driver(topology, settings)
+        self._router = Router(topology, settings)
         self._prefix = prefix
         self._counters_prefix = f"{prefix}coherd:counters:"
 
     def primaries(self) -> Sequence[str]:
         """See `Store.primaries`."""
-        return [str(link.address) for link in self._topology.links()]
+        return [str(node.address) for node in self._topology.nodes()]
 
     async def scan(self, primary: str, cursor: int, count: int) -> tuple[int, Sequence[str]]:
         """See `Store.scan`."""
-        for link in self._topology.links():
-            if str(link.address) == primary:
+        for node in self._topology.nodes():
+            if str(node.address) == primary:
                 break
         else:
             return 0, ()
         command = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", count)
-        done = await self._driver.do_on(link, Job(None, (self._prefix,), command))
+        done = await self._router.do_on(node, Job(None, (self._prefix,), command))
         if not isinstance(done.answer, list) or len(done.answer) != 2:
             raise TypeError("unexpected reply to SCAN")
         following, names = done.answer
@@ -52,7 +52,7 @@ class Upkeep:
     async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
         """See `Store.claim`."""
         [done] = all_of(
-            await self._driver.do([Job(CLAIM, (self._own(f"claim:{task}"),), (token, lease_ms))], repeat=True)
+            await self._router.do([Job(CLAIM, (self._own(f"claim:{task}"),), (token, lease_ms))], repeat=True)
         )
         return text_of(done.answer) == "yes"
 
@@ -60,14 +60,14 @@ class Upkeep:
         """See `Store.note`."""
         full = self._own(name)
         for _ in all_of(
-            await self._driver.do([Job(None, (full,), ("SET", full, text, "PX", lifetime_ms))], repeat=True)
+            await self._router.do([Job(None, (full,), ("SET", full, text, "PX", lifetime_ms))], repeat=True)
         ):
             pass
 
     async def recall(self, name: str) -> bytes | None:
         """See `Store.recall`."""
         full = self._own(name)
-        return (await self._driver.read([full]))[full].raw
+        return (await self._router.read([full]))[full].raw
 
     def _own(self, name: str) -> str:
         return f"{self._prefix}coherd:{name}"
@@ -79,7 +79,7 @@ class Upkeep:
             name = self._counters_prefix + domain
             jobs += [Job(None, (name,), ("HINCRBY", name, counter, by)) for counter, by in counters.items()]
         unstored: dict[str, dict[str, int]] = {}
-        for job, answer in zip(jobs, await self._driver.do(jobs, repeat=False), strict=True):
+        for job, answer in zip(jobs, await self._router.do(jobs, repeat=False), strict=True):
             if isinstance(answer, StoreUnavailable) and not answer.outcome_unknown:
                 counter, by = cast(tuple[str, int], job.args[2:])
                 unstored.setdefault(job.keys[0].removeprefix(self._counters_prefix), {})[counter] = by
@@ -88,7 +88,7 @@ class Upkeep:
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """See `Store.counters`."""
         names = [self._counters_prefix + domain for domain in domains]
-        answers = await self._driver.do([Job(None, (name,), ("HGETALL", name)) for name in names], repeat=True)
+        answers = await self._router.do([Job(None, (name,), ("HGETALL", name)) for name in names], repeat=True)
         found: dict[str, dict[str, int]] = {}
         for domain, done in zip(domains, answers, strict=True):
             if isinstance(done, StoreUnavailable):  # a read changes nothing
@@ -102,20 +102,20 @@ class Upkeep:
         end_s = time.monotonic() + self._settings.deadline_ms / 1000
         lately_s = 2 * self._settings.check_every_ms / 1000
         while True:
-            links = self._topology.links()
-            silent = [link for link in links if time.monotonic() - link.answered_at_s > lately_s]
-            if links and not silent:
+            nodes = self._topology.nodes()
+            silent = [node for node in nodes if time.monotonic() - node.answered_at_s > lately_s]
+            if nodes and not silent:
                 return
-            if time.monotonic() > end_s or any(link.is_refused for link in silent):
+            if time.monotonic() > end_s or any(node.is_refused for node in silent):
                 raise StoreUnavailable(silent[0].trouble if silent else self._topology.trouble())
             await asyncio.sleep(0.01)
 
     async def inspect(self) -> Sequence[NodeReport]:
         """See `Store.inspect`; over connections of its own."""
-        links = self._topology.links()
-        if not links:
+        nodes = self._topology.nodes()
+        if not nodes:
             raise StoreUnavailable(self._topology.trouble())
         cluster = not self._topology.wide
         return await asyncio.gather(
-            *(inspect_node(self._target, link.address, self._settings, cluster=cluster) for link in links)
+            *(inspect_node(self._target, node.address, self._settings, cluster=cluster) for node in nodes)
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from coherd_server.core.ports import EpochRead
-from coherd_server.redis import lifetimes
-from coherd_server.redis.lifetimes import EXTRA_MS, Lifetimes, minted_ms
+from coherd_server.redis import known_epochs
+from coherd_server.redis.known_epochs import EXTRA_MS, KnownEpochs, lifetime_to_ask_ms
 
 
 def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:
-    known = Lifetimes()
+    known = KnownEpochs()
     first, second = EpochRead(b"12345678", b"node"), EpochRead(b"87654321", b"node")
     assert known.of("t", 0) is None
     known.note("t", first, 1_000)
@@ -25,14 +25,14 @@ def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifetimes, "MOST_TAGS", 3)
-    known = Lifetimes()
+    monkeypatch.setattr(known_epochs, "MOST_TAGS", 3)
+    known = KnownEpochs()
     for tag in "abcad":
         known.note(tag, EpochRead(tag.encode(), b"node"), 10)
     assert [tag for tag in "abcd" if known.of(tag, 10)] == ["a", "c", "d"]
 
 
 def test_a_mint_asks_for_more_than_is_needed_and_at_most_twice() -> None:
-    assert minted_ms(1) == 2
-    assert minted_ms(EXTRA_MS) == 2 * EXTRA_MS
-    assert minted_ms(7 * EXTRA_MS) == 8 * EXTRA_MS
+    assert lifetime_to_ask_ms(1) == 2
+    assert lifetime_to_ask_ms(EXTRA_MS) == 2 * EXTRA_MS
+    assert lifetime_to_ask_ms(7 * EXTRA_MS) == 8 * EXTRA_MS

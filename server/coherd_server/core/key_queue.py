@@ -1,4 +1,4 @@
-"""Writes of one key take turns within a process, so that they do not fence each other off (rule 6)."""
+"""Writes of one key take turns within a process, so that they do not fence each other off [late-write-fence]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 
 
-class Turnstile:
+class KeyQueue:
     """Lets one write per key in at a time. A key that is left goes to the longest waiting, past all newcomers.
 
     Holders never wait while they hold, so nothing can deadlock.

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 
 import hiredis
 from redis._parsers.base import BaseParser
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import connection as redis_py
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -54,7 +54,7 @@ class Address(NamedTuple):
         return self.path or f"{self.host}:{self.port}"
 
 
-class WireLost(Exception):
+class ConnectionLost(Exception):
     """The connection is closed and must not be used again. The message holds no key, value or secret."""
 
     def __init__(self, message: str, *, sent: bool, refused: bool = False) -> None:
@@ -65,7 +65,7 @@ class WireLost(Exception):
         """The node will refuse the next attempt as well (password, mode): waiting does not help."""
 
 
-class _Connection(Protocol):
+class LoggedIn(Protocol):
     """The typed part of `redis.asyncio.connection.AbstractConnection` that is used here."""
 
     _reader: asyncio.StreamReader | None
@@ -77,7 +77,7 @@ class _Connection(Protocol):
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
-def open_connection(target: RedisTarget, address: Address, settings: StoreSettings) -> _Connection:
+def open_connection(target: RedisTarget, address: Address, settings: StoreSettings) -> LoggedIn:
     """An unconnected redis-py connection: RESP2, no retries, no maintenance notifications, no time-out of its own on
     reads (a batch has one)."""
     options: dict[str, Any] = {
@@ -91,11 +91,11 @@ def open_connection(target: RedisTarget, address: Address, settings: StoreSettin
         "client_name": "coherd",
     }
     if address.path is not None:
-        return cast(_Connection, UnixDomainSocketConnection(path=address.path, **options))
+        return cast(LoggedIn, redis_py.UnixDomainSocketConnection(path=address.path, **options))
     options |= {"host": address.host, "port": address.port}
     if target.tls:
-        return cast(_Connection, SSLConnection(**options, **cast(dict[str, Any], dict(target.tls_options))))
-    return cast(_Connection, Connection(**options))
+        return cast(LoggedIn, redis_py.SSLConnection(**options, **cast(dict[str, Any], dict(target.tls_options))))
+    return cast(LoggedIn, redis_py.Connection(**options))
 
 
 def describe_error(error: BaseException) -> str:
@@ -129,7 +129,7 @@ def parse_info(raw: bytes) -> dict[str, str]:
     return {name.decode(): value.decode("utf-8", "replace") for name, value in _INFO_LINE.findall(raw)}
 
 
-class Wire(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A connected primary, with one exchange at a time; closed for good at the first irregularity."""
 
     def __init__(self, address: Address, settings: StoreSettings, *, cluster: bool) -> None:
@@ -152,7 +152,7 @@ class Wire(asyncio.Protocol):
         self.round_trip_ms = 0.0
         """Of the last check."""
         self.identity = bytes(IDENTITY_BYTES)
-        """As of the last check (rule 3)."""
+        """As of the last check [node-identity]."""
         self.checked_at_s = -math.inf
         """`time.monotonic` of when the last check was sent."""
         self.scripts_loaded = False
@@ -161,35 +161,35 @@ class Wire(asyncio.Protocol):
         """Called once when it is closed, whoever does it."""
 
     @classmethod
-    async def dial(cls, target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> Wire:
+    async def dial(cls, target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> Connection:
         """Connect, log in, learn the identity, load the scripts.
 
         Raises:
-            WireLost: not reachable in time, refused, or not a primary.
+            ConnectionLost: not reachable in time, refused, or not a primary.
         """
-        connection = open_connection(target, address, settings)
-        wire = cls(address, settings, cluster=cluster)
+        opened = open_connection(target, address, settings)
+        connection = cls(address, settings, cluster=cluster)
         try:
             async with asyncio.timeout(2 * settings.connect_timeout_ms / 1000):
-                await connection.connect()
-            wire._take_over(connection)
+                await opened.connect()
+            connection._take_over(opened)
         except CONNECTION_ERRORS as error:
             refused = isinstance(error, AuthenticationError | ssl.SSLCertVerificationError)
-            raise WireLost(f"{address}: {describe_error(error)}", sent=False, refused=refused) from None
+            raise ConnectionLost(f"{address}: {describe_error(error)}", sent=False, refused=refused) from None
         finally:
-            if not wire.is_open:
+            if not connection.is_open:
                 with contextlib.suppress(*CONNECTION_ERRORS):
-                    await connection.disconnect(nowait=True)
-        await wire.check()
-        return wire
+                    await opened.disconnect(nowait=True)
+        await connection.check()
+        return connection
 
-    def _take_over(self, connection: _Connection) -> None:
+    def _take_over(self, opened: LoggedIn) -> None:
         """From here on the bytes come to this protocol, not to redis-py's reader."""
-        writer = connection._writer
+        writer = opened._writer
         if writer is None or writer.transport.is_closing():
             raise ConnectionResetError
         writer.transport.set_protocol(self)
-        connection._reader = connection._writer = None
+        opened._reader = opened._writer = None
         self._writer = writer  # kept: a writer that is collected closes its transport
         self._transport = cast(asyncio.Transport, writer.transport)
 
@@ -206,7 +206,7 @@ class Wire(asyncio.Protocol):
         """Read role, identity and clock again, and load the scripts where that is due.
 
         Raises:
-            WireLost: no answer in time, or not a primary.
+            ConnectionLost: no answer in time, or not a primary.
         """
         sent_at_s = time.monotonic()
         commands: list[Command] = [("INFO", "server", "replication", "persistence")]
@@ -221,7 +221,7 @@ class Wire(asyncio.Protocol):
                 self.close()
                 wrong_mode = self._cluster and reply is replies[1]
                 text = "cluster mode is off there" if wrong_mode else describe_error(reply)
-                raise WireLost(f"{self._address}: {text}", sent=False, refused=wrong_mode)
+                raise ConnectionLost(f"{self._address}: {text}", sent=False, refused=wrong_mode)
         info = parse_info(cast(bytes, replies[0]))
         mode = info.get("redis_mode", info.get("server_mode", "standalone"))
         self._require(info.get("loading", "0") == "0", "the node is loading its data")
@@ -243,13 +243,13 @@ class Wire(asyncio.Protocol):
     def _require(self, holds: bool, text: str, *, refused: bool = False) -> None:
         if not holds:
             self.close()
-            raise WireLost(f"{self._address}: {text}", sent=False, refused=refused)
+            raise ConnectionLost(f"{self._address}: {text}", sent=False, refused=refused)
 
     async def exchange(self, commands: Sequence[Command], *, timeout_ms: int) -> list[Reply]:
         """As `send`, awaited. Cancelling it closes the connection.
 
         Raises:
-            WireLost: anything but a complete set of replies.
+            ConnectionLost: anything but a complete set of replies.
         """
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         self.send(commands, partial(_settle, future), timeout_ms=timeout_ms)
@@ -268,7 +268,7 @@ class Wire(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None:
-            done(WireLost(f"{self._address}: connection lost", sent=False))
+            done(ConnectionLost(f"{self._address}: connection lost", sent=False))
             return
         if self._done is not None:
             raise AssertionError("an exchange is under way")
@@ -310,7 +310,7 @@ class Wire(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self.close("connection lost" if exc is None else describe_error(exc))
 
-    def _finish(self, outcome: list[Reply] | WireLost) -> None:
+    def _finish(self, outcome: list[Reply] | ConnectionLost) -> None:
         done, self._done = self._done, None
         if self._timer is not None:
             self._timer.cancel()
@@ -325,21 +325,21 @@ class Wire(asyncio.Protocol):
             transport.abort()
             self._writer = None  # not before: a writer that is collected while it is open warns
             self.on_closed()
-        self._finish(WireLost(f"{self._address}: {text}", sent=True))
+        self._finish(ConnectionLost(f"{self._address}: {text}", sent=True))
 
 
 def _nobody() -> None:
     """Tells nobody."""
 
 
-Exchanged = Callable[[list[Reply] | WireLost], None]
+Exchanged = Callable[[list[Reply] | ConnectionLost], None]
 """Takes the replies to an exchange, or why there are none."""
 
 
-def _settle(future: asyncio.Future[list[Reply]], outcome: list[Reply] | WireLost) -> None:
+def _settle(future: asyncio.Future[list[Reply]], outcome: list[Reply] | ConnectionLost) -> None:
     if future.done():
         return
-    if isinstance(outcome, WireLost):
+    if isinstance(outcome, ConnectionLost):
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
