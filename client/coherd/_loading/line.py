@@ -25,7 +25,7 @@ from coherd._loading.decide import (
 from coherd._loading.leases import Granted, Leases, Terms, give_back, lease_request
 from coherd._loading.load import GIVE_BACK_TIMEOUT_S, Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
-from coherd.contract.lease import TOKEN_BYTES
+from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as wire

@@ -16,10 +16,9 @@ from coherd.catalog.declared import (
     ResourceSpec,
 )
 from coherd.contract import keys, tags
-from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal
-from coherd.contract.tags import TagRef
+from coherd.contract.tags import TagRef, stamp_start
 from coherd.contract.ttl import TtlOverride, TtlPolicy
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
@@ -40,7 +39,7 @@ class ResolvedKey(NamedTuple):
     tags: tuple[TagRef, ...]
     """The tags that follow from the key, in canonical order."""
     stamp_starts: tuple[tuple[bytes, str], ...]
-    """Per tag what its stamp begins with (`coherd.contract.entry.stamp_start`), and its text."""
+    """Per tag `coherd.contract.tags.stamp_start` and its text. Kept here because every read of a server needs it."""
 
 
 class Selection(NamedTuple):

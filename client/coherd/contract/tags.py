@@ -4,12 +4,13 @@ Canonical text of a tag: a domain ``analytics``, a resource ``analytics:daily``,
 value ``analytics/user:user123``, every value of an identifier ``maintenance/date:*``. Values are encoded as in keys, so
 a tag never contains a brace and its epoch never shares a Redis hash tag.
 
-Within an entry a tag is written relative to the key (`coherd.contract.entry`): ``@`` the domain, ``:`` the resource,
+Within an entry a tag is written relative to the key (`coherd_server.core.entry`): ``@`` the domain, ``:`` the resource,
 ``user`` the key's own user, ``user*`` any user, ``user=user123`` an extra tag with its encoded value.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
@@ -50,6 +51,14 @@ def identifier_tag(domain: str, identifier: str, value: str) -> str:
 def any_tag(domain: str, identifier: str) -> str:
     """The tag of every entry of a domain that has this identifier at all."""
     return f"{domain}/{identifier}:{ANY}"
+
+
+@functools.lru_cache(4096)
+def stamp_start(ref: str) -> bytes:
+    """How an entry writes a tag, up to the epoch, where the key's own node holds that epoch: the length of the
+    reference (2 bytes), the reference, and the number of the node, 0."""
+    raw = ref.encode()
+    return b"%b%b\0" % (len(raw).to_bytes(2, "big"), raw)
 
 
 def derived_tags(parts: KeyParts, declared: Collection[str], any_of: Collection[str]) -> tuple[TagRef, ...]:

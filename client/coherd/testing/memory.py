@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.keys import decode_value
-from coherd.contract.lease import GRANT_BYTES
+from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.tags import TagRef
 from coherd.testing.clock import FakeClock
 

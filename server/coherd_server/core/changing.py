@@ -8,10 +8,10 @@ from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
-from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
+from coherd_server.core.entry import Flags, encode_header
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
 from coherd_server.core.judge import State, expected_block
 from coherd_server.core.near.announcing import Announcer, distinct

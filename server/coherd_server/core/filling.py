@@ -11,27 +11,18 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from coherd.contract.entry import Flags, Times, encode_header
-from coherd.contract.lease import Lease
+from coherd.catalog.requests import FillItem, check_grant
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
+from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
 from coherd_server.core.judge import expected_block, extra_refs_of
-from coherd_server.core.lease_check import check_grant, current_lease
+from coherd_server.core.lease_bytes import Lease
+from coherd_server.core.lease_check import current_lease
 from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
-from coherd_server.core.set_plan import SetItem
 from coherd_server.core.writing import Writer
-
-
-class FillItem(NamedTuple):
-    """A loaded value, and the lease it was loaded under."""
-
-    item: SetItem
-    token: bytes
-    grant: bytes
-    load_ms: int = 0
 
 
 class Filled(NamedTuple):

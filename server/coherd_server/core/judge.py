@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import OnFailover
 from coherd.contract import tags
-from coherd.contract.entry import (
+from coherd_server.core.entry import (
     IDENTITY_BYTES,
     EntryFormatError,
     Flags,

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.entry import EntryFormatError
-from coherd.contract.lease import GRANT_BYTES, Lease, decode_lease
-from coherd.contract.reasons import Refusal
-from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.core.entry import EntryFormatError
 from coherd_server.core.judge import expected_block, extra_refs_of
+from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.ports import EpochRead, Store
-
-
-def check_grant(grant: bytes) -> None:
-    """Raises:
-    Refusal: REQUEST_INVALID where it has another length.
-    """
-    if len(grant) != GRANT_BYTES:
-        message = f"a grant has {GRANT_BYTES} bytes: as LeaseGranted said it"
-        raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, field="grant")
 
 
 async def current_lease(

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
+from coherd_server.core.entry import EPOCH_BYTES, IDENTITY_BYTES
 from coherd_server.core.near.ports import Announcement
 
 __all__ = [
@@ -122,7 +122,7 @@ class Put(NamedTuple):
     key: str
     """Canonical key text, without the deployment's prefix."""
     entry: bytes
-    """Complete entry bytes (`coherd.contract.entry`)."""
+    """Complete entry bytes (`coherd_server.core.entry`)."""
     lifetime_ms: int
     """Physical lifetime, > 0: ttl + stale."""
     identity: bytes
@@ -167,7 +167,7 @@ class Grant(NamedTuple):
     judged_lease: bytes
     """Lease bytes that were judged; empty: there was none."""
     lease: bytes
-    """`coherd.contract.lease` bytes."""
+    """`coherd_server.core.lease_bytes` bytes."""
     lease_ms: int
     identity: bytes
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.entry import Flags, Times, decode_header, encode_header
+from coherd_server.core.entry import Flags, Times, decode_header, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
 from coherd_server.core.judge import ABSENT, State, Verdict, expected_block
 from coherd_server.core.near.announcing import Announcer, distinct

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem
 from coherd.contract.tags import TagRef
 from coherd_server.core.ports import PutOutcome
-
-
-class SetItem(NamedTuple):
-    """One value to store. Bounds as in `coherd.v1.SetRequest`."""
-
-    key: ResolvedKey
-    payload: bytes
-    ttl_ms: int | None = None
-    extra_tags: Mapping[str, str] = {}
-    only_if_absent: bool = False
-    version: int | None = None
-    negative: bool = False
 
 
 class SetDone(NamedTuple):

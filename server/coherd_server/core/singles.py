@@ -7,10 +7,11 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem
 from coherd_server.core.failure import Failure
 from coherd_server.core.ports import Store
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.together import Asked, Together
 from coherd_server.core.writing import Writer
 

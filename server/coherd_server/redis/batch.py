@@ -18,7 +18,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from coherd.contract.entry import EPOCH_BYTES
+from coherd_server.core.entry import EPOCH_BYTES
 from coherd_server.core.ports import ValueRead
 from coherd_server.redis.connection import Arg, Command, Reply
 from coherd_server.redis.scripts import LATE, Script

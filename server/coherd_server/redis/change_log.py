@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from coherd.contract.entry import IDENTITY_BYTES
+from coherd_server.core.entry import IDENTITY_BYTES
 from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogUnavailable, Place, Registry
 from coherd_server.core.ports import StoreUnavailable
 from coherd_server.redis.batch import Job

@@ -25,7 +25,7 @@ from redis.asyncio import connection as redis_py
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from coherd.contract.entry import IDENTITY_BYTES
+from coherd_server.core.entry import IDENTITY_BYTES
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import ALL
 from coherd_server.redis.settings import StoreSettings

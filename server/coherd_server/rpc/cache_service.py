@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.catalog.describe import describe
+from coherd.contract.limits import MAX_WAIT_MS
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure, refused
-from coherd_server.core.leasing import MAX_WAIT_MS, Granted, Held
+from coherd_server.core.leasing import Granted, Held
 from coherd_server.core.reading import Found
 from coherd_server.core.report import Reporter
-from coherd_server.core.set_plan import SetItem
 from coherd_server.core.writing import MAX_TURN_MS
-from coherd_server.rpc import wire
+from coherd_server.rpc import messages
 from coherd_server.rpc.domain_metrics import domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served
 from coherd_server.rpc.errors import Failed, item_error
@@ -29,8 +30,6 @@ from coherd_server.rpc.errors import Failed, item_error
 T = TypeVar("T")
 READ_PART: Final = 256
 """Keys of a batch that are read at one time."""
-MAX_SELECTORS: Final = 100
-"""Most selectors of one Invalidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,11 @@ class CacheRpcs:
         key = self._allowed(self._catalog.key_of(request.key), call, Action.READ)
         found = _must(await self._cache.singles.get(key, accept_stale=request.accept_stale))
         response = pb.GetResponse()
-        wire.fill_get(response, found, request.accept_stale)
+        messages.fill_get(response, found, request.accept_stale)
         return response
 
     async def BatchGet(self, request: pb.BatchGetRequest, call: Call) -> pb.BatchGetResponse:
-        self._check_batch(len(request.keys))
+        requests.check_batch(len(request.keys), self._limits.batch_items)
         failures: dict[int, Failure] = {}
         resolved: list[ResolvedKey] = []
         for index, key in enumerate(request.keys):
@@ -74,7 +73,7 @@ class CacheRpcs:
             one = failures.get(index) or next(found)
             if isinstance(one, Found):
                 result = add()
-                if wire.fill_get(result, one, request.accept_stale):
+                if messages.fill_get(result, one, request.accept_stale):
                     call.keep_near(result.hit, one)
             else:
                 add().error.CopyFrom(item_error(one))
@@ -97,12 +96,12 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return wire.set_response(_must(await self._cache.singles.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
+        return messages.set_response(_must(await self._cache.singles.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
-        self._check_batch(len(request.items))
+        requests.check_batch(len(request.items), self._limits.batch_items)
         failures: dict[int, Failure] = {}
-        items: list[SetItem] = []
+        items: list[requests.SetItem] = []
         for index, one in enumerate(request.items):
             try:
                 items.append(self._set_item(one, call))
@@ -116,16 +115,14 @@ class CacheRpcs:
             if isinstance(outcome, Failure):
                 response.results.add().error.CopyFrom(item_error(outcome))
             else:
-                response.results.add().set.CopyFrom(wire.set_response(outcome))
+                response.results.add().set.CopyFrom(messages.set_response(outcome))
         return response
 
     async def Lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse:
         return _must(await self._lease(request, call))
 
     async def BatchLease(self, request: pb.BatchLeaseRequest, call: Call) -> pb.BatchLeaseResponse:
-        self._check_batch(len(request.items))
-        if any(item.wait_ms for item in request.items):
-            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a batch of leases does not wait", field="wait_ms")
+        requests.check_batch_lease(request, self._limits.batch_items)
         answers = await asyncio.gather(*(self._lease(item, call) for item in request.items))
         response = pb.BatchLeaseResponse()
         for answer in answers:
@@ -137,7 +134,7 @@ class CacheRpcs:
 
     async def _lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse | Failure:
         try:
-            item = wire.lease_item(self._catalog, request)
+            item = requests.lease_item(self._catalog, request)
             self._allowed(item.key, call, Action.READ)
             self._allowed(item.key, call, Action.WRITE)
         except Refusal as refusal:
@@ -151,13 +148,13 @@ class CacheRpcs:
                 answer = await leases.lease(item._replace(wait_ms=call.wait_ms(item.wait_ms)))
         else:
             answer = await leases.lease(item)
-        return answer if isinstance(answer, Failure) else wire.lease_response(answer, call.keep_near)
+        return answer if isinstance(answer, Failure) else messages.lease_response(answer, call.keep_near)
 
     async def Fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse:
         return _must(await self._fill(request, call))
 
     async def BatchFill(self, request: pb.BatchFillRequest, call: Call) -> pb.BatchFillResponse:
-        self._check_batch(len(request.items))
+        requests.check_batch(len(request.items), self._limits.batch_items)
         answers = await asyncio.gather(*(self._fill(item, call) for item in request.items))
         response = pb.BatchFillResponse()
         for answer in answers:
@@ -169,7 +166,7 @@ class CacheRpcs:
 
     async def _fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse | Failure:
         try:
-            fill = wire.fill_item(self._catalog, request)
+            fill = requests.fill_item(self._catalog, request)
             self._allowed(fill.item.key, call, Action.WRITE)
         except Refusal as refusal:
             return refused(refusal)
@@ -179,7 +176,7 @@ class CacheRpcs:
                 return released
             return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)
         filled = await self._cache.fills.fill(fill)
-        return filled if isinstance(filled, Failure) else wire.fill_response(filled)
+        return filled if isinstance(filled, Failure) else messages.fill_response(filled)
 
     async def Erase(self, request: pb.EraseRequest, call: Call) -> pb.EraseResponse:
         raise Failed(not_served("Erase"))
@@ -194,12 +191,7 @@ class CacheRpcs:
         return pb.TouchResponse(touched=ttl_ms is not None, ttl_ms=ttl_ms or 0)
 
     async def Invalidate(self, request: pb.InvalidateRequest, call: Call) -> pb.InvalidateResponse:
-        if not 1 <= len(request.selectors) <= MAX_SELECTORS:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_SELECTOR_INVALID,
-                f"1..{MAX_SELECTORS} selectors are required",
-                field="selectors",
-            )
+        requests.check_selectors(request)
         tags: dict[str, DomainSpec] = {}
         keys: list[ResolvedKey] = []
         for selector in request.selectors:
@@ -222,8 +214,8 @@ class CacheRpcs:
     async def DescribeCatalog(self, request: pb.DescribeCatalogRequest, call: Call) -> pb.DescribeCatalogResponse:
         return describe(self._catalog, request.domains)
 
-    def _set_item(self, request: pb.SetRequest, call: Call) -> SetItem:
-        item = wire.set_item(self._catalog, request)
+    def _set_item(self, request: pb.SetRequest, call: Call) -> requests.SetItem:
+        item = requests.set_item(self._catalog, request)
         self._allowed(item.key, call, Action.WRITE)
         return item
 
@@ -246,13 +238,6 @@ class CacheRpcs:
                 continue
             allowed.append(domain)
         return allowed
-
-    def _check_batch(self, items: int) -> None:
-        if items > self._limits.batch_items:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_BATCH_TOO_LARGE,
-                f"{items} items, the server's limit max_batch_items is {self._limits.batch_items}",
-            )
 
 
 def _must(answer: T | Failure) -> T:

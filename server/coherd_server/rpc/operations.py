@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 
+from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
@@ -21,8 +22,8 @@ from coherd_server.core.failure import Failure, refused
 from coherd_server.core.judge import State
 from coherd_server.core.near.session import NearSession
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
-from coherd_server.rpc import wire
+from coherd_server.core.set_plan import SetDone
+from coherd_server.rpc import messages
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
 from coherd_server.rpc.errors import item_error
@@ -70,7 +71,7 @@ class _Get(NamedTuple):
 
 class _Set(NamedTuple):
     id: int
-    item: SetItem
+    item: requests.SetItem
     until_s: float
 
 
@@ -138,7 +139,7 @@ class Operations:
                         readable.add(key.domain.name)
                     gets.setdefault(get.accept_stale, []).append(_Get(operation.id, key))
                 elif kind == "set":
-                    item = wire.set_item(self._services.catalog, operation.set)
+                    item = requests.set_item(self._services.catalog, operation.set)
                     self._services.access.check(self._principal, item.key.domain, Action.WRITE)
                     timeout_ms = operation.timeout_ms
                     sets.append(_Set(operation.id, item, now_s + timeout_ms / 1000 if timeout_ms > 0 else float("inf")))
@@ -246,7 +247,7 @@ class Operations:
                     continue
                 total_bytes += size_bytes
                 response = outbox.result(one.id, size_bytes).get
-                if wire.fill_get(response, answer, accept_stale):
+                if messages.fill_get(response, answer, accept_stale):
                     keep(response.hit, answer)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
             failure = incident(error)
@@ -287,7 +288,7 @@ class Operations:
             if isinstance(outcome, Failure):
                 result.error.CopyFrom(item_error(outcome))
             else:
-                result.set.CopyFrom(wire.set_response(outcome))
+                result.set.CopyFrom(messages.set_response(outcome))
             self._answered(load, 1)
 
         def wanted(index: int) -> bool:

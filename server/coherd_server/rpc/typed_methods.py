@@ -11,9 +11,9 @@ from google.protobuf.message import Message
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.declared import DomainSpec, ResourceSpec
 from coherd.catalog.load import link_pool
-from coherd.contract.entry import Flags
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action
+from coherd_server.core.entry import Flags
 from coherd_server.core.failure import Failure
 from coherd_server.core.singles import Singles
 from coherd_server.rpc.endpoint import Call, Endpoint, Method

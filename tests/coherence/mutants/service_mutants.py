@@ -18,18 +18,20 @@ from typing import Any, Final
 
 import coherd_server.app  # noqa: F401 - all modules are there before one is patched
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import FillItem, SetItem
 from coherd.contract import tags as tag_rules
-from coherd.contract.entry import EntryFormatError, Header
-from coherd.contract.lease import TOKEN_BYTES, Lease, decode_lease
+from coherd.contract.limits import TOKEN_BYTES
 from coherd_server.core import filling
 from coherd_server.core import judge as judging
 from coherd_server.core.changing import Changer
-from coherd_server.core.filling import Filler, FillItem
+from coherd_server.core.entry import EntryFormatError, Header
+from coherd_server.core.filling import Filler
 from coherd_server.core.grants import Grants
+from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetProgress
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.writing import Writer
 from coherd_server.redis import connection, scripts
 from coherd_server.redis.recent_writes import RecentWrites

@@ -9,10 +9,11 @@ from collections.abc import Awaitable
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.judge import State
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.redis.connection import Connection
 from rig.fixtures import Opener
 from rig.near import cache_over

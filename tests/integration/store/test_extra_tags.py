@@ -9,14 +9,15 @@ import pytest
 
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd.contract.ttl import TtlOverride
 from coherd_server.core.cache import Cache
-from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.filling import Filled
 from coherd_server.core.judge import State
-from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.leasing import Granted, Held
 from coherd_server.core.ports import PutOutcome
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over

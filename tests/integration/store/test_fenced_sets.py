@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.judge import State
 from coherd_server.core.ports import Put, PutOutcome, StoreUnavailable
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.writing import Writer
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
 from coherd_server.core.judge import State
@@ -24,7 +25,7 @@ from coherd_server.core.ports import (
     StoreUnavailable,
 )
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.writing import Writer
 from coherd_server.redis import fences
 from coherd_server.redis.connection import Connection

@@ -11,13 +11,14 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
 from coherd_server.core.judge import State
 from coherd_server.core.ports import PutOutcome, StoreUnavailable
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.redis import crowd as crowds
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coherd.contract.entry import Flags, decode_header
+from coherd_server.core.entry import Flags, decode_header
 from coherd_server.core.ports import Put, PutOutcome, RemoveOutcome, TouchOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import header, put_of, refenced

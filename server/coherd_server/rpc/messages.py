@@ -1,21 +1,17 @@
-"""Wire messages to domain values and back."""
+"""Answers of the core as messages of the service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from coherd.catalog.catalog import Catalog
-from coherd.contract.entry import Flags
-from coherd.contract.lease import DEFAULT_LEASE_MS
-from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
-from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.entry import Flags
+from coherd_server.core.filling import Filled
 from coherd_server.core.judge import State
-from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.leasing import Granted, Held
 from coherd_server.core.ports import PutOutcome
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 
 HELD_RETRY_MS = 100
 """When a caller that was not let to load may ask again."""
@@ -31,23 +27,6 @@ _MISSES = {
     State.EXPIRED: pb.MISS_REASON_EXPIRED,
     State.STALE: pb.MISS_REASON_EXPIRED,
 }
-
-
-def set_item(catalog: Catalog, request: pb.SetRequest) -> SetItem:
-    """The item of a set.
-
-    Raises:
-        Refusal: as `Catalog.key_of`.
-    """
-    return SetItem(
-        catalog.key_of(request.key),
-        request.value,
-        request.ttl_ms if request.HasField("ttl_ms") else None,
-        dict(request.extra_tags) if request.extra_tags else {},
-        request.only_if_absent,
-        request.version if request.HasField("version") else None,
-        request.negative,
-    )
 
 
 def fill_hit(hit: pb.Hit, found: Found) -> None:
@@ -86,17 +65,6 @@ def set_response(done: SetDone) -> pb.SetResponse:
     return pb.SetResponse(outcome=_OUTCOMES[done.outcome], ttl_ms=done.ttl_ms)
 
 
-def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
-    """The item of a lease.
-
-    Raises:
-        Refusal: as `Catalog.key_of`.
-    """
-    extra = dict(request.extra_tags) if request.extra_tags else {}
-    lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    return LeaseItem(catalog.key_of(request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
-
-
 def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, Found], None]) -> pb.LeaseResponse:
     """The answer of a lease; ``keep_near`` is told of a value in it."""
     response = pb.LeaseResponse()
@@ -113,21 +81,6 @@ def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, 
         if answer.stale is not None:
             fill_hit(response.held.stale, answer.stale)
     return response
-
-
-def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
-    """The item of a fill.
-
-    Raises:
-        Refusal: REQUEST_INVALID for what only a set takes; otherwise as `Catalog.key_of`.
-    """
-    if request.set.only_if_absent or request.set.extra_tags:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_REQUEST_INVALID,
-            "a fill takes neither only_if_absent nor extra_tags: name the tags in the lease",
-            field="set",
-        )
-    return FillItem(set_item(catalog, request.set), request.token, request.grant, request.load_ms)
 
 
 def fill_response(filled: Filled) -> pb.FillResponse:
