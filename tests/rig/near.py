@@ -142,7 +142,7 @@ class NearClient:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
+async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Wait until it holds.
 
     Raises:

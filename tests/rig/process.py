@@ -20,7 +20,7 @@ from coherd_server.adapters.embedded import ending_with_parent
 from rig.ports import release_port, reserve_port
 
 
-def wait_until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
+def wait_until(what: str, holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Poll until it holds; an error of redis-py counts as "not yet".
 
     Raises:
@@ -83,11 +83,11 @@ class Node:
         wait_until(f"port {self.port} answers", answers)
 
     def client(self, **options: Any) -> redis.Redis:
-        """A synchronous client: short time-outs, no retries."""
+        """A synchronous client: no retries."""
         return redis.Redis(
             port=self.port,
-            socket_timeout=2,
-            socket_connect_timeout=2,
+            socket_timeout=20,
+            socket_connect_timeout=20,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             **options,
@@ -100,7 +100,7 @@ class Node:
         """SIGKILL: nothing is saved, nobody is told."""
         self.signal(signal.SIGKILL)
         assert self._process is not None
-        self._process.wait(5)
+        self._process.wait(60)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
