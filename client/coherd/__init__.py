@@ -17,6 +17,9 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from coherd._loading.policy import NOTHING, LoadLimits, LoadPolicy
+    from coherd._rpc.session_transport import NearCacheBounds
+    from coherd._rpc.tls import TlsConfig
     from coherd.client import CacheClient
     from coherd.codec import ValueDecodeError, ValueEncodeError
     from coherd.contract.reasons import Refusal, Retry
@@ -40,12 +43,9 @@ if TYPE_CHECKING:
         UndecodableValue,
     )
     from coherd.key import Key, OpenKey
-    from coherd.loading.policy import NOTHING, LoadLimits, LoadPolicy
     from coherd.metrics import DomainMetrics
     from coherd.results import Entry, InvalidateResult, SetOutcome, SetResult
     from coherd.selectors import Domain, NamedInvalidation, Resource, Selector, Tag
-    from coherd.session.transport import NearCacheBounds
-    from coherd.transport.tls import TlsConfig
     from coherd.v1.errors_pb2 import ErrorReason
 
 __all__ = [
@@ -96,12 +96,12 @@ _HOMES: Final = {
     "coherd.codec": ("ValueDecodeError", "ValueEncodeError"),
     "coherd.contract.reasons": ("Refusal", "Retry"),
     "coherd.key": ("Key", "OpenKey"),
-    "coherd.loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
+    "coherd._loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
     "coherd.metrics": ("DomainMetrics",),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),
-    "coherd.session.transport": ("NearCacheBounds",),
-    "coherd.transport.tls": ("TlsConfig",),
+    "coherd._rpc.session_transport": ("NearCacheBounds",),
+    "coherd._rpc.tls": ("TlsConfig",),
     "coherd.v1.errors_pb2": ("ErrorReason",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}

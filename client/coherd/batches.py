@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd import values
+from coherd._rpc.protocol import Transport
 from coherd.codec import ValueDecodeError
 from coherd.errors import BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
 from coherd.key import Key
-from coherd.transport.protocol import Transport
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1.errors_pb2 import ErrorReason
 

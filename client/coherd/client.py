@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from coherd.loading.per_loop import Desks
-from coherd.loading.policy import LoadLimits, LoadPolicy
-from coherd.session.transport import NearCacheBounds, SessionTransport
-from coherd.transport.protocol import Transport
-from coherd.transport.tls import TlsConfig
-from coherd.transport.unary import UnaryTransport
+from coherd._loading.per_loop import Desks
+from coherd._loading.policy import LoadLimits, LoadPolicy
+from coherd._rpc.protocol import Transport
+from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
+from coherd._rpc.tls import TlsConfig
+from coherd._rpc.unary import UnaryTransport
 from coherd.verbs.base import checked_timeout
 from coherd.verbs.changing import Changing
 from coherd.verbs.loading import Loading

@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
+from coherd._near import Kept
 from coherd.codec import ValueDecodeError
 from coherd.errors import CacheError, ServerDefect, UndecodableValue, error_of
 from coherd.key import Key, ReadKey
-from coherd.near_cache import Kept
 from coherd.results import SetOutcome, SetResult
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2

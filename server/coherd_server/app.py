@@ -15,25 +15,25 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import Source, builtin_catalog, builtin_source, load_catalog
-from coherd.contract.declared import CatalogError, OverrideError
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import CatalogError, OverrideError
+from coherd.catalog.load import Source, builtin_catalog, builtin_source, load_catalog
 from coherd.v1 import cache_service_pb2, session_pb2
-from coherd_server.adapters.boot_clock import lease_clock_s
-from coherd_server.adapters.connect import open_store
-from coherd_server.adapters.ending import end
-from coherd_server.adapters.settings import StoreSettings
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.access import Access
-from coherd_server.domain.cache import Cache, build_cache
-from coherd_server.domain.census import Census
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.doctor import Level, examine
-from coherd_server.domain.near.announcing import Announcer
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.replica import Replica
-from coherd_server.domain.ports import StoreUnavailable
-from coherd_server.domain.report import Reporter
+from coherd_server.core.access import Access
+from coherd_server.core.cache import Cache, build_cache
+from coherd_server.core.census import Census
+from coherd_server.core.counters import Counters
+from coherd_server.core.doctor import Level, examine
+from coherd_server.core.near.announcing import Announcer
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.replica import Replica
+from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.report import Reporter
+from coherd_server.redis.boot_clock import lease_clock_s
+from coherd_server.redis.connect import open_store
+from coherd_server.redis.ending import end
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.store import RedisStore
 from coherd_server.rpc.cache_service import CacheRpcs, Limits
 from coherd_server.rpc.endpoint import Endpoint
 from coherd_server.rpc.handlers import Handlers, service_handlers, session_handlers

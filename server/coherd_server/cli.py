@@ -17,16 +17,16 @@ from pydantic import BeforeValidator
 from rich.console import Console
 from rich.table import Table
 
+from coherd.catalog.catalog import Catalog
 from coherd.cli.exits import CommandFailure, ExitCode
-from coherd.contract.catalog import Catalog
 from coherd.contract.durations import format_duration
 from coherd_server import log
-from coherd_server.adapters.connect import open_store
-from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
-from coherd_server.adapters.redis_url import RedisUrlError, parse_redis_url
 from coherd_server.app import bind_address, catalog_of, tls_of
-from coherd_server.domain.doctor import Finding, Level, examine
-from coherd_server.domain.ports import StoreUnavailable
+from coherd_server.core.doctor import Finding, Level, examine
+from coherd_server.core.ports import StoreUnavailable
+from coherd_server.redis.connect import open_store
+from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
+from coherd_server.redis.redis_url import RedisUrlError, parse_redis_url
 from coherd_server.settings import Settings, SettingsError, load_settings, parse_duration, parse_size
 from coherd_server.workers import Supervisor, run_single
 

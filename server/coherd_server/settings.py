@@ -20,11 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from coherd.contract.declared import NearCacheMode
+from coherd.catalog.declared import NearCacheMode
 from coherd.contract.durations import format_duration, parse_duration_ms
 from coherd.contract.ttl import TtlOverride
-from coherd_server.adapters.redis_url import parse_redis_url
-from coherd_server.domain.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
+from coherd_server.core.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
+from coherd_server.redis.redis_url import parse_redis_url
 
 ENVIRONMENT_PREFIX: Final = "COHERD_"
 _SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from coherd_server.adapters.embedded import find_binary
+from coherd_server.redis.embedded import find_binary
 from rig.ports import release_port, reserve_port
 from rig.process import Node, start_all, wait_until
 

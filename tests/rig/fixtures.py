@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from coherd_server.adapters.connect import open_store
-from coherd_server.adapters.settings import StoreSettings
-from coherd_server.adapters.store import RedisStore
+from coherd_server.redis.connect import open_store
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.store import RedisStore
 from rig import redis_user
 from rig.cluster import Cluster, cluster
 from rig.process import Node

@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 
-from coherd.contract.catalog import ResolvedKey
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import DomainSpec, NearCacheMode
-from coherd_server.adapters.boot_clock import lease_clock_s
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.cache import Cache, build_cache
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.failure import Failure
-from coherd_server.domain.near.announcing import Announcer, distinct
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.ports import Announcement
-from coherd_server.domain.near.replica import Replica
-from coherd_server.domain.near.session import Push
-from coherd_server.domain.near.terms import Terms
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.declared import DomainSpec, NearCacheMode
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.cache import Cache, build_cache
+from coherd_server.core.counters import Counters
+from coherd_server.core.failure import Failure
+from coherd_server.core.near.announcing import Announcer, distinct
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.ports import Announcement
+from coherd_server.core.near.replica import Replica
+from coherd_server.core.near.session import Push
+from coherd_server.core.near.terms import Terms
+from coherd_server.redis.boot_clock import lease_clock_s
+from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 
 LEASE_MS = 800

@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from coherd_server.adapters.embedded import ending_with_parent
+from coherd_server.redis.embedded import ending_with_parent
 from rig.ports import release_port, reserve_port
 
 

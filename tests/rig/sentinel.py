@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import redis
 
-from coherd_server.adapters.embedded import find_binary
+from coherd_server.redis.embedded import find_binary
 from rig.process import Node, start_all, wait_until
 
 SERVICE = "mymaster"

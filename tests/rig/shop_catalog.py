@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.v1 import annotations_pb2
 
 _STRING = FieldDescriptorProto.TYPE_STRING

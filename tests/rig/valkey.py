@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from coherd_server.adapters.embedded import find_binary
+from coherd_server.redis.embedded import find_binary
 from rig.process import Node
 
 

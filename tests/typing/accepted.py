@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import Any, assert_type
 
+from coherd._loading.policy import NOTHING, Nothing
 from coherd.client import CacheClient
 from coherd.domains import ai_model, analytics, celery, content, crisis, maintenance, psychology, session
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.domains.tags import Content, Date, User
 from coherd.key import Key, OpenKey
-from coherd.loading.policy import NOTHING, Nothing
 from coherd.selectors import Domain, Resource, Selector, Tag
 
 

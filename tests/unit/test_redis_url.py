@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coherd_server.adapters.redis_url import Mode, RedisTarget, RedisUrlError, parse_redis_url
+from coherd_server.redis.redis_url import Mode, RedisTarget, RedisUrlError, parse_redis_url
 
 
 @pytest.mark.parametrize(

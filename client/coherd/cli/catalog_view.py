@@ -11,10 +11,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import DomainSpec, ResourceSpec
 from coherd.cli.explain import policy_json
 from coherd.cli.text import plain
-from coherd.contract.catalog import Catalog
-from coherd.contract.declared import DomainSpec, ResourceSpec
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from coherd._rpc.tls import TlsConfig
 from coherd.cli import parameters
 from coherd.cli.endpoint import EndpointError, NobodyThere, check_listening, parse_endpoint
 from coherd.cli.exits import CommandFailure, ExitCode
@@ -21,7 +22,6 @@ from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
 from coherd.contract.reasons import Refusal, reason_name
 from coherd.errors import CacheError, DeadlineExceeded, NotServed, OutcomeUnknown, ServerDefect, Unavailable
-from coherd.transport.tls import TlsConfig
 from coherd.v1.errors_pb2 import ErrorReason
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.declared import (
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import (
     DomainSpec,
     IdentifierSpec,
     InvalidationSpec,

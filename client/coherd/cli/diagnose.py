@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import DomainSpec, IdentifierSpec, Kind, ResourceSpec
 from coherd.compat.migration import CacheMigrationHelper
 from coherd.contract import keys
-from coherd.contract.catalog import Catalog
-from coherd.contract.declared import DomainSpec, IdentifierSpec, Kind, ResourceSpec
 from coherd.contract.reasons import Refusal
 
 _DATE_DIGITS: Final = re.compile(r"([0-9]{4})[-./]?([0-9]{2})[-./]?([0-9]{2})", re.ASCII)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import click
 
+from coherd.catalog.declared import JSON_TYPE
 from coherd.cli import parameters
 from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
 from coherd.cli.exits import CommandFailure, ExitCode
@@ -17,7 +18,6 @@ from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark, show_remark_on
 from coherd.client import CacheClient
 from coherd.codec import Codec, ValueEncodeError
-from coherd.contract.declared import JSON_TYPE
 from coherd.contract.durations import format_duration
 from coherd.contract.keys import parse_key
 from coherd.key import OpenKey

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.declared import JSON_TYPE, IdentifierSpec, Kind
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import JSON_TYPE, IdentifierSpec, Kind
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource, TtlPolicy
 

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from coherd.catalog.load import builtin_catalog
 from coherd.cli.catalog_choice import Chosen, catalog_of_file, catalog_of_server, catalog_options
 from coherd.cli.connection import ServerOptions, server_options
 from coherd.cli.console import out
@@ -20,7 +21,6 @@ from coherd.cli.exits import ExitCode
 from coherd.cli.explain import Explanation, explain, explanation_json, policy_lines
 from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import show_remark
-from coherd.contract.catalog_load import builtin_catalog
 
 _OF_PREFIXES: Final = "A deployment's --key-prefix stands before every name in Redis, and before the key in braces."
 

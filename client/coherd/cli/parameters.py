@@ -7,9 +7,9 @@ from typing import Final
 
 import click
 
+from coherd._rpc.token import NOT_CARRIED, is_carried
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.keys import is_name
-from coherd.transport.token import NOT_CARRIED, is_carried
 
 LONGEST_MS: Final = 1 << 56
 """More is taken for that much: two million years, a timedelta holds no more than about that."""

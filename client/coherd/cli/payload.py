@@ -25,10 +25,10 @@ from google.protobuf import (
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import DecodeError, Message
 
+from coherd.catalog.declared import JSON_TYPE
+from coherd.catalog.descriptor_sets import link_pool
+from coherd.catalog.load import builtin_catalog
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import JSON_TYPE
-from coherd.contract.descriptor_sets import link_pool
 from coherd.v1.values_pb2 import Json
 
 MAX_NESTING: Final = 100

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import CatalogError
+from coherd.catalog.descriptor_sets import Source, checked_pool, merge_sets
+from coherd.catalog.load import builtin_source, load_catalog
 from coherd.cli.exits import CommandFailure, ExitCode
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_source, load_catalog
-from coherd.contract.declared import CatalogError
-from coherd.contract.descriptor_sets import Source, checked_pool, merge_sets
 
 
 def load_file(path: Path, *, with_builtin: bool) -> Catalog:

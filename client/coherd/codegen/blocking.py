@@ -20,7 +20,7 @@ _VERBS: Final = ("reading", "loading", "writing", "changing", "looking")
 _FACADES: Final = {f"verbs/{name}.py": f"sync/verbs/{name}.py" for name in _VERBS} | {"client.py": "sync/client.py"}
 """Blocking twin of each module of verbs."""
 _TWINS: Final = {
-    "loading/cached.py": "sync/cached.py",
+    "_loading/cached.py": "sync/cached.py",
     "compat/__init__.py": "compat/sync/__init__.py",
     "compat/default_client.py": "compat/sync/default_client.py",
     "compat/redis_service.py": "compat/sync/redis_service.py",
@@ -106,14 +106,14 @@ _IMPORTS: Final = {
     "from coherd.verbs.base import Verbs": "from coherd.sync.blocking import Blocking",
     "from coherd.verbs.base import NO_READ, Verbs": "from coherd.sync.blocking import Blocking",
     "from coherd.verbs.base import NO_WRITE, Verbs": "from coherd.sync.blocking import Blocking",
-    "from coherd.loading.cached import Cached, Settings": "from coherd.sync.cached import Cached, Settings",
+    "from coherd._loading.cached import Cached, Settings": "from coherd.sync.cached import Cached, Settings",
     **{
         f"from coherd.verbs.{name} import {name.capitalize()}": (
             f"from coherd.sync.verbs.{name} import {name.capitalize()}"
         )
         for name in _VERBS
     },
-    "from coherd.transport.unary import UnaryTransport": (
+    "from coherd._rpc.unary import UnaryTransport": (
         "from coherd.client import DEFAULT_TIMEOUT_MS\nfrom coherd.client import CacheClient as AsyncClient"
     ),
 }

@@ -30,7 +30,7 @@ _LOADING: Final[tuple[Change, ...]] = (
 _CACHED: Final[tuple[Change, ...]] = (
     ("Callable as the function is, always with ``await``.", "Callable as the function is."),
     (
-        "from coherd.loading.loader import call_loader\n",
+        "from coherd._loading.loader import call_loader\n",
         "from coherd.sync.loader import REFUSAL, is_coroutine_function\n",
     ),
     (
@@ -57,7 +57,7 @@ _DEFAULT_IMPORT: Final[Change] = ("from coherd.compat.default_client", "from coh
 
 WORDS: Final[Mapping[str, tuple[Change, ...]]] = {
     "verbs/loading.py": _LOADING,
-    "loading/cached.py": _CACHED,
+    "_loading/cached.py": _CACHED,
     "client.py": _CLIENT,
     "compat/__init__.py": (
         (

@@ -18,13 +18,13 @@ from typing import Final
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import load_catalog
 from coherd.codegen.blocking import blocking
 from coherd.codegen.plugin import generate
 from coherd.codegen.protoc import compile_set, run_protoc
 from coherd.codegen.reference import catalog_reference
 from coherd.codegen.vectors import key_vectors
-from coherd.contract.catalog_load import load_catalog
-from coherd.contract.descriptor_sets import Source
 
 _STUBS: Final = ("coherd/v1/cache_service.proto", "coherd/v1/session.proto")
 """Files whose services the Python client calls by stub; a domain's typed methods are for other languages."""
@@ -73,8 +73,8 @@ def derived(root: Path, scratch: Path) -> dict[str, bytes]:
     return {
         **{f"client/{file.name}": file.content.encode() for file in response.file},
         "client/coherd/domains/builtin.binpb": compiled,
-        "docs/key-vectors.json": key_vectors(catalog).encode(),
-        "docs/catalog-reference.md": catalog_reference(catalog).encode(),
+        "docs/use/key-vectors.json": key_vectors(catalog).encode(),
+        "docs/use/catalog-reference.md": catalog_reference(catalog).encode(),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coherd.contract.declared import DomainSpec, IdentifierSpec, InvalidationSpec, ResourceSpec
+from coherd.catalog.declared import DomainSpec, IdentifierSpec, InvalidationSpec, ResourceSpec
 
 
 @dataclass(frozen=True, slots=True)

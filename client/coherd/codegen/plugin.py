@@ -13,9 +13,9 @@ from typing import Final
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 from google.protobuf.descriptor_pb2 import Edition
 
+from coherd.catalog.declared import CatalogError
 from coherd.codegen.read import read_modules
 from coherd.codegen.render import render_facade, render_module
-from coherd.contract.declared import CatalogError
 
 _OPTIONS: Final = frozenset({"facade"})
 

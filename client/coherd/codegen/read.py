@@ -11,14 +11,14 @@ from typing import Final
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.comments import Comments
+from coherd.catalog.declared import JSON_TYPE, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import load_catalog
+from coherd.catalog.options import invalidations_of
 from coherd.codegen import names
 from coherd.codegen.model import EnumType, Facade, Identifier, InvalidationClass, KeyClass, Module, PythonType
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import load_catalog
-from coherd.contract.comments import Comments
-from coherd.contract.declared import JSON_TYPE, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
-from coherd.contract.descriptor_sets import Source
-from coherd.contract.options import invalidations_of
 from coherd.key import parameter_name
 
 _VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?")

@@ -1,11 +1,11 @@
-"""``docs/catalog-reference.md``: the built-in catalog as a reader sees it."""
+"""``docs/use/catalog-reference.md``: the built-in catalog as a reader sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.declared import JSON_TYPE, DomainSpec, ResourceSpec
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import JSON_TYPE, DomainSpec, ResourceSpec
 from coherd.contract.durations import format_duration
 
 

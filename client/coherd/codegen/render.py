@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from coherd.catalog.declared import Kind
 from coherd.codegen.layout import INDENT, WIDTH, collection, docstring, import_line, signature
 from coherd.codegen.model import EnumType, Identifier, InvalidationClass, KeyClass, Module, PythonType
-from coherd.contract.declared import Kind
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import TtlPolicy
 

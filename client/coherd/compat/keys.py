@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.load import builtin_catalog
 
 
 class CacheDomain(enum.StrEnum):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from coherd.catalog.load import builtin_catalog
 from coherd.compat.patterns import CachePatterns
-from coherd.contract.catalog_load import builtin_catalog
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.keys import DateLike
 from coherd.domains import ai_model, analytics, celery, content, crisis, maintenance, psychology, session
 

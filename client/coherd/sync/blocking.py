@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from coherd import values
+from coherd._loading.policy import LoadPolicy
+from coherd._near import Kept
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError
 from coherd.errors import BatchError, ClientClosed
 from coherd.key import Key, ReadKey
-from coherd.loading.policy import LoadPolicy
-from coherd.near_cache import Kept
 from coherd.sync.call import Call
 from coherd.sync.loader import PlainLoader
 from coherd.sync.loop_thread import LOOP

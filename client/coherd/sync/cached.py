@@ -1,4 +1,4 @@
-# Generated from coherd/loading/cached.py by `make gen`. Do not edit.
+# Generated from coherd/_loading/cached.py by `make gen`. Do not edit.
 """Functions whose results are cached (`CacheClient.cached`)."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
+from coherd._loading.policy import LoadOptions
 from coherd.key import Key
-from coherd.loading.policy import LoadOptions
 from coherd.sync.loader import REFUSAL, is_coroutine_function
 
 if TYPE_CHECKING:

@@ -6,17 +6,17 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Literal, Self
 
+from coherd._loading.policy import LoadLimits, LoadPolicy
+from coherd._rpc.protocol import Transport
+from coherd._rpc.session_transport import NearCacheBounds
+from coherd._rpc.tls import TlsConfig
 from coherd.client import DEFAULT_TIMEOUT_MS
 from coherd.client import CacheClient as AsyncClient
-from coherd.loading.policy import LoadLimits, LoadPolicy
-from coherd.session.transport import NearCacheBounds
 from coherd.sync.verbs.changing import Changing
 from coherd.sync.verbs.loading import Loading
 from coherd.sync.verbs.looking import Looking
 from coherd.sync.verbs.reading import Reading
 from coherd.sync.verbs.writing import Writing
-from coherd.transport.protocol import Transport
-from coherd.transport.tls import TlsConfig
 
 
 class CacheClient(Reading, Loading, Writing, Changing, Looking):

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from coherd.loading.load import BEHIND
+from coherd._loading.load import BEHIND
 from coherd.sync.call import Call, Job
 
 

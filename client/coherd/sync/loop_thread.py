@@ -6,7 +6,7 @@ starts with the first call, so that a process may fork before (gunicorn, Celery)
 Handing a coroutine over costs two switches between threads. Calls that come while the loop is being woken share that
 wake-up, and a caller sleeps on a queue of its own, which the loop fills: nothing polls.
 
-gRPC does not stand a fork during a call (`coherd.transport.forks`; a child may crash). So before a fork calls that
+gRPC does not stand a fork during a call (`coherd._rpc.forks`; a child may crash). So before a fork calls that
 are under way are waited for, for a moment, and new ones wait until it is done.
 """
 
@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-import coherd.transport.forks  # noqa: F401 - its hooks must come before those below
+import coherd._rpc.forks  # noqa: F401 - its hooks must come before those below
 from coherd.errors import ClientClosed, Unavailable
 from coherd.sync.call import Call
 

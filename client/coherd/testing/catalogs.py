@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_source, load_catalog
-from coherd.contract.descriptor_sets import Source
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_source, load_catalog
 
 
 def read_catalog(*files: Path | str, builtin: bool = True) -> Catalog:

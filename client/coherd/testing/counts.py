@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from coherd.contract.declared import DomainSpec
+from coherd.catalog.declared import DomainSpec
 from coherd.v1 import cache_service_pb2 as wire
 
 

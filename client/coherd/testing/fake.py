@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from coherd import values
+from coherd._loading.policy import LoadLimits, LoadPolicy
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.client import DEFAULT_TIMEOUT_MS, CacheClient
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_catalog
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, Unavailable
 from coherd.key import Key
-from coherd.loading.policy import LoadLimits, LoadPolicy
 from coherd.testing.clock import FakeClock
 from coherd.testing.memory import State
 from coherd.testing.transport import Call, MemoryTransport
@@ -49,7 +49,7 @@ class FakeCache(CacheClient):
     """The verbs of `CacheClient` in memory, with the rules of a real server and a clock of its own.
 
     Values are encoded and decoded as for a server, so nothing that is stored is shared with the test. Differences to a
-    server are listed in ``docs/testing.md``.
+    server are listed in ``docs/use/testing.md``.
     """
 
     clock: FakeClock

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from coherd.contract.catalog import ResolvedKey
+from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.keys import decode_value
 from coherd.contract.lease import GRANT_BYTES
 from coherd.contract.tags import TagRef

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from coherd.contract.catalog import Catalog, ResolvedKey
-from coherd.contract.keys import MAX_NAME_CHARS, is_name
+from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.lease import DEFAULT_LEASE_MS, GRANT_BYTES, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 MAX_VERSION: Final = 2**63 - 1
@@ -20,24 +17,6 @@ MAX_WAIT_MS: Final = 600_000
 MAX_SELECTORS: Final = 100
 
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
-_IDENTIFIER: Final = ErrorReason.ERROR_REASON_IDENTIFIER_INVALID
-
-
-def key_of(catalog: Catalog, key: keys_pb2.Key) -> ResolvedKey:
-    """The key of a request, given as text or in parts."""
-    if key.HasField("text"):
-        return catalog.resolve(key.text)
-    if not key.HasField("parts"):
-        raise Refusal(_INVALID, "a key is required: text or parts", field="key")
-    values: dict[str, object] = {}
-    for identifier in key.parts.identifiers:
-        if not is_name(identifier.name):
-            message = f"the name of an identifier is lower snake case, 1..{MAX_NAME_CHARS} characters"
-            raise Refusal(_IDENTIFIER, message, field="key.parts.identifiers")
-        if identifier.name in values:
-            raise Refusal(_IDENTIFIER, "an identifier is given twice", field="key.parts.identifiers")
-        values[identifier.name] = identifier.value
-    return catalog.resolve(catalog.build(key.parts.domain, key.parts.resource, values, key.parts.suffix or None))
 
 
 def check_set(key: ResolvedKey, request: wire.SetRequest, *, max_value_bytes: int, spread: float) -> int:
@@ -121,19 +100,3 @@ def check_batch(items: int, max_batch_items: int) -> None:
             ErrorReason.ERROR_REASON_BATCH_TOO_LARGE,
             f"{items} items, the server's limit max_batch_items is {max_batch_items}",
         )
-
-
-def selected(catalog: Catalog, selector: keys_pb2.Selector) -> Sequence[str] | ResolvedKey:
-    """The tags a selector selects, or its key."""
-    match selector.WhichOneof("selects"):
-        case "tag":
-            return catalog.tags_of_identifier(selector.tag.identifier, selector.tag.value, selector.tag.domain)
-        case "named":
-            return catalog.tags_of_invalidation(selector.named.name, selector.named.value)
-        case "resource":
-            return catalog.tags_of_resource(selector.resource.domain, selector.resource.resource)
-        case "domain":
-            return catalog.tags_of_domain(selector.domain.domain)
-        case "key":
-            return key_of(catalog, selector.key)
-    raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "a selector is required", field="selectors")

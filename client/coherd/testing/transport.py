@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
 
-from coherd.contract.catalog import Catalog, ResolvedKey
-from coherd.contract.describe import describe
+from coherd._near import Kept
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.catalog.describe import describe
 from coherd.contract.reasons import REASONS, Refusal
 from coherd.errors import CacheError, ClientClosed, error_of
-from coherd.near_cache import Kept
 from coherd.testing import requests
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
@@ -46,7 +46,7 @@ class Call(NamedTuple):
 
 
 class MemoryTransport:
-    """Implements `coherd.transport.protocol.Transport` in memory. Usable from any thread and any event loop.
+    """Implements `coherd._rpc.protocol.Transport` in memory. Usable from any thread and any event loop.
 
     Args:
         catalog: what the service would run.
@@ -253,7 +253,7 @@ class MemoryTransport:
             raise ClientClosed(otherwise)
 
     def _key(self, key: keys_pb2.Key) -> ResolvedKey:
-        return requests.key_of(self.catalog, key)
+        return self.catalog.key_of(key)
 
     def _count_sets(self, done: Sequence[tuple[wire.SetRequest, wire.SetResponse]]) -> None:
         stored = [request for request, answer in done if answer.outcome == wire.SET_OUTCOME_STORED]

@@ -1,6 +1,6 @@
 """The verbs of the service over `Memory`: requests in, answers out, one item at a time.
 
-The semantics are those of `coherd_server.domain`; the differential test holds the two together.
+The semantics are those of `coherd_server.core`; the differential test holds the two together.
 Everything raises `coherd.contract.reasons.Refusal` and nothing else.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.catalog.declared import DomainSpec
 from coherd.contract.ttl import choose_ttl_ms, refresh_early
 from coherd.testing import requests
 from coherd.testing.clock import FakeClock
@@ -69,7 +70,7 @@ class Verbs:
 
     def set(self, request: wire.SetRequest) -> wire.SetResponse:
         """Store a value."""
-        key = requests.key_of(self._catalog, request.key)
+        key = self._catalog.key_of(request.key)
         ttl_ms = self._check(key, request)
         extra = requests.extra_tags(key, request)
         if request.only_if_absent and self._memory.look(key).state is State.FRESH:
@@ -88,7 +89,7 @@ class Verbs:
 
     def touch(self, request: wire.TouchRequest) -> wire.TouchResponse:
         """Give a fresh entry a new TTL."""
-        key = requests.key_of(self._catalog, request.key)
+        key = self._catalog.key_of(request.key)
         requested_ms = request.ttl_ms if request.HasField("ttl_ms") else None
         if requested_ms is not None:
             choose_ttl_ms(key.policy, requested_ms)
@@ -102,20 +103,19 @@ class Verbs:
     def invalidate(self, request: wire.InvalidateRequest) -> wire.InvalidateResponse:
         """Invalidate all that the selectors select."""
         requests.check_selectors(request)
-        tags: dict[str, None] = {}
+        tags: dict[str, DomainSpec] = {}
         keys: list[ResolvedKey] = []
         for selector in request.selectors:
-            chosen = requests.selected(self._catalog, selector)
-            if isinstance(chosen, ResolvedKey):
-                keys.append(chosen)
-            else:
-                tags.update(dict.fromkeys(chosen))
+            selection = self._catalog.select(selector)
+            tags.update(selection.tags)
+            if selection.key is not None:
+                keys.append(selection.key)
         existed = {text: self._memory.remove(key) for text, key in {key.text: key for key in keys}.items()}
         for key in keys:
             self._counts.add(key.domain.name, "deletes")
         self._memory.invalidate(list(tags))
-        for tag in tags:
-            self._counts.add(tag.split("/", 1)[0].split(":", 1)[0], "invalidations")
+        for domain in tags.values():
+            self._counts.add(domain.name, "invalidations")
         return wire.InvalidateResponse(tags=list(tags), deleted_keys=sum(existed[key.text] for key in keys))
 
     def metrics(self, request: wire.MetricsRequest) -> wire.MetricsResponse:
@@ -177,7 +177,7 @@ class Verbs:
     def fill(self, request: wire.FillRequest) -> wire.FillResponse:
         """Store a value under its lease, or give the lease back."""
         requests.check_fill(request)
-        key = requests.key_of(self._catalog, request.set.key)
+        key = self._catalog.key_of(request.set.key)
         if request.abandon:
             requests.check_hold(request.token, request.cooldown_ms)
             held = self._memory.hold(key, request.token, request.cooldown_ms)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from coherd._rpc.protocol import Transport
 from coherd.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
-from coherd.transport.protocol import Transport
 
 NO_READ: Final = (Unavailable, DeadlineExceeded)
 """The service did not answer a read."""

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from coherd import values
+from coherd._loading.cached import Cached, Settings
+from coherd._loading.leases import Payload, Terms
+from coherd._loading.line import Call
+from coherd._loading.load import Source
+from coherd._loading.loader import call_loader
+from coherd._loading.many import ManyCall, ManyLoads
+from coherd._loading.per_loop import Desks
+from coherd._loading.policy import NOTHING, LoadOptions, LoadPolicy, Nothing
 from coherd.batches import Part, joined, near_part, results_of
 from coherd.errors import UndecodableValue
 from coherd.key import Key
-from coherd.loading.cached import Cached, Settings
-from coherd.loading.leases import Payload, Terms
-from coherd.loading.line import Call
-from coherd.loading.load import Source
-from coherd.loading.loader import call_loader
-from coherd.loading.many import ManyCall, ManyLoads
-from coherd.loading.per_loop import Desks
-from coherd.loading.policy import NOTHING, LoadOptions, LoadPolicy, Nothing
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.verbs.base import Verbs
 

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from coherd.contract.catalog import Catalog, ResolvedKey
-from coherd.contract.declared import DomainSpec
-from coherd.contract.describe import describe
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.catalog.declared import DomainSpec
+from coherd.catalog.describe import describe
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Access, Action
-from coherd_server.domain.cache import Cache
-from coherd_server.domain.changing import domain_of_tag
-from coherd_server.domain.failure import UNAVAILABLE, UNKNOWN, Failure, refused
-from coherd_server.domain.leasing import MAX_WAIT_MS, Granted, Held
-from coherd_server.domain.reading import Found
-from coherd_server.domain.report import Reporter
-from coherd_server.domain.set_plan import SetItem
-from coherd_server.domain.writing import MAX_TURN_MS
+from coherd_server.core.access import Access, Action
+from coherd_server.core.cache import Cache
+from coherd_server.core.failure import Failure, refused
+from coherd_server.core.leasing import MAX_WAIT_MS, Granted, Held
+from coherd_server.core.reading import Found
+from coherd_server.core.report import Reporter
+from coherd_server.core.set_plan import SetItem
+from coherd_server.core.writing import MAX_TURN_MS
 from coherd_server.rpc import wire
 from coherd_server.rpc.domain_metrics import domain_metrics
 from coherd_server.rpc.endpoint import Call, not_served
@@ -53,7 +52,7 @@ class CacheRpcs:
         self._limits = limits
 
     async def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
-        key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.READ)
+        key = self._allowed(self._catalog.key_of(request.key), call, Action.READ)
         found = _must(await self._cache.singles.get(key, accept_stale=request.accept_stale))
         response = pb.GetResponse()
         wire.fill_get(response, found, request.accept_stale)
@@ -65,7 +64,7 @@ class CacheRpcs:
         resolved: list[ResolvedKey] = []
         for index, key in enumerate(request.keys):
             try:
-                resolved.append(self._allowed(wire.key_of(self._catalog, key), call, Action.READ))
+                resolved.append(self._allowed(self._catalog.key_of(key), call, Action.READ))
             except Refusal as refusal:
                 failures[index] = refused(refusal)
         found = iter(await self._read(resolved, request.accept_stale))
@@ -186,11 +185,11 @@ class CacheRpcs:
         raise Failed(not_served("Erase"))
 
     async def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.DeleteResponse:
-        key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.WRITE)
+        key = self._allowed(self._catalog.key_of(request.key), call, Action.WRITE)
         return pb.DeleteResponse(existed=_must((await self._cache.changes.delete([key]))[0]))
 
     async def Touch(self, request: pb.TouchRequest, call: Call) -> pb.TouchResponse:
-        key = self._allowed(wire.key_of(self._catalog, request.key), call, Action.WRITE)
+        key = self._allowed(self._catalog.key_of(request.key), call, Action.WRITE)
         ttl_ms = _must(await self._cache.changes.touch(key, request.ttl_ms if request.HasField("ttl_ms") else None))
         return pb.TouchResponse(touched=ttl_ms is not None, ttl_ms=ttl_ms or 0)
 
@@ -204,23 +203,14 @@ class CacheRpcs:
         tags: dict[str, DomainSpec] = {}
         keys: list[ResolvedKey] = []
         for selector in request.selectors:
-            selected = wire.tags_of(self._catalog, selector)
-            if isinstance(selected, ResolvedKey):
-                keys.append(self._allowed(selected, call, Action.INVALIDATE))
-                continue
-            for tag in selected:
-                tags[tag] = self._catalog.domain(domain_of_tag(tag))
-                self._access.check(call.principal, tags[tag], Action.INVALIDATE)
-        changes, wait = self._cache.changes, request.wait_for_near_caches
-        removals, failure = await asyncio.gather(
-            changes.delete(keys, wait_for_near_caches=wait), changes.invalidate(tags, wait_for_near_caches=wait)
-        )
-        failures = [one for one in removals if isinstance(one, Failure)] + ([failure] if failure else [])
-        if failures:
-            untouched = len(failures) == len(removals) + bool(tags) and set(failures) == {UNAVAILABLE}
-            raise Failed(failures[0] if untouched or failures[0] != UNAVAILABLE else UNKNOWN)
-        deleted = sum(existed is True for existed in removals)
-        return pb.InvalidateResponse(tags=list(tags), deleted_keys=deleted)
+            selection = self._catalog.select(selector)
+            tags.update(selection.tags)
+            for domain in selection.tags.values():
+                self._access.check(call.principal, domain, Action.INVALIDATE)
+            if selection.key is not None:
+                keys.append(self._allowed(selection.key, call, Action.INVALIDATE))
+        dropped = await self._cache.changes.drop(tags, keys, wait_for_near_caches=request.wait_for_near_caches)
+        return pb.InvalidateResponse(tags=list(tags), deleted_keys=_must(dropped))
 
     async def Metrics(self, request: pb.MetricsRequest, call: Call) -> pb.MetricsResponse:
         domains = self._domains(request.domains, call)

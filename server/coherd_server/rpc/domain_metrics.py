@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from coherd.contract.declared import DomainSpec
+from coherd.catalog.declared import DomainSpec
 from coherd.v1 import cache_service_pb2 as pb
-from coherd_server.domain.census_note import CensusResult
-from coherd_server.domain.counters import COUNTERS, Quantiles
-from coherd_server.domain.report import DomainReport
+from coherd_server.core.census_note import CensusResult
+from coherd_server.core.counters import COUNTERS, Quantiles
+from coherd_server.core.report import DomainReport
 
 
 def domain_metrics(spec: DomainSpec, report: DomainReport) -> pb.DomainMetrics:

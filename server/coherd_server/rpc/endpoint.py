@@ -22,9 +22,9 @@ from grpc.aio import AbortError
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Principal
-from coherd_server.domain.failure import UNKNOWN, Failure, refused
-from coherd_server.domain.reading import Found
+from coherd_server.core.access import Principal
+from coherd_server.core.failure import UNKNOWN, Failure, refused
+from coherd_server.core.reading import Found
 from coherd_server.rpc.errors import DETAILS_KEY, Failed, failure_in, status_code, status_details
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.types import Context, Handler

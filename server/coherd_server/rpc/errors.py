@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from coherd.contract.reasons import ERROR_DOMAIN, REASONS, Refusal, reason_name
 from coherd.v1 import cache_service_pb2 as pb
-from coherd_server.domain.failure import Failure, refused
+from coherd_server.core.failure import Failure, refused
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
 """Trailing metadata that carries a serialized `google.rpc.Status`."""

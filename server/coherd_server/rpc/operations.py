@@ -9,19 +9,19 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 
-from coherd.contract.catalog import Catalog, ResolvedKey
-from coherd.contract.declared import NearCacheMode
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.catalog.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as wire_pb
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Access, Action, Principal
-from coherd_server.domain.cache import Cache
-from coherd_server.domain.failure import Failure, refused
-from coherd_server.domain.judge import State
-from coherd_server.domain.near.session import NearSession
-from coherd_server.domain.reading import Found
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.core.access import Access, Action, Principal
+from coherd_server.core.cache import Cache
+from coherd_server.core.failure import Failure, refused
+from coherd_server.core.judge import State
+from coherd_server.core.near.session import NearSession
+from coherd_server.core.reading import Found
+from coherd_server.core.set_plan import SetDone, SetItem
 from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
@@ -132,7 +132,7 @@ class Operations:
                 if kind == "get":
                     get = operation.get
                     text = get.key.text
-                    key = resolve(text) if text else wire.key_of(self._services.catalog, get.key)
+                    key = resolve(text) if text else self._services.catalog.key_of(get.key)
                     if key.domain.name not in readable:
                         self._services.access.check(self._principal, key.domain, Action.READ)
                         readable.add(key.domain.name)

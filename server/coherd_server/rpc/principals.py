@@ -9,7 +9,7 @@ from typing import Final
 
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import ANONYMOUS, Principal
+from coherd_server.core.access import ANONYMOUS, Principal
 from coherd_server.rpc.types import Context
 
 _AUTHORIZATION: Final = "authorization"

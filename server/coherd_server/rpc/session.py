@@ -11,15 +11,15 @@ from weakref import WeakValueDictionary
 import grpc.aio
 from grpc.aio import AbortError
 
-from coherd.contract.declared import NearCacheMode
+from coherd.catalog.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.annotations_pb2 import NearCache
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Principal
-from coherd_server.domain.failure import refused
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.session import NearSession
+from coherd_server.core.access import Principal
+from coherd_server.core.failure import refused
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.session import NearSession
 from coherd_server.rpc.endpoint import DRAINING, abort, incident, parse
 from coherd_server.rpc.operations import Services
 from coherd_server.rpc.principals import Principals

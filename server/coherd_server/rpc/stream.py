@@ -11,10 +11,10 @@ from typing import Final
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Action, Principal
-from coherd_server.domain.failure import Failure, refused
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.session import NearSession, Push
+from coherd_server.core.access import Action, Principal
+from coherd_server.core.failure import Failure, refused
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.session import NearSession, Push
 from coherd_server.rpc.endpoint import DRAINING, abort, parse
 from coherd_server.rpc.operations import Operations, Services
 from coherd_server.rpc.outbox import Outbox

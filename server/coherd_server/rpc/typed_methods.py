@@ -8,14 +8,14 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import Message
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import link_pool
-from coherd.contract.declared import DomainSpec, ResourceSpec
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import DomainSpec, ResourceSpec
+from coherd.catalog.load import link_pool
 from coherd.contract.entry import Flags
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.access import Access, Action
-from coherd_server.domain.failure import Failure
-from coherd_server.domain.singles import Singles
+from coherd_server.core.access import Access, Action
+from coherd_server.core.failure import Failure
+from coherd_server.core.singles import Singles
 from coherd_server.rpc.endpoint import Call, Endpoint, Method
 from coherd_server.rpc.errors import Failed
 from coherd_server.rpc.types import Handler

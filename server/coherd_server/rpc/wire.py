@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from coherd.contract.catalog import Catalog, ResolvedKey
+from coherd.catalog.catalog import Catalog
 from coherd.contract.entry import Flags
-from coherd.contract.keys import MAX_NAME_CHARS, is_name
 from coherd.contract.lease import DEFAULT_LEASE_MS
 from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
-from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.filling import Filled, FillItem
-from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Granted, Held, LeaseItem
-from coherd_server.domain.ports import PutOutcome
-from coherd_server.domain.reading import Found
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.judge import State
+from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.ports import PutOutcome
+from coherd_server.core.reading import Found
+from coherd_server.core.set_plan import SetDone, SetItem
 
 HELD_RETRY_MS = 100
 """When a caller that was not let to load may ask again."""
@@ -35,44 +33,14 @@ _MISSES = {
 }
 
 
-def key_of(catalog: Catalog, key: keys_pb2.Key) -> ResolvedKey:
-    """The key of a request.
-
-    Raises:
-        Refusal: REQUEST_INVALID without a key; otherwise as `Catalog.resolve`.
-    """
-    text = key.text
-    if text or key.HasField("text"):
-        return catalog.resolve(text)
-    if not key.HasField("parts"):
-        raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a key is required: text or parts", field="key")
-    parts = key.parts
-    values: dict[str, object] = {}
-    for identifier in parts.identifiers:
-        if not is_name(identifier.name):  # before any message could repeat it
-            raise Refusal(
-                ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
-                f"the name of an identifier is lower snake case, 1..{MAX_NAME_CHARS} characters",
-                field="key.parts.identifiers",
-            )
-        if identifier.name in values:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
-                "an identifier is given twice",
-                field="key.parts.identifiers",
-            )
-        values[identifier.name] = identifier.value
-    return catalog.resolve(catalog.build(parts.domain, parts.resource, values, parts.suffix or None))
-
-
 def set_item(catalog: Catalog, request: pb.SetRequest) -> SetItem:
     """The item of a set.
 
     Raises:
-        Refusal: as `key_of`.
+        Refusal: as `Catalog.key_of`.
     """
     return SetItem(
-        key_of(catalog, request.key),
+        catalog.key_of(request.key),
         request.value,
         request.ttl_ms if request.HasField("ttl_ms") else None,
         dict(request.extra_tags) if request.extra_tags else {},
@@ -122,11 +90,11 @@ def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
     """The item of a lease.
 
     Raises:
-        Refusal: as `key_of`.
+        Refusal: as `Catalog.key_of`.
     """
     extra = dict(request.extra_tags) if request.extra_tags else {}
     lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    return LeaseItem(key_of(catalog, request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
+    return LeaseItem(catalog.key_of(request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
 
 
 def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, Found], None]) -> pb.LeaseResponse:
@@ -151,7 +119,7 @@ def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
     """The item of a fill.
 
     Raises:
-        Refusal: REQUEST_INVALID for what only a set takes; otherwise as `key_of`.
+        Refusal: REQUEST_INVALID for what only a set takes; otherwise as `Catalog.key_of`.
     """
     if request.set.only_if_absent or request.set.extra_tags:
         raise Refusal(
@@ -166,24 +134,3 @@ def fill_response(filled: Filled) -> pb.FillResponse:
     """The answer of a fill."""
     outcome = pb.FILL_OUTCOME_STORED if filled.stored else pb.FILL_OUTCOME_REJECTED
     return pb.FillResponse(outcome=outcome, ttl_ms=filled.ttl_ms)
-
-
-def tags_of(catalog: Catalog, selector: keys_pb2.Selector) -> Sequence[str] | ResolvedKey:
-    """Canonical tags a selector selects, or its key.
-
-    Raises:
-        Refusal: SELECTOR_INVALID if it is empty; otherwise as the catalog's look-ups.
-    """
-    match selector.WhichOneof("selects"):
-        case "tag":
-            tag = selector.tag
-            return catalog.tags_of_identifier(tag.identifier, tag.value, tag.domain)
-        case "named":
-            return catalog.tags_of_invalidation(selector.named.name, selector.named.value)
-        case "resource":
-            return catalog.tags_of_resource(selector.resource.domain, selector.resource.resource)
-        case "domain":
-            return catalog.tags_of_domain(selector.domain.domain)
-        case "key":
-            return key_of(catalog, selector.key)
-    raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "a selector is required", field="selectors")

@@ -11,9 +11,9 @@ import cachetools
 import moka_py
 import theine
 
-from coherd.near_cache import NearCache, NearCacheMode, NearDomain
-from coherd.near_cache.eviction import MAX_USES, EvictionQueue
-from coherd.near_cache.kept import Kept
+from coherd._near import NearCache, NearCacheMode, NearDomain
+from coherd._near.eviction import MAX_USES, EvictionQueue
+from coherd._near.kept import Kept
 
 FOR_EVER_S: Final = 1e9
 VALUE: Final = b"value"

@@ -13,8 +13,8 @@ import warnings
 from fork_scenarios import KEY, in_child, reads
 
 from coherd import CacheClient, Unavailable
+from coherd._rpc import forks
 from coherd.sync import CacheClient as BlockingClient
-from coherd.transport import forks
 
 
 def forked_beside_a_session(cache: CacheClient) -> bool:

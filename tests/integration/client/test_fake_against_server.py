@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from coherd import BatchError, CacheClient, CacheError, Domain, Key, OpenKey, Refusal, Resource, Selector, Tag
+from coherd._rpc.protocol import Transport
+from coherd._rpc.unary import UnaryTransport
 from coherd.domains import analytics, celery, content, crisis, maintenance, psychology, session
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.domains.tags import Content, Date, User
 from coherd.testing import FakeCache
-from coherd.transport.protocol import Transport
-from coherd.transport.unary import UnaryTransport
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
 from rig.server import CoherdServer

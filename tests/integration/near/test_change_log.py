@@ -8,9 +8,9 @@ import os
 import pytest
 import redis
 
-from coherd_server.adapters.change_log import RedisChangeLog
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.near.ports import Change, Changes, Field, LogUnavailable, Place
+from coherd_server.core.near.ports import Change, Changes, Field, LogUnavailable, Place
+from coherd_server.redis.change_log import RedisChangeLog
+from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.near import log_names
 from rig.valkey import standalone

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis.crc import key_slot
 
-from coherd.contract.catalog import ResolvedKey
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters import log_reader
-from coherd_server.adapters.boot_clock import lease_clock_s
-from coherd_server.domain.failure import UNCONFIRMED
-from coherd_server.domain.near import replica
-from coherd_server.domain.near.session import Push
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.failure import UNCONFIRMED
+from coherd_server.core.near import replica
+from coherd_server.core.near.session import Push
+from coherd_server.redis import log_reader
+from coherd_server.redis.boot_clock import lease_clock_s
 from rig.cluster import Cluster, cluster
 from rig.fixtures import Backend
 from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from coherd.contract.catalog import ResolvedKey
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.cache import Cache, build_cache
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.failure import UNCONFIRMED
-from coherd_server.domain.filling import Filled, FillItem
-from coherd_server.domain.leasing import Granted, LeaseItem
-from coherd_server.domain.near.ports import Announcement, Answer, LogUnavailable
-from coherd_server.domain.near.session import Push
-from coherd_server.domain.ports import PutOutcome
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.cache import Cache, build_cache
+from coherd_server.core.counters import Counters
+from coherd_server.core.failure import UNCONFIRMED
+from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.leasing import Granted, LeaseItem
+from coherd_server.core.near.ports import Announcement, Answer, LogUnavailable
+from coherd_server.core.near.session import Push
+from coherd_server.core.ports import PutOutcome
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
 from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from coherd_server.adapters.embedded import free_port
+from coherd_server.redis.embedded import free_port
 from rig.processes import descendants, is_running
 from rig.server import CoherdServer
 

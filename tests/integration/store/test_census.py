@@ -7,12 +7,12 @@ from unittest.mock import ANY
 import pytest
 import structlog
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.census import Census
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.reading import Reader
-from coherd_server.domain.set_plan import SetItem
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.census import Census
+from coherd_server.core.counters import Counters
+from coherd_server.core.reading import Reader
+from coherd_server.core.set_plan import SetItem
+from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over
 

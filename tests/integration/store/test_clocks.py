@@ -8,12 +8,12 @@ from collections.abc import Awaitable
 
 import pytest
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters.wire import Wire
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.judge import State
-from coherd_server.domain.reading import Found, Reader
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.counters import Counters
+from coherd_server.core.judge import State
+from coherd_server.core.reading import Found, Reader
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.redis.wire import Wire
 from rig.fixtures import Opener
 from rig.near import cache_over, until
 from rig.process import Node

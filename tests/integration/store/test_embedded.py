@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from coherd_server.adapters import embedded
-from coherd_server.adapters.embedded import EmbeddedError, EmbeddedValkey
+from coherd_server.redis import embedded
+from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from rig.entries import put_of
 from rig.fixtures import Opener
 from rig.near import until
@@ -68,7 +68,7 @@ async def test_data_directory_and_persistence(tmp_path: Path, opener: Opener) ->
 def test_it_ends_with_its_parent() -> None:
     code = (
         "import os, signal\n"
-        "from coherd_server.adapters.embedded import EmbeddedValkey\n"
+        "from coherd_server.redis.embedded import EmbeddedValkey\n"
         "valkey = EmbeddedValkey(); valkey.start(); print(valkey.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

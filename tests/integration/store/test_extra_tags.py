@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from coherd.contract.catalog import Catalog, ResolvedKey
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.ttl import TtlOverride
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.cache import Cache
-from coherd_server.domain.filling import Filled, FillItem
-from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Granted, Held, LeaseItem
-from coherd_server.domain.ports import PutOutcome
-from coherd_server.domain.reading import Found, Reader
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd_server.core.cache import Cache
+from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.judge import State
+from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.ports import PutOutcome
+from coherd_server.core.reading import Found, Reader
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over
 

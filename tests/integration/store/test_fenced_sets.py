@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.judge import State
-from coherd_server.domain.ports import Put, PutOutcome, StoreUnavailable
-from coherd_server.domain.reading import Found, Reader
-from coherd_server.domain.set_plan import SetDone, SetItem
-from coherd_server.domain.writing import Writer
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.counters import Counters
+from coherd_server.core.judge import State
+from coherd_server.core.ports import Put, PutOutcome, StoreUnavailable
+from coherd_server.core.reading import Found, Reader
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.writing import Writer
+from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 

@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from coherd.contract.catalog import ResolvedKey
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters.store import RedisStore
-from coherd_server.adapters.wire import Wire
-from coherd_server.domain.cache import Cache
-from coherd_server.domain.failure import UNKNOWN
-from coherd_server.domain.filling import Filled, FillItem
-from coherd_server.domain.judge import State
-from coherd_server.domain.leasing import Granted, Held, LeaseItem
-from coherd_server.domain.ports import PutOutcome, StoreUnavailable
-from coherd_server.domain.reading import Found
-from coherd_server.domain.set_plan import SetDone, SetItem
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.cache import Cache
+from coherd_server.core.failure import UNKNOWN
+from coherd_server.core.filling import Filled, FillItem
+from coherd_server.core.judge import State
+from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.ports import PutOutcome, StoreUnavailable
+from coherd_server.core.reading import Found
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.redis.store import RedisStore
+from coherd_server.redis.wire import Wire
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.valkey import BACKENDS

@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.adapters import fences
-from coherd_server.adapters.fences import later
-from coherd_server.adapters.store import RedisStore
-from coherd_server.adapters.wire import Wire
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.failure import UNKNOWN, Failure
-from coherd_server.domain.judge import State
-from coherd_server.domain.ports import (
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.counters import Counters
+from coherd_server.core.failure import UNKNOWN, Failure
+from coherd_server.core.judge import State
+from coherd_server.core.ports import (
     Fill,
     FillOutcome,
     Grant,
@@ -27,9 +23,13 @@ from coherd_server.domain.ports import (
     PutOutcome,
     StoreUnavailable,
 )
-from coherd_server.domain.reading import Found, Reader
-from coherd_server.domain.set_plan import SetDone, SetItem
-from coherd_server.domain.writing import Writer
+from coherd_server.core.reading import Found, Reader
+from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.writing import Writer
+from coherd_server.redis import fences
+from coherd_server.redis.fences import later
+from coherd_server.redis.store import RedisStore
+from coherd_server.redis.wire import Wire
 from rig.entries import header
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over, until

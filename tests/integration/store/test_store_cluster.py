@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
-from coherd_server.adapters import journal
-from coherd_server.domain.ports import PutOutcome, StoreUnavailable
+from coherd_server.core.ports import PutOutcome, StoreUnavailable
+from coherd_server.redis import journal
 from rig.cluster import Cluster, cluster
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener

@@ -8,9 +8,9 @@ from collections.abc import Awaitable
 
 import pytest
 
-from coherd_server.adapters.connect import open_store
-from coherd_server.adapters.settings import StoreSettings
-from coherd_server.domain.ports import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.core.ports import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.redis.connect import open_store
+from coherd_server.redis.settings import StoreSettings
 from rig.entries import header, identity_of, put_of
 from rig.fixtures import Opener
 from rig.process import Node

@@ -8,8 +8,8 @@ import uuid
 
 import pytest
 
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.ports import RemoveOutcome, StoreUnavailable
+from coherd_server.core.ports import RemoveOutcome, StoreUnavailable
+from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener, RigPool
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from coherd.contract.entry import Flags, decode_header
-from coherd_server.adapters.store import RedisStore
-from coherd_server.domain.ports import Put, PutOutcome, RemoveOutcome, TouchOutcome
+from coherd_server.core.ports import Put, PutOutcome, RemoveOutcome, TouchOutcome
+from coherd_server.redis.store import RedisStore
 from rig.entries import header, put_of, refenced
 from rig.fixtures import Backend, Opener
 

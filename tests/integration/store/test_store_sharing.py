@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from coherd_server.adapters import crowd
-from coherd_server.adapters.redis_url import parse_redis_url
-from coherd_server.adapters.settings import StoreSettings
-from coherd_server.adapters.store import RedisStore
-from coherd_server.adapters.wire import Address, Wire, WireLost
-from coherd_server.domain.ports import StoreUnavailable
+from coherd_server.core.ports import StoreUnavailable
+from coherd_server.redis import crowd
+from coherd_server.redis.redis_url import parse_redis_url
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.store import RedisStore
+from coherd_server.redis.wire import Address, Wire, WireLost
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
 from rig.process import Node

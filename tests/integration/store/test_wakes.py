@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.domain import leasing
-from coherd_server.domain.cache import Cache, build_cache
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.filling import FillItem
-from coherd_server.domain.leasing import Granted, LeaseItem
-from coherd_server.domain.reading import Found
-from coherd_server.domain.set_plan import SetItem
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core import leasing
+from coherd_server.core.cache import Cache, build_cache
+from coherd_server.core.counters import Counters
+from coherd_server.core.filling import FillItem
+from coherd_server.core.leasing import Granted, LeaseItem
+from coherd_server.core.reading import Found
+from coherd_server.core.set_plan import SetItem
 from rig.fixtures import Backend
 from rig.near import NearOpener
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from coherd.catalog.load import builtin_source
 from coherd.cli.app import coherd
-from coherd.contract.catalog_load import builtin_source
 from rig.protos import HEAD, compile_text
 from rig.shop_catalog import shop_set
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import Kind
+from coherd.catalog.describe import describe
+from coherd.catalog.load import builtin_catalog
 from coherd.cli.described import catalog_of
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import Kind
-from coherd.contract.describe import describe
 from coherd.contract.ttl import PolicySource, TtlOverride
 from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
 

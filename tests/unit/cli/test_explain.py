@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coherd.catalog.describe import describe
+from coherd.catalog.load import Source, builtin_catalog, load_catalog
 from coherd.cli.described import catalog_of
 from coherd.cli.diagnose import diagnose
 from coherd.cli.explain import explain, explanation_json, policy_lines, ttl_origin
-from coherd.contract.catalog_load import Source, builtin_catalog, load_catalog
-from coherd.contract.describe import describe
 from coherd.contract.ttl import TtlOverride
 from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
 from rig.own_catalog import OwnCatalog

@@ -9,10 +9,10 @@ from google.protobuf import any_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message import Message
 
+from coherd.catalog.declared import JSON_TYPE
+from coherd.catalog.descriptor_sets import Source, merge_sets
 from coherd.cli.payload import ValueTypes
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.declared import JSON_TYPE
-from coherd.contract.descriptor_sets import Source, merge_sets
 from coherd.domains.celery.v1.celery_pb2 import TaskMetrics
 from coherd.v1.values_pb2 import Json
 from rig.shop_catalog import shop_set

@@ -8,7 +8,7 @@ import pytest
 from fake_server import PATIENT_MS, FakeServer
 
 from coherd import CacheClient
-from coherd.session import link
+from coherd._rpc import link
 
 
 @pytest.fixture(autouse=True)

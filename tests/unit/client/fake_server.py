@@ -15,7 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.lease import GRANT_BYTES
 from coherd.contract.reasons import REASONS, Refusal, reason_name
 from coherd.contract.ttl import choose_ttl_ms

@@ -23,10 +23,10 @@ from coherd import (
     UndecodableValue,
     ValueEncodeError,
 )
+from coherd._rpc.channels import MAX_CALLS
+from coherd._rpc.target import check_target
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
-from coherd.transport.channels import MAX_CALLS
-from coherd.transport.target import check_target
 from rig.near import until
 
 KEY = OpenKey("content", "drafts", {"user": "u1"})

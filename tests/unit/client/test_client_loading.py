@@ -31,10 +31,10 @@ from coherd import (
     Unavailable,
     ValueEncodeError,
 )
+from coherd._loading import decide, line
+from coherd._rpc import channels
 from coherd.domains import celery, content
 from coherd.domains.celery.v1 import celery_pb2
-from coherd.loading import decide, line
-from coherd.transport import channels
 from coherd.v1 import cache_service_pb2 as wire
 
 KEY = content.Topics(user="u1")

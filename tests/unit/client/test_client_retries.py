@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from coherd._rpc.retries import EFFECTS, MAX_ATTEMPTS, MAX_BACKOFF_MS, Effect, retry_wait_ms
 from coherd.contract.reasons import Retry
-from coherd.transport.retries import EFFECTS, MAX_ATTEMPTS, MAX_BACKOFF_MS, Effect, retry_wait_ms
 
 
 def wait(effect: Effect, retry: Retry, **changes: float) -> float | None:

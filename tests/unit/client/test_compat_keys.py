@@ -7,6 +7,7 @@ import datetime
 import pytest
 
 from coherd import Refusal
+from coherd.catalog.load import builtin_catalog
 from coherd.compat import (
     CacheDomain,
     CacheInvalidationPatterns,
@@ -16,7 +17,6 @@ from coherd.compat import (
     CacheTTL,
 )
 from coherd.compat.patterns import today_utc
-from coherd.contract.catalog_load import builtin_catalog
 
 KEYS = {
     CachePatterns.writing_stats("user123", 30): "analytics:writing_stats:user:user123:days:30d",

@@ -7,6 +7,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from coherd import LoadLimits, LoadPolicy
+from coherd._loading import decide
+from coherd._loading.policy import LoadOptions
 from coherd.errors import (
     ClientClosed,
     Contended,
@@ -20,8 +22,6 @@ from coherd.errors import (
     StoreFull,
     Unavailable,
 )
-from coherd.loading import decide
-from coherd.loading.policy import LoadOptions
 
 WAIT = LoadPolicy(stale="wait")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from coherd.near_cache import NearCache, NearCacheMode, NearDomain
-from coherd.session.changes import READS, drop_changed
-from coherd.session.keeping import keep, marks_of
+from coherd._near import NearCache, NearCacheMode, NearDomain
+from coherd._rpc.changes import READS, drop_changed
+from coherd._rpc.keeping import keep, marks_of
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.keys_pb2 import Key

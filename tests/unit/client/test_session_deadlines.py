@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coherd.session import deadlines as module
-from coherd.session.deadlines import MOST_LIMITS, SPARE, Deadlines
+from coherd._rpc import deadlines as module
+from coherd._rpc.deadlines import MOST_LIMITS, SPARE, Deadlines
 
 
 class Timer:

@@ -13,10 +13,10 @@ from fake_server import PATIENT_MS
 from session_server import JSON, WAIT_S, PlayedSession, SessionServer, failed, hit, stored
 
 from coherd import CacheClient, DeadlineExceeded, OpenKey, OutcomeUnknown, ServerDefect, SetResult, Unavailable
+from coherd._rpc.outgoing import FRAME_BYTES
+from coherd._rpc.session_transport import SessionTransport
+from coherd._rpc.stream import SessionStream
 from coherd.errors import CacheError
-from coherd.session.outgoing import FRAME_BYTES
-from coherd.session.stream import SessionStream
-from coherd.session.transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason

@@ -5,9 +5,9 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from coherd._rpc.status import error_of_status
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ServerDefect, Unavailable
-from coherd.transport.status import error_of_status
 
 
 def status(code: grpc.StatusCode, details: str) -> CacheError:

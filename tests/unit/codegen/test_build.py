@@ -37,14 +37,14 @@ def test_stale_files_are_named_and_settled(checkout: Path, capfd: pytest.Capture
     (domains / "builtin.binpb").unlink()
     (domains / "gone/v1").mkdir(parents=True)
     (domains / "gone/v1/gone_pb2.py").write_text("")
-    (checkout / "docs/key-vectors.json").write_text("{}")
+    (checkout / "docs/use/key-vectors.json").write_text("{}")
     sync = checkout / "client/coherd/sync"
     (sync / "client.py").unlink()
     (sync / "verbs/gone.py").write_text("")
     code, told = check(checkout, capfd)
     stale = [
         "differs: client/coherd/domains/analytics/v1/analytics_coherd.py",
-        "differs: docs/key-vectors.json",
+        "differs: docs/use/key-vectors.json",
         "missing: client/coherd/domains/builtin.binpb",
         "missing: client/coherd/sync/client.py",
         "superfluous: client/coherd/domains/gone/v1/gone_pb2.py",

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import DomainSpec
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.declared import DomainSpec
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.keys import KeyParts, build_key, parse_key
 from coherd.contract.reasons import Refusal, reason_name
+from coherd.v1 import keys_pb2
 
 HOUR, DAY = 3600, 86400
 DOMAINS = {
@@ -46,7 +47,7 @@ RESOURCES = {
     "content": {"topics": ["user"]},
     "celery": {"task_metrics": ["id"], "worker_status": ["name"]},
 }
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "key-vectors.json").read_text())
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs" / "use" / "key-vectors.json").read_text())
 
 
 @pytest.fixture(name="catalog")
@@ -158,13 +159,41 @@ def test_undeclared_resources_of_an_open_domain(catalog: Catalog) -> None:
 
 
 def test_selectors_of_the_catalog(catalog: Catalog) -> None:
-    assert catalog.tags_of_domain("celery") == ("celery",)
-    assert catalog.tags_of_resource("analytics", "daily") == ("analytics:daily",)
+    domains = catalog.domains
+    assert catalog.tags_of_domain("celery") == {"celery": domains["celery"]}
+    assert catalog.tags_of_resource("analytics", "daily") == {"analytics:daily": domains["analytics"]}
     everywhere = catalog.tags_of_identifier("user", "a:b")
-    assert set(everywhere) == {f"{name}/user:a%3Ab" for name, row in DOMAINS.items() if "user" in row[4]}
-    assert catalog.tags_of_identifier("date", "*", "maintenance") == ("maintenance/date:*",)
+    assert everywhere == {f"{name}/user:a%3Ab": domains[name] for name, row in DOMAINS.items() if "user" in row[4]}
+    assert catalog.tags_of_identifier("date", "*", "maintenance") == {"maintenance/date:*": domains["maintenance"]}
     for identifier, value, domain in (("nobody", "a", ""), ("user", "a", "celery"), ("user", "*", "")):
         with pytest.raises(Refusal, match="declares"):
             catalog.tags_of_identifier(identifier, value, domain)
     with pytest.raises(Refusal, match="known: user, content, date"):
         catalog.invalidation("usr")
+
+
+def test_what_each_kind_of_selector_selects(catalog: Catalog) -> None:
+    text = "analytics:daily:user:u1:date:20250806"
+    selected = {
+        kind: catalog.select(keys_pb2.Selector(**{kind: message}))  # type: ignore[arg-type]
+        for kind, message in {
+            "tag": keys_pb2.Tag(domain="analytics", identifier="user", value="u1"),
+            "named": keys_pb2.NamedInvalidation(name="content", value="c1"),
+            "resource": keys_pb2.ResourceSelector(domain="analytics", resource="daily"),
+            "domain": keys_pb2.DomainSelector(domain="celery"),
+            "key": keys_pb2.Key(text=text),
+        }.items()
+    }
+    assert {kind: list(selection.tags) for kind, selection in selected.items()} == {
+        "tag": ["analytics/user:u1"],
+        "named": ["psychology/content:c1", "analytics/content:c1"],
+        "resource": ["analytics:daily"],
+        "domain": ["celery"],
+        "key": [],
+    }
+    for selection in selected.values():
+        assert all(catalog.domain(domain.name) is domain for domain in selection.tags.values())
+    assert selected.pop("key").key is catalog.resolve(text)
+    assert not any(selection.key for selection in selected.values())
+    with pytest.raises(Refusal, match="a selector is required"):
+        catalog.select(keys_pb2.Selector())

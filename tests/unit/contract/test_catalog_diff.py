@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from coherd.contract.catalog import Catalog
-from coherd.contract.catalog_diff import Severity, compare
-from coherd.contract.catalog_load import Source, builtin_catalog, load_catalog
+from coherd.catalog.catalog import Catalog
+from coherd.catalog.diff import Severity, compare
+from coherd.catalog.load import Source, builtin_catalog, load_catalog
 from rig.protos import HEAD, compile_text
 
 BASE = (

@@ -13,8 +13,8 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-from coherd.contract.catalog_load import Source, builtin_source, load_catalog
-from coherd.contract.declared import CatalogError
+from coherd.catalog.declared import CatalogError
+from coherd.catalog.load import Source, builtin_source, load_catalog
 from coherd.v1 import annotations_pb2
 from rig.protos import HEAD, compile_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coherd.contract.catalog_load import Source, builtin_catalog, load_catalog
+from coherd.catalog.load import Source, builtin_catalog, load_catalog
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 from rig.protos import HEAD, compile_text
@@ -89,7 +89,7 @@ def test_canonical_values_of_any_type_the_domain_gives_it(
 
 def test_a_named_invalidation_checks_its_value_in_every_domain(source: Source) -> None:
     catalog = load_catalog([source])
-    assert catalog.tags_of_invalidation("window", "30d") == ("a/days:30d",)
+    assert catalog.tags_of_invalidation("window", "30d") == {"a/days:30d": catalog.domain("a")}
     with pytest.raises(Refusal, match="canonical integer like '30d'"):
         catalog.tags_of_invalidation("window", "30")
 

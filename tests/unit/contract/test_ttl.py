@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd.contract.declared import CatalogError, OverrideError
+from coherd.catalog.declared import CatalogError, OverrideError
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import DAY_MS, MAX_TTL_MS, PolicySource, TtlOverride, TtlPolicy, choose_ttl_ms, refresh_early
 from coherd.v1.errors_pb2 import ErrorReason

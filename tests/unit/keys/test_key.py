@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.reasons import Refusal
 from coherd.domains import ai_model, analytics, celery, content, crisis, maintenance, psychology, session
 from coherd.key import Key, OpenKey

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from coherd.near_cache import Mark, NearCache, NearCacheMode, NearDomain
-from coherd.session import keeping
+from coherd._near import Mark, NearCache, NearCacheMode, NearDomain
+from coherd._rpc import keeping
 from coherd.v1 import cache_service_pb2 as wire
 
 KEY: Final = "analytics:daily:user:u1:date:20250806"

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from coherd._near import Mark, NearCache, NearCacheMode, NearDomain
 from coherd.domains import analytics
-from coherd.near_cache import Mark, NearCache, NearCacheMode, NearDomain
 
 KEY = "analytics:daily:user:u1:date:20250806"
 OTHER = "analytics:daily:user:u2:date:20250806"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from coherd._near import NearCache, NearCacheMode, NearDomain
+from coherd._near.eviction import EvictionQueue
+from coherd._near.kept import Kept
 from coherd.cli.replay.trace import read_trace
-from coherd.near_cache import NearCache, NearCacheMode, NearDomain
-from coherd.near_cache.eviction import EvictionQueue
-from coherd.near_cache.kept import Kept
 
 TRACE = Path(__file__).parents[2] / "data" / "web12-first-5000.trace.xz"
 SIZE = Kept("key_1", b"", False, 9.0, 0, int).size_bytes

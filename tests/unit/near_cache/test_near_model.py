@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
+from coherd._near import Mark, NearCache, NearCacheMode, NearDomain
 from coherd.contract import tags
 from coherd.contract.keys import build_key, parse_key
-from coherd.near_cache import Mark, NearCache, NearCacheMode, NearDomain
 
 POLICIES = {
     "analytics": NearDomain(NearCacheMode.PUSH, frozenset({"user", "date", "content"}), frozenset({"date"})),

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from near_world import Budget, search
 
-from coherd.near_cache import Kept, Mark, NearCache
-from coherd.session import keeping
+from coherd._near import Kept, Mark, NearCache
+from coherd._rpc import keeping
 
 
 class Sound(NearCache):

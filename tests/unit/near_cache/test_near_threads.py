@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from coherd.near_cache import Kept, NearCache, NearCacheMode, NearDomain
+from coherd._near import Kept, NearCache, NearCacheMode, NearDomain
 
 KEY: Final = "analytics:daily:user:u1:date:20250806"
 LEASE_S: Final = 3.0

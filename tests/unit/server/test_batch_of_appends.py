@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coherd_server.adapters.batch import Batch, Job
-from coherd_server.adapters.scripts import APPEND, INVALIDATE, PUT, REMOVE
+from coherd_server.redis.batch import Batch, Job
+from coherd_server.redis.scripts import APPEND, INVALIDATE, PUT, REMOVE
 
 LOG = ("coherd:log", "coherd:replicas:{coherd:log}")
 

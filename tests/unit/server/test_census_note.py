@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.domain.census_note import (
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.census_note import (
     FINISHED,
     CensusResult,
     DamagedNote,

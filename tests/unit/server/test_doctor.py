@@ -1,11 +1,11 @@
-"""What start-up checks and `coherd doctor` find (`coherd_server.domain.doctor`)."""
+"""What start-up checks and `coherd doctor` find (`coherd_server.core.doctor`)."""
 
 from __future__ import annotations
 
 import pytest
 
-from coherd_server.domain.doctor import Level, examine
-from coherd_server.domain.ports import NodeReport
+from coherd_server.core.doctor import Level, examine
+from coherd_server.core.ports import NodeReport
 
 MIB = 1 << 20
 GOOD = NodeReport(

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from coherd_server.adapters.ending import end
-from coherd_server.adapters.topology import Watch
+from coherd_server.redis.ending import end
+from coherd_server.redis.topology import Watch
 
 
 async def dropping(times: int) -> None:

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from coherd.contract.reasons import REASONS, Refusal, Retry, reason_name
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.domain.failure import Failure
+from coherd_server.core.failure import Failure
 from coherd_server.rpc.endpoint import Call, Endpoint
 from coherd_server.rpc.errors import Failed
 from coherd_server.rpc.handlers import Handlers

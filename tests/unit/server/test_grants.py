@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from coherd.contract.lease import Lease
-from coherd_server.domain import grants as module
-from coherd_server.domain.grants import Grants, Remembered
+from coherd_server.core import grants as module
+from coherd_server.core.grants import Grants, Remembered
 
 
 def lease(number: int) -> Lease:

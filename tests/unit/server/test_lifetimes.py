@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from coherd_server.adapters import lifetimes
-from coherd_server.adapters.lifetimes import EXTRA_MS, Lifetimes, minted_ms
-from coherd_server.domain.ports import EpochRead
+from coherd_server.core.ports import EpochRead
+from coherd_server.redis import lifetimes
+from coherd_server.redis.lifetimes import EXTRA_MS, Lifetimes, minted_ms
 
 
 def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:

@@ -6,12 +6,12 @@ import asyncio
 import gc
 from collections.abc import Sequence
 
-from coherd.contract.catalog import NearCacheMode
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.domain.failure import UNCONFIRMED
-from coherd_server.domain.near.announcing import Announcer, distinct
-from coherd_server.domain.near.ports import NAMES_PER_ENTRY, Answer, LogUnavailable, Place, Registry
-from coherd_server.domain.near.terms import Terms
+from coherd.catalog.catalog import NearCacheMode
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.failure import UNCONFIRMED
+from coherd_server.core.near.announcing import Announcer, distinct
+from coherd_server.core.near.ports import NAMES_PER_ENTRY, Answer, LogUnavailable, Place, Registry
+from coherd_server.core.near.terms import Terms
 
 CATALOG = builtin_catalog()
 PUSHED = CATALOG.resolve("analytics:daily:user:u1:date:20250806")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from coherd.contract.catalog_load import builtin_catalog
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.near.follower import Follower
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.ports import Change, Changes, Place
-from coherd_server.domain.near.session import Push
-from coherd_server.domain.near.terms import Terms
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.counters import Counters
+from coherd_server.core.near.follower import Follower
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.ports import Change, Changes, Place
+from coherd_server.core.near.session import Push
+from coherd_server.core.near.terms import Terms
 
 NODE, OTHER_NODE = b"node-one", b"node-two"
 GENERATION, NEXT = b"begun-00", b"begun-11"

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from coherd.contract.catalog import ResolvedKey
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.tags import TagRef
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.near.hub import Hub
-from coherd_server.domain.near.ports import Change, Place
-from coherd_server.domain.near.session import Extension, NearSession, Push
-from coherd_server.domain.near.terms import Terms
+from coherd_server.core.counters import Counters
+from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.ports import Change, Place
+from coherd_server.core.near.session import Extension, NearSession, Push
+from coherd_server.core.near.terms import Terms
 
 LOG = Place(b"node-one", b"begun-00", 10)
 DAILY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")

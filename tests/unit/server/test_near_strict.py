@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coherd_server.domain.near.ports import Answer, Field, Place, Registry
-from coherd_server.domain.near.strict import Confirmation
-from coherd_server.domain.near.terms import Terms
-from coherd_server.domain.near.watch import Seen, Watch
+from coherd_server.core.near.ports import Answer, Field, Place, Registry
+from coherd_server.core.near.strict import Confirmation
+from coherd_server.core.near.terms import Terms
+from coherd_server.core.near.watch import Seen, Watch
 
 TERMS = Terms(lease_ms=1_000)
 """Over after 1.1 s."""

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from coherd_server.domain.counters import Counters
-from coherd_server.domain.report import Reporter
+from coherd_server.core.counters import Counters
+from coherd_server.core.report import Reporter
 
 Counts = Mapping[str, Mapping[str, int]]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coherd_server.domain.together import MOST, Asked, Together
+from coherd_server.core.together import MOST, Asked, Together
 
 Group = Sequence[Asked[int, str]]
 

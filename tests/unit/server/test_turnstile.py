@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from coherd_server.domain.turnstile import Turnstile
+from coherd_server.core.turnstile import Turnstile
 
 
 async def settle() -> None:

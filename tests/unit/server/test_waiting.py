@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from coherd_server.domain.ports import StoreUnavailable
-from coherd_server.domain.waiting import Room
+from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.waiting import Room
 
 LASTS_S = 60.0
 

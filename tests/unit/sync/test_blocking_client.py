@@ -13,12 +13,12 @@ import pytest
 
 import coherd
 from coherd import BatchError, ClientClosed, LoadPolicy, OpenKey, UndecodableValue
+from coherd._loading.cached import Cached
 from coherd.codegen.without_async import without_async
 from coherd.compat import RedisService, UnifiedCacheService
 from coherd.compat import sync as blocking_compat
 from coherd.domains import celery, content
 from coherd.domains.celery.v1 import celery_pb2
-from coherd.loading.cached import Cached
 from coherd.sync import CacheClient
 from coherd.sync import Cached as BlockingCached
 from coherd.sync.loop_thread import LOOP

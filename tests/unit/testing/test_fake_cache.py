@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from coherd import CacheClient, ClientClosed, OpenKey, OutcomeUnknown, Refusal, SetOutcome, Unavailable
-from coherd.contract.catalog_load import builtin_catalog
+from coherd.catalog.load import builtin_catalog
 from coherd.contract.ttl import TtlOverride
 from coherd.domains import analytics, content, crisis, maintenance, psychology, session
 from coherd.domains.tags import User

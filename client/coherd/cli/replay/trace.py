@@ -1,4 +1,4 @@
-"""Reading access traces: which object each request of a recorded workload asked for (docs/replay.md).
+"""Reading access traces: which object each request of a recorded workload asked for (docs/use/replay.md).
 
 Two contents, each plain or compressed with xz or gzip: big-endian signed 32-bit integers, one per request; or text, one
 id a line. Compression and content are recognised from the bytes, never from the file's name.

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from dogpile.cache.api import NO_VALUE, BytesBackend, CacheMutex, SerializedReturnType
 
+from coherd._rpc.protocol import Transport
+from coherd._rpc.unary import UnaryTransport
 from coherd.client import DEFAULT_TIMEOUT_MS, CacheClient
 from coherd.contract.lease import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
 from coherd.contrib.dogpile.keys import BytesKey, lock_key, value_key
@@ -15,8 +17,6 @@ from coherd.contrib.dogpile.mutex import CoherdMutex
 from coherd.results import InvalidateResult
 from coherd.selectors import Resource, Selector
 from coherd.sync.loop_thread import LOOP
-from coherd.transport.protocol import Transport
-from coherd.transport.unary import UnaryTransport
 
 DEFAULT_TARGET: Final = "localhost:50051"
 DEFAULT_RESOURCE: Final = "dogpile"

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from coherd import values
+from coherd._loading.policy import LoadOptions, Nothing
 from coherd.key import Key
-from coherd.loading.policy import LoadOptions, Nothing
 from coherd.sync.blocking import Blocking
 from coherd.sync.cached import Cached, Settings
 

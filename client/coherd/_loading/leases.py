@@ -1,0 +1,218 @@
+"""The leases one load runs under: kept alive, filled, or given back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from coherd import values
+from coherd._loading.decide import AWAY, renew_every_ms
+from coherd._rpc.protocol import Transport
+from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_keys
+from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
+from coherd.key import Key
+from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1.errors_pb2 import ErrorReason
+
+log: Final = logging.getLogger("coherd.loading")
+_MISTAKES: Final = (InvalidRequest, NotPermitted, NotServed)
+"""Errors of a fill that are the caller's and would come again."""
+
+
+class Payload(NamedTuple):
+    """What a load yielded for one key, as it is stored. Callers decode it each for themselves: nobody can alter
+    another's value, and a hit and a miss answer alike."""
+
+    value: bytes | None
+    """None: there is nothing."""
+
+
+class Terms(NamedTuple):
+    """What a call says about leases and entries."""
+
+    lease_ms: int
+    tags: Mapping[str, str] | None
+    ttl_ms: int | None
+    nothing_ttl_ms: int | None
+    timeout_ms: int
+    """Of each exchange with the service."""
+
+
+class Granted(NamedTuple):
+    """A lease of this process."""
+
+    token: bytes
+    """Chosen here, sent in exactly one request for a grant."""
+    grant: bytes
+    """As it was answered. Fills and renewals name it: a late copy of the request may have the token granted anew, to
+    nobody, with stamps that are newer than what is loaded here."""
+
+
+class Leases:
+    """Leases that were granted to this process for one load, by key.
+
+    Args:
+        transport: carries the requests.
+        held: the leases.
+        terms: of the call.
+    """
+
+    def __init__(self, transport: Transport, held: Mapping[Key[Any], Granted], terms: Terms) -> None:
+        self._transport = transport
+        self._held = dict(held)
+        self._terms = terms
+
+    def __contains__(self, key: Key[Any]) -> bool:
+        """Whether the lease was not seen lost."""
+        return key in self._held
+
+    async def renew_forever(self) -> None:
+        """Renew until cancelled, or until all are lost. A renewal that fails is left to the next one."""
+        while self._held:
+            await asyncio.sleep(renew_every_ms(self._terms.lease_ms) / 1_000)
+            for keys in split_keys(list(self._held)):
+                try:
+                    await self.renew(keys)
+                except CacheError as error:
+                    log.debug("leases were not renewed: %s", type(error).__name__)
+
+    async def renew(self, keys: Sequence[Key[Any]]) -> None:
+        """Renew once, and forget those that are lost: their epochs are no longer current, or somebody else has them.
+
+        Raises:
+            CacheError: it is not known which are.
+        """
+        known = [(key, held) for key in keys if (held := self._held.get(key)) is not None]
+        if not known:
+            return
+        requests = [lease_request(key, held.token, self._terms, renews=held.grant) for key, held in known]
+        if len(requests) == 1:
+            kinds = [(await self._transport.lease(requests[0], self._terms.timeout_ms)).WhichOneof("result")]
+        else:
+            batch = wire.BatchLeaseRequest(items=requests)
+            results = (await self._transport.batch_lease(batch, self._terms.timeout_ms)).results
+            # An item that failed is left to the next renewal.
+            kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
+        if len(kinds) != len(known):
+            raise ServerDefect("the answer does not have one result per item")
+        for (key, _), kind in zip(known, kinds, strict=True):
+            if kind is not None and kind != "granted":
+                self._held.pop(key, None)
+
+    async def fill(self, loaded: Mapping[Key[Any], Payload], load_ms: int) -> dict[Key[Any], CacheError]:
+        """Store what was loaded under its leases. Rejected fills and an absent service are no error: callers have their
+        values. What is left is the caller's mistake, by key.
+        """
+        items = [
+            (key, self._fill(key, held, loaded[key], load_ms)) for key, held in self._held.items() if key in loaded
+        ]
+        mistakes: dict[Key[Any], CacheError] = {}
+        back: list[Key[Any]] = []
+        for call in _split_fills(items):
+            for key, error in (await self._send(call)).items():
+                back.append(key)
+                if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):
+                    mistakes[key] = error
+                elif not isinstance(error, (*AWAY, *_MISTAKES)):
+                    log.warning("a loaded value was not stored: %s", type(error).__name__)
+        if back:
+            await self.give_back(back, 0)
+        return mistakes
+
+    def _fill(self, key: Key[Any], held: Granted, payload: Payload, load_ms: int) -> wire.FillRequest:
+        negative = payload.value is None
+        ttl_ms = self._terms.nothing_ttl_ms if negative else self._terms.ttl_ms
+        request = wire.FillRequest(token=held.token, grant=held.grant, load_ms=load_ms)
+        request.set.key.text = key
+        request.set.value = payload.value or b""
+        request.set.negative = negative
+        if ttl_ms is not None:
+            request.set.ttl_ms = ttl_ms
+        return request
+
+    async def _send(self, call: Sequence[tuple[Key[Any], wire.FillRequest]]) -> dict[Key[Any], CacheError]:
+        """What failed, by key."""
+        try:
+            if len(call) == 1:
+                await self._transport.fill(call[0][1], self._terms.timeout_ms)
+                return {}
+            batch = wire.BatchFillRequest(items=[item for _, item in call])
+            results = (await self._transport.batch_fill(batch, self._terms.timeout_ms)).results
+        except CacheError as error:
+            return {key: error for key, _ in call}
+        if len(results) != len(call):
+            return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
+        return {
+            key: values.item_error(result.error)
+            for (key, _), result in zip(call, results, strict=True)
+            if result.HasField("error")
+        }
+
+    def _is_unremembered(self, payload: Payload, error: CacheError) -> bool:
+        """Neither the catalog nor the call says how long "nothing" is remembered: so it is not."""
+        return (
+            payload.value is None
+            and self._terms.nothing_ttl_ms is None
+            and isinstance(error, InvalidRequest)
+            and error.reason == ErrorReason.ERROR_REASON_TTL_INVALID
+        )
+
+    async def give_back(self, keys: Iterable[Key[Any]], pause_ms: int) -> None:
+        """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: a lease
+        that cannot be given back expires."""
+        tokens = [(key, held.token) for key in keys if (held := self._held.pop(key, None)) is not None]
+        await give_back(self._transport, tokens, pause_ms, self._terms.timeout_ms)
+
+
+def lease_request(
+    key: Key[Any], token: bytes, terms: Terms, *, wait_ms: int = 0, renews: bytes | None = None
+) -> wire.LeaseRequest:
+    """Asks for a lease, or renews a grant.
+
+    Raises:
+        TypeError: a tag is no text.
+    """
+    return wire.LeaseRequest(
+        key=values.key_message(key),
+        token=token,
+        lease_ms=terms.lease_ms,
+        wait_ms=wait_ms,
+        extra_tags=terms.tags,
+        renew=renews is not None,
+        grant=renews,
+    )
+
+
+async def give_back(
+    transport: Transport, tokens: Iterable[tuple[Key[Any], bytes]], pause_ms: int, timeout_ms: int
+) -> None:
+    """End leases by their tokens, whether or not they were ever granted. Never raises."""
+    items = []
+    for key, token in tokens:
+        item = wire.FillRequest(token=token, abandon=True, cooldown_ms=pause_ms)
+        item.set.key.text = key
+        items.append(item)
+    try:
+        for call in split_keys(items):
+            if len(call) == 1:
+                await transport.fill(call[0], timeout_ms)
+            else:
+                await transport.batch_fill(wire.BatchFillRequest(items=call), timeout_ms)
+    except CacheError as error:
+        log.debug("leases were not given back: %s", type(error).__name__)
+
+
+def _split_fills(items: Iterable[tuple[Key[Any], wire.FillRequest]]) -> list[list[tuple[Key[Any], wire.FillRequest]]]:
+    """The items of each call, in order."""
+    calls: list[list[tuple[Key[Any], wire.FillRequest]]] = []
+    payload_bytes = 0
+    for key, request in items:
+        size = len(request.set.value)
+        if not calls or len(calls[-1]) >= MAX_CALL_ITEMS or payload_bytes + size > MAX_CALL_BYTES:
+            calls.append([])
+            payload_bytes = 0
+        calls[-1].append((key, request))
+        payload_bytes += size
+    return calls

@@ -1,0 +1,241 @@
+"""The callers of one key in one process, in line.
+
+At most one Lease call of theirs is under way, and each caller is answered by a call that was sent after it came: a load
+is only joined by those whose own call names its lease as current (rule 9). Callers of one turn of the event loop, or
+that come while a call is under way, share the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from coherd._loading.decide import (
+    MAX_HELD_CALLS,
+    MAX_LEASE_ATTEMPTS,
+    WAIT_MS,
+    loads_directly,
+    serves_at_once,
+)
+from coherd._loading.leases import Granted, Leases, Terms, give_back, lease_request
+from coherd._loading.load import GIVE_BACK_TIMEOUT_S, Load, Plan, Source
+from coherd._loading.policy import LoadPolicy
+from coherd.contract.lease import TOKEN_BYTES
+from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
+from coherd.key import Key
+from coherd.v1 import cache_service_pb2 as wire
+
+if TYPE_CHECKING:
+    from coherd._loading.desk import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One caller's wish for one key."""
+
+    key: Key[Any]
+    source: Source
+    terms: Terms
+    policy: LoadPolicy
+    context: contextvars.Context
+
+    def plan(self, *, stale: bool, pause_ms: int = 0) -> Plan:
+        """The load this caller brings."""
+        keys = (self.key,)
+        return Plan(keys, self.source, self.policy.load_timeout_ms, keys if stale else (), pause_ms, self.context)
+
+
+class Running(NamedTuple):
+    """The key is being loaded by this process."""
+
+    load: Load
+    stale: wire.Hit | None
+    """May be served meanwhile."""
+
+
+class Elsewhere(NamedTuple):
+    """Somebody else loads the key."""
+
+    stale: wire.Hit | None
+    """May be served meanwhile."""
+    pause_ms: int
+    """Advised wait before asking again; 0 where the server has already waited."""
+
+
+Answer: TypeAlias = "wire.Hit | Running | Elsewhere"
+
+
+class _Place(NamedTuple):
+    """A caller's place in line."""
+
+    call: Call
+    answer: asyncio.Future[Answer]
+    waits: bool
+
+
+class Line:
+    """See the module. One per key and extra tags.
+
+    Args:
+        desk: of the event loop.
+        forget: called when it may have become idle.
+    """
+
+    def __init__(self, desk: Desk, forget: Callable[[], None]) -> None:
+        self._desk = desk
+        self._forget = forget
+        self._next: list[_Place] = []
+        self._asking: asyncio.Task[None] | None = None
+        self._load: Load | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nobody is in line and nothing is loaded."""
+        return self._asking is None and not self._next and (self._load is None or self._load.task.done())
+
+    def ask(self, call: Call, *, waits: bool) -> asyncio.Future[Answer]:
+        """What a Lease call answers that is sent from now on; cancel it to leave.
+
+        Args:
+            call: whose load is run if the lease is granted to its group.
+            waits: it was told that somebody else loads: the server may hold the call until that ends.
+
+        Raises (the future):
+            CacheError: the service did not answer, and the policy is not to load without it.
+        """
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._next.append(_Place(call, answer, waits))
+        if self._asking is None:
+            self._asking = self._desk.start(self._serve())
+        return answer
+
+    async def _serve(self) -> None:
+        group: list[_Place] = []
+        try:
+            while self._next:
+                group, self._next = [place for place in self._next if not place.answer.done()], []
+                if group:
+                    await self._answer(group)
+        finally:
+            self._asking = None
+            for place in group + self._next:
+                if not place.answer.done():
+                    place.answer.set_exception(ClientClosed("the client was closed during the call"))
+            self._next = []
+            self._forget()
+
+    async def _answer(self, group: Sequence[_Place]) -> None:
+        try:
+            answer = await self._judge(group)
+        except Exception as error:  # noqa: BLE001 - it reaches every caller
+            self._answer_without(group, error)
+            return
+        for place in group:
+            if not place.answer.done():
+                place.answer.set_result(answer)
+
+    def _answer_without(self, group: Sequence[_Place], error: Exception) -> None:
+        """No judgement: those who may load directly share one load, which stores nothing."""
+        load: Load | None = None
+        for place in group:
+            if place.answer.done():
+                continue
+            if not loads_directly(place.call.policy, error):
+                place.answer.set_exception(error)
+                continue
+            if load is None:
+                load = self._desk.load_directly(place.call.plan(stale=False))
+            place.answer.set_result(Running(load, None))
+
+    async def _judge(self, group: Sequence[_Place]) -> Answer:
+        """One answer for callers that were all in line before anything of it was asked."""
+        call = group[0].call
+        load = self._joinable(call.key)
+        if load is not None and not load.has_stale and await self._is_current(load, call.key):
+            return Running(load, None)
+        token, answer = await self._lease(group)
+        kind = answer.WhichOneof("result")
+        if kind == "hit":
+            return answer.hit
+        if kind == "granted":
+            return await self._granted(group, token, answer.granted)
+        if kind != "held":
+            raise ServerDefect("the answer is neither a value nor a lease")
+        held = answer.held
+        stale = held.stale if held.HasField("stale") else None
+        load = self._joinable(call.key)
+        if load is not None and await self._is_current(load, call.key):
+            return Running(load, stale)
+        return Elsewhere(stale, held.retry_after_ms)
+
+    def _joinable(self, key: Key[Any]) -> Load | None:
+        """The running load, if its lease was not seen lost."""
+        load = self._load
+        if load is None or load.task.done() or load.leases is None or key not in load.leases:
+            return None
+        return load
+
+    async def _is_current(self, load: Load, key: Key[Any]) -> bool:
+        """Whether a running load's lease is current now."""
+        if load.leases is None:
+            return False
+        await load.leases.renew([key])
+        return key in load.leases and not load.task.done()
+
+    async def _lease(self, group: Sequence[_Place]) -> tuple[bytes, wire.LeaseResponse]:
+        """The answer of one Lease call, and the token it gave.
+
+        A token is sent once: a request whose answer was lost is repeated with another, and what it may have taken is
+        given back.
+        """
+        call = group[0].call
+        desk = self._desk
+        waits = any(place.waits for place in group) and desk.held_calls < MAX_HELD_CALLS
+        waits = waits and self._joinable(call.key) is None
+        wait_ms = WAIT_MS if waits else 0
+        attempts = 0
+        while True:
+            attempts += 1
+            token = secrets.token_bytes(TOKEN_BYTES)
+            request = lease_request(call.key, token, call.terms, wait_ms=wait_ms)
+            desk.held_calls += waits
+            try:
+                answer = await desk.transport.lease(request, call.terms.timeout_ms + wait_ms)
+            except asyncio.CancelledError:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):
+                        await give_back(desk.transport, [(call.key, token)], 0, call.terms.timeout_ms)
+                raise
+            except (OutcomeUnknown, DeadlineExceeded) as error:
+                desk.start(give_back(desk.transport, [(call.key, token)], 0, call.terms.timeout_ms))
+                if isinstance(error, DeadlineExceeded) or attempts >= MAX_LEASE_ATTEMPTS:
+                    raise
+            else:
+                if waits and answer.HasField("held") and not answer.held.HasField("stale"):
+                    answer.held.retry_after_ms = 0
+                return token, answer
+            finally:
+                desk.held_calls -= waits
+
+    async def _granted(self, group: Sequence[_Place], token: bytes, granted: wire.LeaseGranted) -> Answer:
+        stale = granted.stale if granted.HasField("stale") else None
+        calls = [place.call for place in group if not place.answer.done()]
+        early = stale is not None and not stale.stale
+        waiting = [c for c in calls if not serves_at_once(c.policy, stale=stale is not None, early=early)]
+        key = group[0].call.key
+        # Who waits for the load loads: its thread, if it blocks, has nothing else to do.
+        call = [*waiting, *calls, group[0].call][0]
+        if not calls or not (waiting or self._desk.has_room_behind):
+            await give_back(self._desk.transport, [(key, token)], 0, call.terms.timeout_ms)
+            return Elsewhere(stale, 0)
+        pause_ms = max(one.policy.error_pause_ms for one in calls)
+        leases = Leases(self._desk.transport, {key: Granted(token, granted.grant)}, call.terms)
+        plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
+        self._load = self._desk.load(plan, leases, has_stale=stale is not None, background=not waiting)
+        self._load.task.add_done_callback(lambda _: self._forget())
+        return Running(self._load, stale)

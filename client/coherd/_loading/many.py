@@ -1,0 +1,180 @@
+"""Many keys with one call of the loader."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from coherd import values
+from coherd._loading.decide import loads_directly, serves_at_once
+from coherd._loading.desk import Desk, settle
+from coherd._loading.leases import Granted, Leases, Payload, Terms, give_back, lease_request
+from coherd._loading.line import Call
+from coherd._loading.load import Load, Plan, Source
+from coherd._loading.policy import LoadPolicy
+from coherd.batches import MAX_CALLS_AT_ONCE, Part, split_keys
+from coherd.contract.lease import TOKEN_BYTES
+from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
+from coherd.key import Key
+from coherd.v1 import cache_service_pb2 as wire
+
+Value: TypeAlias = "wire.Hit | Payload"
+
+MAX_WAITS: Final = 32
+"""Keys loaded by others that one call waits for at once."""
+
+
+class ManyCall(NamedTuple):
+    """One caller's wish for many keys."""
+
+    source_of: Callable[[Sequence[Key[Any]]], Source]
+    """The source of some of the keys."""
+    terms: Terms
+    policy: LoadPolicy
+    context: contextvars.Context
+
+    def one(self, key: Key[Any]) -> Call:
+        """The same wish for one of the keys."""
+        return Call(key, self.source_of([key]), self.terms, self.policy, self.context)
+
+
+class ManyLoads:
+    """One `CacheClient.get_or_load_many`.
+
+    Args:
+        desk: of the event loop.
+        call: what is wished.
+    """
+
+    def __init__(self, desk: Desk, call: ManyCall) -> None:
+        self._desk = desk
+        self._call = call
+        self._started_s = time.monotonic()
+        self._results: dict[Any, Value] = {}
+        self._errors: dict[Any, CacheError] = {}
+        self._leased: dict[Key[Any], Granted] = {}
+        self._stale: dict[Key[Any], wire.Hit] = {}
+        """What keys with a lease may be served meanwhile."""
+        self._held: list[Key[Any]] = []
+        self._direct: list[Key[Any]] = []
+
+    async def run(self, keys: Sequence[Key[Any]]) -> Part:
+        """Results and errors by key.
+
+        One load for all keys of which this caller got the lease, or which it must load without one; those of others are
+        waited for meanwhile. Keys with a stale value to serve are loaded behind the call, unless it has to load others.
+
+        Raises:
+            BaseException: of the loader, its own or somebody else's in this process.
+        """
+        self._desk.check_open()
+        permits = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
+
+        async def ask(part: Sequence[Key[Any]]) -> None:
+            async with permits:
+                await self._ask(part)
+
+        await _all(ask(part) for part in split_keys(keys))
+        permits = asyncio.Semaphore(MAX_WAITS)
+
+        async def wait(key: Key[Any]) -> None:
+            async with permits:
+                await self._wait(key)
+
+        await _all([self._load_own(), *(wait(key) for key in self._held)])
+        ordered = {key: self._results[key] for key in keys if key in self._results}
+        return Part(ordered, self._errors)
+
+    # Leases.
+
+    async def _ask(self, keys: Sequence[Key[Any]]) -> None:
+        """Sort keys by what the leases say."""
+        call, transport = self._call, self._desk.transport
+        tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
+        items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
+        try:
+            answer = await transport.batch_lease(wire.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+        except CacheError as error:
+            if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
+                self._desk.start(give_back(transport, tokens.items(), 0, call.terms.timeout_ms))
+            if not loads_directly(call.policy, error):
+                raise
+            self._direct.extend(keys)
+            return
+        if len(answer.results) != len(keys):
+            raise ServerDefect("the answer does not have one result per key")
+        for (key, token), result in zip(tokens.items(), answer.results, strict=True):
+            self._sort(key, token, result)
+
+    def _sort(self, key: Key[Any], token: bytes, result: wire.BatchLeaseResult) -> None:
+        if result.HasField("error"):
+            error = values.item_error(result.error)
+            if loads_directly(self._call.policy, error):
+                self._direct.append(key)
+            else:
+                self._errors[key] = error
+        elif result.lease.HasField("hit"):
+            self._results[key] = result.lease.hit
+        elif result.lease.HasField("granted"):
+            self._leased[key] = Granted(token, result.lease.granted.grant)
+            if result.lease.granted.HasField("stale"):
+                self._stale[key] = result.lease.granted.stale
+        elif result.lease.HasField("held"):
+            self._held.append(key)
+        else:
+            self._errors[key] = ServerDefect("the answer is neither a value nor a lease")
+
+    async def _wait(self, key: Key[Any]) -> None:
+        try:
+            self._results[key] = await self._desk.get_or_load(self._call.one(key))
+        except CacheError as error:
+            self._errors[key] = error
+
+    # Loads.
+
+    async def _load_own(self) -> None:
+        policy = self._call.policy
+        at_once = [k for k, hit in self._stale.items() if serves_at_once(policy, stale=True, early=not hit.stale)]
+        waited_for = [key for key in self._leased if key not in set(at_once)] + self._direct
+        if not waited_for:
+            self._results.update((key, self._stale[key]) for key in at_once)
+            if at_once and self._desk.has_room_behind:
+                self._start(at_once, background=True)
+            elif at_once:
+                tokens = [(key, self._leased[key].token) for key in at_once]
+                await give_back(self._desk.transport, tokens, 0, self._call.terms.timeout_ms)
+            return
+        chosen = [*waited_for, *at_once]
+        load = self._start(chosen, background=False)
+        for key in chosen:
+            await self._settle(key, load)
+
+    def _start(self, keys: Sequence[Key[Any]], *, background: bool) -> Load:
+        call, desk = self._call, self._desk
+        stale = [key for key in keys if key in self._stale]
+        policy = call.policy
+        plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
+        held = {key: self._leased[key] for key in keys if key in self._leased}
+        leases = Leases(desk.transport, held, call.terms)
+        return desk.load(plan, leases, background=background, in_turn=bool(self._direct))
+
+    async def _settle(self, key: Key[Any], load: Load) -> None:
+        call, stale = self._call.one(key), self._stale.get(key)
+        outcome = await self._desk.outcome(call, load, stale, self._started_s)
+        mistake = None if outcome is None else outcome.mistakes.get(key)
+        if mistake is None:
+            self._results[key] = settle(call, outcome, stale)
+        else:
+            self._errors[key] = mistake
+
+
+async def _all(coroutines: Iterable[Any]) -> None:
+    """Run all to their end and raise the first failure; if the caller is cancelled, so are they."""
+    results = await asyncio.gather(*coroutines, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,80 @@
+"""Opens a session: says Hello and waits for the welcome."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from coherd._near import NearCache
+from coherd._rpc.status import error_of_status
+from coherd._rpc.stream import SessionStream
+from coherd.contract.reasons import Retry
+from coherd.errors import ServerDefect, Unavailable
+from coherd.v1 import session_pb2 as wire
+
+PROTOCOL: Final = 1
+_USER_AGENT: Final = "coherd-python/0.1.0"
+
+
+async def open_stream(
+    channel: grpc.aio.Channel,
+    metadata: Any,
+    client_id: bytes,
+    near: NearCache | None,
+    on_end: Callable[[SessionStream], None],
+    timeout_s: float,
+) -> SessionStream:
+    """Open a session on a channel.
+
+    Raises:
+        CacheError: the service does not welcome it; `Unavailable` where it does not answer.
+    """
+    call: Any = channel.stream_stream("/coherd.v1.SessionService/Session")(metadata=metadata)
+    hello = wire.Hello(protocol=PROTOCOL, client_id=client_id, user_agent=_USER_AGENT, near_cache=near is not None)
+    welcomed = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            await call.write(wire.SessionRequest(hello=hello).SerializeToString())
+            data = await call.read()
+        if not isinstance(data, bytes):
+            raise Unavailable("the session was ended before its welcome", retry=Retry.SAFE)
+        message = wire.SessionResponse.FromString(data)
+        if message.WhichOneof("message") != "welcome":
+            raise ServerDefect("a session begins with a welcome")
+        welcomed = True
+    except grpc.aio.AioRpcError as error:
+        raise error_of_status(error)  # noqa: B904 - it sets its cause
+    except (grpc.aio.UsageError, asyncio.InvalidStateError):  # it ended before all of this was said
+        raise await _why_ended(call) from None
+    except TimeoutError:
+        raise Unavailable("the session was not welcomed in time", retry=Retry.SAFE) from None
+    except DecodeError:
+        raise ServerDefect("what answers is not Coherd") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise Unavailable("the session was ended before its welcome", retry=Retry.SAFE) from None
+    finally:
+        if not welcomed:
+            call.cancel()
+    return SessionStream(call, channel, message.welcome, near, on_end)
+
+
+async def _why_ended(call: Any) -> Exception:
+    """The error of a call that has a status already."""
+    code = await call.code()
+    error = grpc.aio.AioRpcError(
+        code, await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+    )
+    return error_of_status(error)
+
+
+def new_client_id() -> bytes:
+    """Of one client, the same over its streams."""
+    return secrets.token_bytes(16)

@@ -1,0 +1,1 @@
+"""Catalogs: reading declarations, looking them up, comparing and describing them. Pure."""

@@ -1,0 +1,318 @@
+"""The catalog of a server or tool, and what follows from a key. Look-ups only; see `coherd.catalog.declared`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from coherd.catalog.declared import (
+    CatalogError,
+    DomainSpec,
+    InvalidationSpec,
+    NearCacheMode,
+    OverrideError,
+    ResourceSpec,
+)
+from coherd.contract import keys, tags
+from coherd.contract.entry import stamp_start
+from coherd.contract.keys import KeyParts
+from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
+from coherd.contract.ttl import TtlOverride, TtlPolicy
+from coherd.v1 import keys_pb2
+from coherd.v1.errors_pb2 import ErrorReason
+
+RESOLVED_KEYS: Final = 65_536
+"""How many resolved keys a catalog remembers."""
+
+
+class ResolvedKey(NamedTuple):
+    """A key and all that follows from it."""
+
+    text: str
+    parts: KeyParts
+    domain: DomainSpec
+    resource: ResourceSpec | None
+    """None for an undeclared resource of an open domain."""
+    policy: TtlPolicy
+    tags: tuple[TagRef, ...]
+    """The tags that follow from the key, in canonical order."""
+    stamp_starts: tuple[tuple[bytes, str], ...]
+    """Per tag what its stamp begins with (`coherd.contract.entry.stamp_start`), and its text."""
+
+
+class Selection(NamedTuple):
+    """What a selector selects: tags to invalidate, or one key to delete."""
+
+    tags: Mapping[str, DomainSpec]
+    """Canonical tags, each with its domain."""
+    key: ResolvedKey | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All domains and named invalidations a server or tool knows. Immutable; look-ups are cached."""
+
+    domains: Mapping[str, DomainSpec]
+    invalidations: Mapping[str, InvalidationSpec]
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Serialized FileDescriptorProtos by name, comments included; reflection serves them."""
+    fingerprint: str = ""
+    """Digest of the declarations and overrides."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolve", functools.lru_cache(RESOLVED_KEYS)(self.resolve_uncached))
+
+    def resolve(self, text: str) -> ResolvedKey:
+        """What follows from canonical key text.
+
+        Raises:
+            Refusal: KEY_INVALID, DOMAIN_UNKNOWN, RESOURCE_UNKNOWN or IDENTIFIER_INVALID.
+        """
+        raise AssertionError("replaced by the cached look-up")
+
+    def resolve_uncached(self, text: str) -> ResolvedKey:
+        """As `resolve`, for walks over all keys, which must not displace those in use."""
+        parts = keys.parse_key(text)
+        domain = self.domain(parts.domain)
+        resource = self._resource(domain, parts.resource)
+        if resource is not None:
+            canonical = resource.identifier_texts(dict(parts.identifiers))
+            if canonical != parts.identifiers:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_KEY_INVALID,
+                    "the key is not canonical: it must be written as " + resource.key_pattern,
+                    field="key",
+                )
+        if parts.suffix is not None and not domain.open:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_KEY_INVALID, f"domain {domain.name!r} is not open: no suffix", field="key"
+            )
+        if resource is None:
+            for name, value in parts.identifiers:
+                if name in domain.tag_types:  # other text would be a tag that no selector can name
+                    domain.check_tag_value(name, value)
+        policy = domain.policy if resource is None else resource.policy
+        derived = tags.derived_tags(parts, domain.tags, domain.any_tags)
+        starts = tuple((stamp_start(ref), tag) for ref, tag in derived)
+        return ResolvedKey(text, parts, domain, resource, policy, derived, starts)
+
+    def build(self, domain: str, resource: str, values: Mapping[str, object], suffix: str | None = None) -> str:
+        """Canonical text of a key from its parts; values are typed, or canonical text, of an undeclared resource text.
+
+        Raises:
+            Refusal: as `resolve`.
+        """
+        spec = self._resource(self.domain(domain), resource)
+        if spec is None:
+            return self.resolve(self._build_open(domain, resource, values, suffix)).text
+        return self.resolve(keys.build_key(domain, resource, spec.identifier_texts(values), suffix)).text
+
+    def _build_open(self, domain: str, resource: str, values: Mapping[str, object], suffix: str | None) -> str:
+        """A key of an undeclared resource. A refusal repeats only names that the catalog knows: where a name belongs, a
+        caller may have put a value."""
+        try:
+            identifiers = [(name, keys.string_text(value, name)) for name, value in values.items()]
+            return keys.build_key(domain, resource, identifiers, suffix)
+        except Refusal as refusal:
+            if refusal.field not in values or refusal.field in self.domain(domain).identifier_names:
+                raise
+        raise Refusal(
+            ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+            f"an identifier of an undeclared resource must be text of 1..{keys.MAX_KEY_BYTES} bytes, valid Unicode",
+            field="identifiers",
+        )
+
+    def domain(self, name: str) -> DomainSpec:
+        """The domain of a name.
+
+        Raises:
+            Refusal: DOMAIN_UNKNOWN, listing the names there are.
+        """
+        spec = self.domains.get(name)
+        if spec is None:
+            known = ", ".join(self.domains)
+            raise Refusal(ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN, f"unknown domain; known: {known}", field="domain")
+        return spec
+
+    def _resource(self, domain: DomainSpec, name: str) -> ResourceSpec | None:
+        spec = domain.resources.get(name)
+        if spec is None and not domain.open:
+            known = ", ".join(domain.resources)
+            raise Refusal(
+                ErrorReason.ERROR_REASON_RESOURCE_UNKNOWN,
+                f"domain {domain.name!r} has no such resource; it has: {known}",
+                field="resource",
+            )
+        return spec
+
+    def key_of(self, key: keys_pb2.Key) -> ResolvedKey:
+        """What follows from the key of a request, given as text or in parts.
+
+        Raises:
+            Refusal: REQUEST_INVALID without a key; otherwise as `resolve`.
+        """
+        text = key.text
+        if text or key.HasField("text"):
+            return self.resolve(text)
+        if not key.HasField("parts"):
+            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a key is required: text or parts", field="key")
+        parts = key.parts
+        values: dict[str, object] = {}
+        for identifier in parts.identifiers:
+            if not keys.is_name(identifier.name):  # before any message could repeat it
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+                    f"the name of an identifier is lower snake case, 1..{keys.MAX_NAME_CHARS} characters",
+                    field="key.parts.identifiers",
+                )
+            if identifier.name in values:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+                    "an identifier is given twice",
+                    field="key.parts.identifiers",
+                )
+            values[identifier.name] = identifier.value
+        return self.resolve(self.build(parts.domain, parts.resource, values, parts.suffix or None))
+
+    def select(self, selector: keys_pb2.Selector) -> Selection:
+        """What a selector selects.
+
+        Raises:
+            Refusal: SELECTOR_INVALID if it is empty; otherwise as `key_of` and the ``tags_of`` methods.
+        """
+        match selector.WhichOneof("selects"):
+            case "tag":
+                tag = selector.tag
+                return Selection(self.tags_of_identifier(tag.identifier, tag.value, tag.domain))
+            case "named":
+                return Selection(self.tags_of_invalidation(selector.named.name, selector.named.value))
+            case "resource":
+                return Selection(self.tags_of_resource(selector.resource.domain, selector.resource.resource))
+            case "domain":
+                return Selection(self.tags_of_domain(selector.domain.domain))
+            case "key":
+                return Selection({}, self.key_of(selector.key))
+        raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "a selector is required", field="selectors")
+
+    def tags_of_domain(self, domain: str) -> dict[str, DomainSpec]:
+        """The tag that selects a whole domain, with that domain."""
+        spec = self.domain(domain)
+        return {tags.domain_tag(spec.name): spec}
+
+    def tags_of_resource(self, domain: str, resource: str) -> dict[str, DomainSpec]:
+        """The tag that selects a whole resource, with its domain."""
+        spec = self.domain(domain)
+        self._resource(spec, resource)
+        if not keys.is_name(resource):
+            raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "the resource is not a name", field="resource")
+        return {tags.resource_tag(domain, resource): spec}
+
+    def tags_of_identifier(self, identifier: str, value: str, domain: str = "") -> dict[str, DomainSpec]:
+        """The tags of an identifier's value, each with its domain: in one domain, or in every one that declares it.
+
+        Raises:
+            Refusal: DOMAIN_UNKNOWN; TAG_INVALID where no domain declares the tag; IDENTIFIER_INVALID where one of them
+                can have no such value.
+        """
+        specs = [self.domain(domain)] if domain else list(self.domains.values())
+        anything = value == tags.ANY
+        declaring = [spec for spec in specs if identifier in (spec.any_tags if anything else spec.tags)]
+        if not declaring:
+            where = f"domain {domain!r} declares" if domain else "no domain declares"
+            raise Refusal(
+                ErrorReason.ERROR_REASON_TAG_INVALID,
+                f"{where} {'no' if domain else 'a'} tag of this identifier" + (" for any value" if anything else ""),
+                field="identifier",
+            )
+        if anything:
+            return {tags.any_tag(spec.name, identifier): spec for spec in declaring}
+        return {_value_tag(spec, identifier, value): spec for spec in declaring}
+
+    def invalidation(self, name: str) -> InvalidationSpec:
+        """The named invalidation of a name.
+
+        Raises:
+            Refusal: SELECTOR_INVALID, listing the names there are.
+        """
+        spec = self.invalidations.get(name)
+        if spec is None:
+            known = ", ".join(self.invalidations) or "none"
+            raise Refusal(
+                ErrorReason.ERROR_REASON_SELECTOR_INVALID, f"unknown named invalidation; known: {known}", field="name"
+            )
+        return spec
+
+    def tags_of_invalidation(self, name: str, value: object) -> dict[str, DomainSpec]:
+        """The tags of a named invalidation for a value, each with its domain.
+
+        Raises:
+            Refusal: SELECTOR_INVALID, if there is no such invalidation; IDENTIFIER_INVALID, if the value is empty, not
+                Unicode, or not canonical for what it names.
+        """
+        invalidation = self.invalidation(name)
+        text = invalidation.text(value)
+        selected: dict[str, DomainSpec] = {}
+        for domain, identifier, any_value in invalidation.tags:
+            spec = self.domains[domain]
+            tag = tags.any_tag(domain, identifier) if any_value else _value_tag(spec, identifier, text)
+            selected[tag] = spec
+        return selected
+
+    def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
+        """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.
+
+        What a resource's own override says wins over its domain's; the two are judged together.
+
+        Raises:
+            OverrideError: an override names nothing, or leads out of range.
+        """
+        problems: list[tuple[str, str]] = []
+        domains = dict(self.domains)
+        for name, override in sorted(overrides.items(), key=lambda item: item[0].count(":")):
+            domain_name, _, resource_name = name.partition(":")
+            domain = domains.get(domain_name)
+            if domain is None or (resource_name and resource_name not in domain.resources):
+                problems.append((name, "no such domain or resource in the catalog"))
+                continue
+            changed = {
+                one: replace(spec, policy=override.apply(spec.policy))
+                for one, spec in domain.resources.items()
+                if resource_name in ("", one)
+            }
+            policy = domain.policy if resource_name else override.apply(domain.policy)
+            domains[domain_name] = replace(domain, resources={**domain.resources, **changed}, policy=policy)
+        for domain_name in sorted({name.partition(":")[0] for name in overrides} & domains.keys()):
+            domain = domains[domain_name]
+            resources = {f"{domain_name}:{one}": spec.policy for one, spec in domain.resources.items()}
+            for full_name, policy in {domain_name: domain.policy, **resources}.items():
+                at_fault = full_name if full_name in overrides else domain_name
+                if at_fault not in overrides:
+                    continue
+                try:
+                    policy.check()
+                except ValueError as error:
+                    problems.append((at_fault, str(error) if at_fault == full_name else f"{full_name}: {error}"))
+                    if full_name == domain_name:
+                        break  # its resources would say the same
+        if problems:
+            raise OverrideError(problems)
+        return replace(self, domains=domains)
+
+    def with_near_caches(self, modes: Mapping[str, NearCacheMode]) -> Catalog:
+        """This catalog with an operator's choice of where clients keep values, by domain.
+
+        Raises:
+            CatalogError: there is no such domain.
+        """
+        unknown = [name for name in modes if name not in self.domains]
+        if unknown:
+            raise CatalogError([f"near_cache override {name!r}: no such domain in the catalog" for name in unknown])
+        changed = {name: replace(self.domains[name], near_cache=mode) for name, mode in modes.items()}
+        return replace(self, domains={**self.domains, **changed})
+
+
+def _value_tag(domain: DomainSpec, identifier: str, value: str) -> str:
+    return tags.identifier_tag(domain.name, identifier, domain.check_tag_value(identifier, value))

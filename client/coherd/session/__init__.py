@@ -1,2 +1,0 @@
-"""The session: one stream per client and event loop, that carries operations in frames and keeps the near cache
-coherent (DESIGN section 7)."""

@@ -1,1 +1,0 @@
-"""Adapters: the ports of `coherd_server.domain` over Redis and Valkey."""

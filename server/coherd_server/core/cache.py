@@ -1,0 +1,39 @@
+"""The verbs of the cache over the store port, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coherd_server.core.changing import Changer
+from coherd_server.core.counters import Counters
+from coherd_server.core.filling import Filler
+from coherd_server.core.grants import Grants
+from coherd_server.core.leasing import Leases
+from coherd_server.core.near.announcing import Announcer
+from coherd_server.core.ports import Store
+from coherd_server.core.reading import Reader
+from coherd_server.core.singles import Singles
+from coherd_server.core.writing import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What the rpcs call."""
+
+    reads: Reader
+    writes: Writer
+    singles: Singles
+    changes: Changer
+    leases: Leases
+    fills: Filler
+
+
+def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_value_bytes: int) -> Cache:
+    """The verbs over one store; near caches are told of its changes."""
+    reader = Reader(store, counters)
+    writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
+    changer = Changer(store, reader, announcer, counters)
+    grants = Grants()
+    leases = Leases(store, reader, grants, counters)
+    fills = Filler(store, writer, grants, announcer, counters)
+    return Cache(reader, writer, Singles(store, reader, writer), changer, leases, fills)

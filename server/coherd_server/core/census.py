@@ -1,0 +1,155 @@
+"""The census: a background walk over the keyspace that counts keys and bytes per domain and resource, and unlinks dead
+entries (DESIGN sections 2 and 6, rule 2).
+
+One replica at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
+walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import structlog
+
+from coherd.catalog.catalog import Catalog, ResolvedKey
+from coherd.contract.reasons import Refusal
+from coherd_server.core.census_note import (
+    FINISHED,
+    CensusResult,
+    DamagedNote,
+    Progress,
+    Tally,
+    decode_progress,
+    decode_result,
+)
+from coherd_server.core.judge import State
+from coherd_server.core.ports import Store, StoreUnavailable
+from coherd_server.core.reading import Found, Reader
+
+T = TypeVar("T")
+_log = structlog.get_logger("coherd.census")
+PAGE_KEYS: Final = 200
+REST_SHARE: Final = 9.0
+"""Times a page's cost that the walk sleeps after it: it takes at most a tenth of one core."""
+CLAIM_MS: Final = 15_000
+NOTE_MS: Final = 24 * 3_600_000
+_TASK: Final = "census"
+_RESULT: Final = "census:result"
+_PROGRESS: Final = "census:progress"
+
+
+class Census:
+    """Walks now and then, while it has the claim.
+
+    Args:
+        store: what is walked.
+        reader: of the same store.
+        catalog: whose keys are counted.
+        wall_ms: the wall clock, unix milliseconds; it decides nothing, the figures carry it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        catalog: Catalog,
+        *,
+        wall_ms: Callable[[], int] = lambda: int(time.time() * 1000),
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._catalog = catalog
+        self._wall_ms = wall_ms
+        self._token = os.urandom(16)
+        self._told: dict[str, bytes] = {}
+
+    async def run(self, interval_ms: int) -> None:
+        """Walk once per ``interval_ms``, for ever."""
+        while True:
+            try:
+                if await self._store.claim(_TASK, self._token, CLAIM_MS):
+                    await self.walk()
+            except StoreUnavailable:
+                _log.debug("census interrupted: the store does not answer")
+            await asyncio.sleep(interval_ms / 1000)
+
+    async def walk(self) -> CensusResult | None:
+        """One pass over every primary; None if the claim was lost on the way.
+
+        Raises:
+            StoreUnavailable: the store does not answer; what was done so far is noted there.
+        """
+        progress = await self._recall(_PROGRESS, decode_progress) or Progress()
+        tally = progress.tally
+        for primary in self._store.primaries():
+            if primary in progress.done:
+                continue
+            cursor = progress.at.get(primary, 0)
+            while True:
+                started = time.monotonic()
+                cursor, names = await self._store.scan(primary, cursor, PAGE_KEYS)
+                await self._count(names, tally)
+                if not cursor:
+                    break
+                progress.at = {primary: cursor}
+                await self._store.note(_PROGRESS, progress.encode(), CLAIM_MS * 4)
+                if not await self._store.claim(_TASK, self._token, CLAIM_MS):
+                    return None
+                await asyncio.sleep((time.monotonic() - started) * REST_SHARE)
+            progress.done.append(primary)
+        result = CensusResult.of(tally, self._wall_ms())
+        await self._store.note(_RESULT, result.encode(), NOTE_MS)
+        await self._store.note(_PROGRESS, FINISHED, CLAIM_MS)
+        return result
+
+    async def result(self) -> CensusResult | None:
+        """What the last whole pass of any replica counted; None where there is none, or its note is damaged.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return await self._recall(_RESULT, decode_result)
+
+    async def _recall(self, name: str, decode: Callable[[bytes], T]) -> T | None:
+        """What a note holds. A damaged one counts as none, and is logged once: the next walk writes it anew."""
+        note = await self._store.recall(name)
+        if note is None:
+            return None
+        try:
+            return decode(note)
+        except DamagedNote as damage:
+            if self._told.get(name) != note:
+                self._told[name] = note
+                _log.warning("a note of the census is damaged and counts as none", note=name, damage=str(damage))
+            return None
+
+    async def _count(self, names: Sequence[str], tally: Tally) -> None:
+        keys: list[ResolvedKey] = []
+        for name in names:
+            try:
+                keys.append(self._catalog.resolve_uncached(name))
+            except Refusal:
+                continue
+        if not keys:
+            return
+        dead: list[Found] = []
+        for found in await self._reader.find(keys):
+            state = found.verdict.state
+            if state in (State.ABSENT, State.FOREIGN):
+                continue
+            tally.add(found.key, len(found.key.text) + len(found.verdict.raw))
+            if state is State.DEAD:
+                dead.append(found)
+        if dead:  # rule 4: dead only by epochs read after the value
+            again = await self._reader.find([found.key for found in dead])
+            unlink = [
+                (second.key.text, second.verdict.head)
+                for first, second in zip(dead, again, strict=True)
+                if second.verdict.state is State.DEAD and second.verdict.head == first.verdict.head
+            ]
+            await self._store.unlink_dead(unlink)
+            tally.unlinked += len(unlink)

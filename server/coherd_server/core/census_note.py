@@ -1,0 +1,137 @@
+"""What the census keeps in the store between its steps: how far a pass got, and what the last whole one counted.
+
+A note comes back from a store others can write to; one that is not as it was written is told as damaged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from coherd.catalog.catalog import ResolvedKey
+
+MAX_COUNT: Final = 2**63 - 1
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""End of the year 9999: the last time an answer can carry."""
+
+T = TypeVar("T")
+
+
+class DamagedNote(ValueError):
+    """A note holds something else than what was written."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one pass: ``domain`` or ``domain:resource`` to keys, and to their size in bytes."""
+
+    keys: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    sizes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    unlinked: int = 0
+    """Dead entries whose bytes were given back."""
+
+    def add(self, key: ResolvedKey, size_bytes: int) -> None:
+        """Count one entry."""
+        for name in (key.domain.name, f"{key.domain.name}:{key.parts.resource}"):
+            self.keys[name] += 1
+            self.sizes[name] += size_bytes
+
+    def fields(self) -> dict[str, Any]:
+        """As they stand in a note."""
+        return {"keys": dict(self.keys), "sizes": dict(self.sizes), "unlinked": self.unlinked}
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a pass got."""
+
+    tally: Tally = field(default_factory=Tally)
+    done: list[str] = field(default_factory=list)
+    """Primaries that were walked."""
+    at: dict[str, int] = field(default_factory=dict)
+    """Cursor on the one under way."""
+
+    def encode(self) -> bytes:
+        """As a note."""
+        return orjson.dumps({**self.tally.fields(), "done": self.done, "at": self.at})
+
+
+@dataclass(frozen=True, slots=True)
+class CensusResult:
+    """What the last whole pass counted."""
+
+    counted_at_ms: int
+    """Unix milliseconds of its end, by the clock of the server that walked."""
+    keys: dict[str, int]
+    sizes: dict[str, int]
+    """Bytes of keys and entries."""
+    unlinked: int
+
+    @classmethod
+    def of(cls, tally: Tally, counted_at_ms: int) -> CensusResult:
+        """The result of a whole pass."""
+        return cls(counted_at_ms, dict(tally.keys), dict(tally.sizes), tally.unlinked)
+
+    def encode(self) -> bytes:
+        """As a note."""
+        return orjson.dumps(self)
+
+
+FINISHED: Final = b"{}"
+"""The progress of a pass that has ended."""
+
+
+def decode_result(note: bytes) -> CensusResult:
+    """The result in a note.
+
+    Raises:
+        DamagedNote: it holds none.
+    """
+    return _decoded(note, _result)
+
+
+def decode_progress(note: bytes) -> Progress:
+    """The progress in a note; that of a new pass where the last one has ended.
+
+    Raises:
+        DamagedNote: it holds none.
+    """
+    return Progress() if note == FINISHED else _decoded(note, _progress)
+
+
+def _decoded(note: bytes, read: Callable[[dict[str, Any]], T]) -> T:
+    try:
+        return read(_of(dict, orjson.loads(note)))
+    except (orjson.JSONDecodeError, KeyError):
+        raise DamagedNote("not what was written") from None
+
+
+def _result(found: dict[str, Any]) -> CensusResult:
+    at_ms = _number(found["counted_at_ms"], MAX_TIME_MS)
+    return CensusResult(at_ms, _numbers(found["keys"]), _numbers(found["sizes"]), _number(found["unlinked"]))
+
+
+def _progress(found: dict[str, Any]) -> Progress:
+    keys, sizes = (defaultdict(int, _numbers(found[name])) for name in ("keys", "sizes"))
+    done = [_of(str, primary) for primary in _of(list, found["done"])]
+    return Progress(Tally(keys, sizes, _number(found["unlinked"])), done, _numbers(found["at"], 2**64 - 1))
+
+
+def _numbers(found: object, most: int = MAX_COUNT) -> dict[str, int]:
+    return {name: _number(count, most) for name, count in _of(dict, found).items()}
+
+
+def _number(found: object, most: int = MAX_COUNT) -> int:
+    if not 0 <= _of(int, found) <= most:
+        raise DamagedNote("a number is out of range")
+    return _of(int, found)
+
+
+def _of(kind: type[T], found: object) -> T:
+    if type(found) is not kind:
+        raise DamagedNote(f"a {kind.__name__} is missing")
+    return found

@@ -1,0 +1,170 @@
+"""What stored bytes mean: the decision of a read (DESIGN section 6). Pure; time and epochs are arguments."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.declared import OnFailover
+from coherd.contract import tags
+from coherd.contract.entry import (
+    IDENTITY_BYTES,
+    EntryFormatError,
+    Flags,
+    Header,
+    Stamp,
+    decode_header,
+    is_ours,
+    parse_block,
+    stamp_block,
+    uniform_block,
+)
+from coherd_server.core.ports import EpochRead, ValueRead
+
+ANY_IDENTITY: Final = bytes(IDENTITY_BYTES)
+"""Stands for every node in entries of domains with ``on_failover: KEEP``, which waive the identity check."""
+
+MAX_TIME_MS: Final = 2**63 - 1
+"""No entry of ours is fresh longer: a later time is damage, and would not fit an answer."""
+
+
+class State(enum.Enum):
+    """What a read finds."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    """Past its TTL, within its stale time, epochs current."""
+    ABSENT = "absent"
+    """Nothing, or the tombstone of a deleted versioned entry."""
+    DEAD = "dead"
+    """Invalidated, or held or stamped by a node that was replaced (rules 1 and 3)."""
+    EXPIRED = "expired"
+    FOREIGN = "foreign"
+    """Bytes that are not ours, or of a format this version does not know."""
+
+
+class Verdict(NamedTuple):
+    """The outcome of a read; ``header`` is None where there is no entry of ours."""
+
+    state: State
+    raw: bytes = b""
+    header: Header | None = None
+    age_ms: int = 0
+    remaining_ms: int = 0
+    """Until no longer fresh; not positive when stale."""
+
+    @property
+    def payload(self) -> bytes:
+        """The value's bytes; empty unless there is an entry."""
+        return b"" if self.header is None else self.raw[self.header.size :]
+
+    @property
+    def head(self) -> bytes:
+        """The entry's header bytes, by which scripts compare (rule 2)."""
+        return b"" if self.header is None else self.raw[: self.header.size]
+
+
+ABSENT: Final = Verdict(State.ABSENT)
+FOREIGN: Final = Verdict(State.FOREIGN)
+
+
+def extra_refs_of(key: ResolvedKey, block: bytes) -> tuple[tags.TagRef, ...]:
+    """The tags in a stamp block beyond those the key gives, in stored order.
+
+    Raises:
+        EntryFormatError: the stamps are damaged, or name a tag the key cannot have.
+    """
+    derived = {ref for ref, _ in key.tags}
+    extra: list[tags.TagRef] = []
+    for stamp in parse_block(block):
+        if stamp.ref not in derived:
+            tag = tags.tag_of_ref(stamp.ref, key.parts)
+            if tag is None:
+                raise EntryFormatError("the entry names a tag its key cannot have")
+            extra.append(tags.TagRef(stamp.ref, tag))
+    return tuple(extra)
+
+
+def expected_block(
+    key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead]
+) -> bytes | None:
+    """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch, or the extra
+    tags are those of a catalog that did not ask for the ``*`` tag of one of them (rule 1)."""
+    keep = key.domain.on_failover is OnFailover.KEEP
+    if extra:
+        complete = key.domain.has_any_tags(key.tags, extra)
+        return _mixed_block(key, extra, identity, epochs, keep=keep) if complete else None
+    parts: list[bytes] = []
+    add = parts.append
+    for start, tag in key.stamp_starts:
+        epoch, holder = epochs[tag]
+        if epoch is None:
+            return None
+        if holder != identity and not keep:
+            return _mixed_block(key, extra, identity, epochs, keep=keep)
+        add(start)
+        add(epoch)
+    return uniform_block(ANY_IDENTITY if keep else identity, parts)
+
+
+def _mixed_block(
+    key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead], *, keep: bool
+) -> bytes | None:
+    """As `expected_block`, whatever the tags are and whoever holds their epochs."""
+    stamps: list[Stamp] = []
+    for ref, tag in (*key.tags, *extra):
+        epoch, holder = epochs[tag]
+        if epoch is None:
+            return None
+        stamps.append(Stamp(ref, epoch, ANY_IDENTITY if keep else holder))
+    return stamp_block(ANY_IDENTITY if keep else identity, stamps)
+
+
+def open_entry(read: ValueRead) -> Header | Verdict:
+    """The header of the bytes under a key, or the verdict where they are no entry of ours."""
+    raw = read.raw
+    if raw is None:
+        return ABSENT
+    if not is_ours(raw):
+        return FOREIGN
+    try:
+        header = decode_header(raw)
+    except EntryFormatError:
+        return FOREIGN
+    if header.times.fresh_until_ms > MAX_TIME_MS:
+        return FOREIGN
+    flags = header.flags
+    return Verdict(State.ABSENT, raw, header) if flags and flags & Flags.TOMBSTONE else header
+
+
+def judge(
+    key: ResolvedKey,
+    read: ValueRead,
+    header: Header,
+    extra: tuple[tags.TagRef, ...],
+    epochs: Mapping[str, EpochRead],
+) -> Verdict:
+    """Decide what an entry is worth.
+
+    Args:
+        key: what follows from its key in the running catalog.
+        read: its bytes, the node that said so and that node's time (rule 10).
+        header: of those bytes.
+        extra: the extra tags it carries.
+        epochs: current epoch of each of its tags.
+    """
+    raw, identity, now_ms = read
+    _, _, times, block, _ = header
+    if raw is None or block != expected_block(key, extra, identity, epochs):
+        return Verdict(State.DEAD, raw or b"", header)
+    if now_ms < times.written_at_ms:  # by a process that knew the node's clock better
+        now_ms = times.written_at_ms
+    remaining_ms = times.fresh_until_ms - now_ms
+    state = State.FRESH
+    if remaining_ms <= 0:
+        if now_ms >= times.stale_until_ms:
+            return Verdict(State.EXPIRED, raw, header)
+        state = State.STALE
+    return tuple.__new__(Verdict, (state, raw, header, now_ms - times.written_at_ms, remaining_ms))

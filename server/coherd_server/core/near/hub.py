@@ -1,0 +1,192 @@
+"""All sessions of a process: who holds which names, whom to tell of a change, and what all have acknowledged.
+
+Nothing here reads the log; `coherd_server.core.near.follower` decides what is applied and calls `Hub.apply` and
+`Hub.flush`. One event loop, no awaits: each method is one step.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from coherd_server.core.counters import Counters
+from coherd_server.core.near.ports import Change, Clock, Place
+from coherd_server.core.near.session import NearSession, Push
+from coherd_server.core.near.terms import Terms
+from coherd_server.core.near.unacknowledged import Unacknowledged
+
+
+class Hub:
+    """Sessions with near caches.
+
+    Args:
+        clock: see `Clock`.
+        terms: times and bounds.
+        counters: that reported hits are added to.
+        domains: names of the domains whose hits are counted.
+    """
+
+    def __init__(self, clock: Clock, terms: Terms, counters: Counters, domains: Collection[str]) -> None:
+        self.now_s = clock
+        self.terms = terms
+        self._counters = counters
+        self._domains = frozenset(domains)
+        self._sessions: dict[NearSession, None] = {}
+        self._by_key: dict[str, set[NearSession]] = {}
+        self._by_tag: dict[str, set[NearSession]] = {}
+        self._recent_keys: dict[str, int] = {}
+        self._recent_tags: dict[str, int] = {}
+        self.unacknowledged = Unacknowledged()
+        self.place: Place | None = None
+        """Up to where the log is applied; None before the first join."""
+        self.in_step_as_of_s: float | None = None
+        """When a log script was sent whose answer is applied (rule 2); None while out of step."""
+        self.revision = 0
+        """Counts what was applied, whatever the log's positions."""
+        self.floor = 1
+        """Reads that started at an older revision cannot be judged. Nothing can before the first join."""
+        self.on_acknowledged: Callable[[], None] = lambda: None
+        """Called when `watermark` may have risen."""
+        self.on_opened: Callable[[], None] = lambda: None
+        """Called with each session that opens."""
+
+    # What the session rpc calls.
+
+    def open(self, push: Callable[[Push], None]) -> NearSession:
+        """A session with a near cache. ``push`` only queues: it never blocks, awaits or raises."""
+        session = NearSession(self, push)
+        self._sessions[session] = None
+        self.on_opened()
+        return session
+
+    def count_hits(self, hits: Mapping[str, int]) -> None:
+        """Hits of a client's near cache, by domain; names that are no domain are left out."""
+        for domain, by in hits.items():
+            if domain in self._domains and by > 0:
+                self._counters.of(domain)["near_cache_hits"] += by
+
+    # What the follower calls.
+
+    @property
+    def next_position(self) -> int:
+        """The position the next change will have."""
+        return 1 if self.place is None else self.place.position + 1
+
+    @property
+    def watermark(self) -> Place | None:
+        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so."""
+        if self.place is None:
+            return None
+        lowest = self.unacknowledged.lowest
+        if lowest is None or lowest > self.place.position:
+            return self.place
+        return self.place._replace(position=lowest - 1)
+
+    def apply(self, changes: Sequence[Change], place: Place) -> None:
+        """The next changes, up to a place; each session that holds one of the names is told once."""
+        first = self.next_position
+        self.place = place
+        self.revision += 1
+        told: defaultdict[NearSession, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for change in changes:
+            for name in change.names:
+                text = name[1:]
+                if name[0] == "k":
+                    _remember(self._recent_keys, text, self.revision)
+                    for session in self._by_key.pop(text, ()):
+                        session.keys.discard(text)
+                        told[session][0].append(text)
+                elif name[0] == "t":
+                    _remember(self._recent_tags, text, self.revision)
+                    for session in self._by_tag.pop(text, ()):
+                        session.tags.discard(text)
+                        told[session][1].append(text)
+        self._trim(self._recent_keys)
+        self._trim(self._recent_tags)
+        for session, (keys, tags) in told.items():
+            session.push_names(first, keys, tags)
+        self.acknowledged()
+
+    def flush(self, place: Place) -> None:
+        """Something was missed, or the log is another one, or went back: all drop everything, and are up to a place."""
+        same = self.place is not None and place.reaches(self.place)
+        first = self.next_position if same else 1
+        if not same:
+            self.unacknowledged = Unacknowledged()
+        self.place = place
+        self.revision += 1
+        self.floor = self.revision
+        self._recent_keys.clear()
+        self._recent_tags.clear()
+        self._by_key.clear()
+        self._by_tag.clear()
+        for session in self._sessions:
+            session.keys.clear()
+            session.tags.clear()
+            session.flushed(first, keep=same)
+        self.acknowledged()
+
+    def tick(self) -> None:
+        """Sessions whose leases are over count no more. To be called a few times within a lease."""
+        now_s = self.now_s()
+        for session in [session for session in self._sessions if session.is_over(now_s)]:
+            session.expire()
+
+    @property
+    def has_sessions(self) -> bool:
+        """Some session is open, or its near cache may still serve."""
+        return bool(self._sessions)
+
+    @property
+    def is_serving(self) -> bool:
+        """Some near cache may still serve."""
+        now_s = self.now_s()
+        return any(not session.is_over(now_s) for session in self._sessions)
+
+    # What sessions call.
+
+    def has_changed(self, key: str, tags: Iterable[str], started: int) -> bool:
+        """Whether a matching change was applied after a revision that is not below `floor`."""
+        if self._recent_keys.get(key, 0) > started:
+            return True
+        recent = self._recent_tags
+        return any(recent.get(tag, 0) > started for tag in tags)
+
+    def note_interest(self, session: NearSession, key: str, tags: Iterable[str]) -> None:
+        """Tell the session of these from now on."""
+        if key not in session.keys:
+            session.keys.add(key)
+            self._by_key.setdefault(key, set()).add(session)
+        for tag in tags:
+            if tag not in session.tags:
+                session.tags.add(tag)
+                self._by_tag.setdefault(tag, set()).add(session)
+
+    def drop_interest(self, session: NearSession) -> None:
+        """Tell the session of nothing any more."""
+        for names, index in ((session.keys, self._by_key), (session.tags, self._by_tag)):
+            for name in names:
+                holders = index[name]
+                holders.discard(session)
+                if not holders:
+                    del index[name]
+            names.clear()
+
+    def remove(self, session: NearSession) -> None:
+        """It is closed, and its lease is over."""
+        self._sessions.pop(session, None)
+
+    def acknowledged(self) -> None:
+        """Something is not waited for any more."""
+        self.on_acknowledged()
+
+    def _trim(self, recent: dict[str, int]) -> None:
+        while len(recent) > self.terms.recent_names:
+            oldest = next(iter(recent))
+            self.floor = max(self.floor, recent.pop(oldest))
+
+
+def _remember(recent: dict[str, int], name: str, revision: int) -> None:
+    """The latest at the end, so that the oldest is dropped first."""
+    recent.pop(name, None)
+    recent[name] = revision

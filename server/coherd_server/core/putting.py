@@ -1,0 +1,241 @@
+"""One try at sets: fences and stamps, asked for or remembered, and the guarded writes (section 6, rules 3 and 6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
+
+from coherd.catalog.catalog import ResolvedKey
+from coherd.contract.entry import Flags, Times, decode_header, encode_header
+from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
+from coherd_server.core.judge import ABSENT, State, Verdict, expected_block
+from coherd_server.core.near.announcing import Announcer, distinct
+from coherd_server.core.near.ports import Announcement
+from coherd_server.core.ports import Holder, Outdated, Put, PutOutcome, Store, StoreUnavailable
+from coherd_server.core.reading import Reader
+from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
+
+_NOTHING: Final[Mapping[str, bytes]] = {}
+
+
+class Stamps(NamedTuple):
+    """A block of stamps, and the identity of the key's node that goes with it."""
+
+    identity: bytes
+    block: bytes
+
+
+class Tries:
+    """What the tries at one group of sets leave to the next, by the index of the set.
+
+    Args:
+        wanted: whether a set is still to be stored. Asked once more when its fence is known, before it is sent: a fence
+            from after its caller gave up does not keep it from undoing what that caller has done since.
+    """
+
+    def __init__(self, wanted: Callable[[int], bool]) -> None:
+        self.wanted = wanted
+        self.stamps: dict[int, Stamps] = {}
+        """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
+        an invalidation that came after it began."""
+        self.told: dict[int, Announcement] = {}
+        """What near caches must be told, as of the last try that was sent."""
+        self.fenced: dict[int, bytes] = {}
+        """Fences that those knew whose last try was fenced; not those that look at what is there before."""
+        self.begun: set[int] = set()
+        """Those of which something may be written already, though dead: a failure leaves the outcome unknown."""
+
+
+class Putter:
+    """Tries over one store.
+
+    Args:
+        store: where entries live.
+        reader: of the same store.
+        announcer: tells near caches.
+    """
+
+    def __init__(self, store: Store, reader: Reader, announcer: Announcer) -> None:
+        self._store = store
+        self._reader = reader
+        self._announcer = announcer
+
+    async def attempt(
+        self,
+        pending: Mapping[int, SetPlan],
+        first: Collection[int],
+        tries: Tries,
+    ) -> dict[int, SetDone | Failure]:
+        """One try at every pending set; those absent from the answer must be tried again.
+
+        Args:
+            pending: what to store, by index.
+            first: those that were not tried before: they need not ask where the store remembers their fence and stamps.
+            tries: what earlier tries left.
+        """
+        puts = self._remembered({index: plan for index, plan in pending.items() if index in first})
+        puts |= self._fenced({index: plan for index, plan in pending.items() if index not in first}, tries)
+        if not puts:
+            return await self._ask_and_put(pending, tries)
+        if len(puts) == len(pending):
+            return await self._put(puts, pending, tries)
+        asking = {index: plan for index, plan in pending.items() if index not in puts}
+        answers = await asyncio.gather(self._put(puts, pending, tries), self._ask_and_put(asking, tries))
+        return answers[0] | answers[1]
+
+    def _remembered(self, pending: Mapping[int, SetPlan]) -> dict[int, Put]:
+        """The puts that need no question: whose fence and stamps the store knows from what was asked before."""
+        plans = {index: plan for index, plan in pending.items() if not plan.item.only_if_absent}
+        known = self._store.remembered(needs_of(plans.values())) if plans else None
+        if known is None:
+            return {}
+        holder, epochs = known
+        puts: dict[int, Put] = {}
+        for index, plan in plans.items():
+            block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
+            if block is not None:
+                stamps = {tag: epoch for tag in plan.tags if (epoch := epochs[tag].epoch) is not None}
+                puts[index] = self._put_of(plan, holder, block, None, stamps)
+        return puts
+
+    def _fenced(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, Put]:
+        """The puts of sets that were fenced, where the answer has told another fence; their stamps they keep."""
+        known = self._store.remembered({}) if tries.fenced else None
+        if known is None:
+            return {}
+        holder, _ = known
+        return {
+            index: self._put_of(plan, holder, tries.stamps[index].block, None)
+            for index, plan in pending.items()
+            if tries.fenced.pop(index, holder.fence) != holder.fence and tries.stamps[index].identity == holder.identity
+        }
+
+    async def _ask_and_put(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, SetDone | Failure]:
+        """As `attempt`, after a question for fences and stamps."""
+        needs = needs_of(pending.values())
+        try:
+            holders, epochs = await self._store.mint([plan.item.key.text for plan in pending.values()], needs)
+        except StoreUnavailable as error:
+            if len(pending) == 1 or self._store.one_primary:
+                return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
+            return await self._ask_and_put_each(pending, tries)
+        answers: dict[int, SetDone | Failure] = {}
+        puts: dict[int, Put] = {}
+        asked = [index for index, plan in pending.items() if plan.item.only_if_absent]
+        verdicts = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
+        present = dict(zip(asked, verdicts, strict=True))
+        for (index, plan), holder in zip(pending.items(), holders, strict=True):
+            replaces: bytes | None = None
+            if index in present:
+                verdict = present[index]
+                if isinstance(verdict, Failure) or verdict.state is State.FOREIGN:
+                    answers[index] = verdict if isinstance(verdict, Failure) else FOREIGN_VALUE
+                    continue
+                if verdict.state is State.FRESH:
+                    answers[index] = SetDone(PutOutcome.OCCUPIED)
+                    continue
+                replaces = verdict.head
+            block = expected_block(plan.item.key, plan.extra, holder.identity, epochs)
+            if block is None:
+                raise AssertionError("mint answered without an epoch")
+            first = tries.stamps.setdefault(index, Stamps(holder.identity, block))
+            if first.identity == holder.identity:
+                block = first.block
+            else:
+                tries.stamps[index] = Stamps(holder.identity, block)
+            if tries.wanted(index):
+                puts[index] = self._put_of(plan, holder, block, replaces)
+        return answers | await self._put(puts, pending, tries) if puts else answers
+
+    async def _put(
+        self,
+        puts: Mapping[int, Put],
+        pending: Mapping[int, SetPlan],
+        tries: Tries,
+    ) -> dict[int, SetDone | Failure]:
+        """As `attempt`, with all that is needed."""
+        answers: dict[int, SetDone | Failure] = {}
+        announcements = self._announcer.of_keys([pending[index].item.key for index in puts])
+        tries.told |= {index: one for index, one in zip(puts, announcements, strict=True) if one is not None}
+        outcomes = await self._store.put(list(puts.values()), distinct(announcements))
+        for index, outcome in zip(puts, outcomes, strict=True):
+            put = puts[index]
+            if outcome is PutOutcome.FENCED:
+                if put.remembered:
+                    tries.stamps[index] = Stamps(put.identity, decode_header(put.entry).block)
+                if put.replaces is None:
+                    tries.fenced[index] = put.fence
+            elif isinstance(outcome, Outdated):
+                tries.begun.add(index)
+                plan = pending[index]
+                block = expected_block(plan.item.key, plan.extra, put.identity, outcome.epochs)
+                if block is not None:
+                    tries.stamps[index] = Stamps(put.identity, block)
+            answer = _answer(outcome, pending[index].ttl_ms)
+            if answer is not None:
+                answers[index] = answer
+        return answers
+
+    async def _ask_and_put_each(self, pending: Mapping[int, SetPlan], tries: Tries) -> dict[int, SetDone | Failure]:
+        """One try per item, so that a node that is down fails only its own items."""
+        parts = await asyncio.gather(*(self._ask_and_put({index: plan}, tries) for index, plan in pending.items()))
+        return {index: answer for part in parts for index, answer in part.items()}
+
+    async def _present(self, key: ResolvedKey) -> Verdict | Failure:
+        """The verdict on a key, dead only by epochs read after the value (rule 4)."""
+        try:
+            found = (await self._reader.find([key]))[0]
+            if found.verdict.state is State.DEAD:
+                again = (await self._reader.find([key]))[0]
+                if again.verdict.state is not State.DEAD or again.verdict.head == found.verdict.head:
+                    return again.verdict
+                return ABSENT
+        except StoreUnavailable as error:
+            return failure_of(error)
+        return found.verdict
+
+    def _put_of(
+        self,
+        plan: SetPlan,
+        holder: Holder,
+        block: bytes,
+        replaces: bytes | None,
+        remembered: Mapping[str, bytes] = _NOTHING,
+    ) -> Put:
+        item = plan.item
+        flags = Flags.NONE
+        if item.negative:
+            flags |= Flags.NEGATIVE
+        if item.version is not None:
+            flags |= Flags.VERSIONED
+        if plan.extra:
+            flags |= Flags.EXTRA_TAGS
+        now_ms = holder.redis_now_ms
+        header = encode_header(
+            flags=flags,
+            version=item.version or 0,
+            times=Times(now_ms, now_ms + plan.ttl_ms, plan.stale_ms),
+            block=block,
+        )
+        entry = header + item.payload
+        return Put(item.key.text, entry, plan.lifetime_ms, holder.identity, holder.fence, replaces, remembered)
+
+
+def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:
+    """What the caller of a set is told; None where the set must start over."""
+    if isinstance(outcome, StoreUnavailable):
+        return failure_of(outcome)
+    if isinstance(outcome, Outdated):
+        return None
+    match outcome:
+        case PutOutcome.STORED:
+            return SetDone(outcome, ttl_ms)
+        case PutOutcome.OLDER:
+            return SetDone(outcome)
+        case PutOutcome.FOREIGN:
+            return FOREIGN_VALUE
+        case PutOutcome.LATE:
+            return UNAVAILABLE
+        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
+            return None

@@ -1,0 +1,240 @@
+"""Writing: values that their callers state to be current now."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from coherd.catalog.catalog import ResolvedKey
+from coherd.contract.reasons import Refusal
+from coherd.contract.ttl import choose_ttl_ms
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.core.counters import Counters
+from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
+from coherd_server.core.near.announcing import Announcer
+from coherd_server.core.near.ports import Announcement
+from coherd_server.core.ports import PutOutcome, Store
+from coherd_server.core.putting import Putter, Tries
+from coherd_server.core.reading import Reader
+from coherd_server.core.set_plan import SetDone, SetItem, SetPlan
+from coherd_server.core.turnstile import Turnstile
+
+MAX_ATTEMPTS: Final = 32
+"""How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
+turns, so that is the doing of other processes."""
+MAX_TURN_MS: Final = 30_000
+"""Longest wait of a write for those of its key that came before it."""
+MAX_VERSION: Final = 2**63 - 1
+UNWANTED: Final = Failure(
+    ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "the caller gave up before it was sent; nothing was changed"
+)
+
+
+def _nobody(index: int, outcome: SetDone | Failure) -> None:
+    """Reports to nobody."""
+
+
+def _always(index: int) -> bool:
+    """Every item is wanted."""
+    return True
+
+
+class Writer:
+    """Sets over one store.
+
+    Args:
+        store: where entries live.
+        reader: of the same store.
+        announcer: tells near caches.
+        counters: that every set adds to.
+        max_value_bytes: longest payload accepted.
+        spread: source of random numbers in ``[0, 1)`` for jitter.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        announcer: Announcer,
+        counters: Counters,
+        *,
+        max_value_bytes: int,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        self._putter = Putter(store, reader, announcer)
+        self._announcer = announcer
+        self._counters = counters
+        self._max_value_bytes = max_value_bytes
+        self._spread = spread
+        self._turnstile = Turnstile()
+
+    async def set(
+        self,
+        items: Sequence[SetItem],
+        *,
+        turns_ms: Sequence[int] = (),
+        report: Callable[[int, SetDone | Failure], None] = _nobody,
+        wanted: Callable[[int], bool] = _always,
+    ) -> list[SetDone | Failure]:
+        """Store values, each stating that it is current now. Items are concurrent.
+
+        Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
+
+        Args:
+            items: what to store.
+            turns_ms: of each item the longest wait for earlier writes of its key, `MAX_TURN_MS` where none are given;
+                then nothing of it was sent, and the caller is told so.
+            report: told each item's outcome as soon as it is known, by its index.
+            wanted: asked before each try, and before anything is written, whether an item is still to be stored; else
+                nothing more is sent of it.
+        """
+        began_s = asyncio.get_running_loop().time()
+        started = time.perf_counter()
+        done: list[SetDone | Failure] = [CONTENDED] * len(items)
+        pending: dict[int, SetPlan] = {}
+        tries = Tries(wanted)
+
+        def end(index: int, outcome: SetDone | Failure) -> None:
+            if index in tries.begun and isinstance(outcome, Failure):
+                outcome = UNKNOWN
+            done[index] = outcome
+            report(index, outcome)
+
+        for index, item in enumerate(items):
+            try:
+                pending[index] = self._plan(item)
+            except Refusal as refusal:
+                end(index, refused(refusal))
+        tried = dict.fromkeys(pending, 0)
+        confirming: list[asyncio.Task[None]] = []
+        entered: set[str] = set()
+        try:
+            while pending:
+                if wanted is not _always:
+                    for index in [index for index in pending if not wanted(index)]:
+                        del pending[index]
+                        end(index, UNWANTED)
+                turn = _whose_turn(pending, self._turnstile, entered)
+                if not pending:
+                    break
+                if not turn:
+                    ends_s = {i: began_s + (turns_ms[i] if turns_ms else MAX_TURN_MS) / 1000 for i in pending}
+                    next_s = min(ends_s.values())
+                    try:
+                        async with asyncio.timeout_at(next_s):
+                            entered = await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                    except TimeoutError:
+                        for index in [index for index, end_s in ends_s.items() if end_s <= next_s]:
+                            del pending[index]
+                            end(index, OUTWAITED)
+                    continue
+                first = [index for index in turn if not tried[index]]
+                try:
+                    outcomes = await self._putter.attempt(turn, first, tries)
+                finally:
+                    self._turnstile.leave(plan.item.key.text for plan in turn.values())
+                for index in turn:
+                    tried[index] += 1
+                    if index in outcomes or tried[index] == MAX_ATTEMPTS:
+                        del pending[index]
+                        if index not in tries.told or not _is_stored(outcomes.get(index)):
+                            end(index, outcomes.get(index, CONTENDED))
+                confirming += self._confirm(outcomes, tries.told, end)
+            if confirming:
+                await asyncio.gather(*confirming)
+        finally:
+            for task in confirming:
+                task.cancel()
+        self._count(items, done, time.perf_counter() - started)
+        return done
+
+    def _confirm(
+        self,
+        outcomes: Mapping[int, SetDone | Failure],
+        told: Mapping[int, Announcement],
+        end: Callable[[int, SetDone | Failure], None],
+    ) -> list[asyncio.Task[None]]:
+        """End what was stored once near caches are told: at once where the store did that with the change."""
+        stored: dict[Announcement, list[int]] = {}
+        for index, outcome in outcomes.items():
+            if index in told and _is_stored(outcome):
+                stored.setdefault(told[index], []).append(index)
+
+        async def finish(one: Announcement, indexes: Sequence[int]) -> None:
+            failure = await self._announcer.finish([one])
+            for index in indexes:
+                end(index, failure or outcomes[index])
+
+        tasks: list[asyncio.Task[None]] = []
+        for one, indexes in stored.items():
+            if one.appended is None or one.awaited:
+                tasks.append(asyncio.create_task(finish(one, indexes)))
+            else:
+                for index in indexes:
+                    end(index, outcomes[index])
+        return tasks
+
+    def check(self, item: SetItem) -> int:
+        """The TTL the value gets, in milliseconds.
+
+        Raises:
+            Refusal: VALUE_TOO_LARGE, REQUEST_INVALID, VERSION_INVALID or TTL_INVALID.
+        """
+        if len(item.payload) > self._max_value_bytes:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_VALUE_TOO_LARGE,
+                f"the value has {len(item.payload)} bytes, the server's max_value_bytes is {self._max_value_bytes}",
+                field="value",
+            )
+        if item.negative and item.payload:
+            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a negative entry has no value", field="value")
+        if item.version is not None and not 1 <= item.version <= MAX_VERSION:
+            raise Refusal(
+                ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
+            )
+        return choose_ttl_ms(item.key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
+
+    def is_writing(self, key: ResolvedKey) -> bool:
+        """A set of this key must wait for its turn."""
+        return self._turnstile.is_taken(key.text)
+
+    def _plan(self, item: SetItem) -> SetPlan:
+        ttl_ms = self.check(item)
+        key = item.key
+        extra = key.domain.extra_tags(item.extra_tags, key.tags) if item.extra_tags else ()
+        return SetPlan(item, ttl_ms, extra)
+
+    def _count(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
+        timed: set[str] = set()
+        for item, outcome in zip(items, done, strict=True):
+            domain = item.key.domain.name
+            if isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED:
+                counts = self._counters.of(domain)
+                counts["sets"] += 1
+                counts["written_bytes"] += len(item.payload)
+                if domain not in timed:
+                    timed.add(domain)
+                    self._counters.writes[domain].add(seconds)
+
+
+def _is_stored(outcome: SetDone | Failure | None) -> bool:
+    return isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED
+
+
+def _whose_turn(pending: Mapping[int, SetPlan], turnstile: Turnstile, entered: set[str]) -> dict[int, SetPlan]:
+    """The sets whose turn it is: one of each key that was ``entered``, or that can be. What was entered and is not
+    wanted any more is left; afterwards ``entered`` is empty."""
+    turn: dict[int, SetPlan] = {}
+    for index, plan in pending.items():
+        key = plan.item.key.text
+        if key in entered:
+            entered.remove(key)
+            turn[index] = plan
+        elif turnstile.enter(key):
+            turn[index] = plan
+    turnstile.leave(entered)
+    entered.clear()
+    return turn

@@ -1,0 +1,1 @@
+"""Adapters: the ports of `coherd_server.core` over Redis and Valkey."""

@@ -1,0 +1,284 @@
+"""One batch for one node: what callers joined before it was sent, packed as few commands, and its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, cast
+
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+from coherd.contract.entry import EPOCH_BYTES
+from coherd_server.core.ports import ValueRead
+from coherd_server.redis.scripts import LATE, Script
+from coherd_server.redis.wire import Arg, Command, Reply
+
+_numbers: Final = itertools.count(1)
+ITEMS_PER_CALL: Final = 500
+"""Most items of one script call or MGET: bounds how long a node is blocked (about 10 µs an item)."""
+
+
+class Job(NamedTuple):
+    """One item of a script, or one plain command."""
+
+    script: Script | None
+    keys: tuple[str, ...]
+    """Full names, all of one slot; the first one decides where the job goes."""
+    args: tuple[Arg, ...]
+    """Arguments of the item (without the fresh epoch); of a plain command everything, its name first."""
+    identity: bytes | None = None
+    """Send only on a connection with this identity (`Put.identity`)."""
+    replicas: int = 0
+    """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed (rule 8)."""
+
+
+class Moved(NamedTuple):
+    """Answer to a job whose `Job.identity` is not that of the connection: it was not sent."""
+
+
+class Failure(NamedTuple):
+    """Why a whole batch has no answers."""
+
+    text: str
+    sent: bool
+    final: bool = False
+    """Trying again within the deadline is of no use."""
+
+
+class LateError(ResponseError):
+    """The call reached the node after its deadline and wrote nothing."""
+
+
+class UnconfirmedError(ResponseError):
+    """Done by the primary, confirmed by fewer replicas than asked for."""
+
+
+class Batch:
+    """Filled by callers until it is sent, then answered as a whole. Not thread-safe; lives on one event loop."""
+
+    def __init__(self, *, wide: bool, asking: bool = False, confirmed: bool = False) -> None:
+        self.number = next(_numbers)
+        """Tells batches apart: what one batch carried was done in the order of `pack`."""
+        self._wide = wide
+        """One command may name keys of many slots (not a cluster)."""
+        self.asking = asking
+        """Goes to the importing node of a slot that moves: each command after an ``ASKING``."""
+        self.confirmed = confirmed
+        """Ends with a wait for replicas, which nothing else should share."""
+        self._names: dict[str, None] = {}
+        self._jobs: list[Job] = []
+        self._shared: dict[tuple[str, str], int] = {}
+        self._plan: list[tuple[Script | None, Sequence[str], Sequence[int]]] = []
+        self._withdrawn: set[int] = set()
+        self._replicas = 0
+        self.is_done = False
+        """Answered or failed."""
+        self._waiters: list[asyncio.Future[Batch]] = []
+        self.payload_bytes = 0
+        self.sent = False
+        self.failure: Failure | None = None
+        self.values: dict[str, ValueRead] = {}
+        self.errors: dict[str, ResponseError] = {}
+        """Names that could not be read."""
+        self.answers: list[Reply] = []
+        """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
+        self.identity = b""
+        self.mark = b""
+        """The state of the node's fences after its scripts (`fences.py`); empty where none has told it."""
+        self.redis_now_ms = 0
+        self.redirected = False
+        """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again (rule 3)."""
+        self.late = False
+        self.scripts_missing = False
+        self.readonly = False
+
+    def __len__(self) -> int:
+        return len(self._names) + len(self._jobs)
+
+    def add_names(self, names: Iterable[str]) -> None:
+        """Read these; a name that is in the batch already is read once."""
+        self._names.update(dict.fromkeys(names))
+
+    def add_job(self, job: Job) -> int:
+        """Position of the job's answer. Mints and invalidations of one tag by several callers are one (rule 9)."""
+        if job.script is not None and job.script.merge is not None:
+            place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
+            if place < len(self._jobs):
+                other = self._jobs[place]
+                args = job.script.merge(other.args, job.args)
+                self._jobs[place] = job._replace(args=args, replicas=max(other.replicas, job.replicas))
+                return place
+        self._jobs.append(job)
+        for arg in job.args:
+            if type(arg) is bytes:
+                self.payload_bytes += len(arg)
+        return len(self._jobs) - 1
+
+    def join(self) -> asyncio.Future[Batch]:
+        """A future of the caller's own: cancelling it disturbs nobody. It never holds an exception."""
+        future: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+        if self.is_done:
+            future.set_result(self)
+        else:
+            self._waiters.append(future)
+        return future
+
+    def withdraw(self, place: int) -> bool:
+        """Take a job back; False when it may have been sent, or others may share it."""
+        script = self._jobs[place].script
+        if self.sent or (script is not None and script.merge is not None):
+            return False
+        self._withdrawn.add(place)
+        return True
+
+    def pack(self, identity: bytes, deadline_ms: int, wait_ms: int) -> list[Command]:
+        """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
+        here and leave in one command (rule 1). ``deadline_ms`` is in the node's time; ``wait_ms`` bounds the wait for
+        replicas, which comes last and covers all that the connection wrote before."""
+        self.sent = True
+        self.answers = [None] * len(self._jobs)
+        commands: list[Command] = []
+        names = list(self._names)
+        step = ITEMS_PER_CALL if self._wide else 1
+        for at in range(0, len(names), step):
+            part = names[at : at + step]
+            self._plan.append((None, part, ()))
+            self._append(commands, ("MGET", *part) if self._wide else ("GET", part[0]))
+        calls: dict[tuple[str, int], tuple[Script, list[int]]] = {}
+        last: dict[tuple[str, int], tuple[Script, list[int]]] = {}
+        replicas = 0
+        for place, job in enumerate(self._jobs):
+            if place in self._withdrawn:
+                continue
+            script, keys, args, wanted, confirmed = job
+            if wanted is not None and wanted != identity:
+                self.answers[place] = Moved()
+            elif script is None:
+                self._plan.append((None, (), (place,)))
+                self._append(commands, args)
+            else:
+                group = last if script.last else calls
+                slot = 0 if self._wide else key_slot(keys[0].encode())
+                called = group.get((script.sha, slot))
+                if called is None:
+                    group[script.sha, slot] = (script, [place])
+                else:
+                    called[1].append(place)
+            if confirmed > replicas:
+                replicas = confirmed
+        for script, places in (*calls.values(), *last.values()):
+            for at in range(0, len(places), ITEMS_PER_CALL):
+                some = places[at : at + ITEMS_PER_CALL]
+                self._plan.append((script, (), some))
+                self._append(commands, self._call(script, some, deadline_ms))
+        self._replicas = replicas
+        if replicas:
+            commands.append(("WAIT", replicas, wait_ms))
+        return commands
+
+    def _append(self, commands: list[Command], command: Command) -> None:
+        if self.asking:
+            commands.append(("ASKING",))
+        commands.append(command)
+
+    def _call(self, script: Script, places: Sequence[int], deadline_ms: int) -> Command:
+        keys: list[Arg] = []
+        args: list[Arg] = [deadline_ms]
+        for place in places:
+            job = self._jobs[place]
+            keys.extend(job.keys)
+            if script.fresh:
+                args.append(os.urandom(EPOCH_BYTES))
+            args.extend(job.args)
+        return ("EVALSHA", script.sha, len(keys), *keys, *args)
+
+    def settle(self, replies: list[Reply], identity: bytes, redis_now_ms: int) -> None:
+        """Take the replies to `pack`'s commands, carried by a connection with this identity, and wake the callers."""
+        self.identity = identity
+        self.redis_now_ms = redis_now_ms
+        confirmed = replies.pop() if self._replicas else 0
+        if self.asking:
+            replies = replies[1::2]
+        for (script, names, places), reply in zip(self._plan, replies, strict=True):
+            if names:
+                self._take_values(names, reply, identity, redis_now_ms)
+            else:
+                self._take_answers(script, places, reply)
+        if self._replicas:
+            for place, job in enumerate(self._jobs):
+                if job.replicas and (not isinstance(confirmed, int) or confirmed < job.replicas):
+                    self.answers[place] = UnconfirmedError("NOREPLICAS", status_code="NOREPLICAS")
+        self._wake()
+
+    def _take_values(self, names: Sequence[str], reply: Reply, identity: bytes, redis_now_ms: int) -> None:
+        if isinstance(reply, ResponseError):
+            if str(reply).startswith("WRONGTYPE"):
+                self.values[names[0]] = ValueRead(b"", identity, redis_now_ms)
+                return
+            self._note(reply)
+            self.errors.update(dict.fromkeys(names, reply))
+        elif self._wide:
+            if not isinstance(reply, list) or len(reply) != len(names):
+                raise TypeError("unexpected reply to MGET")
+            values, new = self.values, tuple.__new__
+            for name, raw in zip(names, reply, strict=True):
+                values[name] = new(ValueRead, (raw, identity, redis_now_ms))
+        elif reply is None or isinstance(reply, bytes):
+            self.values[names[0]] = ValueRead(reply, identity, redis_now_ms)
+        else:
+            raise TypeError("unexpected reply to GET")
+
+    def _take_answers(self, script: Script | None, places: Sequence[int], reply: Reply) -> None:
+        if script is None:
+            self.answers[places[0]] = reply
+            if isinstance(reply, ResponseError):
+                self._note(reply)
+        elif isinstance(reply, list) and len(reply) == len(places) + script.marks:
+            if script.marks:
+                self.mark = cast(bytes, reply.pop())
+            for place, answer in zip(places, reply, strict=True):
+                self.answers[place] = self._checked(answer)
+        elif isinstance(reply, ResponseError) or reply == LATE:
+            for place in places:
+                self.answers[place] = self._checked(reply)
+        else:
+            raise TypeError("unexpected reply to a script")
+
+    def _checked(self, reply: Reply) -> Reply:
+        if reply == LATE:
+            reply = LateError("late", status_code="LATE")
+        elif isinstance(reply, bytes) and reply.startswith(b"!"):
+            code = reply[1:].decode("ascii", "replace")
+            kinds: dict[str, type[ResponseError]] = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
+            reply = kinds.get(code, ResponseError)(code, status_code=code)
+        if isinstance(reply, ResponseError):
+            self._note(reply)
+        return reply
+
+    def _note(self, error: ResponseError) -> None:
+        self.late |= isinstance(error, LateError)
+        self.readonly |= isinstance(error, ReadOnlyError)
+        self.scripts_missing |= isinstance(error, NoScriptError)
+        self.redirected |= isinstance(error, AskError | ClusterDownError | ReadOnlyError)
+
+    def fail(self, failure: Failure) -> None:
+        """No answers; wake the callers."""
+        self.failure = failure
+        self._wake()
+
+    def _wake(self) -> None:
+        self.is_done = True
+        for future in self._waiters:
+            if not future.done():
+                future.set_result(self)
+        self._waiters.clear()

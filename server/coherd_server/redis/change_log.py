@@ -1,0 +1,127 @@
+"""The `ChangeLog` port: a Redis stream that only its scripts write, and the registry of replicas in its hash slot."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from coherd.contract.entry import IDENTITY_BYTES
+from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogUnavailable, Place, Registry
+from coherd_server.core.ports import StoreUnavailable
+from coherd_server.redis.batch import Job
+from coherd_server.redis.drive import Done, Driver
+from coherd_server.redis.listener import Listener
+from coherd_server.redis.log_reader import LogReader
+from coherd_server.redis.scripts import APPEND, FORGET, JOIN
+
+GENERATION_BYTES: Final = 8
+_WATERMARK: Final = struct.Struct(f">{IDENTITY_BYTES}s{GENERATION_BYTES}sQ")
+_BEAT_BYTES: Final = 8
+REPLICA_CHARACTERS: Final = 32
+"""A replica's id is that many hex digits."""
+
+
+class RedisChangeLog:
+    """Implements `coherd_server.core.near.ports.ChangeLog`.
+
+    Args:
+        driver: routes the scripts.
+        reader: of the log's key, `log_name`.
+        listener: hears what replicas publish.
+        prefix: of the deployment.
+        length: how many entries are kept, about.
+    """
+
+    def __init__(self, driver: Driver, reader: LogReader, listener: Listener, *, prefix: str, length: int) -> None:
+        self._driver = driver
+        self._reader = reader
+        self._listener = listener
+        self._length = length
+        self._log = log_name(prefix)
+        self._registry = registry_name(prefix)
+        self._latest: tuple[object, Answer | None] = (None, None)
+
+    async def append(self, names: Sequence[str], *, awaited: bool) -> Answer:
+        """See `ChangeLog.append`. Doing it twice is harmless."""
+        return self.answer_of(await self._do(self.append_job(names, awaited=awaited)))
+
+    def append_job(self, names: Sequence[str], *, awaited: bool) -> Job:
+        """The append as one job, for a batch that carries the change itself."""
+        return Job(APPEND, (self._log, self._registry), (self._length, "\n".join(names), int(awaited)))
+
+    async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
+        """See `ChangeLog.join`. Doing it twice is harmless."""
+        field = (b"" if watermark is None else _WATERMARK.pack(*watermark)) + os.urandom(_BEAT_BYTES)
+        return self.answer_of(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
+
+    async def forget(self, replica: str, field: bytes) -> None:
+        """See `ChangeLog.forget`."""
+        await self._do(Job(FORGET, (self._registry,), (replica, field)))
+
+    async def follow(self, after: Place) -> Changes:
+        """See `ChangeLog.follow`."""
+        return await self._reader.read(after)
+
+    def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:
+        """See `ChangeLog.on_heard`."""
+        log = self._log.encode()
+
+        def take(message: bytes) -> None:
+            if message == log:
+                awaited()
+                return
+            at = len(message) - len(log)
+            replica, raw = message[:REPLICA_CHARACTERS], message[REPLICA_CHARACTERS:at]
+            if message[at:] == log and len(raw) in (_BEAT_BYTES, _WATERMARK.size + _BEAT_BYTES):
+                heard(replica.decode("ascii", "replace"), _field(raw))
+
+        self._listener.on_near(take)
+
+    async def close(self) -> None:
+        """See `ChangeLog.close`."""
+        self._reader.close()
+
+    def answer_of(self, done: Done) -> Answer:
+        """What a script of the log has answered; callers of one batch share one."""
+        raw, answer = self._latest
+        if answer is None or raw is not done.answer:
+            answer = _answer_of(done)
+            self._latest = (done.answer, answer)
+        return answer
+
+    async def _do(self, job: Job) -> Done:
+        [done] = await self._driver.do([job], repeat=True)
+        if isinstance(done, StoreUnavailable):
+            raise LogUnavailable(str(done), maybe_done=done.outcome_unknown)
+        return done
+
+
+def log_name(prefix: str) -> str:
+    """Full name of the log."""
+    return f"{prefix}coherd:log"
+
+
+def registry_name(prefix: str) -> str:
+    """Full name of the registry, in the log's hash slot."""
+    return f"{prefix}coherd:replicas:{{{log_name(prefix)}}}"
+
+
+def _field(raw: bytes) -> Field:
+    if len(raw) != _WATERMARK.size + _BEAT_BYTES:
+        return Field(raw, None)
+    return Field(raw, Place(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
+
+
+def _answer_of(done: Done) -> Answer:
+    """Raises:
+    TypeError: the answer is not that of a log script.
+    """
+    found = done.answer
+    if not isinstance(found, list) or len(found) % 2 or not isinstance(found[1], int):
+        raise TypeError("unexpected answer of a script")
+    flat = dict(zip(found[2::2], found[3::2], strict=True))
+    incarnation, complete = flat.pop(b"*", b""), flat.pop(b"+", b"")
+    fields = {name.decode("ascii", "replace"): _field(raw) for name, raw in flat.items()}
+    return Answer(Place(done.identity, found[0], found[1]), Registry(incarnation, complete, fields))

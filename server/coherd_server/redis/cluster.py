@@ -1,0 +1,135 @@
+"""A cluster: the map from slots to primaries, refreshed every second, on MOVED and on loss."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, MovedError
+
+from coherd_server.redis.journal import Journal
+from coherd_server.redis.link import Link
+from coherd_server.redis.redis_url import RedisTarget
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.topology import Watch
+from coherd_server.redis.wire import CONNECTION_ERRORS, Address, Reply, open_connection
+
+ASKED_AT_ONCE: Final = 3
+"""Nodes asked for the map at the same time; the first good answer counts, so a stalled node delays nothing."""
+UNUSED_AFTER_S: Final = 10.0
+"""A link without slots is closed after this: targets of ASK, primaries that were demoted."""
+
+
+class ClusterTopology:
+    """All primaries of a cluster. Links are kept by address and survive refreshes."""
+
+    wide = False
+
+    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
+        self._journal = journal
+        self._target = target
+        self._settings = settings
+        self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._links: dict[Address, Link] = {}
+        self._known: list[Address] = [Address(host, port) for host, port in target.addresses]
+        self._turn = 0
+        self._watch = Watch(settings.check_every_ms)
+        self._trouble = "no seed answered"
+
+    def link_for(self, name: str) -> Link | None:
+        address = self._slots[key_slot(name.encode())]
+        return None if address is None else self._link(address)
+
+    def links(self) -> Sequence[Link]:
+        return [self._link(address) for address in dict.fromkeys(self._slots) if address is not None]
+
+    def _link(self, address: Address) -> Link:
+        link = self._links.get(address)
+        if link is None:
+            link = Link(self._target, address, self._settings, self._journal, cluster=True, on_trouble=self.refresh)
+            self._links[address] = link
+        return link
+
+    def redirect(self, error: AskError, source: Link) -> Link | None:
+        address = Address(error.host or source.address.host, error.port)
+        link = self._link(address)
+        if not isinstance(error, MovedError):
+            link.distrust()
+            return link
+        if self._slots[error.slot_id] != address:
+            self._slots[error.slot_id] = address
+            link.distrust()
+            self.refresh()
+        return None
+
+    def refresh(self) -> None:
+        self._watch.ask()
+
+    async def start(self) -> None:
+        await self.look()
+        self._watch.start(self)
+
+    def trouble(self) -> str:
+        return f"{self._target.describe()}: {self._trouble}"
+
+    async def look(self) -> None:
+        """Ask some nodes for the map, other ones each time; keep what is known when none answers."""
+        known = self._known
+        some = [known[(self._turn + i) % len(known)] for i in range(min(ASKED_AT_ONCE, len(known)))]
+        self._turn += len(some)
+        tasks = [asyncio.create_task(self._ask(address)) for address in some]
+        try:
+            for done in asyncio.as_completed(tasks):
+                if (slots := await done) is not None:
+                    self._adopt(slots)
+                    break
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for address, link in list(self._links.items()):
+            if address not in self._slots and time.monotonic() - link.last_used_at_s > UNUSED_AFTER_S:
+                del self._links[address]
+                await link.close()
+
+    def _adopt(self, slots: list[Address | None]) -> None:
+        primaries = [address for address in dict.fromkeys(slots) if address is not None]
+        for address in primaries:
+            self._link(address)
+        self._slots = slots
+        self._trouble = "no primary serves the slot"
+        seeds = [Address(host, port) for host, port in self._target.addresses]
+        self._known = list(dict.fromkeys([*primaries, *seeds]))
+
+    async def _ask(self, address: Address) -> list[Address | None] | None:
+        """The slot map as one node sees it, over a connection of its own: the map must not wait behind batches."""
+        connection = open_connection(self._target, address, self._settings)
+        try:
+            async with asyncio.timeout(2 * self._settings.connect_timeout_ms / 1000):
+                await connection.connect()
+                await connection.send_packed_command(b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n")
+                return _slot_map(await connection.read_response(timeout=float("inf")), address)
+        except CONNECTION_ERRORS as error:
+            if "cluster support disabled" in str(error):
+                self._trouble = "cluster mode is off there: use redis://"
+            return None
+        finally:
+            await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        await self._watch.close()
+        await asyncio.gather(*(link.close() for link in self._links.values()))
+
+
+def _slot_map(reply: Reply, asked: Address) -> list[Address | None] | None:
+    """The map in a CLUSTER SLOTS reply; None when it covers nothing. A missing host means the one that was asked."""
+    slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+    if not isinstance(reply, list) or not reply:
+        return None
+    for first, last, primary, *_ in reply:
+        host = primary[0].decode() if primary[0] not in (None, b"", b"?") else asked.host
+        slots[first : last + 1] = [Address(host, primary[1])] * (last + 1 - first)
+    return slots

@@ -1,0 +1,55 @@
+"""Open the store a URL names."""
+
+from __future__ import annotations
+
+from coherd_server.core.ports import StoreUnavailable
+from coherd_server.redis.cluster import ClusterTopology
+from coherd_server.redis.journal import Journal
+from coherd_server.redis.redis_url import Mode, RedisTarget, parse_redis_url
+from coherd_server.redis.sentinel import SentinelTopology
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.store import RedisStore
+from coherd_server.redis.topology import SingleTopology, Topology
+
+
+async def open_store(
+    target: RedisTarget | str, *, prefix: str = "", settings: StoreSettings | None = None
+) -> RedisStore:
+    """Connect to every primary and return the store; it belongs to the running event loop.
+
+    ``prefix`` goes before every name in Redis, braces excluded: they would change the hash slot.
+
+    Raises:
+        StoreUnavailable: not reachable within ``deadline_ms``; one line, no secrets.
+        RedisUrlError: the URL cannot be used.
+        ValueError: the prefix holds a brace.
+    """
+    if "{" in prefix or "}" in prefix:
+        raise ValueError("the key prefix must not hold braces")
+    settings = settings or StoreSettings()
+    target = parse_redis_url(target) if isinstance(target, str) else target
+    journal = Journal()
+    topology = _topology(target, settings, journal)
+    store = RedisStore(target, topology, settings, journal, prefix=prefix)
+    try:
+        await topology.start()
+        await store.ping()
+        await store.recall("probe")
+    except StoreUnavailable as error:
+        await store.close()
+        text = str(error).removeprefix(f"{target.describe()}: ")
+        raise StoreUnavailable(f"cannot use {target.describe()}: {text}") from None
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def _topology(target: RedisTarget, settings: StoreSettings, journal: Journal) -> Topology:
+    match target.mode:
+        case Mode.SINGLE:
+            return SingleTopology(target, settings, journal)
+        case Mode.SENTINEL:
+            return SentinelTopology(target, settings, journal)
+        case Mode.CLUSTER:
+            return ClusterTopology(target, settings, journal)

@@ -1,0 +1,129 @@
+"""Fences: what keeps a write that arrives late from undoing a later one (DESIGN section 6, rule 6).
+
+A set names a mark from before it began, and is void where its key was written since. Where all keys are on one node,
+one string there serves them all: a mark says how far it was written, and every script that writes tells the new one.
+So the mark is mostly known before a set begins, and the set needs no round trip to ask for it. Of `PLACES` places in
+the string each key has two, by its hash, and a write changes both: only where both were changed a key may have been
+written. So a key that shares a place with another that is written all the time is not held up by it.
+
+On a cluster a script may only touch names of one slot. Each key has a fence of its own there, made when it is asked for
+and taken away by the next write.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, Protocol, cast
+
+from coherd_server.redis import scripts
+from coherd_server.redis.batch import Job
+
+PLACES: Final = 32_768
+"""Two servers of one store must agree on it: another number needs another format of the string (`lua/fences.lua`)."""
+PLACE_BYTES: Final = 6
+INCARNATION_BYTES: Final = 8
+MARK_BYTES: Final = INCARNATION_BYTES + 8
+_TWO: Final = struct.Struct(">HH")
+
+
+class Fences(Protocol):
+    """Names, arguments and scripts of one way."""
+
+    @property
+    def put(self) -> scripts.Script: ...
+
+    @property
+    def fill(self) -> scripts.Script: ...
+
+    @property
+    def remove(self) -> scripts.Script: ...
+
+    def name(self, value: str) -> str:
+        """Full name of the fence of a value's full name."""
+        ...
+
+    def places(self, value: str) -> int:
+        """Argument of the scripts: where its key is in the string, two numbers in one; 0 where it has its own."""
+        ...
+
+    def ask(self, values: Sequence[str]) -> list[Job]:
+        """Jobs that answer with the marks of these: one for all, or one for each."""
+        ...
+
+
+class SharedFences:
+    """One string for all keys of a node. Its scripts tell the new mark (`Script.marks`).
+
+    Args:
+        name: of the string.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def put(self) -> scripts.Script:
+        return scripts.PUT
+
+    @property
+    def fill(self) -> scripts.Script:
+        return scripts.FILL
+
+    @property
+    def remove(self) -> scripts.Script:
+        return scripts.REMOVE
+
+    def name(self, value: str) -> str:
+        return self._name
+
+    def places(self, value: str) -> int:
+        half = PLACES // 2
+        digest = blake2b(value.encode(), digest_size=_TWO.size).digest()
+        one, other = cast(tuple[int, int], _TWO.unpack(digest))
+        return (one % half << 16) + half + other % half
+
+    def ask(self, values: Sequence[str]) -> list[Job]:
+        return [Job(scripts.MARK, (self._name,), (MARK_BYTES + PLACE_BYTES * PLACES,))] if values else []
+
+
+class KeyFences:
+    """A string per key, in its hash slot.
+
+    Args:
+        begin: of the names.
+        lifetime_ms: of a fence.
+    """
+
+    def __init__(self, begin: str, lifetime_ms: int) -> None:
+        self._begin = begin
+        self._lifetime_ms = lifetime_ms
+
+    @property
+    def put(self) -> scripts.Script:
+        return scripts.PUT_APART
+
+    @property
+    def fill(self) -> scripts.Script:
+        return scripts.FILL_APART
+
+    @property
+    def remove(self) -> scripts.Script:
+        return scripts.REMOVE_APART
+
+    def name(self, value: str) -> str:
+        return f"{self._begin}{{{value}}}"
+
+    def places(self, value: str) -> int:
+        return 0
+
+    def ask(self, values: Sequence[str]) -> list[Job]:
+        return [Job(scripts.MINT, (self.name(value),), (self._lifetime_ms,)) for value in values]
+
+
+def later(mark: bytes, other: bytes | None) -> bytes:
+    """Of two marks of one node, told in this order over its connections, the one that knows of more writes."""
+    if other is None or mark[:INCARNATION_BYTES] != other[:INCARNATION_BYTES]:
+        return mark
+    return max(mark, other)

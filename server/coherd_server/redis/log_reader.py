@@ -1,0 +1,103 @@
+"""Reads the log as it grows: a connection of its own to the node that holds it, which waits there (``XREAD BLOCK``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from redis.exceptions import AskError, ResponseError
+
+from coherd_server.core.near.ports import Change, Changes, LogUnavailable, Place
+from coherd_server.redis.redis_url import RedisTarget
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.topology import Topology
+from coherd_server.redis.wire import Reply, Wire, WireLost, error_code
+
+WAIT_MS: Final = 1_000
+"""How long one read waits for something new; then it looks whether the log is still held there."""
+READ_ENTRIES: Final = 1_000
+
+
+class LogReader:
+    """One reader at a time. Cancelling a read closes the connection; the next one opens another."""
+
+    def __init__(self, target: RedisTarget, topology: Topology, settings: StoreSettings, name: str) -> None:
+        self._target = target
+        self._topology = topology
+        self._settings = settings
+        self._name = name
+        self._wire: Wire | None = None
+        self._address = ""
+
+    async def read(self, after: Place) -> Changes:
+        """The entries behind a place, under the identity of the connection that gave them.
+
+        Raises:
+            LogUnavailable: no answer, or none of a primary. The next read connects anew.
+        """
+        try:
+            wire = await self._connected(after.identity)
+            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.position}-0")
+            timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
+            # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
+            found, role = await wire.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
+            entries = self._entries(found, role)
+            return Changes(wire.identity, entries, len(entries) >= READ_ENTRIES)
+        except WireLost as lost:
+            self._wire = None
+            self._topology.refresh()
+            raise LogUnavailable(str(lost)) from None
+        except BaseException:
+            self.close()
+            raise
+
+    async def _connected(self, identity: bytes) -> Wire:
+        """A connection that knows its node by this identity, or a new one: it learns who the node is when it is made,
+        and an identity may change under it (slots that move)."""
+        link = self._topology.link_for(self._name)
+        if link is None:
+            raise LogUnavailable(self._topology.trouble())
+        if self._wire is not None and (self._address != str(link.address) or self._wire.identity != identity):
+            self.close()
+        if self._wire is None:
+            cluster = not self._topology.wide
+            self._wire = await Wire.dial(self._target, link.address, self._settings, cluster=cluster)
+            self._address = str(link.address)
+        return self._wire
+
+    def _entries(self, found: Reply, role: Reply) -> Sequence[Change]:
+        """Raises:
+        LogUnavailable: the node refuses, or is no primary.
+        """
+        if isinstance(found, ResponseError):
+            link = self._topology.link_for(self._name)
+            if isinstance(found, AskError) and link is not None:
+                self._topology.redirect(found, link)
+            self._topology.refresh()
+            raise LogUnavailable(f"{self._address}: the node answered {error_code(found)}")
+        if not isinstance(role, bytes) or b"role:master" not in role:
+            self._topology.refresh()
+            raise LogUnavailable(f"{self._address}: the node is not a primary")
+        if found is None:
+            return ()
+        if not isinstance(found, list):
+            raise LogUnavailable(f"{self._address}: unexpected reply")
+        return [_change(entry) for entry in found[0][1]]
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+
+def _change(entry: Sequence[bytes | Sequence[bytes]]) -> Change:
+    """An entry as the script wrote it; one that is none of ours has no generation: a gap to whoever follows."""
+    name, flat = entry
+    if not isinstance(name, bytes) or isinstance(flat, bytes):
+        raise LogUnavailable("unexpected reply")
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    names = fields.get(b"n", b"").decode("utf-8", "replace")
+    position, _, sequence = name.partition(b"-")
+    generation = fields.get(b"g", b"") if sequence == b"0" else b""
+    return Change(generation, int(position), tuple(names.split("\n")) if names else (), fields.get(b"w") == b"1")

@@ -1,0 +1,91 @@
+"""The Lua scripts: what each takes per item, and its digest.
+
+Every script gets the deadline in the node's own time as ``ARGV[1]`` (rule 6) and answers ``late``, or one answer per
+item; an answer that starts with ``!`` is the code of a refused write. All keys are declared (rule 7). They carry no
+``#!lua`` line: with one Redis refuses them at maxmemory, even those that only delete (PITFALLS).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Final, NamedTuple, cast
+
+import coherd_server.redis
+
+Args = tuple[bytes | str | int, ...]
+Merge = Callable[[Args, Args], Args]
+
+LATE: Final = b"late"
+"""Answer of a whole call that reached the node after its deadline: nothing was written."""
+
+
+class Script(NamedTuple):
+    """One script; one call carries any number of items on one node, on a cluster those of one slot."""
+
+    name: str
+    source: str
+    sha: str
+    fresh: bool
+    """The first argument of an item is a fresh epoch, made when the call is packed, for that call only (rule 1)."""
+    merge: Merge | None
+    """How the items of several callers in one batch that name the same key become one (rule 9); None: they do not."""
+    last: bool
+    """Goes behind all other commands of its batch."""
+    marks: bool
+    """Behind the answers comes the mark of the node's fences (`fences.py`)."""
+
+
+def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:
+    folder = files(coherd_server.redis) / "lua"
+    source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
+    digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "fences" in before)
+
+
+def _longest(one: Args, other: Args) -> Args:
+    """Lifetimes of one epoch."""
+    return (max(int(one[0]), int(other[0])),)
+
+
+def _any(one: Args, other: Args) -> Args:
+    """All ask the same."""
+    return one
+
+
+def _joined(one: Args, other: Args) -> Args:
+    """Entries of the log: the larger bound, all names, and whether anybody waits."""
+    (keep, names, awaited), (other_keep, other_names, other_awaited) = one, other
+    return (
+        max(int(keep), int(other_keep)),
+        "\n".join(cast(tuple[str, str], (names, other_names))),
+        max(int(awaited), int(other_awaited)),
+    )
+
+
+PUT: Final = _load("put", "entry", "wake", "fences")
+REMOVE: Final = _load("remove", "entry", "wake", "fences")
+FILL: Final = _load("fill", "entry", "wake", "fences")
+MARK: Final = _load("mark", fresh=True, merge=_any)
+PUT_APART: Final = _load("put", "entry", "wake", "fence")
+REMOVE_APART: Final = _load("remove", "entry", "wake", "fence")
+FILL_APART: Final = _load("fill", "entry", "wake", "fence")
+TOUCH: Final = _load("touch", "entry")
+UNLINK_DEAD: Final = _load("unlink_dead", "entry")
+MINT: Final = _load("mint", fresh=True, merge=_longest)
+INVALIDATE: Final = _load("invalidate", fresh=True, merge=_longest)
+GRANT: Final = _load("grant", "entry")
+HOLD: Final = _load("hold", "wake")
+CLAIM: Final = _load("claim")
+APPEND: Final = _load("append", "log", fresh=True, merge=_joined, last=True)
+JOIN: Final = _load("join", "log", fresh=True)
+FORGET: Final = _load("forget")
+ALL: Final = (
+    *(PUT, REMOVE, FILL, MARK, PUT_APART, REMOVE_APART, FILL_APART),
+    *(TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
+)
+WAKE_CHANNEL: Final = "coherd:wake"
+"""Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""
+NEAR_CHANNEL: Final = "coherd:near"
+"""Pub/sub channel on which the log's scripts say what a replica has published."""

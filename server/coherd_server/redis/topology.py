@@ -1,0 +1,124 @@
+"""Which primary holds a name: a single server, Sentinel (`sentinel.py`) or a cluster (`cluster.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from redis.exceptions import AskError
+
+from coherd_server.redis.ending import end
+from coherd_server.redis.journal import Journal
+from coherd_server.redis.link import Link
+from coherd_server.redis.redis_url import RedisTarget
+from coherd_server.redis.settings import StoreSettings
+from coherd_server.redis.wire import Address
+
+
+class Topology(Protocol):
+    """Finds primaries and keeps finding them; a `Link` belongs to the topology that gave it."""
+
+    @property
+    def wide(self) -> bool:
+        """Every name is on one primary."""
+        ...
+
+    def link_for(self, name: str) -> Link | None:
+        """The primary that holds a full key name; None while none is known."""
+        ...
+
+    def links(self) -> Sequence[Link]:
+        """All primaries known."""
+        ...
+
+    def redirect(self, error: AskError, source: Link) -> Link | None:
+        """Take note of a MOVED or ASK reply of ``source``; for ASK the link to send the command to, once."""
+        ...
+
+    def refresh(self) -> None:
+        """Look again soon. Cheap to call often: one look is under way at most."""
+        ...
+
+    async def start(self) -> None:
+        """Find the primaries for the first time; returns also when that failed (`link_for` then gives None)."""
+        ...
+
+    def trouble(self) -> str:
+        """Why there is no link for a name, for error texts."""
+        ...
+
+    async def close(self) -> None:
+        """Close all links. Idempotent."""
+        ...
+
+
+class SingleTopology:
+    """One server at one address, for ever."""
+
+    wide = True
+
+    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
+        host, port = target.addresses[0] if target.addresses else ("", 0)
+        address = Address(host, port, target.path)
+        self._link = Link(target, address, settings, journal, cluster=False, on_trouble=self.refresh)
+
+    def link_for(self, name: str) -> Link | None:
+        return self._link
+
+    def links(self) -> Sequence[Link]:
+        return (self._link,)
+
+    def redirect(self, error: AskError, source: Link) -> Link | None:
+        return None
+
+    def refresh(self) -> None:
+        """Nothing to look for."""
+
+    async def start(self) -> None:
+        """Nothing to find."""
+
+    def trouble(self) -> str:
+        return f"{self._link.address}: not connected"
+
+    async def close(self) -> None:
+        await self._link.close()
+
+
+class Watch:
+    """Runs a look at the topology every `check_every_ms`, and at once when asked to; one at a time."""
+
+    def __init__(self, every_ms: int) -> None:
+        self._every_s = every_ms / 1000
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self) -> None:
+        """Look as soon as the look under way, if any, has ended."""
+        self._wanted.set()
+
+    def start(self, looker: Looker) -> None:
+        self._task = asyncio.create_task(self._run(looker))
+
+    async def _run(self, looker: Looker) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await self._wanted.wait()
+                await asyncio.sleep(0.02)  # many connections report one loss
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            await looker.look()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            await end(self._task)
+
+
+class Looker(Protocol):
+    """A topology that is found by asking."""
+
+    async def look(self) -> None:
+        """Ask once, bounded in time; raises nothing but cancellation."""
+        ...
