@@ -67,7 +67,7 @@ def problem_in(error: grpc.RpcError) -> Problem:
     return Problem(call.code().name, call.details(), reason, domain, tuple(fields), retry_ms, b"\n".join(everything))
 
 
-def problem_of(held: grpc.Future, *, within_s: float = 20.0) -> Problem:
+def problem_of(held: grpc.Future, *, within_s: float = 60.0) -> Problem:
     """The problem of a held call that must fail."""
     error = held.exception(within_s)
     assert isinstance(error, grpc.RpcError), f"it must fail, not {error!r}"
@@ -99,7 +99,7 @@ class Caller:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
     def call(
-        self, rpc: str, request: Message | bytes, response: type[Message] | None = None, *, timeout_s: float = 20.0
+        self, rpc: str, request: Message | bytes, response: type[Message] | None = None, *, timeout_s: float = 60.0
     ) -> Any:
         """Call an rpc of the service by its name, or any method by its path; without a type the answer is bytes.
 
@@ -112,7 +112,7 @@ class Caller:
         kind = response or (RPCS[rpc][1] if rpc in RPCS else None)
         return raw if kind is None else kind.FromString(raw)
 
-    def hold(self, rpc: str, request: Message, *, timeout_s: float = 60.0) -> grpc.Future:
+    def hold(self, rpc: str, request: Message, *, timeout_s: float = 120.0) -> grpc.Future:
         """Start a call that the server will take a while to answer; returns once the server has it in hand."""
         held = self.channel.unary_unary(f"/{SERVICE.full_name}/{rpc}", response_deserializer=RPCS[rpc][1].FromString)
         future = held.future(request.SerializeToString(), timeout=timeout_s, metadata=self._metadata)
@@ -120,7 +120,7 @@ class Caller:
             self.call("DescribeCatalog", b"")  # calls of one connection are taken in order, and this one needs no store
         return future
 
-    def refused(self, rpc: str, request: Message | bytes, *, timeout_s: float = 20.0) -> Problem:
+    def refused(self, rpc: str, request: Message | bytes, *, timeout_s: float = 60.0) -> Problem:
         """The problem of a call that must fail."""
         try:
             answer = self.call(rpc, request, timeout_s=timeout_s)

@@ -66,11 +66,11 @@ class Node:
         wait_until(f"port {self.port} answers", answers)
 
     def client(self, **options: Any) -> redis.Redis:
-        """A synchronous client: short time-outs, no retries."""
+        """A synchronous client: no retries."""
         return redis.Redis(
             port=self.port,
-            socket_timeout=2,
-            socket_connect_timeout=2,
+            socket_timeout=20,
+            socket_connect_timeout=20,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             **options,
@@ -83,7 +83,7 @@ class Node:
         """SIGKILL: nothing is saved, nobody is told."""
         self.signal(signal.SIGKILL)
         assert self._process is not None
-        self._process.wait(5)
+        self._process.wait(60)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""

@@ -77,7 +77,7 @@ class SentinelTrio:
             ports = {int(one.client().sentinel_master(SERVICE)["port"]) for one in self.sentinels}
             return old.port not in ports and self.primary().client().info("replication")["role"] == "master"
 
-        wait_until("the sentinels name a new primary", changed, timeout_s=20)
+        wait_until("the sentinels name a new primary", changed)
         return self.primary()
 
     def close(self) -> None:
