@@ -17,11 +17,11 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
-from coherd_server.core.judge import expected_block, extra_refs_of
 from coherd_server.core.lease_bytes import Lease
 from coherd_server.core.lease_check import current_lease
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
+from coherd_server.core.near.publish import ChangePublisher, distinct
+from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
+from coherd_server.core.validity import expected_block, extra_refs_of
 from coherd_server.core.writing import Writer
 
 
@@ -39,15 +39,17 @@ class Filler:
         store: where entries and leases live.
         writer: of the same store, for its checks.
         grants: the leases this process has granted.
-        announcer: tells near caches.
+        publisher: tells near caches.
         counters: that every fill adds to.
     """
 
-    def __init__(self, store: Store, writer: Writer, grants: Grants, announcer: Announcer, counters: Counters) -> None:
+    def __init__(
+        self, store: Store, writer: Writer, grants: Grants, publisher: ChangePublisher, counters: Counters
+    ) -> None:
         self._store = store
         self._writer = writer
         self._grants = grants
-        self._announcer = announcer
+        self._publisher = publisher
         self._counters = counters
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
@@ -61,8 +63,8 @@ class Filler:
             one = self._remembered(fill, ttl_ms, stale_ms) or await self._asked(fill, ttl_ms, stale_ms)
             if one is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
-            announcements = distinct(self._announcer.of_keys([key]))
-            (outcome,) = await self._store.fill([one], announcements)
+            notices = distinct(self._publisher.of_keys([key]))
+            (outcome,) = await self._store.fill([one], notices)
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -71,7 +73,7 @@ class Filler:
             return failure_of(outcome)
         if isinstance(outcome, Outdated):
             outcome = FillOutcome.REJECTED
-        if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
+        if outcome is FillOutcome.STORED and (failure := await self._publisher.finish(notices)) is not None:
             return failure
         return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
 

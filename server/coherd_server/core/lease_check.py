@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.entry import EntryFormatError
-from coherd_server.core.judge import expected_block, extra_refs_of
 from coherd_server.core.lease_bytes import Lease, decode_lease
-from coherd_server.core.ports import EpochRead, Store
+from coherd_server.core.store import EpochRead, Store
+from coherd_server.core.validity import expected_block, extra_refs_of
 
 
 async def current_lease(

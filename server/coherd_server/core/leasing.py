@@ -23,10 +23,10 @@ from coherd.contract.ttl import refresh_early
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
-from coherd_server.core.judge import State, expected_block, extra_refs_of
 from coherd_server.core.lease_bytes import Lease, token_of
 from coherd_server.core.lease_check import current_lease
-from coherd_server.core.ports import (
+from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.store import (
     EpochRead,
     Grant,
     GrantOutcome,
@@ -35,7 +35,7 @@ from coherd_server.core.ports import (
     StoreUnavailable,
     WriteBasis,
 )
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.validity import State, expected_block, extra_refs_of
 from coherd_server.core.waiting import WaitingRooms
 
 LOOK_AGAIN_S: Final = 0.2
@@ -55,13 +55,13 @@ class Granted(NamedTuple):
     lease_ms: int
     grant: bytes
     """What a fill or a renewal must present besides the token."""
-    stale: Found | None = None
+    stale: Lookup | None = None
 
 
 class Held(NamedTuple):
     """Somebody else loads, or the lease is lost; ``stale`` may be served meanwhile."""
 
-    stale: Found | None = None
+    stale: Lookup | None = None
 
 
 class Leases:
@@ -95,7 +95,7 @@ class Leases:
         self._rooms = WaitingRooms()
         store.on_wake(self._rooms.wake)
 
-    async def lease(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+    async def lease(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
         """A fresh value; else the lease, for one caller; the others are held until something changes, at most
         ``wait_ms``, unless there is a stale value to serve."""
         try:
@@ -112,7 +112,7 @@ class Leases:
         self._count(item.key, answer, waited)
         return answer
 
-    async def _wait(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+    async def _wait(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
         """Look again at every change, until there is another answer than that somebody else loads."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + item.wait_ms / 1000
@@ -135,7 +135,7 @@ class Leases:
                 await asyncio.wait([change], timeout=min(remaining_s, look_s))
                 woken = change.done()
 
-    async def _look(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+    async def _look(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
         """One judgement of value and lease, until it holds."""
         for _ in range(MAX_ATTEMPTS):
             answer = await self._try(item)
@@ -143,13 +143,13 @@ class Leases:
                 return answer
         return CONTENDED
 
-    async def _try(self, item: LeaseItem) -> Found | Granted | Held | Failure | None:
+    async def _try(self, item: LeaseItem) -> Lookup | Granted | Held | Failure | None:
         """Judge value and lease once; None if they changed meanwhile."""
         key = item.key
         names = [tag for _, tag in key.tags]
         values, leases, reads = await self._store.read_leased([key.text], names)
-        (found,) = await self._reader.weigh([key], values, dict(zip(names, reads, strict=True)))
-        state = found.verdict.state
+        (found,) = await self._reader.classify([key], values, dict(zip(names, reads, strict=True)))
+        state = found.validity.state
         if state is State.FOREIGN:
             return FOREIGN_VALUE
         early = state is State.FRESH and self._is_early(found)
@@ -165,12 +165,12 @@ class Leases:
         else:
             (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
             epochs = dict(ensured)
-        if state is State.DEAD:  # only by epochs read after it [judged-by-later-epochs]
+        if state is State.INVALIDATED:  # only by epochs read after it [judged-by-later-epochs]
             # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
-            (found,) = await self._reader.weigh([key], values, dict(epochs))
-            if found.verdict.state is State.FRESH:
+            (found,) = await self._reader.classify([key], values, dict(epochs))
+            if found.validity.state is State.FRESH:
                 return found
-        stale = found if early or found.verdict.state is State.STALE else None
+        stale = found if early or found.validity.state is State.STALE else None
         holds = await current_lease(self._store, key, raw_lease, basis.identity, epochs)
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
@@ -183,11 +183,11 @@ class Leases:
         block = expected_block(key, extra, basis.identity, epochs)
         if block is None:
             raise AssertionError("ensure_epochs answered without an epoch")
-        header = found.verdict.header
+        header = found.validity.header
         lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
         grant = Grant(
             key.text,
-            None if header is None else found.verdict.head,
+            None if header is None else found.validity.head,
             raw_lease,
             lease.encode(),
             item.lease_ms,
@@ -215,13 +215,13 @@ class Leases:
             return False
         return all(read.epoch is not None and known[1][tag] == read for tag, read in epochs.items())
 
-    def _is_early(self, found: Found) -> bool:
-        header = found.verdict.header
+    def _is_early(self, found: Lookup) -> bool:
+        header = found.validity.header
         if header is None:
             return False
         return refresh_early(
             found.key.policy,
-            remaining_ms=found.verdict.remaining_ms,
+            remaining_ms=found.validity.remaining_ms,
             load_ms=header.times.load_ms,
             draw=1.0 - self._draw(),
         )
@@ -254,27 +254,33 @@ class Leases:
             return failure_of(error)
         return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms, item.grant)
 
-    async def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool | Failure:
-        """Let the lease of a token live ``lease_ms`` from now (0: give it back), whatever its grant: also who was never
-        answered can give back what may have been granted. Whether the token held it."""
+    async def release(self, key: ResolvedKey, token: bytes, cooldown_ms: int) -> bool | Failure:
+        """Release the lease of a token, whatever its grant: a caller that got no answer can release what may have been
+        granted. Whether the token held it.
+
+        Args:
+            key: whose lease it is.
+            token: who holds it.
+            cooldown_ms: how long nobody is granted the next one, at most `MAX_LEASE_MS`; 0: the next caller is.
+        """
         try:
-            check_release(token, lease_ms)
-            return await self._store.hold(key.text, token, lease_ms) is not HoldOutcome.LOST
+            check_release(token, cooldown_ms)
+            return await self._store.hold(key.text, token, cooldown_ms) is not HoldOutcome.LOST
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
             return failure_of(error)
 
-    def _count(self, key: ResolvedKey, answer: Found | Granted | Held | Failure, waited: bool) -> None:
+    def _count(self, key: ResolvedKey, answer: Lookup | Granted | Held | Failure, waited: bool) -> None:
         if isinstance(answer, Failure):
             return
         counts = self._counters.of(key.domain.name)
-        if isinstance(answer, Found):
+        if isinstance(answer, Lookup):
             counts["hits"] += 1
-            counts["read_bytes"] += len(answer.verdict.payload)
+            counts["read_bytes"] += len(answer.validity.payload)
             counts["loads_avoided"] += waited
         elif answer.stale is not None:
             counts["stale_hits"] += 1
-            counts["read_bytes"] += len(answer.stale.verdict.payload)
+            counts["read_bytes"] += len(answer.stale.validity.payload)
         else:
             counts["misses"] += 1

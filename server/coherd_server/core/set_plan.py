@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from coherd.catalog.requests import SetItem
 from coherd.contract.tags import TagRef
-from coherd_server.core.ports import PutOutcome
+from coherd_server.core.store import PutOutcome
 
 
 class SetDone(NamedTuple):
     """What a set did."""
 
     outcome: PutOutcome
-    """STORED, OCCUPIED (a fresh value is present) or OLDER."""
+    """STORED, PRESENT (a fresh value is present) or OLDER_VERSION."""
     ttl_ms: int = 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd_server.core.ports import NodeReport, StoreUnavailable
+from coherd_server.core.store import NodeReport, StoreUnavailable
 from coherd_server.redis.connection import Address, Connection, ConnectionLost, parse_info
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings

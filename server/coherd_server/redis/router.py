@@ -21,7 +21,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from coherd_server.core.ports import StoreUnavailable, ValueRead
+from coherd_server.core.store import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch, Job, LateError, UnconfirmedError
 from coherd_server.redis.connection import Reply, error_code
 from coherd_server.redis.node import Node

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
-from coherd_server.core.near.ports import NAMES_PER_ENTRY, Announcement
-from coherd_server.core.ports import (
+from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeNotice
+from coherd_server.core.store import (
     EPOCH_BYTES,
     EpochRead,
     Fill,
@@ -48,7 +48,7 @@ FENCE_LIFETIMES: Final = 5
 
 
 class RedisStore(Maintenance):
-    """Implements `coherd_server.core.ports.Store`; every name gets the deployment's prefix here and nowhere else."""
+    """Implements `coherd_server.core.store.Store`; every name gets the deployment's prefix here and nowhere else."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class RedisStore(Maintenance):
         ]
 
     async def fill(
-        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+        self, fills: Sequence[Fill], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs = [
@@ -203,7 +203,7 @@ class RedisStore(Maintenance):
             for one in fills
         ]
         again = [self._removal(one.key) for one in fills]
-        values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(fills))
+        values, answers = await self._do_noted(jobs, again, notices, names=self._unasked(fills))
         found: list[FillOutcome | Outdated | StoreUnavailable] = []
         for one, answer in zip(fills, answers, strict=True):
             outcome: FillOutcome | Outdated | StoreUnavailable = _outcome(FillOutcome, answer, FillOutcome.REJECTED)
@@ -240,7 +240,7 @@ class RedisStore(Maintenance):
         self,
         jobs: Sequence[Job],
         again: Sequence[Job],
-        announcements: Collection[Announcement],
+        notices: Collection[ChangeNotice],
         *,
         repeat: bool = False,
         names: Sequence[str] = (),
@@ -249,11 +249,11 @@ class RedisStore(Maintenance):
         come between the node's answer and its arrival here, and after, since the window begins with the
         acknowledgement [repeat-on-switch].
 
-        On one primary the announcements go behind them in the same batch. They are made good as soon as all that was
+        On one primary the notices go behind them in the same batch. They are made good as soon as all that was
         done was done by the batch that carried them: what was repeated came later than they did.
         """
         self._recent_writes.note(again)
-        riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
+        riding = [one for one in notices if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
         values, answers, _ = await self._router.fetch(names, [*jobs, *appends], repeat=repeat)
         self._recent_writes.note(again)
@@ -269,7 +269,7 @@ class RedisStore(Maintenance):
         return Job(self._fences.remove, names, (self._settings.tombstone_ms, self._fences.places(names[0])))
 
     async def put(
-        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+        self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
@@ -281,7 +281,7 @@ class RedisStore(Maintenance):
             condition = b"-" if replaces is None else b"=" + replaces
             jobs.append(Job(put, names, (entry, lifetime_ms, condition, fence, places), identity))
             again.append(Job(remove, names, (self._settings.tombstone_ms, places)))
-        values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(puts))
+        values, answers = await self._do_noted(jobs, again, notices, names=self._unasked(puts))
         found: list[PutOutcome | Outdated | StoreUnavailable] = []
         for one, answer in zip(puts, answers, strict=True):
             outcome: PutOutcome | Outdated | StoreUnavailable = _put_outcome(answer)
@@ -310,13 +310,13 @@ class RedisStore(Maintenance):
         return outcome if current else Outdated(epochs)
 
     async def remove(
-        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+        self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
+        jobs = [self._removal(key)._replace(members=members) for key, members in keys.items()]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
-            for answer in (await self._do_noted(jobs, jobs, announcements))[1]
+            for answer in (await self._do_noted(jobs, jobs, notices))[1]
         ]
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
@@ -337,16 +337,15 @@ class RedisStore(Maintenance):
         for _ in all_of(await self._router.do(jobs, repeat=True)):
             pass
 
-    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
+    async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         for tag in tags:
             self._known_epochs.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
-            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
-            for tag, replicas in tags.items()
+            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), members=members) for tag, members in tags.items()
         ]
-        _, answers = await self._do_noted(jobs, jobs, announcements, repeat=True)
+        _, answers = await self._do_noted(jobs, jobs, notices, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from coherd_server.core.ports import PutOutcome, Store, StoreUnavailable
+from coherd_server.core.store import PutOutcome, Store, StoreUnavailable
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
 from rig.sentinel import SentinelTrio

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis import crowd
 from coherd_server.redis.connection import Address, Connection, ConnectionLost
 from coherd_server.redis.redis_url import parse_redis_url

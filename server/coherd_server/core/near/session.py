@@ -34,7 +34,7 @@ class Extension(NamedTuple):
 class _Outstanding(NamedTuple):
     sequence: int
     first: int
-    """The first position of the log it answers for."""
+    """The first offset of the log it answers for."""
     sent_s: float
 
 
@@ -80,7 +80,7 @@ class NearSession:
             return False
         if len(self.keys) + len(self.tags) + 1 + len(tags) > hub.terms.interest_names:
             hub.drop_interest(self)
-            self.push_flush(hub.next_position)
+            self.push_flush(hub.next_offset)
             return False
         hub.note_interest(self, key.text, tags)
         return True
@@ -115,7 +115,7 @@ class NearSession:
             self.expire()
         if self._must_flush:
             self._must_flush = False
-            self.push_flush(hub.next_position)
+            self.push_flush(hub.next_offset)
         self._lease_until_s = max(self._lease_until_s, arrived_s + lease_ms / 1000)
         return Extension(asked_at_ms, lease_ms)
 
@@ -171,7 +171,7 @@ class NearSession:
             self.push_flush(first)
 
     def push_flush(self, first: int) -> None:
-        """Tell it to drop everything; ``first``: the first position of the log this answers for."""
+        """Tell it to drop everything; ``first``: the first offset of the log this answers for."""
         self._send(first, Push(self._sequence + 1, flush=True))
 
     def push_names(self, first: int, keys: Iterable[str], tags: Iterable[str]) -> None:

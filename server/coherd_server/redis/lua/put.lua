@@ -15,9 +15,9 @@ for i = 1, #KEYS / 4 do
   elseif not holds(fence, places, token) then
     answer = 'fenced'
   elseif stored and string.sub(condition, 1, 1) == '=' and (judged == '' or string.sub(stored, 1, #judged) ~= judged) then
-    answer = 'occupied'
+    answer = 'present'
   elseif stored and versioned(stored) and versioned(entry) and version_above(stored, entry) then
-    answer = 'older'
+    answer = 'older_version'
   else
     local written = redis.pcall('SET', key, entry, 'PX', lifetime_ms)
     if written.err then
