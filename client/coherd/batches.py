@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd import values
+from coherd._rpc.methods import BATCH_GET, BATCH_SET
 from coherd._rpc.protocol import Transport
 from coherd.codec import ValueDecodeError
 from coherd.errors import BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
@@ -138,7 +139,7 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
     for key in keys:
         add().text = key
     try:
-        answer = await transport.batch_get(request, timeout_ms)
+        answer = await transport.call(BATCH_GET, request, timeout_ms)
     except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
@@ -170,7 +171,7 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
 
 async def write_call(transport: Transport, items: SetItems, timeout_ms: int) -> Part:
     """One call of `CacheClient.set_many`."""
-    answer = await transport.batch_set(wire.BatchSetRequest(items=[item for _, item in items]), timeout_ms)
+    answer = await transport.call(BATCH_SET, wire.BatchSetRequest(items=[item for _, item in items]), timeout_ms)
     if len(answer.results) != len(items):
         raise ServerDefect("the answer does not have one result per item")
     part = Part({}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from coherd import values
+from coherd._rpc.methods import DELETE, INVALIDATE
 from coherd.errors import InvalidRequest
 from coherd.key import Key
 from coherd.results import InvalidateResult
@@ -26,7 +27,7 @@ class Changing(Verbs):
         A read that starts after the answer never returns the old value. Raises whenever that is not certain.
         """
         request = wire.DeleteRequest(key=values.key_message(key))
-        return (await self._transport.delete(request, self._limit_ms(timeout_ms))).existed
+        return (await self._transport.call(DELETE, request, self._limit_ms(timeout_ms))).existed
 
     async def invalidate(
         self, *selectors: Selector, wait_for_near_caches: bool = False, timeout_ms: int | None = None
@@ -52,7 +53,7 @@ class Changing(Verbs):
             request = wire.InvalidateRequest(
                 selectors=chosen[start : start + MAX_SELECTORS], wait_for_near_caches=wait_for_near_caches
             )
-            answer = await self._transport.invalidate(request, limit_ms)
+            answer = await self._transport.call(INVALIDATE, request, limit_ms)
             tags.update(dict.fromkeys(answer.tags))
             deleted_keys += answer.deleted_keys
         return InvalidateResult(tuple(tags), deleted_keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coherd._rpc.methods import DESCRIBE_CATALOG, METRICS
 from coherd.metrics import DomainMetrics, metrics_of
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.verbs.base import Verbs
@@ -12,7 +13,7 @@ class Looking(Verbs):
 
     async def metrics(self, *domains: str, timeout_ms: int | None = None) -> dict[str, DomainMetrics]:
         """Counts by domain, in the order of the catalog; of every domain the caller may read if none is named."""
-        answer = await self._transport.metrics(wire.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
+        answer = await self._transport.call(METRICS, wire.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
         return metrics_of(answer)
 
     async def describe_catalog(self, *domains: str, timeout_ms: int | None = None) -> wire.DescribeCatalogResponse:
@@ -21,4 +22,4 @@ class Looking(Verbs):
         The answer is the message of the contract itself: it is documentation, and tools read it as such.
         """
         request = wire.DescribeCatalogRequest(domains=domains)
-        return await self._transport.describe_catalog(request, self._limit_ms(timeout_ms))
+        return await self._transport.call(DESCRIBE_CATALOG, request, self._limit_ms(timeout_ms))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from coherd import values
+from coherd._rpc.methods import GET
 from coherd.batches import Part, joined, near_part, read_call, results_of, run_calls, split_keys
 from coherd.errors import ServerDefect
 from coherd.key import Key, ReadKey
@@ -73,7 +74,7 @@ class Reading(Verbs):
         if not isinstance(key, Key):
             raise values.not_a_key(key)
         try:
-            answer = await self._transport.get(key, accept_stale, self._limit_ms(timeout_ms))
+            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
         except NO_READ:
             if self._lenient:
                 return None

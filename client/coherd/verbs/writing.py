@@ -8,6 +8,7 @@ from itertools import starmap
 from typing import Any, Final, Protocol, TypeVar
 
 from coherd import values
+from coherd._rpc.methods import SET, TOUCH
 from coherd.batches import Part, SetItems, results_of, run_calls, split_sets, write_call
 from coherd.key import Key
 from coherd.results import SetOutcome, SetResult
@@ -95,7 +96,7 @@ class Writing(Verbs):
 
     async def _set(self, request: wire.SetRequest, timeout_ms: int | None) -> SetResult:
         try:
-            answer = await self._transport.set(request, self._limit_ms(timeout_ms))
+            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms))
         except NO_WRITE:
             if self._lenient:
                 return _DROPPED
@@ -155,7 +156,7 @@ class Writing(Verbs):
         """
         request = wire.TouchRequest(key=values.key_message(key), ttl_ms=values.ttl_ms(ttl))
         try:
-            return (await self._transport.touch(request, self._limit_ms(timeout_ms))).touched
+            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms))).touched
         except NO_WRITE:
             if self._lenient:
                 return False
