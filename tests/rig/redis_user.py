@@ -1,4 +1,4 @@
-"""The Redis user of docs/security.md: what the tests' shared installations let Coherd do, and nothing else."""
+"""The Redis user of docs/operate/security.md: what the tests' shared installations let Coherd do, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from rig.process import Node
 
-_PAGE: Final = Path(__file__).parents[2] / "docs" / "security.md"
+_PAGE: Final = Path(__file__).parents[2] / "docs" / "operate" / "security.md"
 LOGIN: Final = "coherd:secret@"
 """For URLs."""
 

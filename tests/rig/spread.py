@@ -18,12 +18,12 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-ALONE: Final = ("tests/coherence/test_histories.py", "tests/integration/server/test_start_and_end.py")
+ALONE: Final = ("tests/coherence/soak/test_histories.py", "tests/integration/server/test_start_and_end.py")
 """Files whose tests share nothing and take long: each test is a group."""
 LONG: Final = (
     "cluster",
     "sentinel",
-    "tests/coherence/test_histories.py",
+    "tests/coherence/soak/test_histories.py",
     "tests/integration/test_benchmarks.py",
     "tests/integration/cli/test_cli_replay.py",
     "tests/integration/dogpile_backend/",

@@ -85,18 +85,18 @@ def test_every_page_is_on_the_map() -> None:
 
 def test_every_target_is_described() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    described = set(_MAKE.findall((ROOT / "docs" / "contributing.md").read_text("utf-8")))
+    described = set(_MAKE.findall((ROOT / "docs" / "internals" / "contributing.md").read_text("utf-8")))
     assert set(re.findall(r"^([a-z][a-z-]*):.*##", makefile, re.MULTILINE)) <= described
 
 
 def test_every_setting_is_listed() -> None:
-    text = (ROOT / "docs" / "server.md").read_text("utf-8")
+    text = (ROOT / "docs" / "operate" / "server.md").read_text("utf-8")
     table = text[text.index("| setting |") :].split("\n\n", 1)[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(Settings.model_fields)
 
 
 def test_every_reason_is_listed_as_it_is() -> None:
-    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    text = (ROOT / "docs" / "use" / "errors.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+)$", text, re.MULTILINE))
     assert rows.keys() == {reason_name(reason) for reason in REASONS}
     for reason, rule in REASONS.items():
@@ -106,13 +106,13 @@ def test_every_reason_is_listed_as_it_is() -> None:
 
 
 def test_every_counter_is_listed() -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    text = (ROOT / "docs" / "operate" / "metrics.md").read_text("utf-8")
     cells = "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
     assert set(COUNTERS) <= set(re.findall(r"`(\w+)`", cells))
 
 
 def test_the_worked_example_is_what_the_code_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = _CODE.findall((ROOT / "docs" / "storage.md").read_text("utf-8"))
+    blocks = _CODE.findall((ROOT / "docs" / "internals" / "storage.md").read_text("utf-8"))
     shown = next(code for language, code in blocks if language == "text" and code.startswith("0000"))
     exec(next(code for language, code in blocks if language == "python" and "stamp_block" in code), {})
     assert capsys.readouterr().out == shown

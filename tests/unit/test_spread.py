@@ -16,7 +16,10 @@ from rig.spread import group_of, place_of
         ("tests/integration/server/test_verbs.py::test_get[standalone]", "tests/integration/server/test_verbs.py"),
         ("tests/unit/test_redis_url.py::test_url[redis+cluster://h]", "tests/unit/test_redis_url.py"),
         ("tests/integration/store/test_store_cluster.py::test_x", "tests/integration/store/test_store_cluster.py"),
-        ("tests/coherence/test_histories.py::test_y[cluster]", "tests/coherence/test_histories.py::test_y[cluster]"),
+        (
+            "tests/coherence/soak/test_histories.py::test_y[cluster]",
+            "tests/coherence/soak/test_histories.py::test_y[cluster]",
+        ),
     ],
 )
 def test_the_group_follows_from_the_id(nodeid: str, group: str) -> None:

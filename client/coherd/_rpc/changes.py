@@ -7,7 +7,8 @@ from coherd._rpc.methods import Method, Request, Response
 
 
 def drop_changed(near: NearCache, method: Method[Request, Response], request: Request, answer: Response | None) -> None:
-    """Drop what a request changes, if it is not a read; near caches of the client in other event loops drop everything.
+    """Drop what a request changes, if it is not a read [own-changes-drop]; the client's near caches in other event
+    loops drop everything.
 
     Args:
         near: the near cache.

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from coherd.catalog.declared import (
-    CatalogError,
-    DomainSpec,
-    InvalidationSpec,
-    NearCacheMode,
-    OverrideError,
-    ResourceSpec,
-)
+from coherd.catalog.declared import DomainSpec, InvalidationSpec, ResourceSpec
 from coherd.contract import keys, tags
-from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal
-from coherd.contract.tags import TagRef
-from coherd.contract.ttl import TtlOverride, TtlPolicy
+from coherd.contract.tags import TagRef, stamp_start
+from coherd.contract.ttl import TtlPolicy
+from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 RESOLVED_KEYS: Final = 65_536
@@ -39,7 +32,15 @@ class ResolvedKey(NamedTuple):
     tags: tuple[TagRef, ...]
     """The tags that follow from the key, in canonical order."""
     stamp_starts: tuple[tuple[bytes, str], ...]
-    """Per tag what its stamp begins with (`coherd.contract.entry.stamp_start`), and its text."""
+    """Per tag `coherd.contract.tags.stamp_start` and its text. Kept here because every read of a server needs it."""
+
+
+class Selection(NamedTuple):
+    """What a selector selects: tags to invalidate, or one key to delete."""
+
+    tags: Mapping[str, DomainSpec]
+    """Canonical tags, each with its domain."""
+    key: ResolvedKey | None = None
 
 
 @dataclass(frozen=True)
@@ -139,20 +140,70 @@ class Catalog:
             )
         return spec
 
-    def tags_of_domain(self, domain: str) -> tuple[str, ...]:
-        """The tag that selects a whole domain."""
-        return (tags.domain_tag(self.domain(domain).name),)
+    def key_of(self, key: keys_pb2.Key) -> ResolvedKey:
+        """What follows from the key of a request, given as text or in parts.
 
-    def tags_of_resource(self, domain: str, resource: str) -> tuple[str, ...]:
-        """The tag that selects a whole resource."""
+        Raises:
+            Refusal: REQUEST_INVALID without a key; otherwise as `resolve`.
+        """
+        text = key.text
+        if text or key.HasField("text"):
+            return self.resolve(text)
+        if not key.HasField("parts"):
+            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a key is required: text or parts", field="key")
+        parts = key.parts
+        values: dict[str, object] = {}
+        for identifier in parts.identifiers:
+            if not keys.is_name(identifier.name):  # before any message could repeat it
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+                    f"the name of an identifier is lower snake case, 1..{keys.MAX_NAME_CHARS} characters",
+                    field="key.parts.identifiers",
+                )
+            if identifier.name in values:
+                raise Refusal(
+                    ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+                    "an identifier is given twice",
+                    field="key.parts.identifiers",
+                )
+            values[identifier.name] = identifier.value
+        return self.resolve(self.build(parts.domain, parts.resource, values, parts.suffix or None))
+
+    def select(self, selector: keys_pb2.Selector) -> Selection:
+        """What a selector selects.
+
+        Raises:
+            Refusal: SELECTOR_INVALID if it is empty; otherwise as `key_of` and the ``tags_of`` methods.
+        """
+        match selector.WhichOneof("selects"):
+            case "tag":
+                tag = selector.tag
+                return Selection(self.tags_of_identifier(tag.identifier, tag.value, tag.domain))
+            case "named":
+                return Selection(self.tags_of_invalidation(selector.named.name, selector.named.value))
+            case "resource":
+                return Selection(self.tags_of_resource(selector.resource.domain, selector.resource.resource))
+            case "domain":
+                return Selection(self.tags_of_domain(selector.domain.domain))
+            case "key":
+                return Selection({}, self.key_of(selector.key))
+        raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "a selector is required", field="selectors")
+
+    def tags_of_domain(self, domain: str) -> dict[str, DomainSpec]:
+        """The tag that selects a whole domain, with that domain."""
+        spec = self.domain(domain)
+        return {tags.domain_tag(spec.name): spec}
+
+    def tags_of_resource(self, domain: str, resource: str) -> dict[str, DomainSpec]:
+        """The tag that selects a whole resource, with its domain."""
         spec = self.domain(domain)
         self._resource(spec, resource)
         if not keys.is_name(resource):
             raise Refusal(ErrorReason.ERROR_REASON_SELECTOR_INVALID, "the resource is not a name", field="resource")
-        return (tags.resource_tag(domain, resource),)
+        return {tags.resource_tag(domain, resource): spec}
 
-    def tags_of_identifier(self, identifier: str, value: str, domain: str = "") -> tuple[str, ...]:
-        """The tags of an identifier's value: in one domain, or in every domain that declares it.
+    def tags_of_identifier(self, identifier: str, value: str, domain: str = "") -> dict[str, DomainSpec]:
+        """The tags of an identifier's value, each with its domain: in one domain, or in every one that declares it.
 
         Raises:
             Refusal: DOMAIN_UNKNOWN; TAG_INVALID where no domain declares the tag; IDENTIFIER_INVALID where one of them
@@ -160,8 +211,8 @@ class Catalog:
         """
         specs = [self.domain(domain)] if domain else list(self.domains.values())
         anything = value == tags.ANY
-        found = [spec.name for spec in specs if identifier in (spec.any_tags if anything else spec.tags)]
-        if not found:
+        declaring = [spec for spec in specs if identifier in (spec.any_tags if anything else spec.tags)]
+        if not declaring:
             where = f"domain {domain!r} declares" if domain else "no domain declares"
             raise Refusal(
                 ErrorReason.ERROR_REASON_TAG_INVALID,
@@ -169,11 +220,8 @@ class Catalog:
                 field="identifier",
             )
         if anything:
-            return tuple(tags.any_tag(name, identifier) for name in found)
-        return tuple(self._value_tag(name, identifier, value) for name in found)
-
-    def _value_tag(self, domain: str, identifier: str, value: str) -> str:
-        return tags.identifier_tag(domain, identifier, self.domains[domain].check_tag_value(identifier, value))
+            return {tags.any_tag(spec.name, identifier): spec for spec in declaring}
+        return {_value_tag(spec, identifier, value): spec for spec in declaring}
 
     def invalidation(self, name: str) -> InvalidationSpec:
         """The named invalidation of a name.
@@ -189,68 +237,22 @@ class Catalog:
             )
         return spec
 
-    def tags_of_invalidation(self, name: str, value: object) -> tuple[str, ...]:
-        """The tags of a named invalidation for a value.
+    def tags_of_invalidation(self, name: str, value: object) -> dict[str, DomainSpec]:
+        """The tags of a named invalidation for a value, each with its domain.
 
         Raises:
             Refusal: SELECTOR_INVALID, if there is no such invalidation; IDENTIFIER_INVALID, if the value is empty, not
                 Unicode, or not canonical for what it names.
         """
-        spec = self.invalidation(name)
-        text = spec.text(value)
-        return tuple(
-            tags.any_tag(p.domain, p.identifier) if p.any_value else self._value_tag(p.domain, p.identifier, text)
-            for p in spec.tags
-        )
+        invalidation = self.invalidation(name)
+        text = invalidation.text(value)
+        selected: dict[str, DomainSpec] = {}
+        for domain, identifier, any_value in invalidation.tags:
+            spec = self.domains[domain]
+            tag = tags.any_tag(domain, identifier) if any_value else _value_tag(spec, identifier, text)
+            selected[tag] = spec
+        return selected
 
-    def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
-        """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.
 
-        What a resource's own override says wins over its domain's; the two are judged together.
-
-        Raises:
-            OverrideError: an override names nothing, or leads out of range.
-        """
-        problems: list[tuple[str, str]] = []
-        domains = dict(self.domains)
-        for name, override in sorted(overrides.items(), key=lambda item: item[0].count(":")):
-            domain_name, _, resource_name = name.partition(":")
-            domain = domains.get(domain_name)
-            if domain is None or (resource_name and resource_name not in domain.resources):
-                problems.append((name, "no such domain or resource in the catalog"))
-                continue
-            changed = {
-                one: replace(spec, policy=override.apply(spec.policy))
-                for one, spec in domain.resources.items()
-                if resource_name in ("", one)
-            }
-            policy = domain.policy if resource_name else override.apply(domain.policy)
-            domains[domain_name] = replace(domain, resources={**domain.resources, **changed}, policy=policy)
-        for domain_name in sorted({name.partition(":")[0] for name in overrides} & domains.keys()):
-            domain = domains[domain_name]
-            resources = {f"{domain_name}:{one}": spec.policy for one, spec in domain.resources.items()}
-            for full_name, policy in {domain_name: domain.policy, **resources}.items():
-                at_fault = full_name if full_name in overrides else domain_name
-                if at_fault not in overrides:
-                    continue
-                try:
-                    policy.check()
-                except ValueError as error:
-                    problems.append((at_fault, str(error) if at_fault == full_name else f"{full_name}: {error}"))
-                    if full_name == domain_name:
-                        break  # its resources would say the same
-        if problems:
-            raise OverrideError(problems)
-        return replace(self, domains=domains)
-
-    def with_near_caches(self, modes: Mapping[str, NearCacheMode]) -> Catalog:
-        """This catalog with an operator's choice of where clients keep values, by domain.
-
-        Raises:
-            CatalogError: there is no such domain.
-        """
-        unknown = [name for name in modes if name not in self.domains]
-        if unknown:
-            raise CatalogError([f"near_cache override {name!r}: no such domain in the catalog" for name in unknown])
-        changed = {name: replace(self.domains[name], near_cache=mode) for name, mode in modes.items()}
-        return replace(self, domains={**self.domains, **changed})
+def _value_tag(domain: DomainSpec, identifier: str, value: str) -> str:
+    return tags.identifier_tag(domain.name, identifier, domain.check_tag_value(identifier, value))

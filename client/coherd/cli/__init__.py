@@ -1,4 +1,4 @@
-"""The command line: ``coherd …`` (docs/cli.md). Needs the extra ``coherd[cli]``; the library itself does not."""
+"""The command line: ``coherd …`` (docs/use/cli.md). Needs the extra ``coherd[cli]``; the library itself does not."""
 
 from __future__ import annotations
 

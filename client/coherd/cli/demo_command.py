@@ -43,7 +43,7 @@ _DEFAULT = ZipfWorkload()
 def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, load_ms: float, as_json: bool) -> int:
     """Start a server with an embedded Valkey, replay a built-in workload, show the counts, stop the server.
 
-    Popularity and value sizes have the shape measured in large production caches; docs/replay.md names the sources.
+    Popularity and value sizes have the shape measured in large production caches; docs/use/replay.md names the sources.
     Needs no file, but the extra [server].
 
     \b
@@ -81,8 +81,8 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
 
 
 async def _show_metrics(cache: CacheClient) -> None:
-    found = await cache.metrics()
-    used = {name: domain for name, domain in found.items() if domain.hits or domain.misses or domain.sets}
+    metrics = await cache.metrics()
+    used = {name: domain for name, domain in metrics.items() if domain.hits or domain.misses or domain.sets}
     console = out()
     # The census of so young a server is older than the changes.
     now = datetime.datetime.now(datetime.UTC)

@@ -10,7 +10,7 @@ from coherd.cli.text import plain
 
 
 class ExitCode(enum.IntEnum):
-    """Exit codes of every command (docs/cli.md)."""
+    """Exit codes of every command (docs/use/cli.md)."""
 
     OK = 0
     NEGATIVE = 1

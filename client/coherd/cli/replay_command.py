@@ -64,7 +64,7 @@ def replay(
     TRACE holds big-endian 32-bit integers or text, one id a line; plain, .xz or .gz. Each run uses keys of its own,
     starts cold and removes them at the end. It goes over a session, with the near cache as the catalog says. Exit code
     1 if a request failed, or if the hit ratio differs from what follows from the trace or from what the server counted
-    (see docs/replay.md).
+    (see docs/use/replay.md).
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``docs/catalog-reference.md``: the built-in catalog as a reader sees it."""
+"""``docs/use/catalog-reference.md``: the built-in catalog as a reader sees it."""
 
 from __future__ import annotations
 

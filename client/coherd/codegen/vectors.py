@@ -1,4 +1,4 @@
-"""``docs/key-vectors.json``: what an implementation of the key grammar in another language must write, read and refuse.
+"""``docs/use/key-vectors.json``: what a key grammar in another language must write, read and refuse.
 
 The texts come from the grammar's own code; tests hold the file against the examples of the specification.
 """

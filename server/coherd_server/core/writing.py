@@ -9,25 +9,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem, check_set, extra_tags_of
 from coherd.contract.reasons import Refusal
-from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
-from coherd_server.core.near.announcing import Announcer
-from coherd_server.core.near.ports import Announcement
-from coherd_server.core.ports import PutOutcome, Store
-from coherd_server.core.putting import Putter, Tries
+from coherd_server.core.key_queue import KeyQueue
+from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.reading import Reader
-from coherd_server.core.set_plan import SetDone, SetItem, SetPlan
-from coherd_server.core.turnstile import Turnstile
+from coherd_server.core.set_attempt import SetAttempt, SetProgress
+from coherd_server.core.set_plan import SetDone, SetPlan
+from coherd_server.core.store import PutOutcome, Store
 
 MAX_ATTEMPTS: Final = 32
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
 turns, so that is the doing of other processes."""
 MAX_TURN_MS: Final = 30_000
 """Longest wait of a write for those of its key that came before it."""
-MAX_VERSION: Final = 2**63 - 1
 UNWANTED: Final = Failure(
     ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "the caller gave up before it was sent; nothing was changed"
 )
@@ -48,7 +47,7 @@ class Writer:
     Args:
         store: where entries live.
         reader: of the same store.
-        announcer: tells near caches.
+        publisher: tells near caches.
         counters: that every set adds to.
         max_value_bytes: longest payload accepted.
         spread: source of random numbers in ``[0, 1)`` for jitter.
@@ -58,18 +57,18 @@ class Writer:
         self,
         store: Store,
         reader: Reader,
-        announcer: Announcer,
+        publisher: ChangePublisher,
         counters: Counters,
         *,
         max_value_bytes: int,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._putter = Putter(store, reader, announcer)
-        self._announcer = announcer
+        self._attempt = SetAttempt(store, reader, publisher)
+        self._publisher = publisher
         self._counters = counters
         self._max_value_bytes = max_value_bytes
         self._spread = spread
-        self._turnstile = Turnstile()
+        self._key_queue = KeyQueue()
 
     async def set(
         self,
@@ -79,7 +78,7 @@ class Writer:
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
-        """Store values, each stating that it is current now. Items are concurrent.
+        """Store values, each stating that it is current now. Items are concurrent [concurrent-frame].
 
         Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
 
@@ -95,10 +94,10 @@ class Writer:
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
         pending: dict[int, SetPlan] = {}
-        tries = Tries(wanted)
+        progress = SetProgress(wanted)
 
         def end(index: int, outcome: SetDone | Failure) -> None:
-            if index in tries.begun and isinstance(outcome, Failure):
+            if index in progress.begun and isinstance(outcome, Failure):
                 outcome = UNKNOWN
             done[index] = outcome
             report(index, outcome)
@@ -117,7 +116,7 @@ class Writer:
                     for index in [index for index in pending if not wanted(index)]:
                         del pending[index]
                         end(index, UNWANTED)
-                turn = _whose_turn(pending, self._turnstile, entered)
+                turn = _whose_turn(pending, self._key_queue, entered)
                 if not pending:
                     break
                 if not turn:
@@ -125,7 +124,7 @@ class Writer:
                     next_s = min(ends_s.values())
                     try:
                         async with asyncio.timeout_at(next_s):
-                            entered = await self._turnstile.wait_for(plan.item.key.text for plan in pending.values())
+                            entered = await self._key_queue.wait_for(plan.item.key.text for plan in pending.values())
                     except TimeoutError:
                         for index in [index for index, end_s in ends_s.items() if end_s <= next_s]:
                             del pending[index]
@@ -133,16 +132,16 @@ class Writer:
                     continue
                 first = [index for index in turn if not tried[index]]
                 try:
-                    outcomes = await self._putter.attempt(turn, first, tries)
+                    outcomes = await self._attempt.attempt(turn, first, progress)
                 finally:
-                    self._turnstile.leave(plan.item.key.text for plan in turn.values())
+                    self._key_queue.leave(plan.item.key.text for plan in turn.values())
                 for index in turn:
                     tried[index] += 1
                     if index in outcomes or tried[index] == MAX_ATTEMPTS:
                         del pending[index]
-                        if index not in tries.told or not _is_stored(outcomes.get(index)):
+                        if index not in progress.told or not _is_stored(outcomes.get(index)):
                             end(index, outcomes.get(index, CONTENDED))
-                confirming += self._confirm(outcomes, tries.told, end)
+                confirming += self._confirm(outcomes, progress.told, end)
             if confirming:
                 await asyncio.gather(*confirming)
         finally:
@@ -154,17 +153,17 @@ class Writer:
     def _confirm(
         self,
         outcomes: Mapping[int, SetDone | Failure],
-        told: Mapping[int, Announcement],
+        told: Mapping[int, ChangeNotice],
         end: Callable[[int, SetDone | Failure], None],
     ) -> list[asyncio.Task[None]]:
         """End what was stored once near caches are told: at once where the store did that with the change."""
-        stored: dict[Announcement, list[int]] = {}
+        stored: dict[ChangeNotice, list[int]] = {}
         for index, outcome in outcomes.items():
             if index in told and _is_stored(outcome):
                 stored.setdefault(told[index], []).append(index)
 
-        async def finish(one: Announcement, indexes: Sequence[int]) -> None:
-            failure = await self._announcer.finish([one])
+        async def finish(one: ChangeNotice, indexes: Sequence[int]) -> None:
+            failure = await self._publisher.finish([one])
             for index in indexes:
                 end(index, failure or outcomes[index])
 
@@ -178,34 +177,15 @@ class Writer:
         return tasks
 
     def check(self, item: SetItem) -> int:
-        """The TTL the value gets, in milliseconds.
-
-        Raises:
-            Refusal: VALUE_TOO_LARGE, REQUEST_INVALID, VERSION_INVALID or TTL_INVALID.
-        """
-        if len(item.payload) > self._max_value_bytes:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_VALUE_TOO_LARGE,
-                f"the value has {len(item.payload)} bytes, the server's max_value_bytes is {self._max_value_bytes}",
-                field="value",
-            )
-        if item.negative and item.payload:
-            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a negative entry has no value", field="value")
-        if item.version is not None and not 1 <= item.version <= MAX_VERSION:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
-            )
-        return choose_ttl_ms(item.key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
+        """See `check_set`."""
+        return check_set(item, self._max_value_bytes, self._spread())
 
     def is_writing(self, key: ResolvedKey) -> bool:
         """A set of this key must wait for its turn."""
-        return self._turnstile.is_taken(key.text)
+        return self._key_queue.is_taken(key.text)
 
     def _plan(self, item: SetItem) -> SetPlan:
-        ttl_ms = self.check(item)
-        key = item.key
-        extra = key.domain.extra_tags(item.extra_tags, key.tags) if item.extra_tags else ()
-        return SetPlan(item, ttl_ms, extra)
+        return SetPlan(item, self.check(item), extra_tags_of(item))
 
     def _count(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
         timed: set[str] = set()
@@ -224,7 +204,7 @@ def _is_stored(outcome: SetDone | Failure | None) -> bool:
     return isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED
 
 
-def _whose_turn(pending: Mapping[int, SetPlan], turnstile: Turnstile, entered: set[str]) -> dict[int, SetPlan]:
+def _whose_turn(pending: Mapping[int, SetPlan], key_queue: KeyQueue, entered: set[str]) -> dict[int, SetPlan]:
     """The sets whose turn it is: one of each key that was ``entered``, or that can be. What was entered and is not
     wanted any more is left; afterwards ``entered`` is empty."""
     turn: dict[int, SetPlan] = {}
@@ -233,8 +213,8 @@ def _whose_turn(pending: Mapping[int, SetPlan], turnstile: Turnstile, entered: s
         if key in entered:
             entered.remove(key)
             turn[index] = plan
-        elif turnstile.enter(key):
+        elif key_queue.enter(key):
             turn[index] = plan
-    turnstile.leave(entered)
+    key_queue.leave(entered)
     entered.clear()
     return turn

@@ -1,4 +1,4 @@
-"""The Redis user of docs/security.md may do all that is needed. Most other tests run as this user, too."""
+"""The Redis user of docs/operate/security.md may do all that is needed. Most other tests run as this user, too."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def test_a_user_of_another_prefix_is_refused_at_start(node: Node) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 4
     [line] = [line for line in done.stderr.splitlines() if line.startswith("coherd: ")]
-    assert "refused the command: NOPERM (what this user may do, and below which key prefix: docs/security.md)" in line
+    assert (
+        "refused the command: NOPERM (what this user may do, and below which key prefix: docs/operate/security.md)"
+        in line
+    )
 
 
 def test_a_user_that_may_not_write_is_told_so(node: Node, connect: CallerMaker) -> None:

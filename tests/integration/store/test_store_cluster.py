@@ -1,4 +1,4 @@
-"""What only a cluster does: slots on the move, failover, one node that hangs (rules 3 and 7)."""
+"""What only a cluster does: slots on the move, failover, one node that hangs [node-identity] [no-blind-replay]."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.redis import journal
+from coherd_server.core.store import PutOutcome, StoreUnavailable
+from coherd_server.redis import recent_writes
 from rig.cluster import Cluster, cluster
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
@@ -27,7 +27,7 @@ def trio() -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was acknowledged in this test was acknowledged lately, however slow the machine is."""
-    monkeypatch.setattr(journal, "WINDOW_S", 300.0)
+    monkeypatch.setattr(recent_writes, "WINDOW_S", 300.0)
 
 
 def keys_by_owner(trio: Cluster) -> dict[Node, str]:
@@ -83,12 +83,12 @@ async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
     [tag] = (name.removeprefix("coherd:epoch:") for name in in_slot(slot, "coherd:epoch:t", 1))
     puts = [await put_of(store, name) for name in names]
     assert await store.put(puts) == [PutOutcome.STORED] * 3
-    _, minted = await store.mint([], {tag: 60_000})
+    _, ensured = await store.ensure_epochs([], {tag: 60_000})
     trio.begin_migration(slot, source, target)
     trio.move_key(names[0], source, target)
     values, epochs = await store.read([*names, absent], [tag])
     assert [value.raw for value in values] == [put.entry for put in puts] + [None]
-    assert epochs[0].epoch == minted[tag].epoch
+    assert epochs[0].epoch == ensured[tag].epoch
     assert values[0].identity != values[1].identity, "a reply counts under the connection that carried it"
     assert values[0].identity == values[3].identity == await identity_of(store, names[0])
 
@@ -102,7 +102,7 @@ async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
     trio.finish_migration(slot, source, target)
     assert await torn == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, names[1])]) == [PutOutcome.STORED]
-    # The move gave its node a new identity, so what was set there lately was deleted first (rule 8).
+    # The move gave its node a new identity, so what was set there lately was deleted first [repeat-on-switch].
     assert [value.raw is None for value in (await store.read(names, []))[0]] == [True, False, True]
     trio.begin_migration(slot, target, source)
     trio.finish_migration(slot, target, source)
@@ -131,18 +131,18 @@ async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> 
     store = await opener(trio.url)
     put = await put_of(store, "k")
     await store.put([put])
-    _, minted = await store.mint([], {"k": 60_000})
+    _, ensured = await store.ensure_epochs([], {"k": 60_000})
     await asyncio.sleep(0.1)
     trio.failover("k")
     end_s = time.monotonic() + 5
     while (value := (await store.read(["k"], []))[0][0]).identity == put.identity:
         assert time.monotonic() < end_s, "the change of primary was not noticed"
         await asyncio.sleep(0.01)
-    assert value.raw is None, "what was set lately was deleted before anything was served (rule 8)"
+    assert value.raw is None, "what was set lately was deleted before anything was served [repeat-on-switch]"
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, "k")]) == [PutOutcome.STORED]
     await store.invalidate(dict.fromkeys(["k"], 0))
-    assert (await store.read([], ["k"]))[1][0].epoch != minted["k"].epoch
+    assert (await store.read([], ["k"]))[1][0].epoch != ensured["k"].epoch
 
 
 async def test_killed_primary_is_replaced(trio: Cluster, opener: Opener) -> None:

@@ -1,4 +1,4 @@
-"""Failover under Sentinel: a new address, a new identity, and no use of the old primary (rules 3 and 8)."""
+"""Failover under Sentinel: a new address, a new identity, and no use of the old primary [node-identity]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from coherd_server.core.ports import PutOutcome, Store, StoreUnavailable
+from coherd_server.core.store import PutOutcome, Store, StoreUnavailable
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
 from rig.sentinel import SentinelTrio, sentinel_trio

@@ -91,10 +91,15 @@ def test_extra_tags_that_are_refused(extra: dict[str, str], reason: int) -> None
 
 def test_named_invalidations_of_the_specification() -> None:
     catalog = builtin_catalog()
-    tags_of = catalog.tags_of_invalidation
-    assert tags_of("user", "U") == ("analytics/user:U", "psychology/user:U", "crisis/user:U", "session/user:U")
-    assert tags_of("content", "C") == ("psychology/content:C", "analytics/content:C")
-    assert tags_of("date", "20250806") == ("analytics/date:20250806", "maintenance/date:*")
+
+    def tags_of(name: str, value: str) -> list[str]:
+        selected = catalog.tags_of_invalidation(name, value)
+        assert [tag.partition("/")[0] for tag in selected] == [domain.name for domain in selected.values()]
+        return list(selected)
+
+    assert tags_of("user", "U") == ["analytics/user:U", "psychology/user:U", "crisis/user:U", "session/user:U"]
+    assert tags_of("content", "C") == ["psychology/content:C", "analytics/content:C"]
+    assert tags_of("date", "20250806") == ["analytics/date:20250806", "maintenance/date:*"]
     assert catalog.invalidations["user"].personal
     assert not catalog.invalidations["date"].personal
     with pytest.raises(Refusal):

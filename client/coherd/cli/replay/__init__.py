@@ -1,4 +1,4 @@
-"""Replaying an access trace through the typed client, and checking what came out (docs/replay.md).
+"""Replaying an access trace through the typed client, and checking what came out (docs/use/replay.md).
 
 `trace` and `workload` make the requests, `expected` computes what must come out, `engine` runs them, `statistics` and
 `report` say what happened. Only `engine` knows an event loop; none knows a socket.

@@ -1,9 +1,9 @@
 """Runs the requests of a trace against a cache with N concurrent workers, as callers of a look-aside cache do: get, on
 a miss load (here: wait), then store.
 
-The rule that makes the outcome exact (docs/replay.md): as long as an object was never stored in this run, its requests
-take turns. Whoever comes first asks, loads and stores; a request that arrives meanwhile waits for it and then asks. So
-concurrency never turns one first occurrence into two misses, and each request is exactly one get.
+The rule that makes the outcome exact (docs/use/replay.md): as long as an object was never stored in this run, its
+requests take turns. Whoever comes first asks, loads and stores; a request that arrives meanwhile waits for it and then
+asks. So concurrency never turns one first occurrence into two misses, and each request is exactly one get.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a replay must show, computed from the trace alone: no cache, no server, no engine involved.
 
-The rule (docs/replay.md): in a cache that starts cold, is big enough and keeps values longer than the run, the first
-request of each object is a miss and every later one is a hit.
+The rule (docs/use/replay.md): in a cache that starts cold, is big enough and keeps values longer than the run, the
+first request of each object is a miss and every later one is a hit.
 """
 
 from __future__ import annotations

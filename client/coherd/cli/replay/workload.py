@@ -1,7 +1,7 @@
 """A synthetic workload with the shape of large production caches, for when there is no trace at hand.
 
 Popularity is Zipf: the object of rank k is asked for with probability proportional to ``k ** -alpha``. Value sizes
-follow the generalized Pareto distribution fitted for Facebook's ETC pool. Sources and figures are in docs/replay.md:
+follow the generalized Pareto distribution fitted for Facebook's ETC pool. Sources and figures (docs/use/replay.md):
 J. Yang, Y. Yue, K. V. Rashmi, "A large scale analysis of hundreds of in-memory cache clusters at Twitter", OSDI 2020;
 B. Atikoglu, Y. Xu, E. Frachtenberg, S. Jiang, M. Paleczny, "Workload analysis of a large-scale key-value store",
 SIGMETRICS 2012. Everything is seeded: the same parameters give the same requests.

@@ -6,7 +6,7 @@
         arguments={"target": "localhost:50051", "domain": "content", "ttl_s": 3600},
     )
 
-See ``docs/dogpile.md``.
+See ``docs/use/dogpile.md``.
 """
 
 from __future__ import annotations
