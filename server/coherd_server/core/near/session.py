@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.tags import TagRef
-
-if TYPE_CHECKING:
-    from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.interest import Interest
+from coherd_server.core.near.log import Clock
+from coherd_server.core.near.terms import Terms
 
 
 class Push(NamedTuple):
@@ -38,10 +38,63 @@ class _Outstanding(NamedTuple):
     sent_s: float
 
 
+class Unacknowledged:
+    """Counts pushes by the first position they answer for. Positions are added in rising order."""
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._counts: dict[int, int] = {}
+
+    def add(self, position: int) -> None:
+        """One more push waits for its acknowledgement."""
+        if position in self._counts:
+            self._counts[position] += 1
+        else:
+            self._order.append(position)
+            self._counts[position] = 1
+
+    def remove(self, position: int) -> None:
+        """One push less; those of a cleared generation are known no more, which is no error."""
+        count = self._counts.get(position)
+        if count is not None:
+            self._counts[position] = count - 1
+
+    @property
+    def lowest(self) -> int | None:
+        """None: nothing waits."""
+        order, counts = self._order, self._counts
+        while order and not counts[order[0]]:
+            del counts[order.popleft()]
+        return order[0] if order else None
+
+
+class Sessions(Protocol):
+    """What a session needs of the process's sessions: the `Hub`."""
+
+    now_s: Clock
+    terms: Terms
+    interest: Interest[NearSession]
+    unacknowledged: Unacknowledged
+    in_step_as_of_s: float | None
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the log the next change will have."""
+        ...
+
+    def acknowledged(self) -> None:
+        """Something is not waited for any more."""
+        ...
+
+    def remove(self, session: NearSession) -> None:
+        """It is closed, and its lease is over."""
+        ...
+
+
 class NearSession:
     """Made by `Hub.open`. Nothing here blocks or awaits."""
 
-    def __init__(self, hub: Hub, push: Callable[[Push], None]) -> None:
+    def __init__(self, hub: Sessions, push: Callable[[Push], None]) -> None:
         self._hub = hub
         self._push: Callable[[Push], None] | None = push
         self._sequence = 0
@@ -56,7 +109,7 @@ class NearSession:
 
     def read_started(self) -> int:
         """Mark to take before a read is issued, for `register`."""
-        return self._hub.revision
+        return self._hub.interest.revision
 
     def register(self, key: ResolvedKey, extra: Iterable[TagRef], started: int) -> bool:
         """Tell this session of changes of a key and its tags from now on; at reply time, in one step with queueing it
@@ -72,17 +125,17 @@ class NearSession:
             issued, if that is no longer known, or if the session has no running lease.
         """
         hub = self._hub
-        if started < hub.floor or hub.now_s() > self._lease_until_s or self._push is None:
+        if started < hub.interest.floor or hub.now_s() > self._lease_until_s or self._push is None:
             return False
         tags = [tag for _, tag in key.tags]
         tags.extend(tag for _, tag in extra)
-        if hub.has_changed(key.text, tags, started):
+        if hub.interest.has_changed(key.text, tags, started):
             return False
         if len(self.keys) + len(self.tags) + 1 + len(tags) > hub.terms.interest_names:
-            hub.drop_interest(self)
+            hub.interest.drop(self)
             self.push_flush(hub.next_offset)
             return False
-        hub.note_interest(self, key.text, tags)
+        hub.interest.note(self, key.text, tags)
         return True
 
     def acknowledge(self, sequence: int) -> None:
@@ -147,7 +200,7 @@ class NearSession:
         [flush-after-a-lapse]."""
         held = bool(self.keys or self.tags or self._outstanding)
         self._must_flush = self._must_flush or held
-        self._hub.drop_interest(self)
+        self._hub.interest.drop(self)
         self.forget_outstanding()
         if self.is_closed:
             self._hub.remove(self)
@@ -156,8 +209,8 @@ class NearSession:
 
     def forget_outstanding(self) -> None:
         """What it was told so far is not waited for any more."""
-        for one in self._outstanding:
-            self._hub.unacknowledged.remove(one.first)
+        for push in self._outstanding:
+            self._hub.unacknowledged.remove(push.first)
         self._outstanding.clear()
 
     def flushed(self, first: int, *, keep: bool) -> None:
