@@ -39,7 +39,7 @@ class Job(NamedTuple):
     identity: bytes | None = None
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
-    """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
+    """Members that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
 
 
 class Moved(NamedTuple):

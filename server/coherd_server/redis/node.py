@@ -80,7 +80,7 @@ class Node:
         self.crowd = Crowd(self._pump, self._queued, self._is_busy)
         """Says when what is queued is sent."""
         self._confirming = False
-        """Some connection waits for replicas."""
+        """some connection waits for replicas."""
         self._distrusted_at_s = 0.0
         self._down_since_s: float | None = None
         self._down = Failure(f"{address}: not connected yet", sent=False)
