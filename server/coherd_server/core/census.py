@@ -1,7 +1,7 @@
 """The census: a background walk over the keyspace that counts keys and bytes per domain and resource, and unlinks dead
 entries [unlink-by-bytes].
 
-One replica at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
+One server process at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
 walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
 """
 
@@ -107,7 +107,7 @@ class Census:
         return result
 
     async def result(self) -> CensusResult | None:
-        """What the last whole pass of any replica counted; None where there is none, or its note is damaged.
+        """What the last whole pass of any server process counted; None where there is none, or its note is damaged.
 
         Raises:
             StoreUnavailable: the store does not answer.

@@ -333,7 +333,7 @@ class Store(Protocol):
         ...
 
     async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
-        """Take or extend the right of one member to do a background task; whether the token has it."""
+        """Take or extend the right of one server process to do a background task; whether the token has it."""
         ...
 
     async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
@@ -349,7 +349,7 @@ class Store(Protocol):
         ...
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """The persistent counters, whole over all members."""
+        """The persistent counters, whole over all server processes."""
         ...
 
     async def ping(self) -> None:

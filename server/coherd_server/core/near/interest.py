@@ -44,8 +44,7 @@ class Interest(Generic[H]):
         self.revision = 0
         """Counts what was applied, whatever the log's offsets."""
         self.floor = 1
-        """Reads that started at an older revision cannot be validated: what changed since is not known. Before the first
-        join none can."""
+        """Of a read that started at an older revision it is not known what changed since; before the first join of none."""
 
     @property
     def names(self) -> int:
