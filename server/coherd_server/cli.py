@@ -21,13 +21,14 @@ from coherd.catalog.catalog import Catalog
 from coherd.cli.exits import CommandFailure, ExitCode
 from coherd.contract.durations import format_duration
 from coherd_server import log
-from coherd_server.app import bind_address, catalog_of, tls_of
 from coherd_server.core.doctor import Finding, Level, examine
 from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from coherd_server.redis.redis_url import RedisUrlError, parse_redis_url
-from coherd_server.settings import Settings, SettingsError, load_settings, parse_duration, parse_size
+from coherd_server.setting_files import catalog_of, tls_of
+from coherd_server.settings import Settings, SettingsError, bind_address, parse_duration, parse_size
+from coherd_server.settings_sources import load_settings
 from coherd_server.workers import Supervisor, run_single
 
 _METAVARS = ((parse_duration, "TIME"), (parse_size, "SIZE"))

@@ -1,8 +1,8 @@
 """The census: a background walk over the keyspace that counts keys and bytes per domain and resource, and unlinks dead
 entries [unlink-by-bytes].
 
-One server process at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
-walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
+One server process at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died.
+The walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
 """
 
 from __future__ import annotations

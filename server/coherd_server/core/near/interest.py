@@ -44,7 +44,7 @@ class Interest(Generic[H]):
         self.revision = 0
         """Counts what was applied, whatever the log's offsets."""
         self.floor = 1
-        """Of a read that started at an older revision it is not known what changed since; before the first join of none."""
+        """What changed since a read started is not known where that was at an older revision, or before the first join."""
 
     @property
     def names(self) -> int:
