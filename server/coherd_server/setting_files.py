@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import CatalogError, OverrideError
-from coherd.catalog.load import Source, builtin_source, load_catalog
+from coherd.catalog.declared import CatalogError
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_source, load_catalog
+from coherd.catalog.overrides import OverrideError, with_near_caches, with_overrides
 from coherd_server.settings import Settings, SettingsError
 
 
@@ -32,14 +34,14 @@ def catalog_of(settings: Settings) -> Catalog:
         ) from None
     problems: list[str] = []
     try:
-        catalog = catalog.with_overrides({name: ttl.override() for name, ttl in settings.ttl.items()})
+        catalog = with_overrides(catalog, {name: ttl.override() for name, ttl in settings.ttl.items()})
     except OverrideError as error:
         problems += (
             f"{settings.origin('ttl', n)}: {text}" for n, text in zip(error.names, error.problems, strict=True)
         )
     for name, mode in settings.near_cache.items():
         try:
-            catalog = catalog.with_near_caches({name: mode})
+            catalog = with_near_caches(catalog, {name: mode})
         except CatalogError as error:
             problems += (f"{settings.origin('near_cache', name)}: {problem}" for problem in error.problems)
     if problems:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from google.protobuf.message import Message
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason

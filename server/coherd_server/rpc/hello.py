@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.annotations_pb2 import NearCache

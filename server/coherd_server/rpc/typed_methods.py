@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.declared import DomainSpec, ResourceSpec
-from coherd.catalog.load import link_pool
+from coherd.catalog.descriptor_sets import link_pool
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action
 from coherd_server.core.entry import Flags

@@ -44,7 +44,7 @@ class Interest(Generic[H]):
         self.revision = 0
         """Counts what was applied, whatever the log's offsets."""
         self.floor = 1
-        """What changed since a read started is not known where that was at an older revision, or before the first join."""
+        """What changed since a read that started at an older revision is not known; before the first join since any."""
 
     @property
     def names(self) -> int:
