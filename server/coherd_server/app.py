@@ -20,10 +20,10 @@ from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.census import Census
 from coherd_server.core.counters import Counters
+from coherd_server.core.metrics import Reporter
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher
-from coherd_server.core.report import Reporter
 from coherd_server.grpc_server import listen, options_of
 from coherd_server.readiness import Readiness, log_findings
 from coherd_server.redis.boot_clock import lease_clock_s

@@ -26,7 +26,7 @@ from coherd_server.core.census_note import (
     decode_progress,
     decode_result,
 )
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
 from coherd_server.core.store import Store, StoreUnavailable
 from coherd_server.core.validity import State
 

@@ -24,7 +24,7 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Principal
 from coherd_server.core.failure import UNKNOWN, Failure, refused
-from coherd_server.core.reading import Lookup
+from coherd_server.core.get import Lookup
 from coherd_server.rpc.errors import Context, Failed, abort, failure_in, malformed
 from coherd_server.rpc.principals import Principals
 

@@ -14,10 +14,10 @@ from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
+from coherd_server.core.get import Reader
 from coherd_server.core.key_queue import KeyQueue
 from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher
-from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_plan import SetDone, SetPlan
 from coherd_server.core.store import PutOutcome, Store

@@ -13,8 +13,8 @@ from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
 from coherd_server.core.entry import Flags, encode_header
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
+from coherd_server.core.get import Reader
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.reading import Reader
 from coherd_server.core.store import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.core.validity import State, expected_block
 
