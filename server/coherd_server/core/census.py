@@ -137,15 +137,15 @@ class Census:
         if not keys:
             return
         dead: list[Lookup] = []
-        for found in await self._reader.find(keys):
-            state = found.validity.state
+        for lookup in await self._reader.find(keys):
+            state = lookup.validity.state
             if state in (State.ABSENT, State.FOREIGN):
                 continue
-            tally.add(found.key, len(found.key.text) + len(found.validity.raw))
+            tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
             if state is State.INVALIDATED:
-                dead.append(found)
+                dead.append(lookup)
         if dead:  # only by epochs read after the value [judged-by-later-epochs]
-            again = await self._reader.find([found.key for found in dead])
+            again = await self._reader.find([lookup.key for lookup in dead])
             unlink = [
                 (second.key.text, second.validity.head)
                 for first, second in zip(dead, again, strict=True)

@@ -87,9 +87,9 @@ class Counters:
 
 def hit_ratio(counts: Mapping[str, int]) -> float:
     """Share of reads that got a value, 0..1; 0 before the first read."""
-    found = sum(counts.get(name, 0) for name in _FOUND)
-    total = found + counts.get("misses", 0)
-    return found / total if total else 0.0
+    answered = sum(counts.get(name, 0) for name in _ANSWERED)
+    total = answered + counts.get("misses", 0)
+    return answered / total if total else 0.0
 
 
-_FOUND: Final[Iterable[str]] = ("hits", "stale_hits", "near_cache_hits")
+_ANSWERED: Final[Iterable[str]] = ("hits", "stale_hits", "near_cache_hits")

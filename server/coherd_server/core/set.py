@@ -162,15 +162,15 @@ class Writer:
             if index in told and _is_stored(outcome):
                 stored.setdefault(told[index], []).append(index)
 
-        async def finish(one: ChangeNotice, indexes: Sequence[int]) -> None:
-            failure = await self._publisher.finish([one])
+        async def finish(notice: ChangeNotice, indexes: Sequence[int]) -> None:
+            failure = await self._publisher.finish([notice])
             for index in indexes:
                 end(index, failure or outcomes[index])
 
         tasks: list[asyncio.Task[None]] = []
-        for one, indexes in stored.items():
-            if one.appended is None or one.awaited:
-                tasks.append(asyncio.create_task(finish(one, indexes)))
+        for notice, indexes in stored.items():
+            if notice.appended is None or notice.awaited:
+                tasks.append(asyncio.create_task(finish(notice, indexes)))
             else:
                 for index in indexes:
                     end(index, outcomes[index])
