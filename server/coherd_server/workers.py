@@ -131,7 +131,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self, announce: Callable[[int], None], look_after: Callable[[], None]) -> str | None:
-        """As `run_single`, with workers."""
+        """Serve with workers until SIGTERM or SIGINT; arguments and answer are those of `run_single`."""
         try:
             reserved = reserve_port(self._settings.listen)
         except OSError as error:

@@ -41,7 +41,7 @@ class Tally:
             self.sizes[name] += size_bytes
 
     def fields(self) -> dict[str, Any]:
-        """As they stand in a note."""
+        """The fields of a note that hold these counts."""
         return {"keys": dict(self.keys), "sizes": dict(self.sizes), "unlinked": self.unlinked}
 
 
@@ -56,7 +56,7 @@ class Progress:
     """Cursor on the one under way."""
 
     def encode(self) -> bytes:
-        """As a note."""
+        """The note that holds this progress."""
         return orjson.dumps({**self.tally.fields(), "done": self.done, "at": self.at})
 
 
@@ -77,7 +77,7 @@ class CensusResult:
         return cls(counted_at_ms, dict(tally.keys), dict(tally.sizes), tally.unlinked)
 
     def encode(self) -> bytes:
-        """As a note."""
+        """The note that holds this result."""
         return orjson.dumps(self)
 
 

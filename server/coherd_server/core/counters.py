@@ -50,7 +50,7 @@ class Latency:
         self._count += 1
 
     def quantiles(self) -> Quantiles:
-        """Over the latest measurements; zeros before the first."""
+        """The quantiles of the latest measurements; zeros before the first."""
         ordered = sorted(self._latest)
         if not ordered:
             return Quantiles(0, 0.0, 0.0, 0.0)
@@ -80,7 +80,7 @@ class Counters:
         return taken
 
     def put_back(self, taken: Mapping[str, Mapping[str, int]]) -> None:
-        """Counts that could not be stored."""
+        """Add counts that were taken and could not be stored."""
         for domain, counts in taken.items():
             self._pending[domain].update(counts)
 

@@ -81,7 +81,7 @@ class Reader:
         return await asyncio.gather(*map(find_one, keys))
 
     async def find(self, keys: Sequence[ResolvedKey]) -> list[Lookup]:
-        """As `get`, without counting.
+        """What is stored under each key, in order, without counting it.
 
         Raises:
             StoreUnavailable: a node does not answer.

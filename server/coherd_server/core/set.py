@@ -177,7 +177,7 @@ class Writer:
         return tasks
 
     def check(self, item: SetItem) -> int:
-        """See `check_set`."""
+        """The TTL a value gets, in milliseconds, or the refusal that `check_set` raises."""
         return check_set(item, self._max_value_bytes, self._spread())
 
     def is_writing(self, key: ResolvedKey) -> bool:

@@ -62,7 +62,7 @@ class Call(NamedTuple):
     context: Context | None = None
     """gRPC's, of a unary call."""
     keep_near: KeepNear = not_kept
-    """Told of each value that is found, and where it is written: a session lets its near cache keep it."""
+    """Called with each value that is found and the message it is in: a session lets its near cache keep it."""
 
     def wait_ms(self, wanted_ms: int) -> int:
         """The longest wait that leaves time for an answer within the caller's deadline."""

@@ -32,7 +32,7 @@ from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.send_queue import SendQueue, Window
 
 MOST_HITS: Final = 1 << 40
-"""Of one report: what a client claims must not spoil the counters."""
+"""Most hits one report counts: what a client claims must not spoil the counters."""
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 
 

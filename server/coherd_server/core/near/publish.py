@@ -32,7 +32,7 @@ class ChangePublisher:
         self._appending: set[asyncio.Task[bool]] = set()
 
     def of_keys(self, keys: Sequence[ResolvedKey], *, wait: bool = False) -> list[ChangeNotice | None]:
-        """What to announce when these change, in order; None where no near cache keeps it. At most two different ones:
+        """What to publish when these change, in order; None where no near cache keeps it. At most two different ones:
         nothing that nobody waits for is held up by what somebody waits for.
 
         Args:
@@ -42,7 +42,12 @@ class ChangePublisher:
         return self._of([(f"k{key.text}", key.domain) for key in keys], wait)
 
     def of_tags(self, tags: Mapping[str, DomainSpec], *, wait: bool = False) -> list[ChangeNotice | None]:
-        """As `of_keys`, for tags that are invalidated, each with its domain."""
+        """What to publish when these tags are invalidated; otherwise as `of_keys`.
+
+        Args:
+            tags: each with its domain.
+            wait: as `of_keys`.
+        """
         return self._of([(f"t{tag}", domain) for tag, domain in tags.items()], wait)
 
     def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[ChangeNotice | None]:
@@ -92,7 +97,7 @@ class ChangePublisher:
         return None
 
     async def _append_first(self, notice: ChangeNotice) -> bool:
-        """Whether the log took it; not raised, since nobody may be left to hear it."""
+        """Whether the log took the notice; nothing is raised, since nobody may be left to hear it."""
         try:
             await self._append(notice)
         except LogUnavailable:
@@ -106,5 +111,5 @@ class ChangePublisher:
 
 
 def distinct(notices: Iterable[ChangeNotice | None]) -> list[ChangeNotice]:
-    """Each of them once."""
+    """The notices that are there, each once."""
     return list(dict.fromkeys(notice for notice in notices if notice is not None))

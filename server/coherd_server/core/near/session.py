@@ -17,11 +17,11 @@ class Push(NamedTuple):
     """What a near cache must drop. The session stream carries pushes in order, before any answer that is sent later."""
 
     sequence: int
-    """In the session, from 1, without gaps."""
+    """Number of the push in its session, from 1, without gaps."""
     keys: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     flush: bool = False
-    """Everything, marks included."""
+    """True: drop everything, and keep no reply to what is being asked for."""
 
 
 class Extension(NamedTuple):
@@ -39,29 +39,32 @@ class _Outstanding(NamedTuple):
 
 
 class Unacknowledged:
-    """Counts pushes by the first position they answer for. Positions are added in rising order."""
+    """The lowest offset of the log that some session has not acknowledged.
+
+    Pushes are counted by the first offset they answer for, in constant time; offsets are added in rising order.
+    """
 
     def __init__(self) -> None:
         self._order: deque[int] = deque()
         self._counts: dict[int, int] = {}
 
-    def add(self, position: int) -> None:
+    def add(self, offset: int) -> None:
         """One more push waits for its acknowledgement."""
-        if position in self._counts:
-            self._counts[position] += 1
+        if offset in self._counts:
+            self._counts[offset] += 1
         else:
-            self._order.append(position)
-            self._counts[position] = 1
+            self._order.append(offset)
+            self._counts[offset] = 1
 
-    def remove(self, position: int) -> None:
-        """One push less; those of a cleared generation are known no more, which is no error."""
-        count = self._counts.get(position)
+    def remove(self, offset: int) -> None:
+        """One push waits no more. An offset that is not known, as of a generation that is over, is no error."""
+        count = self._counts.get(offset)
         if count is not None:
-            self._counts[position] = count - 1
+            self._counts[offset] = count - 1
 
     @property
     def lowest(self) -> int | None:
-        """None: nothing waits."""
+        """The lowest offset; None where no push waits for its acknowledgement."""
         order, counts = self._order, self._counts
         while order and not counts[order[0]]:
             del counts[order.popleft()]
@@ -69,7 +72,7 @@ class Unacknowledged:
 
 
 class Sessions(Protocol):
-    """What a session needs of the process's sessions: the `Hub`."""
+    """What a session needs of the sessions of its process; the `Hub` has it."""
 
     now_s: Clock
     terms: Terms
@@ -92,7 +95,7 @@ class Sessions(Protocol):
 
 
 class NearSession:
-    """Made by `Hub.open`. Nothing here blocks or awaits."""
+    """One session with a near cache. `Hub.open` makes it; nothing here blocks or awaits."""
 
     def __init__(self, hub: Sessions, push: Callable[[Push], None]) -> None:
         self._hub = hub
@@ -102,13 +105,14 @@ class NearSession:
         self._lease_until_s = float("-inf")
         self._must_flush = False
         self.keys: set[str] = set()
-        """What it is told of; the hub's index by name mirrors it."""
+        """Keys the session is told of; only `Interest` changes them."""
         self.tags: set[str] = set()
+        """Tags the session is told of; only `Interest` changes them."""
 
     # What the session rpc calls.
 
     def read_started(self) -> int:
-        """Mark to take before a read is issued, for `register`."""
+        """What to give to `register`; to be taken before a read is issued."""
         return self._hub.interest.revision
 
     def register(self, key: ResolvedKey, extra: Iterable[TagRef], started: int) -> bool:
@@ -192,7 +196,7 @@ class NearSession:
         return self._push is None
 
     def is_over(self, now_s: float) -> bool:
-        """Its lease has surely ended, also on a clock that runs slower."""
+        """Whether its lease has surely ended, also on a clock that runs slower."""
         return now_s > self._lease_until_s + self._hub.terms.margin_s
 
     def expire(self) -> None:
