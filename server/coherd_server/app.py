@@ -15,7 +15,6 @@ from grpc_health.v1 import health_pb2
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
 from coherd.v1 import cache_service_pb2, session_pb2
-from coherd_server import readiness
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.census import Census
@@ -25,7 +24,7 @@ from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.grpc_server import listen, options_of
-from coherd_server.readiness import Readiness, log_findings
+from coherd_server.readiness import HEALTH_SERVICE_NAME, Readiness, log_findings
 from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
@@ -142,7 +141,7 @@ class Server:
             *(service.full_name for file in own for service in file.services_by_name.values()),
             *(domain.service for domain in self._catalog.domains.values()),
         )
-        listed = (*services, *SERVICE_NAMES, readiness.SERVICE_NAME)
+        listed = (*services, *SERVICE_NAMES, HEALTH_SERVICE_NAME)
         for described in (health_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR):
             files[described.name] = described.serialized_pb
         handlers |= Reflection(files, listed).handlers()

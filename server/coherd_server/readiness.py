@@ -15,13 +15,13 @@ from coherd_server.core.doctor import Level, examine
 from coherd_server.core.store import Store, StoreUnavailable
 
 _log = structlog.get_logger("coherd")
-SERVICE_NAME: Final = health.SERVICE_NAME
+HEALTH_SERVICE_NAME: Final = health.SERVICE_NAME
 WATCH_INTERVAL_S: Final = 0.5
 """How often the store is asked whether it answers."""
 
 
 class Readiness:
-    """The health of all services of a process, which is one.
+    """The health that a process tells: the same for all of its services.
 
     Args:
         store: without which nothing is served.
@@ -38,11 +38,11 @@ class Readiness:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
     async def begin(self) -> None:
-        """Everything is served from now on."""
+        """Tell that everything is served from now on."""
         await self._set(health_pb2.HealthCheckResponse.SERVING)
 
     async def end(self) -> None:
-        """Nothing is served any more, whatever the store does."""
+        """Tell that nothing is served any more, whatever the store does."""
         await self._health.enter_graceful_shutdown()
 
     async def _set(self, status: int) -> None:
@@ -50,7 +50,7 @@ class Readiness:
             await self._health.set(service, status)
 
     async def follow_store(self) -> None:
-        """Health follows the store: NOT_SERVING while it does not answer."""
+        """Tell SERVING while the store answers, NOT_SERVING while it does not, until cancelled."""
         serving = True
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)

@@ -166,7 +166,7 @@ class FrameCalls:
 
 
 def near_keeper(near: NearSession) -> KeepNear:
-    """What lets a near cache keep what a read finds, where nothing changed since; to be made before the read is issued."""
+    """What lets a near cache keep what a read finds, where nothing changed since; made before the read is issued."""
     started = near.read_started()
 
     def keep(hit: pb.Hit, lookup: Lookup) -> None:

@@ -22,7 +22,7 @@ _LEAVE_S: Final = 0.5
 _GATHER_S: Final = 0.002
 """Between two reads of the log, so that one push tells of changes in quick succession; not while somebody waits."""
 _LEISURE_S: Final = 0.1
-"""Between two reads of the log while no session has a near cache: nobody is to be told, and a read costs about a set."""
+"""Between two reads of the log while no session has a near cache: nobody is to be told, and a read costs a set."""
 
 
 class Member:
