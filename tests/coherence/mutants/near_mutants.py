@@ -19,6 +19,7 @@ from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.interest import Interest
 from coherd_server.core.near.log import Answer, Changes, LogPosition, Registry
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.session import NearSession
@@ -146,7 +147,7 @@ def published_before_acknowledged(patch: Patch) -> None:
 
 def in_flight_window_not_checked(patch: Patch) -> None:
     """[registered-with-the-reply] A reply may be kept though what it depends on changed while it was read."""
-    patch(Hub, "has_changed", lambda self, key, tags, started: False)
+    patch(Interest, "has_changed", lambda self, key, tags, started: False)
 
 
 def interest_without_extra_tags(patch: Patch) -> None:
