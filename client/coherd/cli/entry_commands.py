@@ -10,11 +10,10 @@ import click
 
 from coherd.catalog.declared import JSON_TYPE
 from coherd.cli import parameters
+from coherd.cli.catalog_choice import files_of
 from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode, plain, pretty_json
 from coherd.cli.payload import RawCodec, ValueTypes, json_document
-from coherd.cli.sources import files_of
-from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark, show_remark_on
 from coherd.client import CacheClient
 from coherd.codec import Codec, ValueEncodeError

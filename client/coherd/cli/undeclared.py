@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 from coherd.cli.diagnose import nearest
-from coherd.cli.text import plain
+from coherd.cli.output import plain
 from coherd.client import CacheClient
 from coherd.errors import CacheError
 from coherd.v1 import cache_service_pb2 as wire

@@ -10,8 +10,7 @@ from rich.console import Console, RenderableType
 
 from coherd.catalog.load import builtin_catalog
 from coherd.cli.catalog_view import catalog_views
-from coherd.cli.fold import fold_pattern
-from coherd.cli.metrics_view import metrics_json, metrics_view
+from coherd.cli.metrics_view import fold_pattern, metrics_json, metrics_view
 from coherd.metrics import DomainMetrics, metrics_of
 from coherd.v1 import cache_service_pb2 as wire
 

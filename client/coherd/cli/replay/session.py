@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from coherd.cli.replay.engine import MISS, Outcome, Replay
-from coherd.cli.replay.expected import Expected, expected
+from coherd.cli.replay.trace import Expected, expected
 from coherd.client import CacheClient
 from coherd.domains import analytics
 from coherd.errors import CacheError
@@ -44,6 +45,19 @@ class ServerCounts(NamedTuple):
     def agrees_with(self, outcome: Outcome) -> bool:
         """Whether the client counted the same; which of its hits were near it cannot tell."""
         return self[:3] == counts_of(outcome)[:3]
+
+
+class Way(enum.Enum):
+    """How a replay reads and writes."""
+
+    NEAR = "session and near cache"
+    SESSION = "session"
+    UNARY = "unary calls"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of `CacheClient.connect`."""
+        return {"near_cache": self is Way.NEAR, "sessions": self is not Way.UNARY}
 
 
 @dataclass(frozen=True, slots=True)
