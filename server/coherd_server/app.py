@@ -36,14 +36,13 @@ from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.store import RedisStore
-from coherd_server.rpc.cache_service import CacheRpcs, Limits
-from coherd_server.rpc.endpoint import Endpoint
-from coherd_server.rpc.handlers import Handlers, service_handlers, session_handlers
-from coherd_server.rpc.operations import Services
+from coherd_server.rpc.cache_service import CacheRpcs, Limits, service_handlers
+from coherd_server.rpc.endpoint import Endpoint, Handlers
+from coherd_server.rpc.frame_calls import Services
+from coherd_server.rpc.hello import SessionLimits
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.reflection import SERVICE_NAMES, Reflection
-from coherd_server.rpc.session import Sessions
-from coherd_server.rpc.stream import SessionLimits
+from coherd_server.rpc.sessions import Sessions
 from coherd_server.rpc.typed_methods import typed_handlers
 from coherd_server.settings import Settings, SettingsError, split_address
 
@@ -230,7 +229,7 @@ class Server:
         self._sessions = Sessions(services, principals, hub, limits)
         handlers = {
             **service_handlers(self._endpoint, rpcs),
-            **session_handlers(self._sessions),
+            **self._sessions.handlers(),
             **typed_handlers(self._catalog, cache.singles, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
