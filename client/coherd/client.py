@@ -20,6 +20,7 @@ from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
+from coherd.contract.limits import MAX_SELECTORS
 from coherd.errors import InvalidRequest, ServerDefect
 from coherd.key import Key, KeyValues, ReadKey
 from coherd.results import Entry, InvalidateResult, SetResult
@@ -32,8 +33,6 @@ D = TypeVar("D")
 P = ParamSpec("P")
 
 DEFAULT_TIMEOUT_MS: Final = 2_000
-MAX_SELECTORS: Final = 100
-"""Most selectors of one call; more are sent in several."""
 
 
 class CacheClient:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from coherd.cli.replay.engine import MISS, Outcome, Replay
 from coherd.cli.replay.trace import Expected, expected
 from coherd.client import CacheClient
+from coherd.contract.limits import MAX_SELECTORS
 from coherd.domains import analytics
 from coherd.errors import CacheError
 
@@ -24,8 +25,6 @@ SETTLE_S: Final = 3.0
 """How long counters of other replicas may take to arrive."""
 _LAG_S: Final = 1.1
 """Another replica's counts of the last second may be missing."""
-_DELETE_BATCH: Final = 100
-"""Most selectors of one invalidation."""
 _DELETE_CALLERS: Final = 8
 
 
@@ -216,7 +215,7 @@ async def _remove(cache: CacheClient, keys: Iterable[analytics.ContentEngagement
 
     async def work() -> None:
         nonlocal removed
-        while batch := list(islice(rest, _DELETE_BATCH)):
+        while batch := list(islice(rest, MAX_SELECTORS)):
             try:
                 answer = await cache.invalidate(*batch)
             except CacheError:
