@@ -22,10 +22,10 @@ from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
 from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 
-RPCS: Final = tuple(method.name for method in wire.DESCRIPTOR.services_by_name["CacheService"].methods)
+RPCS: Final = tuple(method.name for method in pb.DESCRIPTOR.services_by_name["CacheService"].methods)
 """Names of the rpcs of CacheService."""
 MAX_VALUE_BYTES: Final = 1 << 20
 MAX_BATCH_ITEMS: Final = 10_000
@@ -81,16 +81,16 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
-        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
+    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> pb.GetResponse:
+        request = pb.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
         with self._serving("Get", request):
             resolved = self._key(request.key)
             answer = self._verbs.get(resolved, accept_stale=accept_stale)
             self._counts.timed("read_latency", {resolved.domain.name})
         return answer
 
-    async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
-        answer = wire.BatchGetResponse()
+    async def batch_get(self, request: pb.BatchGetRequest, timeout_ms: int) -> pb.BatchGetResponse:
+        answer = pb.BatchGetResponse()
         with self._serving("BatchGet", request):
             requests.check_batch(len(request.keys), MAX_BATCH_ITEMS)
             domains: set[str] = set()
@@ -110,17 +110,17 @@ class MemoryTransport:
             self._counts.timed("read_latency", domains)
         return answer
 
-    async def set(self, request: wire.SetRequest, timeout_ms: int) -> wire.SetResponse:
+    async def set(self, request: pb.SetRequest, timeout_ms: int) -> pb.SetResponse:
         with self._serving("Set", request):
             answer = self._verbs.set(request)
             self._count_sets([(request, answer)])
         return answer
 
-    async def batch_set(self, request: wire.BatchSetRequest, timeout_ms: int) -> wire.BatchSetResponse:
-        answer = wire.BatchSetResponse()
+    async def batch_set(self, request: pb.BatchSetRequest, timeout_ms: int) -> pb.BatchSetResponse:
+        answer = pb.BatchSetResponse()
         with self._serving("BatchSet", request):
             requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
-            done: list[tuple[wire.SetRequest, wire.SetResponse]] = []
+            done: list[tuple[pb.SetRequest, pb.SetResponse]] = []
             for item in request.items:
                 result = answer.results.add()
                 try:
@@ -133,7 +133,7 @@ class MemoryTransport:
             self._count_sets(done)
         return answer
 
-    async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
+    async def lease(self, request: pb.LeaseRequest, timeout_ms: int) -> pb.LeaseResponse:
         with self._changes.watch() as watch:
             with self._serving("Lease", request):
                 item = requests.lease_item(self.catalog, request)
@@ -145,7 +145,7 @@ class MemoryTransport:
                     return answer
             return await self._wait(item, watch)
 
-    async def _wait(self, item: requests.LeaseItem, watch: Watch) -> wire.LeaseResponse:
+    async def _wait(self, item: requests.LeaseItem, watch: Watch) -> pb.LeaseResponse:
         """Look again at every change, until there is another answer than that somebody else loads, or the wait is over:
         by the cache's clock, or by real time where that stands still."""
         loop = asyncio.get_running_loop()
@@ -168,8 +168,8 @@ class MemoryTransport:
             return float("inf")
         return (ends_at_ms - self._clock.now_ms) / 1000 + 0.001
 
-    async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
-        answer = wire.BatchLeaseResponse()
+    async def batch_lease(self, request: pb.BatchLeaseRequest, timeout_ms: int) -> pb.BatchLeaseResponse:
+        answer = pb.BatchLeaseResponse()
         with self._serving("BatchLease", request):
             requests.check_batch_lease(request, MAX_BATCH_ITEMS)
             for each in request.items:
@@ -185,12 +185,12 @@ class MemoryTransport:
                 result.lease.CopyFrom(leased)
         return answer
 
-    async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:
+    async def fill(self, request: pb.FillRequest, timeout_ms: int) -> pb.FillResponse:
         with self._serving("Fill", request):
             return self._verbs.fill(request)
 
-    async def batch_fill(self, request: wire.BatchFillRequest, timeout_ms: int) -> wire.BatchFillResponse:
-        answer = wire.BatchFillResponse()
+    async def batch_fill(self, request: pb.BatchFillRequest, timeout_ms: int) -> pb.BatchFillResponse:
+        answer = pb.BatchFillResponse()
         with self._serving("BatchFill", request):
             requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
             for item in request.items:
@@ -201,26 +201,24 @@ class MemoryTransport:
                     result.error.CopyFrom(_item_error(refusal))
         return answer
 
-    async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
+    async def delete(self, request: pb.DeleteRequest, timeout_ms: int) -> pb.DeleteResponse:
         with self._serving("Delete", request):
             existed = self._verbs.delete(self._key(request.key))
-        return wire.DeleteResponse(existed=existed)
+        return pb.DeleteResponse(existed=existed)
 
-    async def touch(self, request: wire.TouchRequest, timeout_ms: int) -> wire.TouchResponse:
+    async def touch(self, request: pb.TouchRequest, timeout_ms: int) -> pb.TouchResponse:
         with self._serving("Touch", request):
             return self._verbs.touch(request)
 
-    async def invalidate(self, request: wire.InvalidateRequest, timeout_ms: int) -> wire.InvalidateResponse:
+    async def invalidate(self, request: pb.InvalidateRequest, timeout_ms: int) -> pb.InvalidateResponse:
         with self._serving("Invalidate", request):
             return self._verbs.invalidate(request)
 
-    async def metrics(self, request: wire.MetricsRequest, timeout_ms: int) -> wire.MetricsResponse:
+    async def metrics(self, request: pb.MetricsRequest, timeout_ms: int) -> pb.MetricsResponse:
         with self._serving("Metrics", request):
             return self._verbs.metrics(request)
 
-    async def describe_catalog(
-        self, request: wire.DescribeCatalogRequest, timeout_ms: int
-    ) -> wire.DescribeCatalogResponse:
+    async def describe_catalog(self, request: pb.DescribeCatalogRequest, timeout_ms: int) -> pb.DescribeCatalogResponse:
         with self._serving("DescribeCatalog", request):
             return describe(self.catalog, request.domains)
 
@@ -251,18 +249,18 @@ class MemoryTransport:
     def _key(self, key: keys_pb2.Key) -> ResolvedKey:
         return self.catalog.key_of(key)
 
-    def _count_sets(self, done: Sequence[tuple[wire.SetRequest, wire.SetResponse]]) -> None:
-        stored = [request for request, answer in done if answer.outcome == wire.SET_OUTCOME_STORED]
+    def _count_sets(self, done: Sequence[tuple[pb.SetRequest, pb.SetResponse]]) -> None:
+        stored = [request for request, answer in done if answer.outcome == pb.SET_OUTCOME_STORED]
         self._counts.timed("write_latency", {self._key(request.key).domain.name for request in stored})
 
 
-def _holds_back(answer: wire.LeaseResponse) -> bool:
+def _holds_back(answer: pb.LeaseResponse) -> bool:
     """Whether a caller that can wait does."""
     return answer.HasField("held") and not answer.held.HasField("stale")
 
 
-def _item_error(refusal: Refusal) -> wire.ItemError:
-    return wire.ItemError(
+def _item_error(refusal: Refusal) -> pb.ItemError:
+    return pb.ItemError(
         reason=refusal.reason,  # type: ignore[arg-type]
         message=str(refusal),
         field=refusal.field,
