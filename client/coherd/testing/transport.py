@@ -6,29 +6,30 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
 from coherd._near import Kept
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
-from coherd.catalog.describe import describe
 from coherd.contract.reasons import REASONS, Refusal
 from coherd.errors import CacheError, ClientClosed, error_of
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
+from coherd.testing.rpcs import Rpcs
 from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 
+Response = TypeVar("Response", bound=Message)
+
 RPCS: Final = tuple(method.name for method in pb.DESCRIPTOR.services_by_name["CacheService"].methods)
 """Names of the rpcs of CacheService."""
 MAX_VALUE_BYTES: Final = 1 << 20
-MAX_BATCH_ITEMS: Final = 10_000
 
 
 class Call(NamedTuple):
@@ -67,8 +68,9 @@ class MemoryTransport:
         self._clock = clock
         self._changes = Changes()
         self.memory = Memory(clock, self._changes.wake)
-        self._counts = Counts()
-        self._verbs = Verbs(catalog, self.memory, self._counts, clock, draw=draw, max_value_bytes=max_value_bytes)
+        counts = Counts()
+        self._verbs = Verbs(catalog, self.memory, counts, clock, draw=draw, max_value_bytes=max_value_bytes)
+        self._rpcs = Rpcs(catalog, self._verbs, counts)
         self._faults = Faults(RPCS)
         self._closed = False
         self.lock = threading.RLock()
@@ -82,56 +84,46 @@ class MemoryTransport:
         return None
 
     async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> pb.GetResponse:
-        request = pb.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
-        with self._serving("Get", request):
-            resolved = self._key(request.key)
-            answer = self._verbs.get(resolved, accept_stale=accept_stale)
-            self._counts.timed("read_latency", {resolved.domain.name})
-        return answer
+        return self._answer("Get", pb.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale), pb.GetResponse)
 
     async def batch_get(self, request: pb.BatchGetRequest, timeout_ms: int) -> pb.BatchGetResponse:
-        answer = pb.BatchGetResponse()
-        with self._serving("BatchGet", request):
-            requests.check_batch(len(request.keys), MAX_BATCH_ITEMS)
-            domains: set[str] = set()
-            for each in request.keys:
-                result = answer.results.add()
-                try:
-                    key = self._key(each)
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-                    continue
-                got = self._verbs.get(key, accept_stale=request.accept_stale)
-                domains.add(key.domain.name)
-                if got.HasField("hit"):
-                    result.hit.CopyFrom(got.hit)
-                else:
-                    result.miss.CopyFrom(got.miss)
-            self._counts.timed("read_latency", domains)
-        return answer
+        return self._answer("BatchGet", request, pb.BatchGetResponse)
 
     async def set(self, request: pb.SetRequest, timeout_ms: int) -> pb.SetResponse:
-        with self._serving("Set", request):
-            answer = self._verbs.set(request)
-            self._count_sets([(request, answer)])
-        return answer
+        return self._answer("Set", request, pb.SetResponse)
 
     async def batch_set(self, request: pb.BatchSetRequest, timeout_ms: int) -> pb.BatchSetResponse:
-        answer = pb.BatchSetResponse()
-        with self._serving("BatchSet", request):
-            requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
-            done: list[tuple[pb.SetRequest, pb.SetResponse]] = []
-            for item in request.items:
-                result = answer.results.add()
-                try:
-                    stored = self._verbs.set(item)
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-                else:
-                    done.append((item, stored))
-                    result.set.CopyFrom(stored)
-            self._count_sets(done)
-        return answer
+        return self._answer("BatchSet", request, pb.BatchSetResponse)
+
+    async def batch_lease(self, request: pb.BatchLeaseRequest, timeout_ms: int) -> pb.BatchLeaseResponse:
+        return self._answer("BatchLease", request, pb.BatchLeaseResponse)
+
+    async def fill(self, request: pb.FillRequest, timeout_ms: int) -> pb.FillResponse:
+        return self._answer("Fill", request, pb.FillResponse)
+
+    async def batch_fill(self, request: pb.BatchFillRequest, timeout_ms: int) -> pb.BatchFillResponse:
+        return self._answer("BatchFill", request, pb.BatchFillResponse)
+
+    async def delete(self, request: pb.DeleteRequest, timeout_ms: int) -> pb.DeleteResponse:
+        return self._answer("Delete", request, pb.DeleteResponse)
+
+    async def touch(self, request: pb.TouchRequest, timeout_ms: int) -> pb.TouchResponse:
+        return self._answer("Touch", request, pb.TouchResponse)
+
+    async def invalidate(self, request: pb.InvalidateRequest, timeout_ms: int) -> pb.InvalidateResponse:
+        return self._answer("Invalidate", request, pb.InvalidateResponse)
+
+    async def metrics(self, request: pb.MetricsRequest, timeout_ms: int) -> pb.MetricsResponse:
+        return self._answer("Metrics", request, pb.MetricsResponse)
+
+    async def describe_catalog(self, request: pb.DescribeCatalogRequest, timeout_ms: int) -> pb.DescribeCatalogResponse:
+        return self._answer("DescribeCatalog", request, pb.DescribeCatalogResponse)
+
+    def _answer(self, rpc: str, request: Message, response: type[Response]) -> Response:
+        with self._serving(rpc, request):
+            answer = self._rpcs.by_name[rpc](request)
+            assert isinstance(answer, response)
+            return answer
 
     async def lease(self, request: pb.LeaseRequest, timeout_ms: int) -> pb.LeaseResponse:
         with self._changes.watch() as watch:
@@ -168,60 +160,6 @@ class MemoryTransport:
             return float("inf")
         return (ends_at_ms - self._clock.now_ms) / 1000 + 0.001
 
-    async def batch_lease(self, request: pb.BatchLeaseRequest, timeout_ms: int) -> pb.BatchLeaseResponse:
-        answer = pb.BatchLeaseResponse()
-        with self._serving("BatchLease", request):
-            requests.check_batch_lease(request, MAX_BATCH_ITEMS)
-            for each in request.items:
-                result = answer.results.add()
-                try:
-                    item = requests.lease_item(self.catalog, each)
-                    leased = self._verbs.renew(item) if each.renew else self._verbs.lease(item)
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-                    continue
-                if not each.renew:
-                    self._verbs.count_lease(item.key, leased, waited=False)
-                result.lease.CopyFrom(leased)
-        return answer
-
-    async def fill(self, request: pb.FillRequest, timeout_ms: int) -> pb.FillResponse:
-        with self._serving("Fill", request):
-            return self._verbs.fill(request)
-
-    async def batch_fill(self, request: pb.BatchFillRequest, timeout_ms: int) -> pb.BatchFillResponse:
-        answer = pb.BatchFillResponse()
-        with self._serving("BatchFill", request):
-            requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
-            for item in request.items:
-                result = answer.results.add()
-                try:
-                    result.fill.CopyFrom(self._verbs.fill(item))
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-        return answer
-
-    async def delete(self, request: pb.DeleteRequest, timeout_ms: int) -> pb.DeleteResponse:
-        with self._serving("Delete", request):
-            existed = self._verbs.delete(self._key(request.key))
-        return pb.DeleteResponse(existed=existed)
-
-    async def touch(self, request: pb.TouchRequest, timeout_ms: int) -> pb.TouchResponse:
-        with self._serving("Touch", request):
-            return self._verbs.touch(request)
-
-    async def invalidate(self, request: pb.InvalidateRequest, timeout_ms: int) -> pb.InvalidateResponse:
-        with self._serving("Invalidate", request):
-            return self._verbs.invalidate(request)
-
-    async def metrics(self, request: pb.MetricsRequest, timeout_ms: int) -> pb.MetricsResponse:
-        with self._serving("Metrics", request):
-            return self._verbs.metrics(request)
-
-    async def describe_catalog(self, request: pb.DescribeCatalogRequest, timeout_ms: int) -> pb.DescribeCatalogResponse:
-        with self._serving("DescribeCatalog", request):
-            return describe(self.catalog, request.domains)
-
     async def close(self) -> None:
         self._closed = True
         self._changes.wake()
@@ -246,26 +184,10 @@ class MemoryTransport:
         if self._closed:
             raise ClientClosed(otherwise)
 
-    def _key(self, key: keys_pb2.Key) -> ResolvedKey:
-        return self.catalog.key_of(key)
-
-    def _count_sets(self, done: Sequence[tuple[pb.SetRequest, pb.SetResponse]]) -> None:
-        stored = [request for request, answer in done if answer.outcome == pb.SET_OUTCOME_STORED]
-        self._counts.timed("write_latency", {self._key(request.key).domain.name for request in stored})
-
 
 def _holds_back(answer: pb.LeaseResponse) -> bool:
     """Whether a caller that can wait does."""
     return answer.HasField("held") and not answer.held.HasField("stale")
-
-
-def _item_error(refusal: Refusal) -> pb.ItemError:
-    return pb.ItemError(
-        reason=refusal.reason,  # type: ignore[arg-type]
-        message=str(refusal),
-        field=refusal.field,
-        retry_after_ms=REASONS[refusal.reason].retry_after_ms,
-    )
 
 
 def _keys_in(message: Message) -> Iterator[str]:

@@ -177,7 +177,7 @@ class Verbs:
             self._counts.add(domain, "misses")
 
     def fill(self, request: pb.FillRequest) -> pb.FillResponse:
-        """Store a value under its lease, or give the lease back."""
+        """Store a value under its lease, or release that."""
         fill = requests.fill_item(self._catalog, request)
         key = fill.item.key
         if request.abandon:
