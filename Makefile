@@ -69,13 +69,13 @@ build: $(STAMP) ## Build the wheel and the source package into dist/
 	@$(BIN)/hatchling build --clean
 
 bench: $(STAMP) ## Measure, as ratios against what one would do instead
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/internals/reliability.md
 	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed
-	@benchmarks/ghz.sh $(ARGS)
+	@tests/benchmarks/ghz.sh $(ARGS)
 
 demo: $(SERVER_STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
 	@$(BIN)/coherd demo $(ARGS)

@@ -58,7 +58,7 @@ async def test_a_stopped_node_stalls_nobody_else(own_cluster: Cluster, opener: O
     finally:
         stalled.resume()
     end_s = time.monotonic() + 15
-    while True:  # the member may have taken over, or the node is back
+    while True:  # the replica may have taken over, or the node is back
         try:
             await store.read([dead_key], [])
             break
@@ -153,7 +153,7 @@ async def test_killed_primary_is_replaced(own_cluster: Cluster, opener: Opener) 
             break
         except StoreUnavailable as error:
             failed.append(str(error))
-            assert time.monotonic() < end_s, "no member took over"
+            assert time.monotonic() < end_s, "no replica took over"
             await asyncio.sleep(0.05)
     assert failed
     assert not any("AttributeError" in text for text in failed)
