@@ -17,12 +17,12 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
+from coherd_server.core.lease_attempt import current_lease
 from coherd_server.core.lease_bytes import Lease
-from coherd_server.core.lease_check import current_lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
+from coherd_server.core.set import Writer
 from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
-from coherd_server.core.writing import Writer
 
 
 class Filled(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.entry import Flags, Times, decode_header, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
+from coherd_server.core.get import Reader
 from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
 from coherd_server.core.store import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis
 from coherd_server.core.validity import ABSENT, State, Validity, expected_block

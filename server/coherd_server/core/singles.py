@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import SetItem
 from coherd_server.core.failure import Failure
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import Store
 from coherd_server.core.together import Asked, Together
-from coherd_server.core.writing import Writer
 
 MOST_BYTES: Final = 1 << 16
 """Longest payload of a set that shares a group."""

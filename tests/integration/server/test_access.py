@@ -100,7 +100,7 @@ def test_every_item_of_a_batch(guarded: Guarded, who: str | None) -> None:
     refusal = "UNAUTHENTICATED" if who is None else "PERMISSION_DENIED"
     keys = [OPEN_KEY, KEY, OPEN_KEY]
     results = guarded[who].call("BatchGet", pb.BatchGetRequest(keys=keys)).results
-    assert [one.hit.value for one in results[::2]] == [b"open"] * 2
+    assert [result.hit.value for result in results[::2]] == [b"open"] * 2
     if "read" in MAY[who]:
         assert results[1].hit.value == b"s3cret"
     else:
@@ -108,7 +108,7 @@ def test_every_item_of_a_batch(guarded: Guarded, who: str | None) -> None:
         assert b"s3cret" not in results[1].SerializeToString()
     items = [pb.SetRequest(key=key, value=b"open") for key in keys]
     results = guarded[who].call("BatchSet", pb.BatchSetRequest(items=items)).results
-    assert [one.set.outcome for one in results[::2]] == [pb.SET_OUTCOME_STORED] * 2
+    assert [result.set.outcome for result in results[::2]] == [pb.SET_OUTCOME_STORED] * 2
     if "write" not in MAY[who]:
         assert reason_in(results[1]) == refusal
 

@@ -178,7 +178,7 @@ def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: s
     assert kind(lease(caller, key, token, lease_ms=1_000 if end == "expire" else 60_000)) == "granted"
     with ThreadPoolExecutor(3) as pool:
         tokens = [os.urandom(16) for _ in range(3)]
-        waiting = {pool.submit(lease, caller, key, one, wait_ms=60_000, lease_ms=60_000): one for one in tokens}
+        waiting = {pool.submit(lease, caller, key, token, wait_ms=60_000, lease_ms=60_000): token for token in tokens}
         if end == "release":
             assert release(caller, key, token) == "ABANDONED"
         elif end == "invalidate":
@@ -263,8 +263,8 @@ def test_batches_of_leases_and_fills(stand: Stand, name: str) -> None:
     results = caller.call("BatchLease", pb.BatchLeaseRequest(items=items)).results
     assert results[0].lease.hit.value == b"there"
     assert reason_in(results[1]) == "KEY_INVALID"
-    assert [kind(one.lease) for one in results[2:]] == ["granted"] * 18
-    grants = [bytes(8), b"", *(one.lease.granted.grant for one in results[2:])]
+    assert [kind(result.lease) for result in results[2:]] == ["granted"] * 18
+    grants = [bytes(8), b"", *(result.lease.granted.grant for result in results[2:])]
     fills = [
         pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"v"), token=token, grant=grant)
         for key, token, grant in zip(keys, tokens, grants, strict=True)

@@ -66,7 +66,7 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
 
         def is_counted() -> bool:
             domains = caller.call("Metrics", pb.MetricsRequest()).domains
-            return any(one.HasField("keyspace") and one.sets for one in domains)
+            return any(domain.HasField("keyspace") and domain.sets for domain in domains)
 
         wait_until("the census has walked", is_counted, timeout_s=30)
         code, said = doctor(node.url, COHERD_KEY_PREFIX=PREFIX)

@@ -141,7 +141,11 @@ async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> 
     """What was read before a change is answered before its push, or is not to be kept [one-order-down]."""
     key = f"content:topics:user:{name}"
     async with RawSession(single.server.target, near_cache=True) as session:
-        assert {one.domain for one in session.welcome.near_caches} >= {"content", "analytics", "psychology"}
+        assert {near_cache.domain for near_cache in session.welcome.near_caches} >= {
+            "content",
+            "analytics",
+            "psychology",
+        }
         asking = session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(), asked_at_ms=1_000)
         await session.say(asking)
         extension = await session.next("extension")
@@ -163,7 +167,7 @@ async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> 
             for result in message.frame.results:
                 if result.get.hit.near_cacheable:
                     held, last = True, result.get.hit.value
-        pushes = [one.push.sequence for one in session.messages if one.HasField("push")]
+        pushes = [message.push.sequence for message in session.messages if message.HasField("push")]
         assert pushes == list(range(1, len(pushes) + 1))
         assert len(pushes) > 5
         if held:
@@ -212,8 +216,10 @@ async def test_health_and_reflection_know_the_session(single: Stand) -> None:
             reflection_pb2.ServerReflectionRequest(file_containing_symbol="coherd.v1.SessionService"),
         ]
         listed, described = [answer async for answer in stub.ServerReflectionInfo(iter(requests))]
-        assert "coherd.v1.SessionService" in {one.name for one in listed.list_services_response.service}
-        assert any(b"Goodbye" in one for one in described.file_descriptor_response.file_descriptor_proto)
+        assert "coherd.v1.SessionService" in {
+            service_response.name for service_response in listed.list_services_response.service
+        }
+        assert any(b"Goodbye" in file for file in described.file_descriptor_response.file_descriptor_proto)
 
 
 async def test_an_operation_nobody_knows_is_an_error_of_its_own(single: Stand, name: str) -> None:

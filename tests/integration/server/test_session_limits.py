@@ -136,7 +136,7 @@ async def test_waiting_leases_do_not_keep_out_what_they_wait_for(small: CoherdSe
         fill = pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"loaded"), token=token, grant=grant)
         await session.ask(session.operation(fill=fill))
         results = await session.answers(*waits)
-        assert {one.lease.hit.value for one in results} == {b"loaded"}
+        assert {result.lease.hit.value for result in results} == {b"loaded"}
         again = session.operation(lease=pb.LeaseRequest(key=text_key(f"{key}2"), token=os.urandom(16), wait_ms=1))
         assert (await session.ask(again))[0].HasField("lease"), "their places are free"
 
@@ -169,7 +169,7 @@ async def test_a_client_that_does_not_read_costs_no_memory(name: str) -> None:
             await asyncio.wait_for(sending, 120)
             for frame in frames:
                 results = await session.answers(*frame)
-                assert {len(one.get.hit.value) for one in results} == {100_000}
+                assert {len(result.get.hit.value) for result in results} == {100_000}
         assert '"level": "error"' not in server.errors()
 
 
@@ -186,7 +186,7 @@ async def test_values_and_answers_longer_than_a_message(name: str) -> None:
             assert reason_in(result) == "ANSWER_TOO_LARGE"
             assert len(one.get.hit.value) == 10_000
             results = await session.ask(*(session.get(key) for key in keys))
-            assert {len(one.get.hit.value) for one in results} == {10_000}, "in as many messages as they need"
+            assert {len(result.get.hit.value) for result in results} == {10_000}, "in as many messages as they need"
             await session.ask(session.set(keys[0], b"x" * 60_000))
             with Caller(server.target) as caller:
                 assert len(await asyncio.to_thread(caller.value, keys[0]) or b"") == 60_000
@@ -243,7 +243,7 @@ async def test_idle_sessions_cost_three_tasks_each() -> None:
         async with AsyncExitStack() as stack:
             sessions = [RawSession(server.target, near_cache=True) for _ in range(200)]
             for at in range(0, 200, 50):
-                await asyncio.gather(*(stack.enter_async_context(one) for one in sessions[at : at + 50]))
+                await asyncio.gather(*(stack.enter_async_context(session) for session in sessions[at : at + 50]))
             assert (await counted(server)) - tasks_before <= 3 * 200 + 5
             assert memory_bytes(server.process.pid) - before < 200 * (400 << 10)
             used = cpu_s(server.process.pid)

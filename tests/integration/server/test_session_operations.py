@@ -90,7 +90,7 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
         ]
         results = await session.ask(*frame)
         assert [one.get.hit.value for one in (results[0], results[-1])] == [b"value"] * 2
-        reasons = [reason_in(one) for one in results[1:-1]]
+        reasons = [reason_in(result) for result in results[1:-1]]
         assert reasons[:5] == [
             "DOMAIN_UNKNOWN",
             "IDENTIFIER_INVALID",
@@ -148,7 +148,7 @@ async def test_each_operation_has_its_own_time(key: str) -> None:
             patient = session.get(key)
             await session.send(hurried, read, patient)
             results = await session.answers(hurried, read)
-            assert [reason_in(one) for one in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
+            assert [reason_in(result) for result in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
             assert not session.is_answered(patient)
             node.resume()
             [answer] = await session.answers(patient)
@@ -196,7 +196,7 @@ async def test_counts_and_values_are_those_of_unary_calls(single: Stand, key: st
         began_s = time.monotonic()
         many = [session.get(key) for _ in range(4_000)]
         results = await session.ask(*many)
-        assert [one.get.hit.value for one in results] == [b"2"] * 4_000
+        assert [result.get.hit.value for result in results] == [b"2"] * 4_000
         assert len(session.messages) < 60, "answers share messages"
         assert time.monotonic() - began_s < 60
 

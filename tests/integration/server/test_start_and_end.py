@@ -194,7 +194,7 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
         assert caller.health() == "NOT_SERVING"
         assert server.process.poll() is None
         node.resume()
-        assert [type(one.result(60)) for one in held] == [pb.GetResponse, pb.BatchGetResponse]
+        assert [type(call.result(60)) for call in held] == [pb.GetResponse, pb.BatchGetResponse]
         assert server.process.wait(60) == 0
 
 

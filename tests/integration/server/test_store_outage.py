@@ -123,11 +123,11 @@ def test_single(connect: CallerMaker, how: str) -> None:
             gone(node, how)
             everything_fails(caller)
             services = ("", "coherd.v1.CacheService", "coherd.domains.psychology.v1.PsychologyCache")
-            wait_until("health says so", lambda: {caller.health(one) for one in services} == {"NOT_SERVING"})
+            wait_until("health says so", lambda: {caller.health(service) for service in services} == {"NOT_SERVING"})
             wait_until("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING"])
             everything_fails(caller)
             back(node, how)
-            wait_until("health is back", lambda: {caller.health(one) for one in services} == {"SERVING"})
+            wait_until("health is back", lambda: {caller.health(service) for service in services} == {"SERVING"})
             wait_until("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING", "SERVING"])
         wait_until("it stores again", lambda: caller.set(KEY, b"after") == "STORED")
         assert caller.value(KEY) == b"after"
@@ -148,7 +148,7 @@ def test_a_short_deadline_is_kept(connect: CallerMaker) -> None:
         try:
             read, *writes = [caller.hold(rpc, request, timeout_s=3) for rpc, request in (READS[0], *WRITES[:2])]
             check(problem_of(read), unknown_allowed=False)
-            assert [problem_of(one).reason for one in writes] == ["OUTCOME_UNKNOWN"] * 2
+            assert [problem_of(call).reason for call in writes] == ["OUTCOME_UNKNOWN"] * 2
         finally:
             node.resume()
         wait_until("it answers again", lambda: caller.get(KEY))

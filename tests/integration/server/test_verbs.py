@@ -55,8 +55,8 @@ def test_a_batch_mixes_domains_and_failures(stand: Stand, name: str) -> None:
     items[3].ttl_ms = -5
     done = caller.call("BatchSet", pb.BatchSetRequest(items=items)).results
     assert [one.set.outcome for one in done[:3]] == [pb.SET_OUTCOME_STORED] * 3
-    assert [one.set.ttl_ms for one in done[:3]] == [HOUR_MS, 24 * HOUR_MS, 24 * HOUR_MS]
-    assert [reason_in(one) for one in done[3:]] == ["TTL_INVALID", "DOMAIN_UNKNOWN"]
+    assert [outcome.set.ttl_ms for outcome in done[:3]] == [HOUR_MS, 24 * HOUR_MS, 24 * HOUR_MS]
+    assert [reason_in(outcome) for outcome in done[3:]] == ["TTL_INVALID", "DOMAIN_UNKNOWN"]
     asked = [*keys, keys[0], stats(name, 7)]
     results = caller.call("BatchGet", pb.BatchGetRequest(keys=map(text_key, asked))).results
     kinds = [one.WhichOneof("result") for one in results]
@@ -72,7 +72,7 @@ def test_a_large_batch_answers_in_order(stand: Stand, name: str) -> None:
     done = stand.caller.call("BatchSet", pb.BatchSetRequest(items=items)).results
     assert {one.set.outcome for one in done} == {pb.SET_OUTCOME_STORED}
     results = stand.caller.call("BatchGet", pb.BatchGetRequest(keys=map(text_key, keys))).results
-    assert [one.hit.value.decode() for one in results] == keys
+    assert [result.hit.value.decode() for result in results] == keys
 
 
 def test_only_if_absent(stand: Stand, name: str) -> None:

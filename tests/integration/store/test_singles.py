@@ -15,7 +15,7 @@ from coherd.catalog.requests import SetItem
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
-from coherd_server.core.reading import Lookup
+from coherd_server.core.get import Lookup
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
