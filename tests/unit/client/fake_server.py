@@ -18,13 +18,14 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from coherd._rpc.methods import METHODS
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.overrides import TtlOverride
 from coherd.contract.reasons import REASONS, reason_name
-from coherd.contract.ttl import TtlOverride
 from coherd.errors import CacheError
 from coherd.testing import FakeClock
 from coherd.testing.memory import Kept
-from coherd.testing.transport import RPCS, MemoryTransport
+from coherd.testing.transport import MemoryTransport
 from coherd.v1 import cache_service_pb2 as pb
 
 PATIENT_MS: Final = 60_000
@@ -173,7 +174,7 @@ class FakeServer:
             options=[("grpc.so_reuseport", 0), *self._options],
             interceptors=[self.watch, self._faults, self._bad_items],
         )
-        handlers = {rpc: self._handler(rpc) for rpc in RPCS if rpc != "Erase"}
+        handlers = {rpc: self._handler(rpc) for rpc in METHODS}
         service = grpc.method_handlers_generic_handler("coherd.v1.CacheService", handlers)
         self._server.add_generic_rpc_handlers((service, *self._extra_handlers))
         port = self._server.add_insecure_port(self.target)
@@ -256,9 +257,6 @@ class FakeServer:
     # The verbs.
 
     def _handler(self, rpc: str) -> Any:
-        request = pb.DESCRIPTOR.services_by_name["CacheService"].methods_by_name[rpc].input_type
-        message: type[Message] = getattr(pb, request.name)
-
         async def answer(request: Any, context: Any) -> Message:
             try:
                 return await self._answer(rpc, request)
@@ -266,13 +264,13 @@ class FakeServer:
                 await _abort(context, Fault(error.reason, text=str(error), field=error.field))
                 raise AssertionError("aborted") from None
 
-        return grpc.unary_unary_rpc_method_handler(answer, message.FromString, lambda one: one.SerializeToString())
+        return grpc.unary_unary_rpc_method_handler(
+            answer, METHODS[rpc].message.FromString, lambda one: one.SerializeToString()
+        )
 
     async def _answer(self, rpc: str, request: Any) -> Message:
-        if rpc == "Get":
-            return await self.transport.get(request.key.text, request.accept_stale, PATIENT_MS)
-        verb = {"DescribeCatalog": "describe_catalog"}.get(rpc, rpc.lower().replace("batch", "batch_"))
-        answer: Any = await getattr(self.transport, verb)(request, PATIENT_MS)
+        asked = (request.key.text, request.accept_stale) if rpc == "Get" else request  # as a client asks it
+        answer: Any = await self.transport.call(METHODS[rpc], asked, PATIENT_MS)
         if rpc == "Metrics":
             for domain in answer.domains:  # the census, which a memory has none of
                 keys = [key for key in self._memory.texts() if key.startswith(f"{domain.domain}:")]
