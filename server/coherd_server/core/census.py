@@ -144,7 +144,7 @@ class Census:
             tally.add(found.key, len(found.key.text) + len(found.validity.raw))
             if state is State.INVALIDATED:
                 dead.append(found)
-        if dead:  # only by epochs read after the value [judged-by-later-epochs]
+        if dead:  # only by epochs read after the value [later-epochs]
             again = await self._reader.find([found.key for found in dead])
             unlink = [
                 (second.key.text, second.validity.head)
