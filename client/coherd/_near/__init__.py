@@ -8,6 +8,6 @@ from coherd._near.domains import NearDomain
 from coherd._near.kept import Kept
 from coherd._near.marks import Mark
 from coherd._near.statistics import NearStatistics
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 
 __all__ = ["Kept", "Mark", "NearCache", "NearCacheMode", "NearDomain", "NearStatistics"]

@@ -12,7 +12,7 @@ from coherd._near.kept import Kept, size_bytes
 from coherd._near.marks import Mark, Marks
 from coherd._near.statistics import NearStatistics
 from coherd._near.tag_index import TagIndex
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import derived_texts, extra_tags
 

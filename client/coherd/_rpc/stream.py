@@ -21,7 +21,7 @@ from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.keeping import keep, marks_of
 from coherd._rpc.outgoing import Outgoing
 from coherd._rpc.status import error_of_status
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
 from coherd.v1 import session_pb2 as wire

@@ -118,14 +118,14 @@ def _is_checked(identifier: IdentifierSpec | None) -> bool:
 
 
 def _named_for(catalog: Catalog, domain: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    found: list[str] = []
+    named: list[str] = []
     for invalidation in catalog.invalidations.values():
         for pattern in invalidation.tags:
             if pattern.domain == domain and pattern.identifier in values:
                 value = "(any)" if pattern.any_value else values[pattern.identifier]
-                found.append(f"{invalidation.name}={value}")
+                named.append(f"{invalidation.name}={value}")
                 break
-    return tuple(found)
+    return tuple(named)
 
 
 def ttl_origin(explanation: Explanation) -> str:

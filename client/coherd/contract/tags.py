@@ -118,7 +118,7 @@ def extra_tags(
     if len(extra) > MAX_EXTRA_TAGS:
         raise Refusal(_TAG, f"at most {MAX_EXTRA_TAGS} extra tags, not {len(extra)}", field="extra_tags")
     known = {tag for _, tag in derived}
-    found: dict[str, str] = {}
+    refs: dict[str, str] = {}
     for name, value in extra.items():
         if name not in declared:
             allowed = ", ".join(sorted(declared)) or "none"
@@ -126,10 +126,10 @@ def extra_tags(
         tag = identifier_tag(domain, name, value)
         if len(tag.encode()) > MAX_KEY_BYTES:
             raise Refusal(_TAG, f"an extra tag is longer than {MAX_KEY_BYTES} bytes", field="extra_tags")
-        found[tag] = f"{name}={encode_value(value, name=name)}"
+        refs[tag] = f"{name}={encode_value(value, name=name)}"
         if name in any_of:
-            found[any_tag(domain, name)] = name + ANY
-    return tuple(sorted(TagRef(ref, tag) for tag, ref in found.items() if tag not in known))
+            refs[any_tag(domain, name)] = name + ANY
+    return tuple(sorted(TagRef(ref, tag) for tag, ref in refs.items() if tag not in known))
 
 
 def tag_of_ref(ref: str, parts: KeyParts) -> str | None:

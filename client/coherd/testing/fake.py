@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from coherd import values
+from coherd._calls.messages import decoded
 from coherd._loading.policy import LoadLimits, LoadPolicy
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
@@ -19,7 +19,6 @@ from coherd.key import Key
 from coherd.testing.clock import FakeClock
 from coherd.testing.memory import State
 from coherd.testing.transport import Call, MemoryTransport
-from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1.errors_pb2 import ErrorReason
 
 V = TypeVar("V")
@@ -105,17 +104,17 @@ class FakeCache(CacheClient):
         """
         with self.transport.lock:
             resolved = self.transport.catalog.resolve(str(key))
-            found = self.transport.memory.look(resolved)
-        kept = found.kept
-        if kept is None or found.state is State.ABSENT:
+            lookup = self.transport.memory.look(resolved)
+        kept = lookup.kept
+        if kept is None or lookup.state is State.ABSENT:
             return None
         return Stored(
-            value=values.decoded(key, wire.Hit(value=kept.payload, negative=kept.negative)),
-            state=found.state,
+            value=decoded(key, kept.payload, kept.negative),
+            state=lookup.state,
             negative=kept.negative,
             version=kept.version,
-            age=timedelta(milliseconds=found.age_ms),
-            ttl=timedelta(milliseconds=found.remaining_ms),
+            age=timedelta(milliseconds=lookup.age_ms),
+            ttl=timedelta(milliseconds=lookup.remaining_ms),
             tags=frozenset(tag for tag, _ in kept.epochs),
             extra_tags=kept.extra_tags,
         )

@@ -124,12 +124,12 @@ class MemoryTransport:
             for item in request.items:
                 result = answer.results.add()
                 try:
-                    one = self._verbs.set(item)
+                    stored = self._verbs.set(item)
                 except Refusal as refusal:
                     result.error.CopyFrom(_item_error(refusal))
                 else:
-                    done.append((item, one))
-                    result.set.CopyFrom(one)
+                    done.append((item, stored))
+                    result.set.CopyFrom(stored)
             self._count_sets(done)
         return answer
 

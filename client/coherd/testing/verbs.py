@@ -15,7 +15,7 @@ from coherd.catalog.declared import DomainSpec
 from coherd.contract.ttl import choose_ttl_ms, refresh_early
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
-from coherd.testing.memory import Found, Kept, Memory, State
+from coherd.testing.memory import Kept, Lookup, Memory, State
 from coherd.v1 import cache_service_pb2 as wire
 
 HELD_RETRY_MS: Final = 100
@@ -57,16 +57,16 @@ class Verbs:
 
     def get(self, key: ResolvedKey, *, accept_stale: bool) -> wire.GetResponse:
         """The value or a miss."""
-        found = self._memory.look(key)
+        lookup = self._memory.look(key)
         domain = key.domain.name
-        if found.kept is not None and (found.state is State.FRESH or (accept_stale and found.state is State.STALE)):
-            self._counts.add(domain, "hits" if found.state is State.FRESH else "stale_hits")
-            self._counts.add(domain, "read_bytes", len(found.kept.payload))
-            return wire.GetResponse(hit=_hit(found, found.kept))
+        if lookup.kept is not None and (lookup.state is State.FRESH or (accept_stale and lookup.state is State.STALE)):
+            self._counts.add(domain, "hits" if lookup.state is State.FRESH else "stale_hits")
+            self._counts.add(domain, "read_bytes", len(lookup.kept.payload))
+            return wire.GetResponse(hit=_hit(lookup, lookup.kept))
         self._counts.add(domain, "misses")
-        if found.state is State.INVALIDATED:
+        if lookup.state is State.INVALIDATED:
             self._counts.add(domain, "dead")
-        return wire.GetResponse(miss=wire.Miss(reason=_MISSES[found.state]))
+        return wire.GetResponse(miss=wire.Miss(reason=_MISSES[lookup.state]))
 
     def set(self, request: wire.SetRequest) -> wire.SetResponse:
         """Store a value."""
@@ -94,11 +94,11 @@ class Verbs:
         requested_ms = request.ttl_ms if request.HasField("ttl_ms") else None
         if requested_ms is not None:
             choose_ttl_ms(key.policy, requested_ms)
-        found = self._memory.look(key)
-        if found.state is not State.FRESH or found.kept is None:
+        lookup = self._memory.look(key)
+        if lookup.state is not State.FRESH or lookup.kept is None:
             return wire.TouchResponse()
-        ttl_ms = choose_ttl_ms(key.policy, requested_ms, negative=found.kept.negative)
-        self._memory.renew(key, found.kept, ttl_ms)
+        ttl_ms = choose_ttl_ms(key.policy, requested_ms, negative=lookup.kept.negative)
+        self._memory.renew(key, lookup.kept, ttl_ms)
         return wire.TouchResponse(touched=True, ttl_ms=ttl_ms)
 
     def invalidate(self, request: wire.InvalidateRequest) -> wire.InvalidateResponse:
@@ -130,13 +130,13 @@ class Verbs:
         """A value, the lease, or that somebody else has it; looks once and counts nothing."""
         requests.check_lease(item)
         key = item.key
-        found = self._memory.look(key)
-        fresh = found.state is State.FRESH
-        early = fresh and self._is_early(key, found)
-        if fresh and not early and found.kept is not None:
-            return wire.LeaseResponse(hit=_hit(found, found.kept))
+        lookup = self._memory.look(key)
+        fresh = lookup.state is State.FRESH
+        early = fresh and self._is_early(key, lookup)
+        if fresh and not early and lookup.kept is not None:
+            return wire.LeaseResponse(hit=_hit(lookup, lookup.kept))
         extra = requests.extra_tags_of(item)
-        stale = _hit(found, found.kept) if found.kept and (early or found.state is State.STALE) else None
+        stale = _hit(lookup, lookup.kept) if lookup.kept and (early or lookup.state is State.STALE) else None
         lease = self._memory.lease_of(key)
         if lease is not None and lease.token != item.token:
             if early:
@@ -213,9 +213,9 @@ class Verbs:
             negative=item.negative,
         )
 
-    def _is_early(self, key: ResolvedKey, found: Found) -> bool:
-        load_ms = 0 if found.kept is None else found.kept.load_ms
-        return refresh_early(key.policy, remaining_ms=found.remaining_ms, load_ms=load_ms, draw=1.0 - self._draw())
+    def _is_early(self, key: ResolvedKey, lookup: Lookup) -> bool:
+        load_ms = 0 if lookup.kept is None else lookup.kept.load_ms
+        return refresh_early(key.policy, remaining_ms=lookup.remaining_ms, load_ms=load_ms, draw=1.0 - self._draw())
 
 
 def _granted(lease_ms: int, grant: bytes, stale: wire.Hit | None = None) -> wire.LeaseResponse:
@@ -226,12 +226,12 @@ def _held(stale: wire.Hit | None = None) -> wire.LeaseResponse:
     return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS, stale=stale))
 
 
-def _hit(found: Found, kept: Kept) -> wire.Hit:
+def _hit(lookup: Lookup, kept: Kept) -> wire.Hit:
     return wire.Hit(
         value=kept.payload,
-        age_ms=found.age_ms,
-        remaining_ttl_ms=found.remaining_ms,
-        stale=found.state is State.STALE,
+        age_ms=lookup.age_ms,
+        remaining_ttl_ms=lookup.remaining_ms,
+        stale=lookup.state is State.STALE,
         negative=kept.negative,
         version=kept.version,
         extra_tags=kept.extra_tags,

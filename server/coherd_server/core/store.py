@@ -301,7 +301,7 @@ class Store(Protocol):
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """Delete values of ours and void their leases. A versioned entry leaves a short tombstone.
 
-        ``keys``: each with the number of members that must have confirmed it. ``notices``: as in `put`.
+        ``keys``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 
@@ -317,7 +317,7 @@ class Store(Protocol):
     async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """Give every tag a fresh epoch; returns only after all hold [hold-then-acknowledge]. Safe to repeat.
 
-        ``tags``: each with the number of members that must have confirmed it. ``notices``: as in `put`.
+        ``tags``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 

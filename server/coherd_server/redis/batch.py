@@ -38,7 +38,7 @@ class Job(NamedTuple):
     """Arguments of the item (without the fresh epoch); of a plain command everything, its name first."""
     identity: bytes | None = None
     """Send only on a connection with this identity (`Put.identity`)."""
-    members: int = 0
+    replicas: int = 0
     """Members that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
 
 
@@ -60,7 +60,7 @@ class LateError(ResponseError):
 
 
 class UnconfirmedError(ResponseError):
-    """Done by the primary, confirmed by fewer members than asked for."""
+    """Done by the primary, confirmed by fewer replicas than asked for."""
 
 
 class Batch:
@@ -74,13 +74,13 @@ class Batch:
         self.asking = asking
         """Goes to the importing node of a slot that moves: each command after an ``ASKING``."""
         self.confirmed = confirmed
-        """Ends with a wait for members, which nothing else should share."""
+        """Ends with a wait for replicas, which nothing else should share."""
         self._names: dict[str, None] = {}
         self._jobs: list[Job] = []
         self._shared: dict[tuple[str, str], int] = {}
         self._plan: list[tuple[Script | None, Sequence[str], Sequence[int]]] = []
         self._withdrawn: set[int] = set()
-        self._members = 0
+        self._replicas = 0
         self.is_done = False
         """Answered or failed."""
         self._waiters: list[asyncio.Future[Batch]] = []
@@ -117,7 +117,7 @@ class Batch:
             if place < len(self._jobs):
                 other = self._jobs[place]
                 args = job.script.merge(other.args, job.args)
-                self._jobs[place] = job._replace(args=args, members=max(other.members, job.members))
+                self._jobs[place] = job._replace(args=args, replicas=max(other.replicas, job.replicas))
                 return place
         self._jobs.append(job)
         for arg in job.args:
@@ -145,7 +145,7 @@ class Batch:
     def pack(self, identity: bytes, deadline_ms: int, wait_ms: int) -> list[Command]:
         """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
         here and leave in one command, once [fresh-id-once]. ``deadline_ms`` is in the node's time; ``wait_ms`` bounds
-        the wait for members, which comes last and covers all that the connection wrote before."""
+        the wait for replicas, which comes last and covers all that the connection wrote before."""
         self.sent = True
         self.answers = [None] * len(self._jobs)
         commands: list[Command] = []
@@ -157,7 +157,7 @@ class Batch:
             self._append(commands, ("MGET", *part) if self._wide else ("GET", part[0]))
         calls: dict[tuple[str, int], tuple[Script, list[int]]] = {}
         last: dict[tuple[str, int], tuple[Script, list[int]]] = {}
-        members = 0
+        replicas = 0
         for place, job in enumerate(self._jobs):
             if place in self._withdrawn:
                 continue
@@ -175,16 +175,16 @@ class Batch:
                     group[script.sha, slot] = (script, [place])
                 else:
                     called[1].append(place)
-            if confirmed > members:
-                members = confirmed
+            if confirmed > replicas:
+                replicas = confirmed
         for script, places in (*calls.values(), *last.values()):
             for at in range(0, len(places), ITEMS_PER_CALL):
                 some = places[at : at + ITEMS_PER_CALL]
                 self._plan.append((script, (), some))
                 self._append(commands, self._call(script, some, deadline_ms))
-        self._members = members
-        if members:
-            commands.append(("WAIT", members, wait_ms))
+        self._replicas = replicas
+        if replicas:
+            commands.append(("WAIT", replicas, wait_ms))
         return commands
 
     def _append(self, commands: list[Command], command: Command) -> None:
@@ -207,7 +207,7 @@ class Batch:
         """Take the replies to `pack`'s commands, carried by a connection with this identity, and wake the callers."""
         self.identity = identity
         self.redis_now_ms = redis_now_ms
-        confirmed = replies.pop() if self._members else 0
+        confirmed = replies.pop() if self._replicas else 0
         if self.asking:
             replies = replies[1::2]
         for (script, names, places), reply in zip(self._plan, replies, strict=True):
@@ -215,9 +215,9 @@ class Batch:
                 self._take_values(names, reply, identity, redis_now_ms)
             else:
                 self._take_answers(script, places, reply)
-        if self._members:
+        if self._replicas:
             for place, job in enumerate(self._jobs):
-                if job.members and (not isinstance(confirmed, int) or confirmed < job.members):
+                if job.replicas and (not isinstance(confirmed, int) or confirmed < job.replicas):
                     self.answers[place] = UnconfirmedError("NOREPLICAS", status_code="NOREPLICAS")
         self._wake()
 

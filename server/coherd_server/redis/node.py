@@ -80,7 +80,7 @@ class Node:
         self.crowd = Crowd(self._pump, self._queued, self._is_busy)
         """Says when what is queued is sent."""
         self._confirming = False
-        """Some connection waits for members."""
+        """some connection waits for replicas."""
         self._distrusted_at_s = 0.0
         self._down_since_s: float | None = None
         self._down = Failure(f"{address}: not connected yet", sent=False)
@@ -119,11 +119,11 @@ class Node:
         most_bytes = self._settings.batch_bytes
         at = 0
         while at < len(jobs):
-            confirmed = jobs[at].members > 0
+            confirmed = jobs[at].replicas > 0
             batch = self._open_batch(asking, confirmed=confirmed)
             end = min(len(jobs), at + self._settings.batch_items - len(batch))
             places: list[int] = []
-            while at < end and batch.payload_bytes < most_bytes and (jobs[at].members > 0) is confirmed:
+            while at < end and batch.payload_bytes < most_bytes and (jobs[at].replicas > 0) is confirmed:
                 places.append(batch.add_job(jobs[at]))
                 at += 1
             parts.append((places, batch))
@@ -193,7 +193,7 @@ class Node:
             batch.fail(Failure(text, sent=False))
 
     def _next(self) -> Batch | None:
-        """The first batch that may be sent: one that waits for members leaves the other connections to the rest."""
+        """The first batch that may be sent: one that waits for replicas leaves the other connections to the rest."""
         if not self._confirming or len(self._pool) == 1:
             return self._queue[0] if self._queue else None
         return next((batch for batch in self._queue if not batch.confirmed), None)
@@ -334,7 +334,7 @@ class Node:
             for at in range(0, len(jobs), step):
                 batch = Batch(wide=not self._cluster)
                 for job in jobs[at : at + step]:
-                    batch.add_job(job._replace(members=0))
+                    batch.add_job(job._replace(replicas=0))
                 timeout_ms = self._settings.reply_timeout_ms
                 commands = batch.pack(connection.identity, connection.redis_now_ms() + timeout_ms, timeout_ms // 2)
                 replies = await connection.exchange(commands, timeout_ms=timeout_ms)

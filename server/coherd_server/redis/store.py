@@ -313,7 +313,7 @@ class RedisStore(Maintenance):
         self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        jobs = [self._removal(key)._replace(members=members) for key, members in keys.items()]
+        jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
             for answer in (await self._do_noted(jobs, jobs, notices))[1]
@@ -343,7 +343,8 @@ class RedisStore(Maintenance):
             self._known_epochs.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
-            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), members=members) for tag, members in tags.items()
+            Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
+            for tag, replicas in tags.items()
         ]
         _, answers = await self._do_noted(jobs, jobs, notices, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]

@@ -141,7 +141,7 @@ def gap_ignored(patch: Patch) -> None:
 
 def published_before_acknowledged(patch: Patch) -> None:
     """[published-after-acknowledged] A watermark is what was applied, whatever sessions have acknowledged."""
-    patch(Hub, "watermark", property(lambda self: self.place))
+    patch(Hub, "watermark", property(lambda self: self.position))
 
 
 def in_flight_window_not_checked(patch: Patch) -> None:

@@ -65,7 +65,7 @@ async def test_a_stopped_node_stalls_nobody_else(trio: Cluster, opener: Opener) 
     finally:
         stalled.resume()
     end_s = time.monotonic() + 15
-    while True:  # the member may have taken over, or the node is back
+    while True:  # the replica may have taken over, or the node is back
         try:
             await store.read([dead_key], [])
             break
@@ -160,7 +160,7 @@ async def test_killed_primary_is_replaced(trio: Cluster, opener: Opener) -> None
             break
         except StoreUnavailable as error:
             failed.append(str(error))
-            assert time.monotonic() < end_s, "no member took over"
+            assert time.monotonic() < end_s, "no replica took over"
             await asyncio.sleep(0.05)
     assert failed
     assert not any("AttributeError" in text for text in failed)

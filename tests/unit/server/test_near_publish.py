@@ -6,8 +6,8 @@ import asyncio
 import gc
 from collections.abc import Sequence
 
-from coherd.catalog.catalog import NearCacheMode
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.near.log import NAMES_PER_ENTRY, Answer, LogPosition, LogUnavailable, Registry
 from coherd_server.core.near.publish import ChangePublisher, distinct
