@@ -23,6 +23,7 @@ from coherd_server.core.near.terms import Terms
 from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
+from rig.waiting import until
 
 LEASE_MS = 800
 STRICT = builtin_catalog().resolve("psychology:profile:user:u1")
@@ -141,18 +142,6 @@ class NearClient:
         self.acknowledges = False
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-
-
-async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
-    """Wait until it holds.
-
-    Raises:
-        AssertionError: it does not in time.
-    """
-    end_s = lease_clock_s() + timeout_s
-    while not holds():
-        assert lease_clock_s() < end_s, f"not within {timeout_s:.0f} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 NearOpener = Callable[..., Awaitable[NearMember]]

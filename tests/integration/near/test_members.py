@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from redis.crc import key_slot
@@ -16,29 +16,18 @@ from coherd_server.core.near import member
 from coherd_server.core.near.session import Push
 from coherd_server.redis import log_reader
 from coherd_server.redis.boot_clock import lease_clock_s
-from rig.cluster import Cluster, cluster
+from rig.cluster import Cluster
 from rig.fixtures import Backend
-from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names, until
-from rig.sentinel import SentinelTrio, sentinel_trio
+from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names
+from rig.sentinel import SentinelTrio
 from rig.valkey import standalone
+from rig.waiting import until
 
 OVER_S = LEASE_MS / 1000 * 1.1
 ON_ONE_STORE = pytest.mark.parametrize("backend", ["standalone"], indirect=True)
 """Where the kind of installation makes no difference."""
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 OTHER = builtin_catalog().resolve("analytics:daily:user:other:date:20250806")
-
-
-@pytest.fixture(scope="module")
-def trio() -> Iterator[SentinelTrio]:
-    with sentinel_trio() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def own_cluster() -> Iterator[Cluster]:
-    with cluster() as made:
-        yield made
 
 
 async def settled(*members: NearMember) -> None:
@@ -192,8 +181,8 @@ async def test_a_store_that_lost_everything_flushes_everybody(members: NearOpene
         await until("pushed", lambda: not client.serves(PUSHED))
 
 
-async def test_a_failover_under_sentinel_flushes_everybody(trio: SentinelTrio, members: NearOpener) -> None:
-    await _survives_failover(trio.url, trio.failover, members)
+async def test_a_failover_under_sentinel_flushes_everybody(own_trio: SentinelTrio, members: NearOpener) -> None:
+    await _survives_failover(own_trio.url, own_trio.failover, members)
 
 
 async def test_a_failover_of_the_logs_node_flushes_everybody(own_cluster: Cluster, members: NearOpener) -> None:

@@ -23,7 +23,8 @@ from coherd_server.core.store import PutOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
-from rig.near import PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names, until
+from rig.near import PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names
+from rig.waiting import until
 
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -25,19 +25,12 @@ from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
-from rig.valkey import standalone
 
 TURN_MS = 10_000
 
 
 def key(number: int) -> ResolvedKey:
     return builtin_catalog().resolve(f"analytics:daily:user:u{number}:date:20250806")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with standalone() as started:
-        yield started
 
 
 @pytest.fixture

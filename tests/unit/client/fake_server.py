@@ -22,6 +22,8 @@ from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
 
+PATIENT_MS = 60_000
+"""Time limit of calls that are to succeed: how long one takes says what else the machine does."""
 RPCS: dict[str, type[Message]] = {
     "Get": wire.GetRequest,
     "BatchGet": wire.BatchGetRequest,
@@ -51,8 +53,8 @@ class Fault:
     field: str = ""
     retry_after_ms: int | None = None
     """None: as the reason table says."""
-    delay_s: float = 0.0
-    """Before it is answered, well unless another fault is given."""
+    gate: asyncio.Event | None = None
+    """What it waits for before it is answered, well unless another fault is given."""
     after: bool = False
     """The call takes effect before it fails."""
 
@@ -98,6 +100,8 @@ class FakeServer:
     largest_batch: int = 0
     running: int = 0
     most_running: int = 0
+    now_s: float = 1_000.0
+    """Its clock, which stands unless a test moves it: what expires does so when the test says."""
     target: str = ""
     options: Sequence[tuple[str, Any]] = ()
     extra_handlers: Sequence[grpc.GenericRpcHandler] = ()
@@ -144,7 +148,8 @@ class FakeServer:
             if fault is None:
                 return await self._answered(act, message, context)
             result = await self._answered(act, message, context) if fault.after else None
-            await asyncio.sleep(fault.delay_s)
+            if fault.gate is not None:
+                await fault.gate.wait()
             if fault.code is not None:
                 await context.abort(fault.code, fault.text)
             if fault.reason:
@@ -166,7 +171,7 @@ class FakeServer:
 
     def _valid(self, key: keys_pb2.Key) -> Stored | None:
         entry = self.entries.get(builtin_catalog().resolve(key.text).text)
-        if entry is None or (time.monotonic() - entry.written_s) * 1_000 >= entry.ttl_ms:
+        if entry is None or (self.now_s - entry.written_s) * 1_000 >= entry.ttl_ms:
             return None
         return entry
 
@@ -174,7 +179,7 @@ class FakeServer:
         entry = self._valid(key)
         if entry is None:
             return wire.GetResponse(miss=wire.Miss(reason=wire.MISS_REASON_ABSENT))
-        age_ms = int((time.monotonic() - entry.written_s) * 1_000)
+        age_ms = int((self.now_s - entry.written_s) * 1_000)
         request = entry.request
         return wire.GetResponse(
             hit=wire.Hit(
@@ -199,7 +204,7 @@ class FakeServer:
             return wire.SetResponse(outcome=wire.SET_OUTCOME_OLDER_VERSION)
         extra = {f"{resolved.domain.name}/{name}:{value}" for name, value in request.extra_tags.items()}
         tags = frozenset({tag for _, tag in resolved.tags} | extra)
-        self.entries[resolved.text] = Stored(request, tags, time.monotonic(), ttl_ms)
+        self.entries[resolved.text] = Stored(request, tags, self.now_s, ttl_ms)
         return wire.SetResponse(outcome=wire.SET_OUTCOME_STORED, ttl_ms=ttl_ms)
 
     async def _get(self, request: wire.GetRequest) -> Message:
@@ -243,7 +248,7 @@ class FakeServer:
             await asyncio.sleep(0.01)
 
     def _judge(self, request: wire.LeaseRequest) -> wire.LeaseResponse:
-        name, now_s = builtin_catalog().resolve(request.key.text).text, time.monotonic()
+        name, now_s = builtin_catalog().resolve(request.key.text).text, self.now_s
         lease = self.leases.get(name)
         lives = lease is not None and now_s < lease.until_s
         stale = self.stale.get(name)
@@ -277,12 +282,12 @@ class FakeServer:
         self.fills.append(request)
         name = request.set.key.text
         lease = self.leases.get(name)
-        if lease is None or lease.token != request.token or time.monotonic() >= lease.until_s:
+        if lease is None or lease.token != request.token or self.now_s >= lease.until_s:
             return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
         if request.abandon:
             del self.leases[name]
             if request.cooldown_ms:
-                self.leases[name] = Leased(request.token, time.monotonic() + request.cooldown_ms / 1_000)
+                self.leases[name] = Leased(request.token, self.now_s + request.cooldown_ms / 1_000)
             return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED)
         if lease.grant != request.grant:
             return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
@@ -312,7 +317,7 @@ class FakeServer:
         if entry is None:
             return wire.TouchResponse()
         entry.ttl_ms = request.ttl_ms
-        entry.written_s = time.monotonic()
+        entry.written_s = self.now_s
         return wire.TouchResponse(touched=True, ttl_ms=request.ttl_ms)
 
     async def _invalidate(self, request: wire.InvalidateRequest) -> Message:

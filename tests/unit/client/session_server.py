@@ -15,7 +15,7 @@ from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 KEY = OpenKey("celery", "own", {"id": "1"})
 NEAR_KEY = OpenKey("content", "topics", {"user": "u1"})
 NEAR = pb.Welcome(
