@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
+from coherd.lease_clock import lease_clock_s
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
@@ -25,7 +26,6 @@ from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.grpc_server import listen, options_of
 from coherd_server.readiness import HEALTH_SERVICE_NAME, Readiness, log_findings
-from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
 from coherd_server.redis.settings import StoreSettings

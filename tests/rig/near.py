@@ -11,6 +11,7 @@ from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.catalog.load import builtin_catalog
 from coherd.contract.near_cache import NearCacheMode
+from coherd.lease_clock import lease_clock_s
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure
@@ -20,7 +21,6 @@ from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
-from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.waiting import until

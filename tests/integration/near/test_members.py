@@ -11,11 +11,11 @@ from redis.crc import key_slot
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.lease_clock import lease_clock_s
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.near import member
 from coherd_server.core.near.session import Push
 from coherd_server.redis import log_reader
-from coherd_server.redis.boot_clock import lease_clock_s
 from rig.cluster import Cluster
 from rig.fixtures import Backend
 from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names
