@@ -229,7 +229,7 @@ class Server:
         handlers = {
             **service_handlers(self._endpoint, rpcs),
             **session_handlers(self._sessions),
-            **typed_handlers(self._catalog, cache.singles, access, self._endpoint),
+            **typed_handlers(self._catalog, cache.coalescer, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
         own = (cache_service_pb2.DESCRIPTOR, session_pb2.DESCRIPTOR)

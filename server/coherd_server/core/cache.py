@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coherd_server.core.changing import Changer
+from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import Filler
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.leasing import Leases
 from coherd_server.core.near.announcing import Announcer
 from coherd_server.core.ports import Store
 from coherd_server.core.reading import Reader
-from coherd_server.core.singles import Singles
 from coherd_server.core.writing import Writer
 
 
@@ -22,7 +22,7 @@ class Cache:
 
     reads: Reader
     writes: Writer
-    singles: Singles
+    coalescer: Coalescer
     changes: Changer
     leases: Leases
     fills: Filler
@@ -33,7 +33,7 @@ def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_v
     reader = Reader(store, counters)
     writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
     changer = Changer(store, reader, announcer, counters)
-    grants = Grants()
-    leases = Leases(store, reader, grants, counters)
-    fills = Filler(store, writer, grants, announcer, counters)
-    return Cache(reader, writer, Singles(store, reader, writer), changer, leases, fills)
+    granted = GrantedLeases()
+    leases = Leases(store, reader, granted, counters)
+    fills = Filler(store, writer, granted, announcer, counters)
+    return Cache(reader, writer, Coalescer(store, reader, writer), changer, leases, fills)

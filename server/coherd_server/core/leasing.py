@@ -16,7 +16,7 @@ from coherd.contract.ttl import refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.judge import State, expected_block, extra_refs_of
 from coherd_server.core.lease_check import check_grant, current_lease
 from coherd_server.core.ports import (
@@ -76,7 +76,7 @@ class Leases:
     Args:
         store: where entries and leases live.
         reader: of the same store.
-        grants: told of each lease that is granted.
+        granted: told of each lease that is granted.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
         new_grant: source of random bytes, `GRANT_BYTES` of them, never the same twice.
@@ -86,7 +86,7 @@ class Leases:
         self,
         store: Store,
         reader: Reader,
-        grants: Grants,
+        granted: GrantedLeases,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
@@ -94,7 +94,7 @@ class Leases:
     ) -> None:
         self._store = store
         self._reader = reader
-        self._grants = grants
+        self._granted = granted
         self._counters = counters
         self._draw = draw
         self._new_grant = new_grant
@@ -208,7 +208,7 @@ class Leases:
         if outcome is not GrantOutcome.GRANTED:
             return None
         if header is None:  # else its fill looks first: it must not be in the way of what is there if it is overtaken
-            self._grants.note(key.text, lease, grant.lease, item.lease_ms)
+            self._granted.note(key.text, lease, grant.lease, item.lease_ms)
         return Granted(item.lease_ms, lease.grant, stale)
 
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:

@@ -20,7 +20,7 @@ from coherd_server.core.near.ports import Announcement
 from coherd_server.core.ports import PutOutcome, Store
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
-from coherd_server.core.set_plan import SetDone, SetItem, SetPlan
+from coherd_server.core.set_item import SetDone, SetItem, SetPlan
 
 MAX_ATTEMPTS: Final = 32
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take

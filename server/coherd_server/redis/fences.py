@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Final, Protocol, cast
 
 from coherd_server.redis import scripts
-from coherd_server.redis.batch import Job
+from coherd_server.redis.jobs import Job
 
 PLACES: Final = 32_768
 """Two servers of one store must agree on it: another number needs another format of the string (`lua/fences.lua`)."""

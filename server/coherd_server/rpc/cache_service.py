@@ -19,7 +19,7 @@ from coherd_server.core.failure import Failure, refused
 from coherd_server.core.leasing import MAX_WAIT_MS, Granted, Held
 from coherd_server.core.reading import Found
 from coherd_server.core.report import Reporter
-from coherd_server.core.set_plan import SetItem
+from coherd_server.core.set_item import SetItem
 from coherd_server.core.writing import MAX_TURN_MS
 from coherd_server.rpc import wire
 from coherd_server.rpc.domain_metrics import domain_metrics
@@ -53,7 +53,7 @@ class CacheRpcs:
 
     async def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         key = self._allowed(self._catalog.key_of(request.key), call, Action.READ)
-        found = _must(await self._cache.singles.get(key, accept_stale=request.accept_stale))
+        found = _must(await self._cache.coalescer.get(key, accept_stale=request.accept_stale))
         response = pb.GetResponse()
         wire.fill_get(response, found, request.accept_stale)
         return response
@@ -97,7 +97,7 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return wire.set_response(_must(await self._cache.singles.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
+        return wire.set_response(_must(await self._cache.coalescer.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
         self._check_batch(len(request.items))

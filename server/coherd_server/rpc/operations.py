@@ -21,7 +21,7 @@ from coherd_server.core.failure import Failure, refused
 from coherd_server.core.judge import State
 from coherd_server.core.near.session import NearSession
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident

@@ -15,7 +15,7 @@ from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
 from coherd_server.core.ports import PutOutcome
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 
 HELD_RETRY_MS = 100
 """When a caller that was not let to load may ask again."""

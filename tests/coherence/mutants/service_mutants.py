@@ -25,11 +25,11 @@ from coherd_server.core import filling
 from coherd_server.core import judge as judging
 from coherd_server.core.changing import Changer
 from coherd_server.core.filling import Filler, FillItem
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetProgress
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.core.writing import Writer
 from coherd_server.redis import connection, scripts
 from coherd_server.redis.recent_writes import RecentWrites
@@ -62,7 +62,7 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
 
 def _look_first(patch: Patch) -> None:
     """Fills look for what is stored of their lease: the mutant is in how they take it."""
-    patch(Grants, "take", lambda *_: None)
+    patch(GrantedLeases, "take", lambda *_: None)
 
 
 def _mark_fills(patch: Patch) -> None:

@@ -12,7 +12,7 @@ from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
 from coherd_server.core.judge import State
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.redis.connection import Connection
 from rig.fixtures import Opener
 from rig.near import cache_over, until

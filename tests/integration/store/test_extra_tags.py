@@ -16,7 +16,7 @@ from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
 from coherd_server.core.ports import PutOutcome
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over

@@ -12,7 +12,7 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.judge import State
 from coherd_server.core.ports import Put, PutOutcome, StoreUnavailable
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.core.writing import Writer
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener

@@ -14,9 +14,9 @@ from coherd_server.core.failure import UNKNOWN
 from coherd_server.core.filling import Filled, FillItem
 from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
+from coherd_server.core.ports import PutOutcome
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.redis.connection import Connection
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
@@ -205,9 +205,9 @@ async def test_a_fill_whose_stamps_could_not_be_read_is_unknown(one: Server, mon
     router = one.store._router
     fetch = router.fetch
 
-    async def without_values(names: Any, jobs: Any, *, repeat: bool) -> Any:
-        fetched = await fetch(names, jobs, repeat=repeat)
-        return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
+    async def without_values(names: Any, jobs: Any = (), **options: Any) -> Any:
+        values, answers = await fetch(names, jobs, **options)
+        return ({}, answers) if jobs and names and options.get("partial") else (values, answers)
 
     monkeypatch.setattr(router, "fetch", without_values)
     assert await one.fill(DAYS[0], token, granted) == UNKNOWN

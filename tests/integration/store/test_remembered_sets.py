@@ -24,7 +24,7 @@ from coherd_server.core.ports import (
     StoreUnavailable,
 )
 from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_item import SetDone, SetItem
 from coherd_server.core.writing import Writer
 from coherd_server.redis import fences
 from coherd_server.redis.connection import Connection
@@ -411,9 +411,9 @@ async def test_a_write_whose_stamps_could_not_be_read_is_unknown(
 ) -> None:
     fetch = warm._router.fetch
 
-    async def without_values(names: Sequence[str], jobs: Any, *, repeat: bool) -> Any:
-        fetched = await fetch(names, jobs, repeat=repeat)
-        return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
+    async def without_values(names: Sequence[str], jobs: Any = (), **options: Any) -> Any:
+        values, answers = await fetch(names, jobs, **options)
+        return ({}, answers) if jobs and names and options.get("partial") else (values, answers)
 
     monkeypatch.setattr(warm._router, "fetch", without_values)
     assert await writer_over(warm).set([SetItem(KEY, b"unknown")]) == [UNKNOWN]

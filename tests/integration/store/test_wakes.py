@@ -16,7 +16,7 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.filling import FillItem
 from coherd_server.core.leasing import Granted, LeaseItem
 from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetItem
+from coherd_server.core.set_item import SetItem
 from rig.fixtures import Backend
 from rig.near import NearOpener
 

@@ -1,0 +1,114 @@
+"""How changes are carried out, so that neither a failover nor a near cache misses one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeVar
+
+from coherd_server.core.near.ports import NAMES_PER_ENTRY, Announcement
+from coherd_server.core.ports import (
+    EPOCH_BYTES,
+    EpochRead,
+    Fill,
+    FillOutcome,
+    Outdated,
+    Put,
+    PutOutcome,
+    StoreUnavailable,
+    ValueRead,
+)
+from coherd_server.redis.change_log import RedisChangeLog
+from coherd_server.redis.jobs import Done, Job
+from coherd_server.redis.known_epochs import KnownEpochs
+from coherd_server.redis.recent_writes import RecentWrites
+from coherd_server.redis.router import Router
+from coherd_server.redis.topology import Topology
+
+W = TypeVar("W", PutOutcome, FillOutcome)
+
+
+class Writes:
+    """Does what changes values or epochs.
+
+    Args:
+        router: brings the jobs to their nodes.
+        topology: that the router goes by.
+        log: takes what near caches must be told.
+        recent_writes: remembers how the changes are repeated on a new primary.
+        known_epochs: that writes are stamped with unasked.
+        epoch_prefix: an epoch's full name is this and its tag.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        topology: Topology,
+        log: RedisChangeLog,
+        recent_writes: RecentWrites,
+        known_epochs: KnownEpochs,
+        epoch_prefix: str,
+    ) -> None:
+        self._router = router
+        self._topology = topology
+        self._log = log
+        self._recent_writes = recent_writes
+        self._known_epochs = known_epochs
+        self._epoch_prefix = epoch_prefix
+
+    async def do(
+        self,
+        jobs: Sequence[Job],
+        repetitions: Sequence[Job],
+        announcements: Collection[Announcement],
+        *,
+        stamped: Sequence[Put | Fill] = (),
+        repeat: bool = False,
+    ) -> tuple[Mapping[str, ValueRead], Sequence[Done | StoreUnavailable]]:
+        """Do jobs, and read the epochs that were not asked for before, beside them.
+
+        How to repeat the jobs on a new primary is noted before, since a switch may come between the node's answer and
+        its arrival here, and after, since the window begins with the acknowledgement (rule 8).
+
+        Where all is on one primary the announcements go behind the jobs in the same batch. They are made good as soon
+        as all that was done was done by the batch that carried them: what was repeated came later than they did.
+
+        Args:
+            jobs: the changes.
+            repetitions: jobs that repeat them.
+            announcements: what near caches must be told.
+            stamped: the writes, if they may carry epochs from memory (`Put.remembered`).
+            repeat: doing a change twice is harmless.
+        """
+        names = [self._epoch_prefix + tag for tag in dict.fromkeys(tag for one in stamped for tag in one.remembered)]
+        self._recent_writes.note(repetitions)
+        carried = [one for one in announcements if self._topology.one_primary and len(one.names) <= NAMES_PER_ENTRY]
+        appends = [self._log.append_job(one.names, awaited=one.awaited) for one in carried]
+        values, answers = await self._router.fetch(names, [*jobs, *appends], repeat=repeat, partial=True)
+        self._recent_writes.note(repetitions)
+        changes = answers[: len(jobs)]
+        batches = {done.batch for done in changes if isinstance(done, Done)}
+        for announcement, appended in zip(carried, answers[len(jobs) :], strict=True):
+            if isinstance(appended, Done) and batches <= {appended.batch}:
+                announcement.appended = self._log.answer_of(appended)
+        return values, changes
+
+    def if_current(
+        self, write: Put | Fill, values: Mapping[str, ValueRead], outcome: W
+    ) -> W | Outdated | StoreUnavailable:
+        """The outcome, if the epochs that a write carries from memory are those read beside it."""
+        current, epochs = True, {}
+        for tag, epoch in write.remembered.items():
+            read = values.get(self._epoch_prefix + tag)
+            if read is None:
+                return StoreUnavailable("no answer in time", outcome_unknown=True)
+            epochs[tag] = epoch_of(read)
+            if epochs[tag] != (epoch, write.identity):
+                self._known_epochs.forget(tag)
+                current = False
+        return outcome if current else Outdated(epochs)
+
+
+def epoch_of(value: ValueRead) -> EpochRead:
+    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
+    raw = value.raw
+    return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
