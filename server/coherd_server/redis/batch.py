@@ -69,7 +69,7 @@ class Batch:
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
         self.fencing_token = b""
-        """The state of the node's fences after its scripts (`fences.py`); empty where none has told it."""
+        """The state of the node's fences after its scripts (`fencing.py`); empty where none has told it."""
         self.redis_now_ms = 0
         self.redirected = False
         """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again (rule 3)."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.ports import FillOutcome, GrantOutcome, PutOutcome, StoreUnavailable
 from coherd_server.redis.redis_py import Arg, Reply, error_code
 from coherd_server.redis.scripts import Script
 
+E = TypeVar("E", GrantOutcome, FillOutcome)
 NOT_EXECUTED: Final = frozenset(
     {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "OOM", "LOADING", "MASTERDOWN", "MISCONF"}
     | {"NOAUTH", "NOPERM", "BUSY"}
@@ -101,3 +102,25 @@ def all_of(answers: Sequence[Done | StoreUnavailable]) -> list[Done]:
             raise answer
         done.append(answer)
     return done
+
+
+def outcome_of(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | StoreUnavailable:
+    """What a job answered, as one of the outcomes of its kind; ``moved`` where it was not sent for its identity."""
+    if isinstance(answer, StoreUnavailable):
+        return answer
+    return moved if isinstance(answer.answer, Moved) else kind(text_of(answer.answer))
+
+
+def put_outcome_of(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
+    """What a put answered."""
+    if isinstance(answer, StoreUnavailable):
+        return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
+    if isinstance(answer.answer, Moved):
+        return PutOutcome.MOVED_IDENTITY
+    outcome = _PUT_OUTCOMES.get(bytes_of(answer.answer))
+    if outcome is None:
+        raise TypeError("unexpected answer of a script")
+    return outcome
+
+
+_PUT_OUTCOMES: Final = {outcome.value.encode(): outcome for outcome in PutOutcome}

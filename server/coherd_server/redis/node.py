@@ -16,7 +16,7 @@ from coherd_server.redis.batch import Batch, Failure
 from coherd_server.redis.batch_queue import BatchQueue, JobPart, ReadPart
 from coherd_server.redis.connection import Connection, ConnectionLost
 from coherd_server.redis.ending import end
-from coherd_server.redis.fences import later
+from coherd_server.redis.fencing import later_token
 from coherd_server.redis.jobs import Job
 from coherd_server.redis.node_clock import NodeClock
 from coherd_server.redis.recent_writes import RecentWrites
@@ -99,7 +99,9 @@ class Node:
         parts = self._queue.add(names, jobs, asking=asking)
         if self._closed:
             self._queue.fail(Failure(f"{self.address}: no longer used", sent=False))
-        elif self._down_since_s is not None and self._is_known_down():
+        elif (
+            self._down_since_s is not None and time.monotonic() - self._down_since_s > self._settings.deadline_ms / 1000
+        ):  # callers need not wait for what the keeper will find out
             self._queue.fail(self._down._replace(final=True))
         elif not self._is_scheduled:
             self._is_scheduled = True
@@ -124,7 +126,7 @@ class Node:
     def learn(self, identity: bytes, fencing_token: bytes) -> None:
         """A connection of this identity has told of the fences."""
         if identity == self.identity:
-            self._fencing_token = later(fencing_token, self._fencing_token)
+            self._fencing_token = later_token(fencing_token, self._fencing_token)
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
@@ -152,11 +154,6 @@ class Node:
     def _why_unsent(self) -> str:
         return self._down.text if self._down_since_s is not None else f"{self.address}: all connections busy"
 
-    def _is_known_down(self) -> bool:
-        """Down for longer than a deadline: callers need not wait for what the keeper will find out."""
-        since_s = self._down_since_s
-        return since_s is not None and time.monotonic() - since_s > self._settings.deadline_ms / 1000
-
     # The connections.
 
     async def _tick(self) -> None:
@@ -173,11 +170,14 @@ class Node:
         # A batch that waits for replicas leaves the other connections to the rest.
         confirmed = not self._confirming or len(self._pool) == 1
         for pooled in self._pool:
-            if not pooled.busy and self._is_ready(pooled):
+            if not self._queue.waiting:
+                return
+            connection = pooled.connection
+            if not pooled.busy and connection is not None and self._is_ready(connection):
                 batch = self._queue.take(confirmed=confirmed)
                 if batch is None:
                     return
-                self._carry(pooled, batch)
+                self._carry(pooled, connection, batch)
                 confirmed = not self._confirming or len(self._pool) == 1
         if self._queue.has(confirmed=confirmed):
             for pooled in self._pool:
@@ -185,15 +185,9 @@ class Node:
                     pooled.wanted.set()
                     return
 
-    def _is_ready(self, pooled: PooledConnection) -> bool:
-        """Whether role, identity and clock of its connection were read within the last `check_every_ms`."""
-        connection = pooled.connection
-        if (
-            connection is None
-            or not connection.is_open
-            or not connection.scripts_loaded
-            or self.identity != connection.identity
-        ):
+    def _is_ready(self, connection: Connection) -> bool:
+        """Whether its role, identity and clock were read within the last `check_every_ms`."""
+        if not connection.is_open or not connection.scripts_loaded or connection.identity != self.identity:
             return False
         oldest_s = max(time.monotonic() - self._settings.check_every_ms / 1000, self._distrusted_at_s)
         return connection.checked_at_s > oldest_s
@@ -226,7 +220,7 @@ class Node:
         """Raises:
         ConnectionLost: the node does not answer, or not as it should.
         """
-        if self._is_ready(pooled):
+        if pooled.connection is not None and self._is_ready(pooled.connection):
             return
         if pooled.connection is None or not pooled.connection.is_open:
             pooled.connection = await Connection.dial(self._target, self.address, self._settings, cluster=self._cluster)
@@ -250,11 +244,8 @@ class Node:
             await self._recent_writes.repeat_on(connection, self._settings, cluster=self._cluster)
             self.identity, self._fencing_token = connection.identity, None
 
-    def _carry(self, pooled: PooledConnection, batch: Batch) -> None:
+    def _carry(self, pooled: PooledConnection, connection: Connection, batch: Batch) -> None:
         """Send a batch over a connection that is ready."""
-        connection = pooled.connection
-        if connection is None:
-            raise AssertionError("not ready")
         reply_timeout_ms, now_ms = self._settings.reply_timeout_ms, connection.redis_now_ms()
         commands = batch.pack(connection.identity, now_ms + reply_timeout_ms, reply_timeout_ms // 2)
         if not commands:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from coherd_server.core.near.ports import Announcement
 from coherd_server.core.ports import (
+    EPOCH_BYTES,
     EpochRead,
     Fill,
     FillOutcome,
@@ -25,8 +26,8 @@ from coherd_server.core.ports import (
     WriteBasis,
 )
 from coherd_server.redis.change_log import RedisChangeLog
-from coherd_server.redis.fences import Fences, KeyFences, SharedFences
-from coherd_server.redis.jobs import Done, Job, LateRefusal, Moved, all_of, bytes_of, text_of
+from coherd_server.redis.fencing import fencing_of
+from coherd_server.redis.jobs import Job, all_of, bytes_of, outcome_of, put_outcome_of, text_of
 from coherd_server.redis.known_epochs import KnownEpochs, lifetime_to_ask_ms
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
@@ -37,11 +38,9 @@ from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import ENSURE_EPOCH, GRANT, HOLD, INVALIDATE, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
-from coherd_server.redis.writes import Writes, epoch_of
+from coherd_server.redis.writes import Writes
 
-E = TypeVar("E", GrantOutcome, FillOutcome)
-FENCE_LIFETIMES: Final = 5
-"""A fence outlives its write's deadline this many times."""
+W = TypeVar("W", PutOutcome, FillOutcome)
 
 
 class RedisStore(Maintenance):
@@ -62,14 +61,9 @@ class RedisStore(Maintenance):
         self.log = RedisChangeLog(self._router, reader, self._listener, prefix=prefix, length=settings.log_length)
         """The log of changes beside the entries."""
         self._known_epochs = KnownEpochs()
-        self._fences: Fences = (
-            SharedFences(f"{prefix}coherd:fences")
-            if topology.one_primary
-            else KeyFences(f"{prefix}coherd:fence:", FENCE_LIFETIMES * settings.deadline_ms)
-        )
-        self._writes = Writes(
-            self._router, topology, self.log, recent_writes, self._known_epochs, self._names.epoch_prefix
-        )
+        one_primary, deadline_ms = topology.one_primary, settings.deadline_ms
+        self._fencing = fencing_of(prefix, one_primary=one_primary, deadline_ms=deadline_ms)
+        self._writes = Writes(self._router, topology, self.log, recent_writes, self._names.epoch_prefix)
 
     @property
     def one_primary(self) -> bool:
@@ -82,7 +76,7 @@ class RedisStore(Maintenance):
         key_names = [prefix + key for key in keys]
         tag_names = [epoch_prefix + tag for tag in tags]
         values, _ = await self._router.fetch(key_names + tag_names, repeat=True)
-        return [values[name] for name in key_names], [epoch_of(values[name]) for name in tag_names]
+        return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
 
     async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
@@ -90,7 +84,7 @@ class RedisStore(Maintenance):
         """See `Store.ensure_epochs`. Ensuring twice is harmless: the second finds what the first made."""
         now_ms = int(time.monotonic() * 1000)
         known = {tag: kept for tag, need_ms in tags.items() if (kept := self._known_epochs.of(tag, now_ms + need_ms))}
-        fences = self._fences.ask([self._names.value_prefix + key for key in keys])
+        fences = self._fencing.token_jobs([self._names.value_prefix + key for key in keys])
         wanted = [tag for tag in tags if tag not in known]
         epochs: dict[str, EpochRead] = {}
         try:
@@ -146,7 +140,7 @@ class RedisStore(Maintenance):
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
         repetitions: list[Job] = []
-        script, remove, places_of = self._fences.put, self._fences.remove, self._fences.places
+        script, remove, places_of = self._fencing.put, self._fencing.remove, self._fencing.places_of
         for key, entry, lifetime_ms, identity, fencing_token, replaces, _ in puts:
             names = self._names_to_write(key)
             places = places_of(names[0])
@@ -156,11 +150,26 @@ class RedisStore(Maintenance):
         values, answers = await self._writes.do(jobs, repetitions, announcements, stamped=puts)
         outcomes: list[PutOutcome | Outdated | StoreUnavailable] = []
         for put, answer in zip(puts, answers, strict=True):
-            outcome: PutOutcome | Outdated | StoreUnavailable = _put_outcome(answer)
+            outcome: PutOutcome | Outdated | StoreUnavailable = put_outcome_of(answer)
             if put.remembered and (outcome is PutOutcome.STORED or outcome is PutOutcome.FENCED):
-                outcome = self._writes.if_current(put, values, outcome)
+                outcome = self._if_current(put, values, outcome)
             outcomes.append(outcome)
         return outcomes
+
+    def _if_current(
+        self, write: Put | Fill, values: Mapping[str, ValueRead], outcome: W
+    ) -> W | Outdated | StoreUnavailable:
+        """The outcome, if the epochs that a write carries from memory are those read beside it."""
+        current, epochs = True, {}
+        for tag, epoch in write.remembered.items():
+            read = values.get(self._names.epoch_prefix + tag)
+            if read is None:
+                return StoreUnavailable("no answer in time", outcome_unknown=True)
+            epochs[tag] = _epoch(read)
+            if epochs[tag] != (epoch, write.identity):
+                self._known_epochs.forget(tag)
+                current = False
+        return outcome if current else Outdated(epochs)
 
     async def remove(
         self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
@@ -175,7 +184,7 @@ class RedisStore(Maintenance):
 
     def _removal(self, key: str) -> Job:
         names = self._names_to_write(key)
-        return Job(self._fences.remove, names, (self._settings.tombstone_ms, self._fences.places(names[0])))
+        return Job(self._fencing.remove, names, (self._settings.tombstone_ms, self._fencing.places_of(names[0])))
 
     async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
@@ -221,7 +230,7 @@ class RedisStore(Maintenance):
         return (
             [values[value] for value, _ in pairs],
             [values[lease].raw for _, lease in pairs],
-            [epoch_of(values[name]) for name in tag_names],
+            [_epoch(values[name]) for name in tag_names],
         )
 
     async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
@@ -232,7 +241,7 @@ class RedisStore(Maintenance):
             args = (judged, judged_lease, lease, lease_ms)
             jobs.append(Job(GRANT, self._names.value_and_lease(key), args, identity))
         _, answers = await self._router.fetch((), jobs, repeat=False)
-        return [_outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in answers]
+        return [outcome_of(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in answers]
 
     async def fill(
         self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
@@ -241,15 +250,15 @@ class RedisStore(Maintenance):
         jobs: list[Job] = []
         for fill in fills:
             names = self._names_to_write(fill.key)
-            args = (fill.entry, fill.lifetime_ms, fill.lease, self._fences.places(names[0]))
-            jobs.append(Job(self._fences.fill, names, args, fill.identity))
+            args = (fill.entry, fill.lifetime_ms, fill.lease, self._fencing.places_of(names[0]))
+            jobs.append(Job(self._fencing.fill, names, args, fill.identity))
         repetitions = [self._removal(fill.key) for fill in fills]
         values, answers = await self._writes.do(jobs, repetitions, announcements, stamped=fills)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
-            outcome: FillOutcome | Outdated | StoreUnavailable = _outcome(FillOutcome, answer, FillOutcome.REJECTED)
+            outcome: FillOutcome | Outdated | StoreUnavailable = outcome_of(FillOutcome, answer, FillOutcome.REJECTED)
             if outcome is FillOutcome.STORED:
-                outcome = self._writes.if_current(fill, values, outcome)
+                outcome = self._if_current(fill, values, outcome)
             outcomes.append(outcome)
         return outcomes
 
@@ -282,24 +291,10 @@ class RedisStore(Maintenance):
     def _names_to_write(self, key: str) -> tuple[str, str, str, str]:
         """The value's name, and those of its lease, its fence and what waits for it."""
         value, lease = self._names.value_and_lease(key)
-        return value, lease, self._fences.name(value), self._names.waiting(key)
+        return value, lease, self._fencing.name_of(value), self._names.waiting(key)
 
 
-def _outcome(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | StoreUnavailable:
-    if isinstance(answer, StoreUnavailable):
-        return answer
-    return moved if isinstance(answer.answer, Moved) else kind(text_of(answer.answer))
-
-
-def _put_outcome(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
-    if isinstance(answer, StoreUnavailable):
-        return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
-    if isinstance(answer.answer, Moved):
-        return PutOutcome.MOVED_IDENTITY
-    outcome = _PUT_OUTCOMES.get(bytes_of(answer.answer))
-    if outcome is None:
-        raise TypeError("unexpected answer of a script")
-    return outcome
-
-
-_PUT_OUTCOMES: Final = {outcome.value.encode(): outcome for outcome in PutOutcome}
+def _epoch(value: ValueRead) -> EpochRead:
+    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
+    raw = value.raw
+    return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))

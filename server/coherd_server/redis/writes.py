@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar
 
 from coherd_server.core.near.ports import NAMES_PER_ENTRY, Announcement
-from coherd_server.core.ports import (
-    EPOCH_BYTES,
-    EpochRead,
-    Fill,
-    FillOutcome,
-    Outdated,
-    Put,
-    PutOutcome,
-    StoreUnavailable,
-    ValueRead,
-)
+from coherd_server.core.ports import Fill, Put, StoreUnavailable, ValueRead
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.jobs import Done, Job
-from coherd_server.redis.known_epochs import KnownEpochs
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.router import Router
 from coherd_server.redis.topology import Topology
-
-W = TypeVar("W", PutOutcome, FillOutcome)
 
 
 class Writes:
@@ -35,7 +21,6 @@ class Writes:
         topology: that the router goes by.
         log: takes what near caches must be told.
         recent_writes: remembers how the changes are repeated on a new primary.
-        known_epochs: that writes are stamped with unasked.
         epoch_prefix: an epoch's full name is this and its tag.
     """
 
@@ -45,14 +30,12 @@ class Writes:
         topology: Topology,
         log: RedisChangeLog,
         recent_writes: RecentWrites,
-        known_epochs: KnownEpochs,
         epoch_prefix: str,
     ) -> None:
         self._router = router
         self._topology = topology
         self._log = log
         self._recent_writes = recent_writes
-        self._known_epochs = known_epochs
         self._epoch_prefix = epoch_prefix
 
     async def do(
@@ -91,24 +74,3 @@ class Writes:
             if isinstance(appended, Done) and batches <= {appended.batch}:
                 announcement.appended = self._log.answer_of(appended)
         return values, changes
-
-    def if_current(
-        self, write: Put | Fill, values: Mapping[str, ValueRead], outcome: W
-    ) -> W | Outdated | StoreUnavailable:
-        """The outcome, if the epochs that a write carries from memory are those read beside it."""
-        current, epochs = True, {}
-        for tag, epoch in write.remembered.items():
-            read = values.get(self._epoch_prefix + tag)
-            if read is None:
-                return StoreUnavailable("no answer in time", outcome_unknown=True)
-            epochs[tag] = epoch_of(read)
-            if epochs[tag] != (epoch, write.identity):
-                self._known_epochs.forget(tag)
-                current = False
-        return outcome if current else Outdated(epochs)
-
-
-def epoch_of(value: ValueRead) -> EpochRead:
-    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
-    raw = value.raw
-    return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
