@@ -24,11 +24,11 @@ from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.census import Census
 from coherd_server.core.counters import Counters
 from coherd_server.core.doctor import Level, examine
-from coherd_server.core.near.announcing import Announcer
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.replica import Replica
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.near.member import Member
+from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.report import Reporter
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
@@ -159,7 +159,7 @@ class Server:
         self._reporter: Reporter
         self._census: Census
         self._cache: Cache
-        self._replica: Replica
+        self._member: Member
         self._endpoint: Endpoint
         self._sessions: Sessions
         self._server: grpc.aio.Server
@@ -199,7 +199,7 @@ class Server:
             asyncio.create_task(self._watch_store()),
             asyncio.create_task(self._check_store()),
             asyncio.create_task(self._census.run(settings.census_interval)),
-            asyncio.create_task(self._replica.run()),
+            asyncio.create_task(self._member.run()),
         ]
         for task in self._tasks:
             task.add_done_callback(_log_defect)
@@ -208,10 +208,10 @@ class Server:
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
         hub = Hub(lease_clock_s, settings.near_cache_terms, self._counters, self._catalog.domains)
-        self._replica = Replica(self._store.log, hub)
-        announcer = Announcer(self._store.log, self._replica, hub.terms, lease_clock_s)
+        self._member = Member(self._store.log, hub)
+        publisher = ChangePublisher(self._store.log, self._member, hub.terms, lease_clock_s)
         self._cache = cache = build_cache(
-            self._store, announcer, self._counters, max_value_bytes=settings.max_value_bytes
+            self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes
         )
         self._census = Census(self._store, cache.reads, self._catalog)
         self._reporter = Reporter(self._store, self._counters, self._census)
@@ -318,7 +318,7 @@ class Server:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_COUNTS_S):
                 await self._reporter.flush()
-        await self._replica.leave()
+        await self._member.leave()
         await self._store.close()
 
 

@@ -23,7 +23,7 @@ from coherd.contract.durations import format_duration
 from coherd_server import log
 from coherd_server.app import bind_address, catalog_of, tls_of
 from coherd_server.core.doctor import Finding, Level, examine
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from coherd_server.redis.redis_url import RedisUrlError, parse_redis_url

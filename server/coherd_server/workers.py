@@ -20,7 +20,7 @@ import uvloop
 
 from coherd_server import log
 from coherd_server.app import PortInUse, Server, catalog_of
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.settings import Settings, SettingsError, split_address
 
 _log = structlog.get_logger("coherd.workers")

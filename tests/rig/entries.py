@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coherd.contract.entry import Flags, Times, encode_header, stamp_block
-from coherd_server.core.ports import Put, Store
+from coherd_server.core.store import Put, Store
 
 
 def header(identity: bytes, *, version: int | None = None, written_at_ms: int = 1) -> bytes:

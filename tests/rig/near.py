@@ -1,4 +1,4 @@
-"""Near caches without gRPC: replicas over a real store, and clients that hold, drop and acknowledge."""
+"""Near caches without gRPC: members over a real store, and clients that hold, drop and acknowledge."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from coherd.catalog.load import builtin_catalog
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure
-from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Announcement
-from coherd_server.core.near.replica import Replica
+from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.member import Member
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
 from coherd_server.redis.boot_clock import lease_clock_s
@@ -30,21 +30,21 @@ assert STRICT.domain.near_cache is NearCacheMode.STRICT
 assert PUSHED.domain.near_cache is NearCacheMode.PUSH
 
 
-class Silence(Announcer):
+class Silence(ChangePublisher):
     """Tells nobody, as if no domain had near caches."""
 
-    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
+    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[ChangeNotice | None]:
         return [None for _ in names]
 
 
 def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
     """The verbs over a store, without near caches."""
-    near = NearReplica(store)
-    announcer = Silence(near.log, near.replica, near.terms, lease_clock_s)
-    return build_cache(store, announcer, Counters(), max_value_bytes=max_value_bytes)
+    near = NearMember(store)
+    publisher = Silence(near.log, near.member, near.terms, lease_clock_s)
+    return build_cache(store, publisher, Counters(), max_value_bytes=max_value_bytes)
 
 
-class NearReplica:
+class NearMember:
     """The near-cache part of one server."""
 
     def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS) -> None:
@@ -52,23 +52,23 @@ class NearReplica:
         self.store = store
         self.log = store.log
         self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
-        self.replica = Replica(self.log, self.hub)
-        self.announcer = Announcer(self.log, self.replica, self.terms, lease_clock_s)
+        self.member = Member(self.log, self.hub)
+        self.publisher = ChangePublisher(self.log, self.member, self.terms, lease_clock_s)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Join; returns when it is in step."""
-        self._task = asyncio.create_task(self.replica.run())
+        self._task = asyncio.create_task(self.member.run())
         await until("in step", lambda: self.hub.in_step_as_of_s is not None)
 
-    async def announce(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
+    async def publish(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
         """The key changed."""
-        return await self.announcer.finish(distinct(self.announcer.of_keys([key], wait=wait)))
+        return await self.publisher.finish(distinct(self.publisher.of_keys([key], wait=wait)))
 
-    async def announce_tags(self, *tags: str, wait: bool = False) -> Failure | None:
+    async def publish_tags(self, *tags: str, wait: bool = False) -> Failure | None:
         """Tags of the domain of `PUSHED` were invalidated."""
-        announcements = self.announcer.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
-        return await self.announcer.finish(distinct(announcements))
+        notices = self.publisher.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
+        return await self.publisher.finish(distinct(notices))
 
     async def die(self) -> None:
         """Stop like a process that is killed: nobody is told."""
@@ -80,22 +80,22 @@ class NearReplica:
     async def stop(self) -> None:
         """Stop in order."""
         await self.die()
-        await self.replica.leave()
+        await self.member.leave()
 
 
 class NearClient:
     """A near cache of names: keeps what it may, drops what it is told, and acknowledges unless told not to."""
 
-    def __init__(self, replica: NearReplica) -> None:
-        self._hub = replica.hub
-        self._every_s = replica.terms.lease_s / 8
+    def __init__(self, member: NearMember) -> None:
+        self._hub = member.hub
+        self._every_s = member.terms.lease_s / 8
         self.acknowledges = True
         self.delay_s = 0.01
         """What a push takes to be applied; pushes stay in order."""
         self.pushed: list[Push] = []
         self.held: dict[str, ResolvedKey] = {}
         self.valid_until_s = 0.0
-        self.session = replica.hub.open(self._push)
+        self.session = member.hub.open(self._push)
         self._task = asyncio.create_task(self._keep())
 
     def _push(self, push: Push) -> None:
@@ -154,16 +154,16 @@ async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0
         await asyncio.sleep(0.005)
 
 
-NearOpener = Callable[..., Awaitable[NearReplica]]
+NearOpener = Callable[..., Awaitable[NearMember]]
 
 
 @pytest.fixture
-async def replicas(opener: Opener) -> AsyncIterator[NearOpener]:
-    """``await replicas(url, prefix, lease_ms=…)``: one more replica, in step."""
-    made: list[NearReplica] = []
+async def members(opener: Opener) -> AsyncIterator[NearOpener]:
+    """``await members(url, prefix, lease_ms=…)``: one more member, in step."""
+    made: list[NearMember] = []
 
-    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearReplica:
-        made.append(NearReplica(await opener(url, prefix), lease_ms=lease_ms))
+    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearMember:
+        made.append(NearMember(await opener(url, prefix), lease_ms=lease_ms))
         await made[-1].start()
         return made[-1]
 

@@ -10,9 +10,9 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.filling import Filler
 from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.leasing import Leases
-from coherd_server.core.near.announcing import Announcer
-from coherd_server.core.ports import Store
+from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.reading import Reader
+from coherd_server.core.store import Store
 from coherd_server.core.writing import Writer
 
 
@@ -28,12 +28,12 @@ class Cache:
     fills: Filler
 
 
-def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_value_bytes: int) -> Cache:
+def build_cache(store: Store, publisher: ChangePublisher, counters: Counters, *, max_value_bytes: int) -> Cache:
     """The verbs over one store; near caches are told of its changes."""
     reader = Reader(store, counters)
-    writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
-    changer = Changer(store, reader, announcer, counters)
+    writer = Writer(store, reader, publisher, counters, max_value_bytes=max_value_bytes)
+    changer = Changer(store, reader, publisher, counters)
     granted = GrantedLeases()
     leases = Leases(store, reader, granted, counters)
-    fills = Filler(store, writer, granted, announcer, counters)
+    fills = Filler(store, writer, granted, publisher, counters)
     return Cache(reader, writer, Coalescer(store, reader, writer), changer, leases, fills)

@@ -26,9 +26,9 @@ from coherd_server.core.census_note import (
     decode_progress,
     decode_result,
 )
-from coherd_server.core.judge import State
-from coherd_server.core.ports import Store, StoreUnavailable
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.store import Store, StoreUnavailable
+from coherd_server.core.validity import State
 
 T = TypeVar("T")
 _log = structlog.get_logger("coherd.census")
@@ -136,20 +136,20 @@ class Census:
                 continue
         if not keys:
             return
-        dead: list[Found] = []
+        dead: list[Lookup] = []
         for found in await self._reader.find(keys):
-            state = found.verdict.state
+            state = found.validity.state
             if state in (State.ABSENT, State.FOREIGN):
                 continue
-            tally.add(found.key, len(found.key.text) + len(found.verdict.raw))
-            if state is State.DEAD:
+            tally.add(found.key, len(found.key.text) + len(found.validity.raw))
+            if state is State.INVALIDATED:
                 dead.append(found)
         if dead:  # rule 4: dead only by epochs read after the value
             again = await self._reader.find([found.key for found in dead])
             unlink = [
-                (second.key.text, second.verdict.head)
+                (second.key.text, second.validity.head)
                 for first, second in zip(dead, again, strict=True)
-                if second.verdict.state is State.DEAD and second.verdict.head == first.verdict.head
+                if second.validity.state is State.INVALIDATED and second.validity.head == first.validity.head
             ]
             await self._store.unlink_dead(unlink)
             tally.unlinked += len(unlink)

@@ -13,10 +13,10 @@ from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
-from coherd_server.core.judge import State, expected_block
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.ports import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.reading import Reader
+from coherd_server.core.store import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.core.validity import State, expected_block
 
 MAX_ATTEMPTS: Final = 4
 """How often a touch starts over because the entry changed under it."""
@@ -30,28 +30,28 @@ class Changer:
     Args:
         store: where entries live.
         reader: of the same store.
-        announcer: tells near caches.
+        publisher: tells near caches.
         counters: that every change adds to.
     """
 
-    def __init__(self, store: Store, reader: Reader, announcer: Announcer, counters: Counters) -> None:
+    def __init__(self, store: Store, reader: Reader, publisher: ChangePublisher, counters: Counters) -> None:
         self._store = store
         self._reader = reader
-        self._announcer = announcer
+        self._publisher = publisher
         self._counters = counters
 
     async def delete(self, keys: Sequence[ResolvedKey], *, wait_for_near_caches: bool = False) -> list[bool | Failure]:
         """Remove each key and void its lease; whether an entry was stored."""
         done: list[bool | Failure] = []
         asked = {key.text: key for key in keys}
-        told = dict(zip(asked, self._announcer.of_keys([*asked.values()], wait=wait_for_near_caches), strict=True))
-        announcements = distinct(told.values())
+        told = dict(zip(asked, self._publisher.of_keys([*asked.values()], wait=wait_for_near_caches), strict=True))
+        notices = distinct(told.values())
         replicas = {text: key.domain.wait_replicas for text, key in asked.items()}
-        removed = await self._store.remove(replicas, announcements)
+        removed = await self._store.remove(replicas, notices)
         outcomes = dict(zip(asked, removed, strict=True))
         unconfirmed: Failure | None = None
         if any(outcome in _GONE for outcome in removed):
-            unconfirmed = await self._announcer.finish(announcements)
+            unconfirmed = await self._publisher.finish(notices)
         for key in keys:
             outcome = outcomes[key.text]
             if isinstance(outcome, StoreUnavailable):
@@ -72,8 +72,8 @@ class Changer:
                 choose_ttl_ms(key.policy, ttl_ms)
             for _ in range(MAX_ATTEMPTS):
                 found = (await self._reader.find([key]))[0]
-                header = found.verdict.header
-                if found.verdict.state is not State.FRESH or header is None:
+                header = found.validity.header
+                if found.validity.state is not State.FRESH or header is None:
                     return None
                 chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
@@ -83,9 +83,9 @@ class Changer:
                     return None
                 times = header.times._replace(fresh_until_ms=basis.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
-                outcome = await self._store.touch(key.text, found.verdict.head, renewed, lifetime_ms)
+                outcome = await self._store.touch(key.text, found.validity.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
-                    return await self._announcer.finish(distinct(self._announcer.of_keys([key]))) or chosen_ms
+                    return await self._publisher.finish(distinct(self._publisher.of_keys([key]))) or chosen_ms
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -121,12 +121,12 @@ class Changer:
             tags: each with its domain.
             wait_for_near_caches: until each of them has dropped what is invalidated, whatever the domain says.
         """
-        announcements = distinct(self._announcer.of_tags(tags, wait=wait_for_near_caches))
+        notices = distinct(self._publisher.of_tags(tags, wait=wait_for_near_caches))
         try:
-            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()}, announcements)
+            await self._store.invalidate({tag: domain.wait_replicas for tag, domain in tags.items()}, notices)
         except StoreUnavailable as error:
             return failure_of(error)
-        unconfirmed = await self._announcer.finish(announcements)
+        unconfirmed = await self._publisher.finish(notices)
         if unconfirmed is not None:
             return unconfirmed
         for domain in tags.values():

@@ -14,9 +14,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.failure import Failure
-from coherd_server.core.ports import Store
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.reading import Lookup, Reader
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import Store
 from coherd_server.core.writing import Writer
 
 OVERLAP_S: Final = 0.01
@@ -134,12 +134,12 @@ class Coalescer:
         self._under_way = 0
         self._overlapping_until_s = -math.inf
         self._is_gathering = False
-        self._gets: dict[bool, Groups[ResolvedKey, Found | Failure]] = {
+        self._gets: dict[bool, Groups[ResolvedKey, Lookup | Failure]] = {
             accept_stale: Groups(partial(self._get_group, accept_stale)) for accept_stale in (False, True)
         }
         self._sets: Groups[_TimedSet, SetDone | Failure] = Groups(self._set_group, self._split)
 
-    async def get(self, key: ResolvedKey, *, accept_stale: bool = False) -> Found | Failure:
+    async def get(self, key: ResolvedKey, *, accept_stale: bool = False) -> Lookup | Failure:
         """As `Reader.get`, of one key."""
         overlapping = self._is_overlapping()
         self._under_way += 1
@@ -188,7 +188,7 @@ class Coalescer:
             gets.begin()
         self._sets.begin()
 
-    async def _get_group(self, accept_stale: bool, group: Sequence[Waiting[ResolvedKey, Found | Failure]]) -> None:
+    async def _get_group(self, accept_stale: bool, group: Sequence[Waiting[ResolvedKey, Lookup | Failure]]) -> None:
         answers = await self._reader.get([waiting.item for waiting in group], accept_stale=accept_stale)
         for waiting, answer in zip(group, answers, strict=True):
             waiting.answer(answer)

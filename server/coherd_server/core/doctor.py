@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from coherd_server.core.ports import NodeReport
+from coherd_server.core.store import NodeReport
 
 _OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _NEARLY_FULL: Final = 0.9

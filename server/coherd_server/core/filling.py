@@ -14,11 +14,11 @@ from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.judge import expected_block, extra_refs_of
 from coherd_server.core.lease_check import check_grant, current_lease
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.set_item import SetItem, SetPlan, needs_of
+from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
+from coherd_server.core.validity import expected_block, extra_refs_of
 from coherd_server.core.writing import Writer
 
 
@@ -45,17 +45,17 @@ class Filler:
         store: where entries and leases live.
         writer: of the same store, for its checks.
         granted: what this process has granted.
-        announcer: tells near caches.
+        publisher: tells near caches.
         counters: that every fill adds to.
     """
 
     def __init__(
-        self, store: Store, writer: Writer, granted: GrantedLeases, announcer: Announcer, counters: Counters
+        self, store: Store, writer: Writer, granted: GrantedLeases, publisher: ChangePublisher, counters: Counters
     ) -> None:
         self._store = store
         self._writer = writer
         self._granted = granted
-        self._announcer = announcer
+        self._publisher = publisher
         self._counters = counters
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
@@ -67,8 +67,8 @@ class Filler:
             write = self._remembered(fill, plan) or await self._asked(fill, plan)
             if write is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
-            announcements = distinct(self._announcer.of_keys([fill.item.key]))
-            (outcome,) = await self._store.fill([write], announcements)
+            notices = distinct(self._publisher.of_keys([fill.item.key]))
+            (outcome,) = await self._store.fill([write], notices)
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -77,7 +77,7 @@ class Filler:
             return failure_of(outcome)
         if isinstance(outcome, Outdated):
             outcome = FillOutcome.REJECTED
-        if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
+        if outcome is FillOutcome.STORED and (failure := await self._publisher.finish(notices)) is not None:
             return failure
         return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, plan.ttl_ms)
 

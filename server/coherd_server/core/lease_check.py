@@ -7,8 +7,8 @@ from coherd.contract.entry import EntryFormatError
 from coherd.contract.lease import GRANT_BYTES, Lease, decode_lease
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.core.judge import expected_block, extra_refs_of
-from coherd_server.core.ports import EpochRead, Store
+from coherd_server.core.store import EpochRead, Store
+from coherd_server.core.validity import expected_block, extra_refs_of
 
 
 def check_grant(grant: bytes) -> None:

@@ -17,9 +17,9 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.judge import State, expected_block, extra_refs_of
 from coherd_server.core.lease_check import check_grant, current_lease
-from coherd_server.core.ports import (
+from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.store import (
     EpochRead,
     Grant,
     GrantOutcome,
@@ -28,7 +28,7 @@ from coherd_server.core.ports import (
     StoreUnavailable,
     WriteBasis,
 )
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.validity import State, expected_block, extra_refs_of
 from coherd_server.core.waiting import WaitingRooms
 
 MAX_WAIT_MS: Final = 600_000
@@ -61,13 +61,13 @@ class Granted(NamedTuple):
     lease_ms: int
     grant: bytes
     """What a fill or a renewal must present besides the token."""
-    stale: Found | None = None
+    stale: Lookup | None = None
 
 
 class Held(NamedTuple):
     """Somebody else loads, or the lease is lost; ``stale`` may be served meanwhile."""
 
-    stale: Found | None = None
+    stale: Lookup | None = None
 
 
 class Leases:
@@ -101,7 +101,7 @@ class Leases:
         self._rooms = WaitingRooms()
         store.on_wake(self._rooms.wake)
 
-    async def lease(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+    async def lease(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
         """A fresh value; else the lease, for one caller; the others are held until something changes, at most
         ``wait_ms``, unless there is a stale value to serve."""
         try:
@@ -118,7 +118,7 @@ class Leases:
         self._count(item.key, answer, waited)
         return answer
 
-    async def _wait(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+    async def _wait(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
         """Look again at every change, until there is another answer than that somebody else loads."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + item.wait_ms / 1000
@@ -141,7 +141,7 @@ class Leases:
                 await asyncio.wait([change], timeout=min(remaining_s, look_s))
                 woken = change.done()
 
-    async def _look(self, item: LeaseItem) -> Found | Granted | Held | Failure:
+    async def _look(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
         """One judgement of value and lease, until it holds."""
         for _ in range(MAX_ATTEMPTS):
             answer = await self._try(item)
@@ -149,13 +149,13 @@ class Leases:
                 return answer
         return CONTENDED
 
-    async def _try(self, item: LeaseItem) -> Found | Granted | Held | Failure | None:
+    async def _try(self, item: LeaseItem) -> Lookup | Granted | Held | Failure | None:
         """Judge value and lease once; None if they changed meanwhile."""
         key = item.key
         names = [tag for _, tag in key.tags]
         values, leases, reads = await self._store.read_leased([key.text], names)
-        (found,) = await self._reader.weigh([key], values, dict(zip(names, reads, strict=True)))
-        state = found.verdict.state
+        (found,) = await self._reader.classify([key], values, dict(zip(names, reads, strict=True)))
+        state = found.validity.state
         if state is State.FOREIGN:
             return FOREIGN_VALUE
         early = state is State.FRESH and self._is_early(found)
@@ -171,12 +171,12 @@ class Leases:
         else:
             (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
             epochs = dict(ensured)
-        if state is State.DEAD:  # rule 4: judged dead only by epochs read after it
+        if state is State.INVALIDATED:  # rule 4: judged dead only by epochs read after it
             # A copy: what is read there of extra tags must not replace what was ensured for the stamps: it may be lost.
-            (found,) = await self._reader.weigh([key], values, dict(epochs))
-            if found.verdict.state is State.FRESH:
+            (found,) = await self._reader.classify([key], values, dict(epochs))
+            if found.validity.state is State.FRESH:
                 return found
-        stale = found if early or found.verdict.state is State.STALE else None
+        stale = found if early or found.validity.state is State.STALE else None
         holds = await current_lease(self._store, key, raw_lease, basis.identity, epochs)
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
@@ -190,11 +190,11 @@ class Leases:
         block = expected_block(key, extra, basis.identity, epochs)
         if block is None:
             raise AssertionError("ensure_epochs answered without an epoch")
-        header = found.verdict.header
+        header = found.validity.header
         lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
         grant = Grant(
             key.text,
-            None if header is None else found.verdict.head,
+            None if header is None else found.validity.head,
             raw_lease,
             lease.encode(),
             item.lease_ms,
@@ -222,13 +222,13 @@ class Leases:
             return False
         return all(read.epoch is not None and known[1][tag] == read for tag, read in epochs.items())
 
-    def _is_early(self, found: Found) -> bool:
-        header = found.verdict.header
+    def _is_early(self, found: Lookup) -> bool:
+        header = found.validity.header
         if header is None:
             return False
         return refresh_early(
             found.key.policy,
-            remaining_ms=found.verdict.remaining_ms,
+            remaining_ms=found.validity.remaining_ms,
             load_ms=header.times.load_ms,
             draw=1.0 - self._draw(),
         )
@@ -276,17 +276,17 @@ class Leases:
         except StoreUnavailable as error:
             return failure_of(error)
 
-    def _count(self, key: ResolvedKey, answer: Found | Granted | Held | Failure, waited: bool) -> None:
+    def _count(self, key: ResolvedKey, answer: Lookup | Granted | Held | Failure, waited: bool) -> None:
         if isinstance(answer, Failure):
             return
         counts = self._counters.of(key.domain.name)
-        if isinstance(answer, Found):
+        if isinstance(answer, Lookup):
             counts["hits"] += 1
-            counts["read_bytes"] += len(answer.verdict.payload)
+            counts["read_bytes"] += len(answer.validity.payload)
             counts["loads_avoided"] += waited
         elif answer.stale is not None:
             counts["stale_hits"] += 1
-            counts["read_bytes"] += len(answer.stale.verdict.payload)
+            counts["read_bytes"] += len(answer.stale.validity.payload)
         else:
             counts["misses"] += 1
 

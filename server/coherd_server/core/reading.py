@@ -18,20 +18,20 @@ from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure, failure_of
-from coherd_server.core.judge import FOREIGN, State, Verdict, extra_refs_of, judge, open_entry
-from coherd_server.core.ports import EpochRead, Store, StoreUnavailable, ValueRead
+from coherd_server.core.store import EpochRead, Store, StoreUnavailable, ValueRead
+from coherd_server.core.validity import FOREIGN, State, Validity, extra_refs_of, open_entry, validate
 
 
-class Found(NamedTuple):
+class Lookup(NamedTuple):
     """What a read found, for the caller."""
 
     key: ResolvedKey
-    verdict: Verdict
+    validity: Validity
     extra: tuple[TagRef, ...] = ()
 
     def is_hit(self, accept_stale: bool) -> bool:
         """Whether the caller gets a value."""
-        state = self.verdict.state
+        state = self.validity.state
         return state is State.FRESH or (accept_stale and state is State.STALE)
 
     @property
@@ -53,7 +53,7 @@ class Reader:
         self._store = store
         self._counters = counters
 
-    async def get(self, keys: Sequence[ResolvedKey], *, accept_stale: bool = False) -> list[Found | Failure]:
+    async def get(self, keys: Sequence[ResolvedKey], *, accept_stale: bool = False) -> list[Lookup | Failure]:
         """What is stored under each key, in order.
 
         A read that starts after an acknowledged invalidation never returns a value from before it (P1): values and
@@ -61,7 +61,7 @@ class Reader:
         """
         started = time.perf_counter()
         try:
-            found: list[Found | Failure] = list(await self.find(keys))
+            found: list[Lookup | Failure] = list(await self.find(keys))
         except StoreUnavailable as error:
             if len(keys) == 1 or self._store.one_primary:
                 return [failure_of(error)] * len(keys)
@@ -69,10 +69,10 @@ class Reader:
         self._count(found, accept_stale, time.perf_counter() - started)
         return found
 
-    async def _find_each(self, keys: Sequence[ResolvedKey]) -> list[Found | Failure]:
+    async def _find_each(self, keys: Sequence[ResolvedKey]) -> list[Lookup | Failure]:
         """One read per key, so that of several nodes one that is down fails only its own keys."""
 
-        async def one(key: ResolvedKey) -> Found | Failure:
+        async def one(key: ResolvedKey) -> Lookup | Failure:
             try:
                 return (await self.find([key]))[0]
             except StoreUnavailable as error:
@@ -80,7 +80,7 @@ class Reader:
 
         return await asyncio.gather(*map(one, keys))
 
-    async def find(self, keys: Sequence[ResolvedKey]) -> list[Found]:
+    async def find(self, keys: Sequence[ResolvedKey]) -> list[Lookup]:
         """As `get`, without counting.
 
         Raises:
@@ -89,53 +89,53 @@ class Reader:
         names = list({tag: None for key in keys for _, tag in key.stamp_starts})
         reads, epoch_reads = await self._store.read([key.text for key in keys], names)
         epochs = dict(zip(names, epoch_reads, strict=True))
-        return await self.weigh(keys, reads, epochs)
+        return await self.classify(keys, reads, epochs)
 
-    async def weigh(
+    async def classify(
         self, keys: Sequence[ResolvedKey], reads: Sequence[ValueRead], epochs: dict[str, EpochRead]
-    ) -> list[Found]:
+    ) -> list[Lookup]:
         """What values that were read are worth by these epochs, to which those of extra tags are added: one more round
         trip, only for entries that have them.
 
         Raises:
             StoreUnavailable: the epochs of extra tags cannot be read.
         """
-        found: list[Found] = []
+        found: list[Lookup] = []
         new = tuple.__new__
         tagged: dict[int, tuple[Header, tuple[TagRef, ...]]] = {}
         for key, read in zip(keys, reads, strict=True):
             raw = read[0]
             plain = None if raw is None else decode_plain_header(raw)
             if plain is not None:
-                found.append(new(Found, (key, judge(key, read, plain, (), epochs), ())))
+                found.append(new(Lookup, (key, validate(key, read, plain, (), epochs), ())))
                 continue
             entry = open_entry(read)
-            if isinstance(entry, Verdict):
-                verdict = entry
+            if isinstance(entry, Validity):
+                validity = entry
             elif entry.flags and entry.flags & Flags.EXTRA_TAGS:
-                verdict = FOREIGN  # unless its extra tags can be read
+                validity = FOREIGN  # unless its extra tags can be read
                 with contextlib.suppress(EntryFormatError):
                     tagged[len(found)] = entry, extra_refs_of(key, entry.block)
             else:
-                verdict = judge(key, read, entry, (), epochs)
-            found.append(new(Found, (key, verdict, ())))
+                validity = validate(key, read, entry, (), epochs)
+            found.append(new(Lookup, (key, validity, ())))
         if tagged:
             more = list({tag: None for _, refs in tagged.values() for _, tag in refs})
             epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
             for index, (entry, refs) in tagged.items():
-                found[index] = Found(keys[index], judge(keys[index], reads[index], entry, refs, epochs), refs)
+                found[index] = Lookup(keys[index], validate(keys[index], reads[index], entry, refs, epochs), refs)
         return found
 
-    def _count(self, found: Iterable[Found | Failure], accept_stale: bool, seconds: float) -> None:
+    def _count(self, found: Iterable[Lookup | Failure], accept_stale: bool, seconds: float) -> None:
         by_domain: dict[str, list[int]] = {}
         for one in found:
             if isinstance(one, Failure):
                 continue
-            key, verdict, _ = one
+            key, validity, _ = one
             sums = by_domain.get(key.domain.name)
             if sums is None:
                 sums = by_domain[key.domain.name] = [0] * len(_COUNTED)
-            state, raw, header, _, _ = verdict
+            state, raw, header, _, _ = validity
             if state is State.FRESH or (accept_stale and state is State.STALE):
                 sums[0 if state is State.FRESH else 1] += 1
                 sums[2] += len(raw) - (header.size if header is not None else 0)
@@ -143,7 +143,7 @@ class Reader:
                 sums[3] += 1
                 if state is State.FOREIGN:
                     sums[4] += 1
-                elif state is State.DEAD:
+                elif state is State.INVALIDATED:
                     sums[5] += 1
         for domain, sums in by_domain.items():
             counts = self._counters.of(domain)

@@ -12,7 +12,7 @@ from coherd_server.core.census import Census
 from coherd_server.core.census_note import CensusResult
 from coherd_server.core.counters import Counters, Quantiles, hit_ratio
 from coherd_server.core.failure import Failure, failure_of
-from coherd_server.core.ports import Store, StoreUnavailable
+from coherd_server.core.store import Store, StoreUnavailable
 
 _log = structlog.get_logger("coherd.metrics")
 

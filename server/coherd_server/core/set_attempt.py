@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.entry import decode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
-from coherd_server.core.judge import ABSENT, State, Verdict, expected_block
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.near.ports import Announcement
-from coherd_server.core.ports import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis
+from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_item import SetDone, SetPlan, needs_of
+from coherd_server.core.store import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis
+from coherd_server.core.validity import ABSENT, State, Validity, expected_block
 
 _NOTHING: Final[Mapping[str, bytes]] = {}
 
@@ -39,7 +39,7 @@ class SetProgress:
         self.stamps: dict[int, EntryStamps] = {}
         """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
         an invalidation that came after it began."""
-        self.told: dict[int, Announcement] = {}
+        self.told: dict[int, ChangeNotice] = {}
         """What near caches must be told, as of the last try that was sent."""
         self.fenced: dict[int, bytes] = {}
         """Fences that those knew whose last try was fenced; not those that look at what is there before."""
@@ -53,13 +53,13 @@ class SetAttempt:
     Args:
         store: where entries live.
         reader: of the same store.
-        announcer: tells near caches.
+        publisher: tells near caches.
     """
 
-    def __init__(self, store: Store, reader: Reader, announcer: Announcer) -> None:
+    def __init__(self, store: Store, reader: Reader, publisher: ChangePublisher) -> None:
         self._store = store
         self._reader = reader
-        self._announcer = announcer
+        self._publisher = publisher
 
     async def attempt(
         self,
@@ -124,19 +124,19 @@ class SetAttempt:
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
         asked = [index for index, plan in pending.items() if plan.item.only_if_absent]
-        verdicts = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
-        present = dict(zip(asked, verdicts, strict=True))
+        validities = await asyncio.gather(*(self._present(pending[index].item.key) for index in asked)) if asked else ()
+        present = dict(zip(asked, validities, strict=True))
         for (index, plan), basis in zip(pending.items(), bases, strict=True):
             replaces: bytes | None = None
             if index in present:
-                verdict = present[index]
-                if isinstance(verdict, Failure) or verdict.state is State.FOREIGN:
-                    answers[index] = verdict if isinstance(verdict, Failure) else FOREIGN_VALUE
+                validity = present[index]
+                if isinstance(validity, Failure) or validity.state is State.FOREIGN:
+                    answers[index] = validity if isinstance(validity, Failure) else FOREIGN_VALUE
                     continue
-                if verdict.state is State.FRESH:
-                    answers[index] = SetDone(PutOutcome.OCCUPIED)
+                if validity.state is State.FRESH:
+                    answers[index] = SetDone(PutOutcome.PRESENT)
                     continue
-                replaces = verdict.head
+                replaces = validity.head
             block = expected_block(plan.item.key, plan.extra, basis.identity, epochs)
             if block is None:
                 raise AssertionError("ensure_epochs answered without an epoch")
@@ -157,9 +157,9 @@ class SetAttempt:
     ) -> dict[int, SetDone | Failure]:
         """As `attempt`, with all that is needed."""
         answers: dict[int, SetDone | Failure] = {}
-        announcements = self._announcer.of_keys([pending[index].item.key for index in puts])
-        progress.told |= {index: one for index, one in zip(puts, announcements, strict=True) if one is not None}
-        outcomes = await self._store.put(list(puts.values()), distinct(announcements))
+        notices = self._publisher.of_keys([pending[index].item.key for index in puts])
+        progress.told |= {index: one for index, one in zip(puts, notices, strict=True) if one is not None}
+        outcomes = await self._store.put(list(puts.values()), distinct(notices))
         for index, outcome in zip(puts, outcomes, strict=True):
             put = puts[index]
             if outcome is PutOutcome.FENCED:
@@ -185,18 +185,18 @@ class SetAttempt:
         parts = await asyncio.gather(*(self._ask_and_put({index: plan}, progress) for index, plan in pending.items()))
         return {index: answer for part in parts for index, answer in part.items()}
 
-    async def _present(self, key: ResolvedKey) -> Verdict | Failure:
-        """The verdict on a key, dead only by epochs read after the value (rule 4)."""
+    async def _present(self, key: ResolvedKey) -> Validity | Failure:
+        """The validity of a key, dead only by epochs read after the value (rule 4)."""
         try:
             found = (await self._reader.find([key]))[0]
-            if found.verdict.state is State.DEAD:
+            if found.validity.state is State.INVALIDATED:
                 again = (await self._reader.find([key]))[0]
-                if again.verdict.state is not State.DEAD or again.verdict.head == found.verdict.head:
-                    return again.verdict
+                if again.validity.state is not State.INVALIDATED or again.validity.head == found.validity.head:
+                    return again.validity
                 return ABSENT
         except StoreUnavailable as error:
             return failure_of(error)
-        return found.verdict
+        return found.validity
 
 
 def _put_of(
@@ -220,11 +220,11 @@ def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> S
     match outcome:
         case PutOutcome.STORED:
             return SetDone(outcome, ttl_ms)
-        case PutOutcome.OLDER:
+        case PutOutcome.OLDER_VERSION:
             return SetDone(outcome)
         case PutOutcome.FOREIGN:
             return FOREIGN_VALUE
         case PutOutcome.LATE:
             return UNAVAILABLE
-        case PutOutcome.OCCUPIED | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
+        case PutOutcome.PRESENT | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
             return None

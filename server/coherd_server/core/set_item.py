@@ -8,7 +8,7 @@ from typing import NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.entry import Flags, Times, encode_header
 from coherd.contract.tags import TagRef
-from coherd_server.core.ports import PutOutcome
+from coherd_server.core.store import PutOutcome
 
 
 class SetItem(NamedTuple):
@@ -27,7 +27,7 @@ class SetDone(NamedTuple):
     """What a set did."""
 
     outcome: PutOutcome
-    """STORED, OCCUPIED (a fresh value is present) or OLDER."""
+    """STORED, PRESENT (a fresh value is present) or OLDER_VERSION."""
     ttl_ms: int = 0
 
 

@@ -63,7 +63,7 @@ class WaitingRooms:
         self._keys_by_tag: defaultdict[str, set[str]] = defaultdict(set)
 
     def wake(self, name: str, is_key: bool) -> None:
-        """See `coherd_server.core.ports.Wake`."""
+        """See `coherd_server.core.store.Wake`."""
         if not name:
             keys = list(self._rooms)
         elif is_key:

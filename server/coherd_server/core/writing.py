@@ -15,12 +15,12 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
 from coherd_server.core.key_queue import KeyQueue
-from coherd_server.core.near.announcing import Announcer
-from coherd_server.core.near.ports import Announcement
-from coherd_server.core.ports import PutOutcome, Store
+from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_item import SetDone, SetItem, SetPlan
+from coherd_server.core.store import PutOutcome, Store
 
 MAX_ATTEMPTS: Final = 32
 """How often a write starts over because the node, the entry or the fence changed under it. Writes of one process take
@@ -48,7 +48,7 @@ class Writer:
     Args:
         store: where entries live.
         reader: of the same store.
-        announcer: tells near caches.
+        publisher: tells near caches.
         counters: that every set adds to.
         max_value_bytes: longest payload accepted.
         spread: source of random numbers in ``[0, 1)`` for jitter.
@@ -58,14 +58,14 @@ class Writer:
         self,
         store: Store,
         reader: Reader,
-        announcer: Announcer,
+        publisher: ChangePublisher,
         counters: Counters,
         *,
         max_value_bytes: int,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._attempt = SetAttempt(store, reader, announcer)
-        self._announcer = announcer
+        self._attempt = SetAttempt(store, reader, publisher)
+        self._publisher = publisher
         self._counters = counters
         self._max_value_bytes = max_value_bytes
         self._spread = spread
@@ -154,17 +154,17 @@ class Writer:
     def _confirm(
         self,
         outcomes: Mapping[int, SetDone | Failure],
-        told: Mapping[int, Announcement],
+        told: Mapping[int, ChangeNotice],
         end: Callable[[int, SetDone | Failure], None],
     ) -> list[asyncio.Task[None]]:
         """End what was stored once near caches are told: at once where the store did that with the change."""
-        stored: dict[Announcement, list[int]] = {}
+        stored: dict[ChangeNotice, list[int]] = {}
         for index, outcome in outcomes.items():
             if index in told and _is_stored(outcome):
                 stored.setdefault(told[index], []).append(index)
 
-        async def finish(one: Announcement, indexes: Sequence[int]) -> None:
-            failure = await self._announcer.finish([one])
+        async def finish(one: ChangeNotice, indexes: Sequence[int]) -> None:
+            failure = await self._publisher.finish([one])
             for index in indexes:
                 end(index, failure or outcomes[index])
 

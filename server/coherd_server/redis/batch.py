@@ -19,7 +19,7 @@ from redis.exceptions import (
 )
 
 from coherd.contract.entry import EPOCH_BYTES
-from coherd_server.core.ports import ValueRead
+from coherd_server.core.store import ValueRead
 from coherd_server.redis.jobs import Job, LateError, Moved, UnconfirmedError
 from coherd_server.redis.redis_py import Arg, Command, Reply
 from coherd_server.redis.scripts import LATE, Script

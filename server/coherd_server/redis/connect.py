@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.cluster import ClusterTopology
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import Mode, RedisTarget, parse_redis_url

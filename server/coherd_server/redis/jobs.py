@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from coherd_server.core.ports import FillOutcome, GrantOutcome, PutOutcome, StoreUnavailable
+from coherd_server.core.store import FillOutcome, GrantOutcome, PutOutcome, StoreUnavailable
 from coherd_server.redis.redis_py import Arg, Reply, error_code
 from coherd_server.redis.scripts import Script
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from coherd_server.core.ports import EpochRead
+from coherd_server.core.store import EpochRead
 
 MOST_TAGS: Final = 65_536
 EXTRA_MS: Final = 3_600_000

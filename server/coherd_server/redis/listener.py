@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from coherd_server.core.ports import Wake
+from coherd_server.core.store import Wake
 from coherd_server.redis.ending import end
 from coherd_server.redis.redis_py import CONNECTION_ERRORS, open_connection
 from coherd_server.redis.redis_url import RedisTarget

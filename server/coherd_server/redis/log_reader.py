@@ -7,7 +7,7 @@ from typing import Final
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.near.ports import Change, Changes, LogUnavailable, Place
+from coherd_server.core.near.log import Change, Changes, LogPosition, LogUnavailable
 from coherd_server.redis.connection import Connection, ConnectionLost
 from coherd_server.redis.redis_py import Address, Reply, error_code
 from coherd_server.redis.redis_url import RedisTarget
@@ -29,15 +29,15 @@ class LogReader:
         self._name = name
         self._connection: Connection | None = None
 
-    async def read(self, after: Place) -> Changes:
-        """The entries behind a place, under the identity of the connection that gave them.
+    async def read(self, after: LogPosition) -> Changes:
+        """The entries behind a position, under the identity of the connection that gave them.
 
         Raises:
             LogUnavailable: no answer, or none of a primary. The next read connects anew.
         """
         try:
             connection = await self._connected(after.identity)
-            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.position}-0")
+            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.offset}-0")
             timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
             # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
             found, role = await connection.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
@@ -98,6 +98,6 @@ def _change(entry: Sequence[bytes | Sequence[bytes]]) -> Change:
         raise LogUnavailable("unexpected reply")
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     names = fields.get(b"n", b"").decode("utf-8", "replace")
-    position, _, sequence = name.partition(b"-")
+    offset, _, sequence = name.partition(b"-")
     generation = fields.get(b"g", b"") if sequence == b"0" else b""
-    return Change(generation, int(position), tuple(names.split("\n")) if names else (), fields.get(b"w") == b"1")
+    return Change(generation, int(offset), tuple(names.split("\n")) if names else (), fields.get(b"w") == b"1")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from coherd_server.core.ports import NodeReport, StoreUnavailable
+from coherd_server.core.store import NodeReport, StoreUnavailable
 from coherd_server.redis.connection import Connection, ConnectionLost, parse_info
 from coherd_server.redis.jobs import Job, text_of
 from coherd_server.redis.names import Names
@@ -20,7 +20,7 @@ from coherd_server.redis.topology import Topology
 
 
 class Maintenance:
-    """This part of `coherd_server.core.ports.Store`."""
+    """This part of `coherd_server.core.store.Store`."""
 
     def __init__(self, target: RedisTarget, topology: Topology, settings: StoreSettings, *, prefix: str) -> None:
         self._target = target

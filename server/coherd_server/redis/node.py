@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from coherd_server.core.ports import WriteBasis
+from coherd_server.core.store import WriteBasis
 from coherd_server.redis.batch import Batch, Failure
 from coherd_server.redis.batch_queue import BatchQueue, JobPart, ReadPart
 from coherd_server.redis.connection import Connection, ConnectionLost

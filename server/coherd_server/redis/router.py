@@ -20,7 +20,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from coherd_server.core.ports import StoreUnavailable, ValueRead
+from coherd_server.core.store import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch
 from coherd_server.redis.batch_queue import JobPart, ReadPart
 from coherd_server.redis.jobs import Done, Job, LateError, refusal

@@ -6,8 +6,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
-from coherd_server.core.near.ports import Announcement
-from coherd_server.core.ports import (
+from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.store import (
     EPOCH_BYTES,
     EpochRead,
     Fill,
@@ -44,7 +44,7 @@ W = TypeVar("W", PutOutcome, FillOutcome)
 
 
 class RedisStore(Maintenance):
-    """Implements `coherd_server.core.ports.Store`."""
+    """Implements `coherd_server.core.store.Store`."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class RedisStore(Maintenance):
         return Job(ENSURE_EPOCH, (self._names.epoch_prefix + tag,), (lifetime_to_ask_ms(need_ms),))
 
     async def put(
-        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+        self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
@@ -147,7 +147,7 @@ class RedisStore(Maintenance):
             condition = b"-" if replaces is None else b"=" + replaces
             jobs.append(Job(script, names, (entry, lifetime_ms, condition, fencing_token, places), identity))
             repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
-        values, answers = await self._writes.do(jobs, repetitions, announcements, stamped=puts)
+        values, answers = await self._writes.do(jobs, repetitions, notices, stamped=puts)
         outcomes: list[PutOutcome | Outdated | StoreUnavailable] = []
         for put, answer in zip(puts, answers, strict=True):
             outcome: PutOutcome | Outdated | StoreUnavailable = put_outcome_of(answer)
@@ -172,11 +172,11 @@ class RedisStore(Maintenance):
         return outcome if current else Outdated(epochs)
 
     async def remove(
-        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+        self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
         jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
-        _, answers = await self._writes.do(jobs, jobs, announcements)
+        _, answers = await self._writes.do(jobs, jobs, notices)
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
             for answer in answers
@@ -186,7 +186,7 @@ class RedisStore(Maintenance):
         names = self._names_to_write(key)
         return Job(self._fencing.remove, names, (self._settings.tombstone_ms, self._fencing.places_of(names[0])))
 
-    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
+    async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         for tag in tags:
             self._known_epochs.forget(tag)
@@ -195,7 +195,7 @@ class RedisStore(Maintenance):
             Job(INVALIDATE, (self._names.epoch_prefix + tag,), (keep_ms,), replicas=replicas)
             for tag, replicas in tags.items()
         ]
-        _, answers = await self._writes.do(jobs, jobs, announcements, repeat=True)
+        _, answers = await self._writes.do(jobs, jobs, notices, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
@@ -244,7 +244,7 @@ class RedisStore(Maintenance):
         return [outcome_of(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in answers]
 
     async def fill(
-        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+        self, fills: Sequence[Fill], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs: list[Job] = []
@@ -253,7 +253,7 @@ class RedisStore(Maintenance):
             args = (fill.entry, fill.lifetime_ms, fill.lease, self._fencing.places_of(names[0]))
             jobs.append(Job(self._fencing.fill, names, args, fill.identity))
         repetitions = [self._removal(fill.key) for fill in fills]
-        values, answers = await self._writes.do(jobs, repetitions, announcements, stamped=fills)
+        values, answers = await self._writes.do(jobs, repetitions, notices, stamped=fills)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
             outcome: FillOutcome | Outdated | StoreUnavailable = outcome_of(FillOutcome, answer, FillOutcome.REJECTED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from coherd_server.core.near.ports import NAMES_PER_ENTRY, Announcement
-from coherd_server.core.ports import Fill, Put, StoreUnavailable, ValueRead
+from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeNotice
+from coherd_server.core.store import Fill, Put, StoreUnavailable, ValueRead
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.jobs import Done, Job
 from coherd_server.redis.recent_writes import RecentWrites
@@ -42,7 +42,7 @@ class Writes:
         self,
         jobs: Sequence[Job],
         repetitions: Sequence[Job],
-        announcements: Collection[Announcement],
+        notices: Collection[ChangeNotice],
         *,
         stamped: Sequence[Put | Fill] = (),
         repeat: bool = False,
@@ -52,25 +52,25 @@ class Writes:
         How to repeat the jobs on a new primary is noted before, since a switch may come between the node's answer and
         its arrival here, and after, since the window begins with the acknowledgement (rule 8).
 
-        Where all is on one primary the announcements go behind the jobs in the same batch. They are made good as soon
+        Where all is on one primary the notices go behind the jobs in the same batch. They are made good as soon
         as all that was done was done by the batch that carried them: what was repeated came later than they did.
 
         Args:
             jobs: the changes.
             repetitions: jobs that repeat them.
-            announcements: what near caches must be told.
+            notices: what near caches must be told.
             stamped: the writes, if they may carry epochs from memory (`Put.remembered`).
             repeat: doing a change twice is harmless.
         """
         names = [self._epoch_prefix + tag for tag in dict.fromkeys(tag for one in stamped for tag in one.remembered)]
         self._recent_writes.note(repetitions)
-        carried = [one for one in announcements if self._topology.one_primary and len(one.names) <= NAMES_PER_ENTRY]
+        carried = [one for one in notices if self._topology.one_primary and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self._log.append_job(one.names, awaited=one.awaited) for one in carried]
         values, answers = await self._router.fetch(names, [*jobs, *appends], repeat=repeat, partial=True)
         self._recent_writes.note(repetitions)
         changes = answers[: len(jobs)]
         batches = {done.batch for done in changes if isinstance(done, Done)}
-        for announcement, appended in zip(carried, answers[len(jobs) :], strict=True):
+        for notice, appended in zip(carried, answers[len(jobs) :], strict=True):
             if isinstance(appended, Done) and batches <= {appended.batch}:
-                announcement.appended = self._log.answer_of(appended)
+                notice.appended = self._log.answer_of(appended)
         return values, changes

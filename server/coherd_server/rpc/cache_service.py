@@ -17,7 +17,7 @@ from coherd_server.core.access import Access, Action
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure, refused
 from coherd_server.core.leasing import MAX_WAIT_MS, Granted, Held
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.report import Reporter
 from coherd_server.core.set_item import SetItem
 from coherd_server.core.writing import MAX_TURN_MS
@@ -72,7 +72,7 @@ class CacheRpcs:
         add = response.results.add
         for index in range(len(request.keys)):
             one = failures.get(index) or next(found)
-            if isinstance(one, Found):
+            if isinstance(one, Lookup):
                 result = add()
                 if wire.fill_get(result, one, request.accept_stale):
                     call.keep_near(result.hit, one)
@@ -80,14 +80,14 @@ class CacheRpcs:
                 add().error.CopyFrom(item_error(one))
         return response
 
-    async def _read(self, keys: Sequence[ResolvedKey], accept_stale: bool) -> list[Found | Failure]:
+    async def _read(self, keys: Sequence[ResolvedKey], accept_stale: bool) -> list[Lookup | Failure]:
         """What is stored under many keys, in parts, so that an answer that is too long is noticed early."""
-        found: list[Found | Failure] = []
+        found: list[Lookup | Failure] = []
         size = 0
         for at in range(0, len(keys), READ_PART):
             part = await self._cache.reads.get(keys[at : at + READ_PART], accept_stale=accept_stale)
             found += part
-            size += sum(len(one.verdict.raw) for one in part if isinstance(one, Found))
+            size += sum(len(one.validity.raw) for one in part if isinstance(one, Lookup))
             if size > self._limits.message_bytes:
                 raise Refusal(
                     ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE,
@@ -143,7 +143,7 @@ class CacheRpcs:
         except Refusal as refusal:
             return refused(refusal)
         leases = self._cache.leases
-        answer: Found | Granted | Held | Failure
+        answer: Lookup | Granted | Held | Failure
         if request.renew:
             answer = await leases.renew(item)
         elif 0 < item.wait_ms <= MAX_WAIT_MS:
@@ -174,7 +174,7 @@ class CacheRpcs:
         except Refusal as refusal:
             return refused(refusal)
         if request.abandon:
-            released = await self._cache.leases.hold(fill.item.key, fill.token, request.cooldown_ms)
+            released = await self._cache.leases.release(fill.item.key, fill.token, request.cooldown_ms)
             if isinstance(released, Failure):
                 return released
             return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)

@@ -24,7 +24,7 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Principal
 from coherd_server.core.failure import UNKNOWN, Failure, refused
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.rpc.errors import DETAILS_KEY, Failed, failure_in, status_code, status_details
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.types import Context, Handler
@@ -44,10 +44,10 @@ _UNANSWERED: Final = Failure(
 )
 
 
-KeepNear = Callable[[pb.Hit, Found], None]
+KeepNear = Callable[[pb.Hit, Lookup], None]
 
 
-def _not_kept(hit: pb.Hit, found: Found) -> None:
+def _not_kept(hit: pb.Hit, found: Lookup) -> None:
     """A unary call has no near cache."""
 
 

@@ -12,22 +12,22 @@ from google.protobuf.message import Message
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
-from coherd.v1 import cache_service_pb2 as wire_pb
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action, Principal
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure, refused
-from coherd_server.core.judge import State
 from coherd_server.core.near.session import NearSession
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.validity import State
 from coherd_server.rpc import wire
 from coherd_server.rpc.cache_service import READ_PART, CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident
 from coherd_server.rpc.errors import item_error
-from coherd_server.rpc.outbox import RESULT_BYTES, Outbox
 from coherd_server.rpc.read_gate import ReadGate
+from coherd_server.rpc.send_queue import RESULT_BYTES, SendQueue
 
 HALVED: Final = 32
 """Gets, or sets, of one frame from which on they are done in halves: then client and server work at the same time."""
@@ -80,7 +80,7 @@ class Operations:
     Args:
         services: of the server.
         principal: whose stream it is.
-        outbox: takes the results.
+        send_queue: takes the results.
         near: the stream's near cache, if it has one.
         on_answered: called when something was answered.
         most_waiting: leases that wait at one time; more are refused as OVERLOADED.
@@ -91,7 +91,7 @@ class Operations:
         self,
         services: Services,
         principal: Principal,
-        outbox: Outbox,
+        send_queue: SendQueue,
         near: NearSession | None,
         on_answered: Callable[[], None],
         most_waiting: int,
@@ -99,12 +99,12 @@ class Operations:
     ) -> None:
         self._services = services
         self._principal = principal
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._near = near
         self._on_answered = on_answered
         self._most_waiting = most_waiting
         self._most_bytes = message_bytes - MESSAGE_SPARE_BYTES
-        self._gate = ReadGate(outbox, message_bytes // 2)
+        self._gate = ReadGate(send_queue, message_bytes // 2)
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._readable: set[str] = set()
@@ -117,7 +117,7 @@ class Operations:
 
     # Frames.
 
-    def start(self, frame: pb.RequestFrame, size_bytes: int) -> None:
+    def start(self, frame: session_pb.RequestFrame, size_bytes: int) -> None:
         """Do what a frame asks for."""
         load = Load(len(frame.operations), size_bytes)
         self.unanswered += load.left
@@ -203,7 +203,7 @@ class Operations:
         self._answered(load, 1)
 
     def _error(self, operation_id: int, failure: Failure) -> None:
-        self._outbox.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
+        self._send_queue.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
 
     # Gets and sets.
 
@@ -227,7 +227,7 @@ class Operations:
 
     async def _read_part(self, part: Sequence[_Get], accept_stale: bool) -> int:
         """Answers all, and tells the size of the answers; raises before it answers any."""
-        outbox, most_bytes = self._outbox, self._most_bytes
+        send_queue, most_bytes = self._send_queue, self._most_bytes
         keep = self._keeper()
         found = await self._services.cache.reads.get([one.key for one in part], accept_stale=accept_stale)
         half = len(part) // 2 if len(part) >= HALVED else 0
@@ -240,12 +240,12 @@ class Operations:
                 if isinstance(answer, Failure):
                     self._error(one.id, answer)
                     continue
-                size_bytes = len(answer.verdict.raw) + RESULT_BYTES
+                size_bytes = len(answer.validity.raw) + RESULT_BYTES
                 if size_bytes > most_bytes:
                     self._error(one.id, self._too_large())
                     continue
                 total_bytes += size_bytes
-                response = outbox.result(one.id, size_bytes).get
+                response = send_queue.result(one.id, size_bytes).get
                 if wire.fill_get(response, answer, accept_stale):
                     keep(response.hit, answer)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
@@ -266,9 +266,9 @@ class Operations:
             return _not_near
         started = near.read_started()
 
-        def keep(hit: wire_pb.Hit, found: Found) -> None:
+        def keep(hit: pb.Hit, found: Lookup) -> None:
             if (
-                found.verdict.state is State.FRESH
+                found.validity.state is State.FRESH
                 and found.key.domain.near_cache is not NearCacheMode.OFF
                 and near.register(found.key, found.extra, started)
             ):
@@ -283,7 +283,7 @@ class Operations:
 
         def report(index: int, outcome: SetDone | Failure) -> None:
             answered.add(index)
-            result = self._outbox.result(sets[index].id, RESULT_BYTES)
+            result = self._send_queue.result(sets[index].id, RESULT_BYTES)
             if isinstance(outcome, Failure):
                 result.error.CopyFrom(item_error(outcome))
             else:
@@ -307,7 +307,7 @@ class Operations:
 
     # Everything else: as the rpc of its name.
 
-    def _start_alone(self, kind: str, operation: pb.Operation, load: Load) -> None:
+    def _start_alone(self, kind: str, operation: session_pb.Operation, load: Load) -> None:
         request: Message = getattr(operation, kind)
         waits = kind == "lease" and operation.lease.wait_ms > 0
         if waits:
@@ -315,7 +315,7 @@ class Operations:
             if self._waiting >= self._most_waiting:
                 self._fail(operation.id, _TOO_MANY_WAIT, load)
                 return
-            request = wire_pb.LeaseRequest()
+            request = pb.LeaseRequest()
             request.CopyFrom(operation.lease)
             self._waiting += 1
             self._answered(load, 1)
@@ -365,7 +365,7 @@ class Operations:
         if isinstance(answer, Failure):
             self._error(operation_id, answer)
         else:
-            getattr(self._outbox.result(operation_id, size_bytes), kind).CopyFrom(answer)
+            getattr(self._send_queue.result(operation_id, size_bytes), kind).CopyFrom(answer)
         return size_bytes
 
     def _method(self, kind: str) -> Callable[[Any, Call], Coroutine[Any, Any, Message]]:
@@ -374,12 +374,12 @@ class Operations:
         return method
 
 
-def _not_near(hit: wire_pb.Hit, found: Found) -> None:
+def _not_near(hit: pb.Hit, found: Lookup) -> None:
     """The stream has no near cache."""
 
 
 _RPC_NAMES: Final = {
     field.name: "".join(part.capitalize() for part in field.name.split("_"))
-    for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields
+    for field in session_pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields
 }
 """Operation to rpc: ``batch_get`` to ``BatchGet``."""

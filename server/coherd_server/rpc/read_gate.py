@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 
-from coherd_server.rpc.outbox import Outbox
+from coherd_server.rpc.send_queue import SendQueue
 
 
 class ReadGate:
     """Of one stream.
 
     Args:
-        outbox: takes the answers.
+        send_queue: takes the answers.
         full_bytes: of answers that are under way or not taken yet; one read may exceed it.
     """
 
-    def __init__(self, outbox: Outbox, full_bytes: int) -> None:
-        self._outbox = outbox
+    def __init__(self, send_queue: SendQueue, full_bytes: int) -> None:
+        self._send_queue = send_queue
         self._full_bytes = full_bytes
         self._reading = 0
         self._average_bytes = 0.0
@@ -37,8 +37,8 @@ class ReadGate:
         if self._turn.locked() or self._is_crowded(keys):
             async with self._turn:
                 while self._is_crowded(keys):
-                    if self._outbox.is_full:
-                        await self._outbox.room()
+                    if self._send_queue.is_full:
+                        await self._send_queue.room()
                     else:
                         self._left.clear()
                         await self._left.wait()
@@ -47,7 +47,7 @@ class ReadGate:
             self._reading += keys
 
     def leave(self, keys: int, answer_bytes: int) -> None:
-        """They are read, and what was found is in the outbox; 0: they failed."""
+        """They are read, and what was found is in the send queue; 0: they failed."""
         self._reading -= keys
         if answer_bytes:
             latest = answer_bytes / keys
@@ -56,7 +56,7 @@ class ReadGate:
         self._left.set()
 
     def _is_crowded(self, keys: int) -> bool:
-        if self._outbox.is_full:
+        if self._send_queue.is_full:
             return True
         expected = (self._reading + keys) * self._average_bytes
-        return self._reading > 0 and self._outbox.queued_bytes + expected > self._full_bytes
+        return self._reading > 0 and self._send_queue.queued_bytes + expected > self._full_bytes

@@ -13,7 +13,7 @@ from grpc.aio import AbortError
 
 from coherd.catalog.declared import NearCacheMode
 from coherd.contract.reasons import Refusal
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.annotations_pb2 import NearCache
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Principal
@@ -103,17 +103,17 @@ class Sessions:
                 stream.move(grace_ms)
             await asyncio.wait([stream.ended for stream in self._streams], return_when=asyncio.FIRST_COMPLETED)
 
-    def _welcome(self, *, near: bool) -> pb.Welcome:
+    def _welcome(self, *, near: bool) -> session_pb.Welcome:
         """What a stream is told first."""
         domains = self.services.catalog.domains.values() if near else ()
-        return pb.Welcome(
+        return session_pb.Welcome(
             protocol=PROTOCOL,
             session_id=secrets.token_bytes(16),
             window=self.limits.window,
             window_bytes=self.limits.window_bytes,
             near_cache_lease_ms=self.hub.terms.lease_ms,
             near_caches=[
-                pb.NearCacheDomain(
+                session_pb.NearCacheDomain(
                     domain=domain.name,
                     mode=_MODES[domain.near_cache],
                     tags=sorted(domain.tags),
@@ -125,7 +125,7 @@ class Sessions:
         )
 
 
-async def _hello(context: Context) -> pb.Hello:
+async def _hello(context: Context) -> session_pb.Hello:
     """The first message of a stream.
 
     Raises:
@@ -137,7 +137,7 @@ async def _hello(context: Context) -> pb.Hello:
             data = await context.read()
     except TimeoutError:
         raise Refusal(invalid, "a session begins with hello", field="hello") from None
-    message = parse(pb.SessionRequest, data) if isinstance(data, bytes) else pb.SessionRequest()
+    message = parse(session_pb.SessionRequest, data) if isinstance(data, bytes) else session_pb.SessionRequest()
     if message.WhichOneof("message") != "hello":
         raise Refusal(invalid, "a session begins with hello", field="hello")
     if message.hello.protocol != PROTOCOL:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coherd.contract.reasons import Refusal
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Action, Principal
 from coherd_server.core.failure import Failure, refused
@@ -17,7 +17,7 @@ from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.session import NearSession, Push
 from coherd_server.rpc.endpoint import DRAINING, abort, parse
 from coherd_server.rpc.operations import Operations, Services
-from coherd_server.rpc.outbox import Outbox
+from coherd_server.rpc.send_queue import SendQueue
 from coherd_server.rpc.types import Context
 
 MOST_HITS: Final = 1 << 40
@@ -76,19 +76,19 @@ class Stream:
         self._room = asyncio.Event()
         self._moving = False
         self._until = asyncio.timeout(None)
-        self._outbox = Outbox(limits.window_bytes, self._room.set)
+        self._send_queue = SendQueue(limits.window_bytes, self._room.set)
         self.near: NearSession | None = hub.open(self._push) if near_cache else None
         """The client's near cache; None: it has none."""
         self._operations = Operations(
-            services, principal, self._outbox, self.near, self._room.set, limits.window, limits.message_bytes
+            services, principal, self._send_queue, self.near, self._room.set, limits.window, limits.message_bytes
         )
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, welcome: pb.Welcome) -> None:
+    async def run(self, welcome: session_pb.Welcome) -> None:
         """Until the client ends it, the connection does, or its time is up."""
         loop = asyncio.get_running_loop()
-        self._outbox.say(pb.SessionResponse(welcome=welcome))
-        writer = asyncio.create_task(self._outbox.write(self._context.write))
+        self._send_queue.say(session_pb.SessionResponse(welcome=welcome))
+        writer = asyncio.create_task(self._send_queue.write(self._context.write))
         writer.add_done_callback(self._written)
         age_ms = self._limits.age_ms
         mover = age_ms and loop.call_later(age_ms * (0.8 + 0.4 * random.random()) / 1000, self.move, age_ms // 4)
@@ -98,7 +98,7 @@ class Stream:
                 failure = await self._read(writer)
                 if failure is None:
                     await self._operations.finish()
-                    self._outbox.end()
+                    self._send_queue.end()
                     await asyncio.wait([writer])
         except TimeoutError:
             failure = DRAINING
@@ -129,26 +129,26 @@ class Stream:
     async def _read(self, writer: asyncio.Task[None]) -> Failure | None:
         """Take messages until there are no more; what was wrong, if something was."""
         limits = self._limits
-        operations, outbox = self._operations, self._outbox
+        operations, send_queue = self._operations, self._send_queue
         while not writer.done():
             data = await self._context.read()
             if not isinstance(data, bytes):
                 return None
             arrived_s = self._hub.now_s()
             try:
-                self._take(parse(pb.SessionRequest, data), len(data), arrived_s)
+                self._take(parse(session_pb.SessionRequest, data), len(data), arrived_s)
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
                 operations.unanswered >= limits.window
                 or operations.unanswered_bytes >= limits.window_bytes
-                or outbox.is_full
+                or send_queue.is_full
             ):
                 self._room.clear()
                 await self._room.wait()
         return None
 
-    def _take(self, message: pb.SessionRequest, size_bytes: int, arrived_s: float) -> None:
+    def _take(self, message: session_pb.SessionRequest, size_bytes: int, arrived_s: float) -> None:
         kind = message.WhichOneof("message")
         near = self.near
         if kind == "frame":
@@ -173,15 +173,15 @@ class Stream:
         if near is not None and message.asked_at_ms > 0:
             extension = near.extend(message.asked_at_ms, arrived_s=arrived_s)
             if extension is not None:
-                self._outbox.say(
-                    pb.SessionResponse(
-                        extension=pb.LeaseExtension(
+                self._send_queue.say(
+                    session_pb.SessionResponse(
+                        extension=session_pb.LeaseExtension(
                             counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms
                         )
                     )
                 )
 
-    def _count(self, heartbeat: pb.Heartbeat) -> None:
+    def _count(self, heartbeat: session_pb.Heartbeat) -> None:
         services = self._services
         counted: dict[str, int] = {}
         for name, hits in heartbeat.near_cache_hits.items():
@@ -191,15 +191,15 @@ class Stream:
         self._hub.count_hits(counted)
 
     def _push(self, push: Push) -> None:
-        frame = pb.PushFrame(sequence=push.sequence, keys=push.keys, tags=push.tags, flush=push.flush)
+        frame = session_pb.PushFrame(sequence=push.sequence, keys=push.keys, tags=push.tags, flush=push.flush)
         if frame.ByteSize() > self._limits.window_bytes:
-            frame = pb.PushFrame(sequence=push.sequence, flush=True)  # names for more than a message
-        self._outbox.say(pb.SessionResponse(push=frame))
+            frame = session_pb.PushFrame(sequence=push.sequence, flush=True)  # names for more than a message
+        self._send_queue.say(session_pb.SessionResponse(push=frame))
 
     def move(self, grace_ms: int) -> None:
         """Ask the client to open a session elsewhere and end this one, which ends it after the time of grace; once."""
         if not self._moving:
             self._moving = True
-            drain = pb.Drain(reason=ErrorReason.ERROR_REASON_DRAINING, grace_ms=grace_ms)
-            self._outbox.say(pb.SessionResponse(drain=drain))
+            drain = session_pb.Drain(reason=ErrorReason.ERROR_REASON_DRAINING, grace_ms=grace_ms)
+            self._send_queue.say(session_pb.SessionResponse(drain=drain))
             self._end_in(grace_ms / 1000)

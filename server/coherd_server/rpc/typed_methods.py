@@ -46,15 +46,15 @@ def _method(
         found = await reads.get(key)
         if isinstance(found, Failure):
             raise Failed(found)
-        verdict = found.verdict
-        if not found.is_hit(False) or verdict.header is None:
+        validity = found.validity
+        if not found.is_hit(False) or validity.header is None:
             raise Failed(_NOT_CACHED)
-        if verdict.header.flags & Flags.NEGATIVE:
+        if validity.header.flags & Flags.NEGATIVE:
             raise Failed(_NOTHING)
         if call.context is not None:
             call.context.set_trailing_metadata(
-                (("coherd-age-ms", str(verdict.age_ms)), ("coherd-remaining-ttl-ms", str(verdict.remaining_ms)))
+                (("coherd-age-ms", str(validity.age_ms)), ("coherd-remaining-ttl-ms", str(validity.remaining_ms)))
             )
-        return verdict.payload
+        return validity.payload
 
     return read

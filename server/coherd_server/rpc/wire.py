@@ -11,22 +11,22 @@ from coherd.contract.reasons import Refusal
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import PutOutcome
+from coherd_server.core.validity import State
 
 HELD_RETRY_MS = 100
 """When a caller that was not let to load may ask again."""
 _OUTCOMES = {
     PutOutcome.STORED: pb.SET_OUTCOME_STORED,
-    PutOutcome.OCCUPIED: pb.SET_OUTCOME_PRESENT,
-    PutOutcome.OLDER: pb.SET_OUTCOME_OLDER_VERSION,
+    PutOutcome.PRESENT: pb.SET_OUTCOME_PRESENT,
+    PutOutcome.OLDER_VERSION: pb.SET_OUTCOME_OLDER_VERSION,
 }
 _MISSES = {
     State.ABSENT: pb.MISS_REASON_ABSENT,
-    State.DEAD: pb.MISS_REASON_INVALIDATED,
+    State.INVALIDATED: pb.MISS_REASON_INVALIDATED,
     State.FOREIGN: pb.MISS_REASON_FOREIGN,
     State.EXPIRED: pb.MISS_REASON_EXPIRED,
     State.STALE: pb.MISS_REASON_EXPIRED,
@@ -50,16 +50,16 @@ def set_item(catalog: Catalog, request: pb.SetRequest) -> SetItem:
     )
 
 
-def fill_hit(hit: pb.Hit, found: Found) -> None:
+def fill_hit(hit: pb.Hit, found: Lookup) -> None:
     """Write what was found into a Hit, in place: in a batch that is cheaper than a message per item."""
-    verdict = found.verdict
-    header = verdict.header
+    validity = found.validity
+    header = validity.header
     if header is None:
         raise AssertionError("a hit has a header")
-    hit.value = verdict.raw[header.size :]
-    hit.age_ms = verdict.age_ms
-    hit.remaining_ttl_ms = verdict.remaining_ms
-    if verdict.state is State.STALE:
+    hit.value = validity.raw[header.size :]
+    hit.age_ms = validity.age_ms
+    hit.remaining_ttl_ms = validity.remaining_ms
+    if validity.state is State.STALE:
         hit.stale = True
     flags = header.flags
     if flags:
@@ -71,13 +71,13 @@ def fill_hit(hit: pb.Hit, found: Found) -> None:
             hit.extra_tags.update(found.extra_tags)
 
 
-def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Found, accept_stale: bool) -> bool:
+def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Lookup, accept_stale: bool) -> bool:
     """Write what was found into an answer; whether it is a value."""
-    state = found.verdict.state
+    state = found.validity.state
     if state is State.FRESH or (accept_stale and state is State.STALE):
         fill_hit(result.hit, found)
         return True
-    result.miss.reason = _MISSES[found.verdict.state]
+    result.miss.reason = _MISSES[found.validity.state]
     return False
 
 
@@ -97,10 +97,10 @@ def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
     return LeaseItem(catalog.key_of(request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
 
 
-def lease_response(answer: Found | Granted | Held, keep_near: Callable[[pb.Hit, Found], None]) -> pb.LeaseResponse:
+def lease_response(answer: Lookup | Granted | Held, keep_near: Callable[[pb.Hit, Lookup], None]) -> pb.LeaseResponse:
     """The answer of a lease; ``keep_near`` is told of a value in it."""
     response = pb.LeaseResponse()
-    if isinstance(answer, Found):
+    if isinstance(answer, Lookup):
         fill_hit(response.hit, answer)
         keep_near(response.hit, answer)
     elif isinstance(answer, Granted):

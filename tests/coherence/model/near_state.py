@@ -32,7 +32,7 @@ class Rules:
     young_registry_not_trusted: bool = True
     completeness_names_its_node: bool = True
     silent_for_a_lease: bool = True
-    """A waiter drops a replica only after all that it granted is over."""
+    """A waiter drops a member only after all that it granted is over."""
     closed_sessions_count: bool = True
     """A session whose stream broke counts until its lease is over."""
 
@@ -54,7 +54,7 @@ class Bounds:
     reads: int = 2
     fills: int = 2
     started: bool = True
-    """The replica has joined and serves."""
+    """The member has joined and serves."""
     failovers: int = 0
     """Of the log's node, to a copy that lags."""
     evictions: int = 0
@@ -62,7 +62,7 @@ class Bounds:
     trims: int = 0
     """Of the oldest entry of the log."""
     cuts: int = 0
-    """Of the replica from the log."""
+    """Of the member from the log."""
     losses: int = 0
     """Of the registry."""
     lapses: int = 0
@@ -71,12 +71,12 @@ class Bounds:
     """The stream breaks, and the client does not notice."""
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     identity: int
     generation: int
-    position: int
+    offset: int
 
-    def is_of(self, other: Place) -> bool:
+    def is_of(self, other: LogPosition) -> bool:
         """Both are of one log."""
         return self[:2] == other[:2]
 
@@ -90,23 +90,23 @@ class Log(NamedTuple):
     """Verb each."""
 
     @property
-    def tail(self) -> Place:
-        return Place(self.identity, self.generation, self.base + len(self.entries))
+    def tail(self) -> LogPosition:
+        return LogPosition(self.identity, self.generation, self.base + len(self.entries))
 
 
 class Registry(NamedTuple):
     joined: bool
-    """The replica is in it."""
-    watermark: Place
+    """The member is in it."""
+    watermark: LogPosition
     complete: int = 1
     """Identity of the node on which it was found complete; 0: on none."""
 
 
-class Replica(NamedTuple):
+class Member(NamedTuple):
     """The server of the client's session, as it follows the log."""
 
     up: bool
-    place: Place
+    position: LogPosition
     cut: bool = False
 
 
@@ -117,7 +117,7 @@ class Session(NamedTuple):
     holds_extra: bool
     closed: bool = False
     """Its stream broke, and its lease may still run."""
-    undelivered: Place | None = None
+    undelivered: LogPosition | None = None
     """Of a closed session: what it had acknowledged when the first push could not be delivered."""
 
 
@@ -134,7 +134,7 @@ class State(NamedTuple):
     copy: tuple[Log, Registry]
     """What the node that takes over has."""
     registry: Registry
-    replica: Replica
+    member: Member
     session: Session
     client: Client
     left: tuple[int, ...]
@@ -149,7 +149,7 @@ class State(NamedTuple):
     own: tuple[Any, ...] = ()
     reading: tuple[Any, ...] = ()
     queue: tuple[tuple[Any, ...], ...] = ()
-    """On its way from the replica to the client, in order."""
+    """On its way from the member to the client, in order."""
     ack_first: bool = False
     """The head of the queue was acknowledged and not applied."""
 
@@ -175,8 +175,8 @@ def start(bounds: Bounds) -> State:
         b.hangups,
     )
     registry = Registry(up, log.tail)
-    replica, session = Replica(up, log.tail), Session(up, False, False)
-    return State(log, (log, registry), registry, replica, session, Client(up), left)
+    member, session = Member(up, log.tail), Session(up, False, False)
+    return State(log, (log, registry), registry, member, session, Client(up), left)
 
 
 def minus(s: State, at: int) -> tuple[int, ...]:

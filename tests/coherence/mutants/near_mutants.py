@@ -19,8 +19,8 @@ from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Answer, Changes, Place, Registry
-from coherd_server.core.near.replica import Replica
+from coherd_server.core.near.log import Answer, Changes, LogPosition, Registry
+from coherd_server.core.near.member import Member
 from coherd_server.core.near.session import NearSession
 
 Patch = Callable[[Any, str, Any], None]
@@ -129,19 +129,19 @@ def gap_ignored(patch: Patch) -> None:
     """Rule 2: entries are applied whatever is missing before them."""
     read = Follower.read
 
-    def blind(self: Follower, changes: Changes, after: Place) -> bool:
-        place = self._hub.place
-        if place is not None and changes.entries and changes.entries[0].generation == place.generation:
-            self._hub.place = place._replace(position=changes.entries[0].position - 1)
-            after = self._hub.place
+    def blind(self: Follower, changes: Changes, after: LogPosition) -> bool:
+        position = self._hub.position
+        if position is not None and changes.entries and changes.entries[0].generation == position.generation:
+            self._hub.position = position._replace(offset=changes.entries[0].offset - 1)
+            after = self._hub.position
         return read(self, changes, after)
 
     patch(Follower, "read", blind)
 
 
 def published_before_acknowledged(patch: Patch) -> None:
-    """A replica's watermark is what it has applied, whatever its sessions have acknowledged."""
-    patch(Hub, "watermark", property(lambda self: self.place))
+    """A member's watermark is what it has applied, whatever its sessions have acknowledged."""
+    patch(Hub, "watermark", property(lambda self: self.position))
 
 
 def in_flight_window_not_checked(patch: Patch) -> None:
@@ -160,16 +160,16 @@ def interest_without_extra_tags(patch: Patch) -> None:
 
 
 def registry_read_before_the_append(patch: Patch) -> None:
-    """Rule 4: a strict change waits for the replicas that were known before, not for those its append found."""
-    confirm, joined = Replica.confirm, Replica._join_once
+    """Rule 4: a strict change waits for the members that were known before, not for those its append found."""
+    confirm, joined = Member.confirm, Member._join_once
 
-    async def remembering(self: Replica) -> None:
+    async def remembering(self: Member) -> None:
         await joined(self)
         known: Any = self
         if not hasattr(known, "first_registry"):
-            known.first_registry = frozenset(self._watch._since_s)
+            known.first_registry = frozenset(self._view._since_s)
 
-    async def outdated(self: Replica, appended: Answer, *, asked_s: float) -> bool:
+    async def outdated(self: Member, appended: Answer, *, asked_s: float) -> bool:
         known = getattr(self, "first_registry", None)
         if known is not None:
             registry = appended.registry
@@ -177,8 +177,8 @@ def registry_read_before_the_append(patch: Patch) -> None:
             appended = appended._replace(registry=Registry(registry.incarnation, registry.complete, fields))
         return await confirm(self, appended, asked_s=asked_s)
 
-    patch(Replica, "_join_once", remembering)
-    patch(Replica, "confirm", outdated)
+    patch(Member, "_join_once", remembering)
+    patch(Member, "confirm", outdated)
 
 
 CLIENT_MUTANTS: Final[dict[str, Mutant]] = {

@@ -21,15 +21,14 @@ from coherd.catalog.catalog import ResolvedKey
 from coherd.contract import tags as tag_rules
 from coherd.contract.entry import EntryFormatError, Header
 from coherd.contract.lease import TOKEN_BYTES, Lease, decode_lease
-from coherd_server.core import filling
-from coherd_server.core import judge as judging
+from coherd_server.core import filling, validity
 from coherd_server.core.changing import Changer
 from coherd_server.core.filling import Filler, FillItem
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetProgress
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import EpochRead, Grant, PutOutcome, Store, ValueRead
 from coherd_server.core.writing import Writer
 from coherd_server.redis import connection, scripts
 from coherd_server.redis.recent_writes import RecentWrites
@@ -121,7 +120,7 @@ def epochs_read_after_the_load(patch: Patch) -> None:
             return None
         await current(store, key, raw, identity, epochs, needs_ms)  # reads the epochs of extra tags
         lease = decode_lease(raw)
-        block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
+        block = validity.expected_block(key, validity.extra_refs_of(key, lease.block), identity, epochs)
         return None if block is None else lease._replace(block=block)
 
     patch(filling, "current_lease", restamped)
@@ -138,33 +137,33 @@ def _with_stored_epochs(
     return known
 
 
-def _judging_with(patch: Patch, *, only_missing: bool) -> None:
-    judge = judging.judge
+def _validating_with(patch: Patch, *, only_missing: bool) -> None:
+    validate = validity.validate
 
-    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> judging.Verdict:
+    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> validity.Validity:
         with contextlib.suppress(EntryFormatError):
             epochs = _with_stored_epochs(key, header, extra, epochs, only_missing)
-        return judge(key, read, header, extra, epochs)
+        return validate(key, read, header, extra, epochs)
 
-    _everywhere(patch, "judge", judge, lenient)
+    _everywhere(patch, "validate", validate, lenient)
 
 
 def missing_epoch_accepted(patch: Patch) -> None:
     """Rule 1: an entry whose epoch is missing is served."""
-    _judging_with(patch, only_missing=True)
+    _validating_with(patch, only_missing=True)
 
 
 def epochs_not_compared(patch: Patch) -> None:
     """An entry is served whatever its epochs."""
-    _judging_with(patch, only_missing=False)
+    _validating_with(patch, only_missing=False)
 
 
 def no_node_identity(patch: Patch) -> None:
     """Rule 3: stamps name no node."""
-    expected = judging.expected_block
+    expected = validity.expected_block
 
     def anywhere(key: ResolvedKey, extra: Any, identity: bytes, epochs: Mapping[str, EpochRead]) -> bytes | None:
-        nowhere = judging.ANY_IDENTITY
+        nowhere = validity.ANY_IDENTITY
         return expected(key, extra, nowhere, {tag: EpochRead(read.epoch, nowhere) for tag, read in epochs.items()})
 
     _everywhere(patch, "expected_block", expected, anywhere)

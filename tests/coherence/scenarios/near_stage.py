@@ -122,14 +122,14 @@ class NearStage:
 
     def hub(self, server: int) -> Hub:
         """Of a server."""
-        hub: Hub = self.servers[server]._replica._hub
+        hub: Hub = self.servers[server]._member._hub
         return hub
 
     def log_gate(self, server: int) -> Gate:
         """Between the log and a server."""
         one: Any = self.servers[server]
         gate = Gate(one._store.log._reader, "read")
-        one._replica._following.cancel()  # a read that waits already would pass by
+        one._member._following.cancel()  # a read that waits already would pass by
         return gate
 
     def read_gate(self, server: int) -> Gate:
@@ -164,7 +164,7 @@ class NearStage:
         raise AssertionError(f"the near cache does not hold {item.key}")
 
     async def trusted_registry(self) -> None:
-        """Until it is known that the registry of replicas is whole: strict changes take no longer than they must."""
+        """Until it is known that the registry of members is whole: strict changes take no longer than they must."""
         with self.node.client() as client:
             await until("the registry is whole", lambda: client.hexists(registry_name(""), "+"))
 
@@ -172,9 +172,9 @@ class NearStage:
         """Until a server has applied all of the log."""
         with self.node.client() as client:
             last = client.xrevrange(log_name(""), count=1)[0][0]
-        position = int(last.split(b"-")[0])
+        offset = int(last.split(b"-")[0])
         hub = self.hub(server)
-        await until("the log is applied", lambda: hub.place is not None and hub.place.position >= position)
+        await until("the log is applied", lambda: hub.position is not None and hub.position.offset >= offset)
 
     async def stop(self) -> None:
         """Stop everything."""

@@ -40,7 +40,7 @@ def fill(caller: Caller, key: str, token: bytes, grant: bytes, value: bytes = b"
     return pb.FillOutcome.Name(caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
 
 
-def abandon(caller: Caller, key: str, token: bytes, cooldown_ms: int = 0) -> str:
+def release(caller: Caller, key: str, token: bytes, cooldown_ms: int = 0) -> str:
     """Give a lease back; name of the outcome."""
     request = pb.FillRequest(set=pb.SetRequest(key=text_key(key)), token=token, abandon=True, cooldown_ms=cooldown_ms)
     return pb.FillOutcome.Name(caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
@@ -142,7 +142,7 @@ def test_a_late_copy_of_a_lease_revives_no_load(stand: Stand, key: str, end: str
 def test_who_was_not_answered_gives_back_by_token_alone(stand: Stand, key: str) -> None:
     caller, token = stand.caller, os.urandom(16)
     granted(caller, key, token)
-    assert abandon(caller, key, token) == "ABANDONED"
+    assert release(caller, key, token) == "ABANDONED"
     granted(caller, key, os.urandom(16))
 
 
@@ -171,7 +171,7 @@ def test_waiters_are_woken_by_the_fill(stand: Stand, key: str) -> None:
     assert [answer.hit.value for answer in answers] == [b"v"] * 8
 
 
-@pytest.mark.parametrize("end", ["abandon", "invalidate", "expire"])
+@pytest.mark.parametrize("end", ["release", "invalidate", "expire"])
 def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: str) -> None:
     """P5: also when the holder dies and nothing but the lease's expiry tells."""
     caller, token = stand.caller, os.urandom(16)
@@ -179,8 +179,8 @@ def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: s
     with ThreadPoolExecutor(3) as pool:
         tokens = [os.urandom(16) for _ in range(3)]
         waiting = {pool.submit(lease, caller, key, one, wait_ms=15_000, lease_ms=60_000): one for one in tokens}
-        if end == "abandon":
-            assert abandon(caller, key, token) == "ABANDONED"
+        if end == "release":
+            assert release(caller, key, token) == "ABANDONED"
         elif end == "invalidate":
             caller.invalidate(user(name))
         takers, others = wait(waiting, timeout=15, return_when=FIRST_COMPLETED)
@@ -213,7 +213,7 @@ def test_a_stale_value_is_served_while_one_refreshes(single: Stand, key: str) ->
     assert answer.granted.stale.stale
     held = lease(caller, key, wait_ms=10_000)
     assert held.held.stale.value == b"old", "nobody waits who can be served"
-    assert abandon(caller, key, token, cooldown_ms=60_000) == "ABANDONED"
+    assert release(caller, key, token, cooldown_ms=60_000) == "ABANDONED"
     assert lease(caller, key).held.stale.value == b"old", "the next load is not tried at once"
     caller.delete(key)
     assert kind(lease(caller, key)) == "granted", "a delete ends the cool-down too"

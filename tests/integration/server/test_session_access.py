@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd_server.rpc.stream import MOST_HITS
 from rig.calls import Caller, reason_in, text_key
 from rig.protos import HEAD, compile_text
@@ -36,15 +36,15 @@ OPEN = text_key("celery:own:id:1")
 SENSITIVE = text_key("psychology:profile:user:s3cretuser")
 TOKEN = b"0123456789abcdef"
 REQUESTS: dict[str, list[tuple[str, Any]]] = {
-    "read": [("get", wire.GetRequest(key=KEY))],
+    "read": [("get", pb.GetRequest(key=KEY))],
     "write": [
-        ("set", wire.SetRequest(key=KEY, value=b"v")),
-        ("delete", wire.DeleteRequest(key=KEY)),
-        ("touch", wire.TouchRequest(key=KEY)),
-        ("fill", wire.FillRequest(set=wire.SetRequest(key=KEY), token=TOKEN, grant=TOKEN[:8])),
+        ("set", pb.SetRequest(key=KEY, value=b"v")),
+        ("delete", pb.DeleteRequest(key=KEY)),
+        ("touch", pb.TouchRequest(key=KEY)),
+        ("fill", pb.FillRequest(set=pb.SetRequest(key=KEY), token=TOKEN, grant=TOKEN[:8])),
     ],
-    "read and write": [("lease", wire.LeaseRequest(key=KEY, token=TOKEN, lease_ms=1_000))],
-    "invalidate": [("invalidate", wire.InvalidateRequest(selectors=[{"domain": {"domain": "vault"}}]))],
+    "read and write": [("lease", pb.LeaseRequest(key=KEY, token=TOKEN, lease_ms=1_000))],
+    "invalidate": [("invalidate", pb.InvalidateRequest(selectors=[{"domain": {"domain": "vault"}}]))],
 }
 MAY = {
     "reader": {"read"},
@@ -99,9 +99,9 @@ async def test_every_operation_of_a_frame_is_checked(guarded: CoherdServer, who:
 
 async def test_every_item_of_a_batch_is_checked(guarded: CoherdServer) -> None:
     async with RawSession(guarded.target, token=token("reader")) as session:
-        batch_get = session.operation(batch_get=wire.BatchGetRequest(keys=[KEY, OPEN]))
-        items = [wire.SetRequest(key=KEY, value=b"v"), wire.SetRequest(key=OPEN, value=b"v")]
-        batch_set = session.operation(batch_set=wire.BatchSetRequest(items=items))
+        batch_get = session.operation(batch_get=pb.BatchGetRequest(keys=[KEY, OPEN]))
+        items = [pb.SetRequest(key=KEY, value=b"v"), pb.SetRequest(key=OPEN, value=b"v")]
+        batch_set = session.operation(batch_set=pb.BatchSetRequest(items=items))
         got, done = await session.ask(batch_get, batch_set)
         assert not any(item.HasField("error") for item in got.batch_get.results)
         assert reason_in(done.batch_set.results[0]) == "PERMISSION_DENIED"
@@ -110,11 +110,11 @@ async def test_every_item_of_a_batch_is_checked(guarded: CoherdServer) -> None:
 
 async def test_sensitive_domains_refuse_anonymous_callers(guarded: CoherdServer) -> None:
     async with RawSession(guarded.target) as session:
-        closed, open_ = await session.ask(session.operation(get=wire.GetRequest(key=SENSITIVE)), session.get(OPEN.text))
+        closed, open_ = await session.ask(session.operation(get=pb.GetRequest(key=SENSITIVE)), session.get(OPEN.text))
         assert reason_in(closed) == "UNAUTHENTICATED"
         assert open_.HasField("get")
     async with RawSession(guarded.target, token=token("stranger")) as session:
-        [result] = await session.ask(session.operation(get=wire.GetRequest(key=SENSITIVE)))
+        [result] = await session.ask(session.operation(get=pb.GetRequest(key=SENSITIVE)))
         assert result.HasField("get")
 
 
@@ -126,13 +126,13 @@ async def test_a_wrong_token_opens_nothing(guarded: CoherdServer) -> None:
 async def test_hits_are_counted_only_of_domains_the_client_may_read(guarded: CoherdServer) -> None:
     async def report(who: str, hits: dict[str, int]) -> None:
         async with RawSession(guarded.target, token=token(who), near_cache=True) as session:
-            await session.say(pb.SessionRequest(heartbeat=pb.Heartbeat(near_cache_hits=hits)))
+            await session.say(session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(near_cache_hits=hits)))
             await session.ask(session.get(OPEN.text))
 
     await report("writer", {"vault": 1_000, "nowhere": 5, "content": 7})
     await report("admin", {"vault": 3, "analytics": 2**64 - 1})
     with Caller(guarded.target, token=token("admin")) as caller:
-        request = wire.MetricsRequest(domains=["vault", "content", "analytics"])
+        request = pb.MetricsRequest(domains=["vault", "content", "analytics"])
         vault, content, analytics = caller.call("Metrics", request).domains
         assert (vault.near_cache_hits, content.near_cache_hits) == (3, 7)
         assert analytics.near_cache_hits == MOST_HITS, "more than this would spoil the counters"

@@ -10,9 +10,9 @@ import pytest
 
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
-from coherd_server.core.judge import State
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.reading import Lookup, Reader
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.validity import State
 from coherd_server.redis.connection import Connection
 from rig.fixtures import Opener
 from rig.near import cache_over, until
@@ -102,6 +102,6 @@ async def test_nothing_has_longer_to_live_than_it_was_given(
     [done] = await cache_over(store, max_value_bytes=100).writes.set([SetItem(KEY, b"value")])
     assert isinstance(done, SetDone)
     [found] = await Reader(other, Counters()).get([KEY])
-    assert isinstance(found, Found)
-    verdict = found.verdict
-    assert (verdict.state, verdict.age_ms, verdict.remaining_ms) == (State.FRESH, 0, done.ttl_ms)
+    assert isinstance(found, Lookup)
+    validity = found.validity
+    assert (validity.state, validity.age_ms, validity.remaining_ms) == (State.FRESH, 0, done.ttl_ms)

@@ -16,10 +16,10 @@ from coherd_server.core import coalescer
 from coherd_server.core.cache import Cache
 from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
-from coherd_server.core.judge import State
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import PutOutcome, StoreUnavailable
+from coherd_server.core.validity import State
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.process import Node
@@ -55,7 +55,7 @@ class Watched:
         self.writes: list[int] = []
         get, set_ = cache.reads.get, cache.writes.set
 
-        async def noted_get(keys: Sequence[ResolvedKey], **how: Any) -> list[Found | Failure]:
+        async def noted_get(keys: Sequence[ResolvedKey], **how: Any) -> list[Lookup | Failure]:
             self.reads.append(len(keys))
             return await get(keys, **how)
 
@@ -71,8 +71,8 @@ class Watched:
 
     async def payload(self, number: int) -> bytes:
         found = await self.coalescer.get(key(number))
-        assert isinstance(found, Found)
-        return found.verdict.payload
+        assert isinstance(found, Lookup)
+        return found.validity.payload
 
 
 class HeldUp(NamedTuple):
@@ -215,7 +215,7 @@ async def test_stale_values_are_for_those_that_take_them(watched: Watched) -> No
     either = await asyncio.gather(
         *(watched.coalescer.get(key(number), accept_stale=accept) for number in range(2) for accept in (False, True))
     )
-    assert [one.verdict.state for one in either if isinstance(one, Found)] == [State.FRESH] * 4
+    assert [one.validity.state for one in either if isinstance(one, Lookup)] == [State.FRESH] * 4
     assert watched.reads == [2, 2]
 
 

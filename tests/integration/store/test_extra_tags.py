@@ -12,11 +12,11 @@ from coherd.catalog.load import builtin_catalog
 from coherd.contract.ttl import TtlOverride
 from coherd_server.core.cache import Cache
 from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.reading import Lookup, Reader
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import PutOutcome
+from coherd_server.core.validity import State
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over
@@ -44,8 +44,8 @@ def asking_for_any_user() -> Catalog:
 
 async def state_of(reader: Reader, key: ResolvedKey) -> State:
     [found] = await reader.get([key])
-    assert isinstance(found, Found)
-    return found.verdict.state
+    assert isinstance(found, Lookup)
+    return found.validity.state
 
 
 async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(cache: Cache) -> None:
@@ -54,7 +54,7 @@ async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(ca
     [done] = await cache.writes.set([SetItem(before, b"v", extra_tags=EXTRA)])
     assert isinstance(done, SetDone)
     assert await state_of(cache.reads, before) is State.FRESH
-    assert await state_of(cache.reads, after) is State.DEAD
+    assert await state_of(cache.reads, after) is State.INVALIDATED
     [done] = await cache.writes.set([SetItem(after, b"v", extra_tags=EXTRA, only_if_absent=True)])
     assert isinstance(done, SetDone)
     assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent"

@@ -12,11 +12,11 @@ from coherd.catalog.load import builtin_catalog
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import UNKNOWN
 from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.judge import State
 from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import PutOutcome
+from coherd_server.core.validity import State
 from coherd_server.redis.connection import Connection
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
@@ -47,8 +47,8 @@ class Server(NamedTuple):
 
     async def read(self, key: ResolvedKey) -> tuple[State, bytes]:
         [found] = await self.cache.reads.get([key])
-        assert isinstance(found, Found)
-        return found.verdict.state, found.verdict.payload
+        assert isinstance(found, Lookup)
+        return found.validity.state, found.validity.payload
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_a_lease_is_good_for_one_fill(one: Server) -> None:
 
 
 async def test_a_fill_needs_the_lease_that_is_stored(one: Server, two: Server) -> None:
-    for number, void in enumerate(("delete", "set", "give back")):
+    for number, void in enumerate(("delete", "set", "release")):
         key = DAYS[number]
         token, granted = await one.lease(key)
         if void == "delete":
@@ -116,7 +116,7 @@ async def test_a_fill_needs_the_lease_that_is_stored(one: Server, two: Server) -
         elif void == "set":
             await two.cache.writes.set([SetItem(key, b"other's")])
         else:
-            await two.cache.leases.hold(key, token, 0)
+            await two.cache.leases.release(key, token, 0)
         assert await one.fill(key, token, granted) == Filled(False), void
         assert (await one.read(key))[1] in (b"", b"other's"), void
 
@@ -132,7 +132,7 @@ async def test_a_fill_that_was_overtaken_is_rejected_whether_or_not_its_process_
         name = f"{backend.prefix}coherd:epoch:analytics/user:u1"
         backend.client().set(name, os.urandom(8), px=90_000_000)
     assert await one.fill(DAYS[0], token, granted) == Filled(False)
-    assert (await two.read(DAYS[0]))[0] in (State.ABSENT, State.DEAD)
+    assert (await two.read(DAYS[0]))[0] in (State.ABSENT, State.INVALIDATED)
     token, granted = await two.lease(DAYS[0])
     assert await two.fill(DAYS[0], token, granted, b"after") == Filled(True, 3_600_000)
     assert await one.read(DAYS[0]) == (State.FRESH, b"after")
@@ -167,11 +167,11 @@ async def test_extra_tags_of_the_lease_are_carried_and_compared(one: Server, two
         assert isinstance(await one.fill(SESSION, token, granted, b"%d" % number), Filled)
         assert await two.read(SESSION) == (State.FRESH, b"%d" % number)
         await two.store.invalidate({"session/user:u9": 0})
-        assert (await one.read(SESSION))[0] is State.DEAD
+        assert (await one.read(SESSION))[0] is State.INVALIDATED
     token, granted = await one.lease(SESSION, extra_tags=extra)
     await two.store.invalidate({"session/user:u9": 0})
     assert await one.fill(SESSION, token, granted) == Filled(False)
-    assert (await two.read(SESSION))[0] is State.DEAD
+    assert (await two.read(SESSION))[0] is State.INVALIDATED
 
 
 async def test_a_load_that_was_overtaken_leaves_what_is_there(
@@ -187,7 +187,7 @@ async def test_a_load_that_was_overtaken_leaves_what_is_there(
         item = SetItem(SESSION, b"loaded", version=version)
         assert await one.cache.fills.fill(FillItem(item, token, granted.grant)) == Filled(False)
         assert await one.read(SESSION) == (State.FRESH, b"fresh")
-        await one.cache.leases.hold(SESSION, token, 0)
+        await one.cache.leases.release(SESSION, token, 0)
 
 
 async def test_a_version_that_was_not_stored_does_not_count(backend: Backend, one: Server) -> None:

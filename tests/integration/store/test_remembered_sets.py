@@ -12,8 +12,9 @@ import pytest
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
-from coherd_server.core.judge import State
-from coherd_server.core.ports import (
+from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.store import (
     Fill,
     FillOutcome,
     Grant,
@@ -23,8 +24,7 @@ from coherd_server.core.ports import (
     PutOutcome,
     StoreUnavailable,
 )
-from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.validity import State
 from coherd_server.core.writing import Writer
 from coherd_server.redis import fencing
 from coherd_server.redis.connection import Connection
@@ -48,8 +48,8 @@ def writer_over(store: RedisStore) -> Writer:
 
 async def read(store: RedisStore) -> tuple[State, bytes]:
     [found] = await Reader(store, Counters()).get([KEY])
-    assert isinstance(found, Found)
-    return found.verdict.state, found.verdict.payload
+    assert isinstance(found, Lookup)
+    return found.validity.state, found.validity.payload
 
 
 class Watched:
@@ -173,7 +173,7 @@ async def test_an_invalidation_between_memory_and_write_is_never_outlived_unnoti
     monkeypatch.setattr(warm, "put", looked_at)
     await writer_over(warm).set([SetItem(KEY, b"set")])
     assert watched.outcomes == [OUTDATED, STORED]
-    assert states == [(State.DEAD, b"set"), (State.FRESH, b"set")]
+    assert states == [(State.INVALIDATED, b"set"), (State.FRESH, b"set")]
 
 
 @ONE_NODE
@@ -198,7 +198,7 @@ async def test_a_set_that_is_done_again_keeps_the_stamps_that_were_read_beside_i
     monkeypatch.setattr(warm, "ensure_epochs", after_another)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [OUTDATED, STORED]
-    assert await read(other) == (State.DEAD if again else State.FRESH, b"mine")
+    assert await read(other) == (State.INVALIDATED if again else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -226,7 +226,7 @@ async def test_a_remembered_set_that_is_fenced_keeps_the_stamps_it_began_with(
     monkeypatch.setattr(warm, "ensure_epochs", asked)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [FENCED, STORED]
-    assert await read(other) == (State.DEAD if invalidated else State.FRESH, b"mine")
+    assert await read(other) == (State.INVALIDATED if invalidated else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -316,7 +316,7 @@ async def test_stamps_that_were_found_outdated_are_asked_for_at_once(backend: Ba
 async def test_a_set_of_what_must_be_absent_always_asks(warm: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(warm, monkeypatch)
     item = SetItem(KEY, b"if absent", only_if_absent=True)
-    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.OCCUPIED)]
+    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.PRESENT)]
     await warm.remove({KEY.text: 0})
     [done] = await writer_over(warm).set([item])
     assert isinstance(done, SetDone)
@@ -433,7 +433,7 @@ async def test_a_set_that_fails_after_something_was_written_is_unknown(
 
     [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=wanted)
     assert done == UNKNOWN
-    assert (await read(warm))[0] is State.DEAD
+    assert (await read(warm))[0] is State.INVALIDATED
     asked.clear()
     [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=lambda _: False)
     assert isinstance(done, Failure)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
+from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.redis import recent_writes
 from rig.cluster import Cluster, cluster
 from rig.entries import identity_of, put_of

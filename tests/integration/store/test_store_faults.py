@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from coherd_server.core.ports import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.core.store import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.settings import StoreSettings
 from rig.entries import header, identity_of, put_of

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from coherd_server.core.ports import RemoveOutcome, StoreUnavailable
+from coherd_server.core.store import RemoveOutcome, StoreUnavailable
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener, RigPool

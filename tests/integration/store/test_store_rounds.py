@@ -7,12 +7,17 @@ import asyncio
 import pytest
 
 from coherd.contract.entry import Flags, decode_header
-from coherd_server.core.ports import Put, PutOutcome, RemoveOutcome, TouchOutcome
+from coherd_server.core.store import Put, PutOutcome, RemoveOutcome, TouchOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import header, put_of, refenced
 from rig.fixtures import Backend, Opener
 
-STORED, OCCUPIED, OLDER, FOREIGN = PutOutcome.STORED, PutOutcome.OCCUPIED, PutOutcome.OLDER, PutOutcome.FOREIGN
+STORED, PRESENT, OLDER_VERSION, FOREIGN = (
+    PutOutcome.STORED,
+    PutOutcome.PRESENT,
+    PutOutcome.OLDER_VERSION,
+    PutOutcome.FOREIGN,
+)
 
 
 async def test_values_come_back_under_their_own_names(store: RedisStore) -> None:
@@ -101,10 +106,10 @@ async def test_put_conditions(backend: Backend, store: RedisStore) -> None:
     judged = first.entry[:-1]
     assert await store.put([first._replace(replaces=b"")]) == [STORED]
     first = await refenced(store, first)
-    assert await store.put([first._replace(replaces=b"")]) == [OCCUPIED]
+    assert await store.put([first._replace(replaces=b"")]) == [PRESENT]
     other = first._replace(entry=header(first.identity, written_at_ms=2) + b"2")
     assert await store.put([other._replace(replaces=judged)]) == [STORED]
-    assert await store.put([(await refenced(store, other))._replace(replaces=judged)]) == [OCCUPIED]
+    assert await store.put([(await refenced(store, other))._replace(replaces=judged)]) == [PRESENT]
     assert (await store.read(["k"], []))[0][0].raw == other.entry
     absent = await put_of(store, "absent")
     assert await store.put([absent._replace(replaces=judged)]) == [STORED]
@@ -161,7 +166,13 @@ async def test_foreign_values_are_never_touched(backend: Backend, store: RedisSt
 
 async def test_a_lower_version_never_overwrites_a_higher_one(store: RedisStore) -> None:
     big = 2**53  # beyond what a double tells apart
-    for version, outcome in [(big + 1, STORED), (big, OLDER), (big + 1, STORED), (big + 2, STORED), (7, OLDER)]:
+    for version, outcome in [
+        (big + 1, STORED),
+        (big, OLDER_VERSION),
+        (big + 1, STORED),
+        (big + 2, STORED),
+        (7, OLDER_VERSION),
+    ]:
         assert await store.put([await put_of(store, "k", version=version)]) == [outcome], version
     assert await store.put([await put_of(store, "k")]) == [STORED], "a put without version always wins"
 
@@ -177,7 +188,7 @@ async def test_a_delete_leaves_the_version_behind(backend: Backend, store: Redis
     assert 50_000 < backend.client().pttl(f"{backend.prefix}k") <= 60_000
     assert await store.remove(dict.fromkeys(["k"], 0)) == [RemoveOutcome.ABSENT]
     await store.unlink_dead([("k", value.raw)])
-    assert await store.put([await put_of(store, "k", version=8)]) == [OLDER]
+    assert await store.put([await put_of(store, "k", version=8)]) == [OLDER_VERSION]
     assert await store.put([await put_of(store, "k", version=10)]) == [STORED]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from coherd_server.core.ports import PutOutcome, Store, StoreUnavailable
+from coherd_server.core.store import PutOutcome, Store, StoreUnavailable
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
 from rig.sentinel import SentinelTrio, sentinel_trio

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.connection import Connection, ConnectionLost
 from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import parse_redis_url

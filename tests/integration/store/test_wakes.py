@@ -15,7 +15,7 @@ from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import FillItem
 from coherd_server.core.leasing import Granted, LeaseItem
-from coherd_server.core.reading import Found
+from coherd_server.core.reading import Lookup
 from coherd_server.core.set_item import SetItem
 from rig.fixtures import Backend
 from rig.near import NearOpener
@@ -32,10 +32,10 @@ def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def caches(backend: Backend, replicas: NearOpener) -> tuple[Cache, Cache]:
+async def caches(backend: Backend, members: NearOpener) -> tuple[Cache, Cache]:
     """The verbs of two servers on one store."""
-    two = [await replicas(backend.url, backend.prefix) for _ in range(2)]
-    one, other = [build_cache(at.store, at.announcer, Counters(), max_value_bytes=1_000) for at in two]
+    two = [await members(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [build_cache(at.store, at.publisher, Counters(), max_value_bytes=1_000) for at in two]
     return one, other
 
 
@@ -48,7 +48,7 @@ async def until_marked(backend: Backend, key: str) -> None:
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("change", ["fill", "set", "delete", "give back", "invalidate"])
+@pytest.mark.parametrize("change", ["fill", "set", "delete", "release", "invalidate"])
 async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tuple[Cache, Cache], change: str) -> None:
     one, other = caches
     key = builtin_catalog().resolve(f"analytics:daily:user:{uuid.uuid4().hex}:date:20250806")
@@ -70,14 +70,14 @@ async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tupl
                 await one.writes.set([SetItem(key, b"new")])
             case "delete":
                 await one.changes.delete([key])
-            case "give back":
-                await one.leases.hold(key, token, 0)
+            case "release":
+                await one.leases.release(key, token, 0)
             case "invalidate":
                 await one.changes.invalidate({key.tags[0][1]: key.domain})
         async with asyncio.timeout(WITHIN_S):
             if change in ("fill", "set"):
                 answers = await asyncio.gather(*waiting)
-                assert [isinstance(answer, Found) and answer.verdict.payload for answer in answers] == [b"new"] * 3
+                assert [isinstance(answer, Lookup) and answer.validity.payload for answer in answers] == [b"new"] * 3
                 return
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         assert [type(waiter.result()) for waiter in waiting if waiter.done()] == [Granted]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coherd_server.core.ports import EpochRead
+from coherd_server.core.store import EpochRead
 from coherd_server.redis import known_epochs
 from coherd_server.redis.known_epochs import EXTRA_MS, KnownEpochs, lifetime_to_ask_ms
 

@@ -11,18 +11,18 @@ from coherd.catalog.load import builtin_catalog
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Change, Place
+from coherd_server.core.near.log import Change, LogPosition
 from coherd_server.core.near.session import Extension, NearSession, Push
 from coherd_server.core.near.terms import Terms
 
-LOG = Place(b"node-one", b"begun-00", 10)
+LOG = LogPosition(b"node-one", b"begun-00", 10)
 DAILY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250807")
 EXTRA = (TagRef("content=c1", "analytics/content:c1"),)
 
 
 class Stage:
-    """A hub that has joined at position 10, with a clock to turn."""
+    """A hub that has joined at offset 10, with a clock to turn."""
 
     def __init__(self, terms: Terms | None = None) -> None:
         self.now_s = 1_000.0
@@ -40,10 +40,10 @@ class Stage:
 
     def change(self, *names: str) -> None:
         """The next entry of the log."""
-        place = self.hub.place
-        assert place is not None
-        after = place._replace(position=place.position + 1)
-        self.hub.apply([Change(place.generation, after.position, names)], after)
+        position = self.hub.position
+        assert position is not None
+        after = position._replace(offset=position.offset + 1)
+        self.hub.apply([Change(position.generation, after.offset, names)], after)
 
     def pass_s(self, seconds: float, *, in_step: bool = True) -> None:
         self.now_s += seconds
@@ -53,9 +53,9 @@ class Stage:
 
     @property
     def watermark(self) -> int:
-        place = self.hub.watermark
-        assert place is not None
-        return place.position
+        position = self.hub.watermark
+        assert position is not None
+        return position.offset
 
 
 def read(session: NearSession, key: ResolvedKey = DAILY, extra: tuple[TagRef, ...] = ()) -> bool:
@@ -102,7 +102,7 @@ def test_what_arrives_together_is_one_push() -> None:
     session, pushed = stage.open()
     assert read(session)
     assert read(session, OTHER)
-    after = LOG._replace(position=13)
+    after = LOG._replace(offset=13)
     names: list[tuple[str, ...]] = [("k" + DAILY.text,), (), ("k" + OTHER.text, "tanalytics/user:u1")]
     stage.hub.apply([Change(b"begun-00", 11 + at, names) for at, names in enumerate(names)], after)
     assert pushed == [Push(1, (DAILY.text, OTHER.text), ("analytics/user:u1",))]
@@ -148,7 +148,7 @@ def test_nothing_is_kept_before_the_first_join() -> None:
     hub.flush(LOG)
     hub.in_step_as_of_s = 0.0
     assert session.extend(0) is not None
-    assert not session.register(DAILY, (), started), "read before the replica was registered"
+    assert not session.register(DAILY, (), started), "read before the member was registered"
     assert read(session)
 
 
@@ -162,7 +162,7 @@ def test_nothing_is_kept_without_a_running_lease() -> None:
     assert not read(session, OTHER)
 
 
-def test_an_extension_counts_from_when_the_replica_was_in_step() -> None:
+def test_an_extension_counts_from_when_the_member_was_in_step() -> None:
     stage = Stage()
     session, _ = stage.open()
     assert session.extend(77) == Extension(77, 3_000)
@@ -250,7 +250,7 @@ def test_a_flush_drops_everything_and_waits_for_everybody(generation: bytes) -> 
     started = session.read_started()
     assert read(session)
     stage.change("k" + DAILY.text)
-    stage.hub.flush(Place(b"node-one", generation, 20))
+    stage.hub.flush(LogPosition(b"node-one", generation, 20))
     assert pushed[1] == Push(2, flush=True)
     assert not session.register(DAILY, (), started)
     waits_at = stage.watermark
@@ -268,7 +268,7 @@ def test_a_flush_is_not_pushed_to_a_lapsed_session_but_comes_with_its_next_lease
     session, pushed = stage.open()
     assert read(session)
     stage.now_s += 3.4
-    stage.hub.flush(Place(b"node-two", b"begun-00", 3))
+    stage.hub.flush(LogPosition(b"node-two", b"begun-00", 3))
     assert pushed == []
     assert stage.watermark == 3
     stage.hub.in_step_as_of_s = stage.now_s

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from coherd_server.core.counters import Counters
-from coherd_server.core.near.ports import Change, Clock, Place
+from coherd_server.core.near.log import Change, Clock, LogPosition
 from coherd_server.core.near.session import NearSession, Push
 from coherd_server.core.near.terms import Terms
 from coherd_server.core.near.unacknowledged import Unacknowledged
@@ -37,12 +37,12 @@ class Hub:
         self._recent_keys: dict[str, int] = {}
         self._recent_tags: dict[str, int] = {}
         self.unacknowledged = Unacknowledged()
-        self.place: Place | None = None
+        self.position: LogPosition | None = None
         """Up to where the log is applied; None before the first join."""
         self.in_step_as_of_s: float | None = None
         """When a log script was sent whose answer is applied (rule 2); None while out of step."""
         self.revision = 0
-        """Counts what was applied, whatever the log's positions."""
+        """Counts what was applied, whatever the log's offsets."""
         self.floor = 1
         """Reads that started at an older revision cannot be judged. Nothing can before the first join."""
         self.on_acknowledged: Callable[[], None] = lambda: None
@@ -68,24 +68,24 @@ class Hub:
     # What the follower calls.
 
     @property
-    def next_position(self) -> int:
-        """The position the next change will have."""
-        return 1 if self.place is None else self.place.position + 1
+    def next_offset(self) -> int:
+        """The offset the next change will have."""
+        return 1 if self.position is None else self.position.offset + 1
 
     @property
-    def watermark(self) -> Place | None:
+    def watermark(self) -> LogPosition | None:
         """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so."""
-        if self.place is None:
+        if self.position is None:
             return None
         lowest = self.unacknowledged.lowest
-        if lowest is None or lowest > self.place.position:
-            return self.place
-        return self.place._replace(position=lowest - 1)
+        if lowest is None or lowest > self.position.offset:
+            return self.position
+        return self.position._replace(offset=lowest - 1)
 
-    def apply(self, changes: Sequence[Change], place: Place) -> None:
-        """The next changes, up to a place; each session that holds one of the names is told once."""
-        first = self.next_position
-        self.place = place
+    def apply(self, changes: Sequence[Change], position: LogPosition) -> None:
+        """The next changes, up to a position; each session that holds one of the names is told once."""
+        first = self.next_offset
+        self.position = position
         self.revision += 1
         told: defaultdict[NearSession, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         for change in changes:
@@ -107,13 +107,13 @@ class Hub:
             session.push_names(first, keys, tags)
         self.acknowledged()
 
-    def flush(self, place: Place) -> None:
-        """Something was missed, or the log is another one, or went back: all drop everything, and are up to a place."""
-        same = self.place is not None and place.reaches(self.place)
-        first = self.next_position if same else 1
+    def flush(self, position: LogPosition) -> None:
+        """Something was missed, or the log is another one, or went back: all drop everything, and are up to a position."""
+        same = self.position is not None and position.reaches(self.position)
+        first = self.next_offset if same else 1
         if not same:
             self.unacknowledged = Unacknowledged()
-        self.place = place
+        self.position = position
         self.revision += 1
         self.floor = self.revision
         self._recent_keys.clear()

@@ -79,7 +79,7 @@ class NearSession:
             return False
         if len(self.keys) + len(self.tags) + 1 + len(tags) > hub.terms.interest_names:
             hub.drop_interest(self)
-            self.push_flush(hub.next_position)
+            self.push_flush(hub.next_offset)
             return False
         hub.note_interest(self, key.text, tags)
         return True
@@ -114,7 +114,7 @@ class NearSession:
             self.expire()
         if self._must_flush:
             self._must_flush = False
-            self.push_flush(hub.next_position)
+            self.push_flush(hub.next_offset)
         self._lease_until_s = max(self._lease_until_s, arrived_s + lease_ms / 1000)
         return Extension(asked_at_ms, lease_ms)
 

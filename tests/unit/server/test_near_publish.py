@@ -1,4 +1,4 @@
-"""Announcements over a log in hand: what is told, when it is carried already, and whoever made the change goes away."""
+"""Change notices over a log in hand: what is told, when it is carried already, and whoever made the change goes away."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from coherd.catalog.catalog import NearCacheMode
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.failure import UNCONFIRMED
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.near.ports import NAMES_PER_ENTRY, Answer, LogUnavailable, Place, Registry
+from coherd_server.core.near.log import NAMES_PER_ENTRY, Answer, LogPosition, LogUnavailable, Registry
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.terms import Terms
 
 CATALOG = builtin_catalog()
@@ -36,10 +36,10 @@ class FakeLog:
         if self.broken:
             raise LogUnavailable("broken")
         self.appended.append((list(names), awaited))
-        return Answer(Place(b"node-one", b"begun-00", len(self.appended)), Registry(b"", b"", {}))
+        return Answer(LogPosition(b"node-one", b"begun-00", len(self.appended)), Registry(b"", b"", {}))
 
     async def confirm(self, appended: Answer, *, asked_s: float) -> bool:
-        assert appended.place.position <= len(self.appended)
+        assert appended.position.offset <= len(self.appended)
         if self.moves:
             self.moves -= 1
             return False
@@ -47,13 +47,13 @@ class FakeLog:
         return True
 
 
-def made(log: FakeLog) -> Announcer:
-    return Announcer(log, log, Terms(), lambda: 0.0)  # type: ignore[arg-type]
+def made(log: FakeLog) -> ChangePublisher:
+    return ChangePublisher(log, log, Terms(), lambda: 0.0)  # type: ignore[arg-type]
 
 
 async def test_keys_and_tags_are_told_by_what_their_domains_say() -> None:
-    announcer = made(FakeLog())
-    pushed, off, strict, more = announcer.of_keys([PUSHED, OFF, STRICT, PUSHED])
+    publisher = made(FakeLog())
+    pushed, off, strict, more = publisher.of_keys([PUSHED, OFF, STRICT, PUSHED])
     assert off is None
     assert pushed is not None
     assert strict is not None
@@ -62,16 +62,16 @@ async def test_keys_and_tags_are_told_by_what_their_domains_say() -> None:
     assert (strict.names, strict.awaited) == ([f"k{STRICT.text}"], True)
     tags = {f"{name}/user:u1": CATALOG.domains[name] for name in ("analytics", "psychology", "crisis")}
     assert CATALOG.domains["psychology"].near_cache is NearCacheMode.STRICT
-    [one] = distinct(announcer.of_tags(tags, wait=True))
+    [one] = distinct(publisher.of_tags(tags, wait=True))
     assert (one.names, one.awaited) == (["tanalytics/user:u1", "tpsychology/user:u1"], True)
 
 
 async def test_what_the_store_carried_is_not_appended_again() -> None:
     log = FakeLog()
-    announcer = made(log)
-    [one] = distinct(announcer.of_keys([PUSHED]))
+    publisher = made(log)
+    [one] = distinct(publisher.of_keys([PUSHED]))
     one.appended = await log.append(one.names, awaited=False)
-    assert await announcer.finish([one]) is None
+    assert await publisher.finish([one]) is None
     assert len(log.appended) == 1
     assert log.confirmed == 0
 
@@ -79,34 +79,34 @@ async def test_what_the_store_carried_is_not_appended_again() -> None:
 async def test_strict_changes_are_confirmed_and_appended_again_where_the_log_moved() -> None:
     log = FakeLog()
     log.moves = 2
-    announcer = made(log)
-    assert await announcer.finish(distinct(announcer.of_keys([STRICT, PUSHED]))) is None
+    publisher = made(log)
+    assert await publisher.finish(distinct(publisher.of_keys([STRICT, PUSHED]))) is None
     assert log.confirmed == 1
     assert sorted(names for names, _ in log.appended) == [[f"k{PUSHED.text}"], *[[f"k{STRICT.text}"]] * 3]
 
 
 async def test_many_names_are_several_entries() -> None:
     log = FakeLog()
-    announcer = made(log)
+    publisher = made(log)
     keys = [PUSHED._replace(text=f"analytics:x:n:{number}") for number in range(2 * NAMES_PER_ENTRY + 1)]
-    assert await announcer.finish(distinct(announcer.of_keys(keys))) is None
+    assert await publisher.finish(distinct(publisher.of_keys(keys))) is None
     assert [len(names) for names, _ in log.appended] == [NAMES_PER_ENTRY, NAMES_PER_ENTRY, 1]
 
 
 async def test_a_log_that_does_not_answer_leaves_the_change_unconfirmed() -> None:
     log = FakeLog()
     log.broken = True
-    announcer = made(log)
-    assert await announcer.finish(distinct(announcer.of_keys([PUSHED]))) == UNCONFIRMED
-    assert await announcer.finish(distinct(announcer.of_keys([STRICT]))) == UNCONFIRMED
-    assert await announcer.finish(distinct(announcer.of_keys([OFF]))) is None
+    publisher = made(log)
+    assert await publisher.finish(distinct(publisher.of_keys([PUSHED]))) == UNCONFIRMED
+    assert await publisher.finish(distinct(publisher.of_keys([STRICT]))) == UNCONFIRMED
+    assert await publisher.finish(distinct(publisher.of_keys([OFF]))) is None
 
 
 async def test_near_caches_are_told_even_if_the_caller_gives_up() -> None:
     log = FakeLog()
     log.may_answer.clear()
-    announcer = made(log)
-    finishing = asyncio.ensure_future(announcer.finish(distinct(announcer.of_keys([PUSHED]))))
+    publisher = made(log)
+    finishing = asyncio.ensure_future(publisher.finish(distinct(publisher.of_keys([PUSHED]))))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     finishing.cancel()

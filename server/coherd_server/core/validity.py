@@ -21,7 +21,7 @@ from coherd.contract.entry import (
     stamp_block,
     uniform_block,
 )
-from coherd_server.core.ports import EpochRead, ValueRead
+from coherd_server.core.store import EpochRead, ValueRead
 
 ANY_IDENTITY: Final = bytes(IDENTITY_BYTES)
 """Stands for every node in entries of domains with ``on_failover: KEEP``, which waive the identity check."""
@@ -38,14 +38,14 @@ class State(enum.Enum):
     """Past its TTL, within its stale time, epochs current."""
     ABSENT = "absent"
     """Nothing, or the tombstone of a deleted versioned entry."""
-    DEAD = "dead"
+    INVALIDATED = "invalidated"
     """Invalidated, or held or stamped by a node that was replaced (rules 1 and 3)."""
     EXPIRED = "expired"
     FOREIGN = "foreign"
     """Bytes that are not ours, or of a format this version does not know."""
 
 
-class Verdict(NamedTuple):
+class Validity(NamedTuple):
     """The outcome of a read; ``header`` is None where there is no entry of ours."""
 
     state: State
@@ -66,8 +66,8 @@ class Verdict(NamedTuple):
         return b"" if self.header is None else self.raw[: self.header.size]
 
 
-ABSENT: Final = Verdict(State.ABSENT)
-FOREIGN: Final = Verdict(State.FOREIGN)
+ABSENT: Final = Validity(State.ABSENT)
+FOREIGN: Final = Validity(State.FOREIGN)
 
 
 def extra_refs_of(key: ResolvedKey, block: bytes) -> tuple[tags.TagRef, ...]:
@@ -122,8 +122,8 @@ def _mixed_block(
     return stamp_block(ANY_IDENTITY if keep else identity, stamps)
 
 
-def open_entry(read: ValueRead) -> Header | Verdict:
-    """The header of the bytes under a key, or the verdict where they are no entry of ours."""
+def open_entry(read: ValueRead) -> Header | Validity:
+    """The header of the bytes under a key, or the validity where they are no entry of ours."""
     raw = read.raw
     if raw is None:
         return ABSENT
@@ -136,16 +136,16 @@ def open_entry(read: ValueRead) -> Header | Verdict:
     if header.times.fresh_until_ms > MAX_TIME_MS:
         return FOREIGN
     flags = header.flags
-    return Verdict(State.ABSENT, raw, header) if flags and flags & Flags.TOMBSTONE else header
+    return Validity(State.ABSENT, raw, header) if flags and flags & Flags.TOMBSTONE else header
 
 
-def judge(
+def validate(
     key: ResolvedKey,
     read: ValueRead,
     header: Header,
     extra: tuple[tags.TagRef, ...],
     epochs: Mapping[str, EpochRead],
-) -> Verdict:
+) -> Validity:
     """Decide what an entry is worth.
 
     Args:
@@ -158,13 +158,13 @@ def judge(
     raw, identity, now_ms = read
     _, _, times, block, _ = header
     if raw is None or block != expected_block(key, extra, identity, epochs):
-        return Verdict(State.DEAD, raw or b"", header)
+        return Validity(State.INVALIDATED, raw or b"", header)
     if now_ms < times.written_at_ms:  # by a process that knew the node's clock better
         now_ms = times.written_at_ms
     remaining_ms = times.fresh_until_ms - now_ms
     state = State.FRESH
     if remaining_ms <= 0:
         if now_ms >= times.stale_until_ms:
-            return Verdict(State.EXPIRED, raw, header)
+            return Validity(State.EXPIRED, raw, header)
         state = State.STALE
-    return tuple.__new__(Verdict, (state, raw, header, now_ms - times.written_at_ms, remaining_ms))
+    return tuple.__new__(Validity, (state, raw, header, now_ms - times.written_at_ms, remaining_ms))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 
 MESSAGE_RESULTS: Final = 2_000
 MESSAGE_BYTES: Final = 1 << 20
@@ -20,7 +20,7 @@ RESULT_BYTES: Final = 64
 """Reckoned size of a result besides its value."""
 
 
-class Outbox:
+class SendQueue:
     """Filled by the operations of a stream, emptied by its writer.
 
     Args:
@@ -34,9 +34,9 @@ class Outbox:
         self._full_bytes = full_bytes
         self._message_bytes = min(MESSAGE_BYTES, full_bytes)
         self._on_written = on_written
-        self._queue: deque[tuple[pb.SessionResponse, int]] = deque()
-        self._open: pb.SessionResponse | None = None
-        self._results = pb.ResponseFrame().results
+        self._queue: deque[tuple[session_pb.SessionResponse, int]] = deque()
+        self._open: session_pb.SessionResponse | None = None
+        self._results = session_pb.ResponseFrame().results
         self._open_bytes = 0
         self._open_results = 0
         self._filled = asyncio.Event()
@@ -54,12 +54,12 @@ class Outbox:
             self._room.clear()
             await self._room.wait()
 
-    def result(self, operation_id: int, size_bytes: int) -> pb.OperationResult:
+    def result(self, operation_id: int, size_bytes: int) -> session_pb.OperationResult:
         """An operation's result, to be filled in at once, before anything else happens."""
         if self._open_bytes + size_bytes > self._message_bytes:
             self._seal()
         if self._open is None:
-            self._open = pb.SessionResponse()
+            self._open = session_pb.SessionResponse()
             self._results = self._open.frame.results
             self._open_results = 0
             self._filled.set()
@@ -71,7 +71,7 @@ class Outbox:
             self._seal()
         return result
 
-    def say(self, message: pb.SessionResponse) -> None:
+    def say(self, message: session_pb.SessionResponse) -> None:
         """Anything but results."""
         self._seal()
         size_bytes = message.ByteSize() + RESULT_BYTES

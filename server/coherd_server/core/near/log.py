@@ -1,4 +1,4 @@
-"""What near-cache coherence needs from outside: an ordered log that all replicas follow, and a registry beside it."""
+"""What near-cache coherence needs from outside: an ordered log that all members follow, and a registry beside it."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ Clock = Callable[[], float]
 """Seconds that also pass while the machine sleeps (section 6, "The log moves near caches", 3)."""
 
 
-class Place(NamedTuple):
-    """A position of the log. Comparable only within one identity and generation (rule 4 there)."""
+class LogPosition(NamedTuple):
+    """An offset of the log. Comparable only within one identity and generation (rule 4 there)."""
 
     identity: bytes
     """Of the connection that said so (section 6 rule 3)."""
     generation: bytes
     """Random bytes; another one where the log began anew: first use, eviction, ``FLUSHALL``."""
-    position: int
-    """Counted from 1 in each generation; each entry's predecessor is the position before."""
+    offset: int
+    """Counted from 1 in each generation; each entry's predecessor is the offset before."""
 
-    def is_of(self, other: Place) -> bool:
-        """Both are of one log, so that their positions compare."""
+    def is_of(self, other: LogPosition) -> bool:
+        """Both are of one log, so that their offsets compare."""
         return self.generation == other.generation and self.identity == other.identity
 
-    def reaches(self, other: Place) -> bool:
-        """All up to the other place lies behind this one."""
-        return self.is_of(other) and self.position >= other.position
+    def reaches(self, other: LogPosition) -> bool:
+        """All up to the other position lies behind this one."""
+        return self.is_of(other) and self.offset >= other.offset
 
 
 class Field(NamedTuple):
-    """What one replica has published of itself."""
+    """What one member has published of itself."""
 
     raw: bytes
-    """As stored: another one with every join, so that one that stands still is a replica that does not join."""
-    watermark: Place | None
+    """As stored: another one with every join, so that one that stands still is a member that does not join."""
+    watermark: LogPosition | None
     """What all its sessions have acknowledged; None where the bytes are none of ours."""
 
 
 class Registry(NamedTuple):
-    """All replicas that hold near caches, as one script found them."""
+    """All members that hold near caches, as one script found them."""
 
     incarnation: bytes
     """Random; another one where the registry was lost and began anew; empty where there is none."""
     complete: bytes
-    """`completeness` of the incarnation and node some replica has watched for a whole lease: by then every replica with
+    """`completeness` of the incarnation and node some member has watched for a whole lease: by then every member with
     a live session is in it. A younger registry may lack some."""
     fields: Mapping[str, Field]
 
@@ -54,8 +54,8 @@ class Registry(NamedTuple):
 class Answer(NamedTuple):
     """Answer of a log script."""
 
-    place: Place
-    """The tail when it ran: of an append the entry's own place."""
+    position: LogPosition
+    """The tail when it ran: of an append the entry's own position."""
     registry: Registry
     """Empty where nobody awaits an append."""
 
@@ -63,16 +63,16 @@ class Answer(NamedTuple):
     def completeness(self) -> bytes:
         """What `Registry.complete` is when the registry is known to be whole: a registry that went back with its node
         has the old incarnation and another identity."""
-        return self.registry.incarnation + self.place.identity
+        return self.registry.incarnation + self.position.identity
 
     @property
     def is_complete(self) -> bool:
-        """Every replica with a live session is in the registry."""
+        """Every member with a live session is in the registry."""
         return bool(self.registry.incarnation) and self.registry.complete == self.completeness
 
 
 @dataclass(slots=True, eq=False)
-class Announcement:
+class ChangeNotice:
     """Names to append behind a change. A store that can do so carries them with the change itself."""
 
     names: list[str]
@@ -89,11 +89,11 @@ class Change(NamedTuple):
     """One entry of the log."""
 
     generation: bytes
-    position: int
+    offset: int
     names: tuple[str, ...]
     """``k`` and a key's canonical text, or ``t`` and a tag's. None: only a marker."""
     awaited: bool = False
-    """Somebody waits until all replicas have it."""
+    """Somebody waits until all members have it."""
 
 
 class Changes(NamedTuple):
@@ -107,7 +107,7 @@ class Changes(NamedTuple):
 
 
 Heard = Callable[[str, Field], None]
-"""Called with a replica and what it has just published."""
+"""Called with a member and what it has just published."""
 
 
 class LogUnavailable(Exception):
@@ -131,32 +131,32 @@ class ChangeLog(Protocol):
         """
         ...
 
-    async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
+    async def join(self, member: str, watermark: LogPosition | None, complete: bytes) -> Answer:
         """Register and take the tail, in one step.
 
         Args:
-            replica: id of this process.
+            member: id of this process.
             watermark: what all its sessions have acknowledged; None: it has none, whatever the tail is.
             complete: a `Answer.completeness` that was watched for a whole lease, or empty.
         """
         ...
 
-    async def forget(self, replica: str, field: bytes) -> None:
-        """Drop a replica whose field still is this one."""
+    async def forget(self, member: str, field: bytes) -> None:
+        """Drop a member whose field still is this one."""
         ...
 
-    async def follow(self, after: Place) -> Changes:
-        """The next entries behind a place, as soon as there are any; an empty answer after a while.
+    async def follow(self, after: LogPosition) -> Changes:
+        """The next entries behind a position, as soon as there are any; an empty answer after a while.
 
-        Their identity is that of the place, unless the node has another one by now.
+        Their identity is that of the position, unless the node has another one by now.
         """
         ...
 
     def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:
-        """Whom to tell of what replicas publish; what is missed while not connected is in the next `join`.
+        """Whom to tell of what members publish; what is missed while not connected is in the next `join`.
 
         Args:
-            heard: of a replica's field.
+            heard: of a member's field.
             awaited: of an entry that somebody waits for, by whichever process; not always.
         """
         ...

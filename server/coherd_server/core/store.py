@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
-from coherd_server.core.near.ports import Announcement
+from coherd_server.core.near.log import ChangeNotice
 
 __all__ = [
     "EPOCH_BYTES",
@@ -81,9 +81,9 @@ class WriteBasis(NamedTuple):
 
 class PutOutcome(enum.Enum):
     STORED = "stored"
-    OCCUPIED = "occupied"
+    PRESENT = "present"
     """`Put.replaces` was given and the key now holds something else."""
-    OLDER = "older"
+    OLDER_VERSION = "older_version"
     """The stored item version is higher than this put's."""
     FOREIGN = "foreign"
     """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
@@ -138,7 +138,7 @@ class Put(NamedTuple):
 class GrantOutcome(enum.Enum):
     GRANTED = "granted"
     CHANGED = "changed"
-    """Value or lease is no longer what was judged, or the node is another: judge again."""
+    """Value or lease is no longer what was judged, or the node is another: validate again."""
     FOREIGN = "foreign"
 
 
@@ -146,7 +146,7 @@ class FillOutcome(enum.Enum):
     STORED = "stored"
     REJECTED = "rejected"
     """The lease is not the one that was read, or the node is another: wrote nothing."""
-    OLDER = "older"
+    OLDER_VERSION = "older_version"
     FOREIGN = "foreign"
 
 
@@ -250,9 +250,9 @@ class Store(Protocol):
         ...
 
     async def fill(
-        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+        self, fills: Sequence[Fill], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
-        """Store entries, each under the lease that was read; the lease ends with it. Announcements as in `put`."""
+        """Store entries, each under the lease that was read; the lease ends with it. Notices as in `put`."""
         ...
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
@@ -271,21 +271,21 @@ class Store(Protocol):
         ...
 
     async def put(
-        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+        self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """Write entries; per item, one failing item never fails the rest. Voids the key's lease in the same script.
 
-        The store may append the announcements behind the change, and says so in `Announcement.appended`; else whoever
+        The store may append the notices behind the change, and says so in `ChangeNotice.appended`; else whoever
         made them appends them.
         """
         ...
 
     async def remove(
-        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+        self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """Delete values of ours and void their leases. A versioned entry leaves a short tombstone.
 
-        ``keys``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
+        ``keys``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 
@@ -297,10 +297,10 @@ class Store(Protocol):
         """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
         ...
 
-    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
+    async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat.
 
-        ``tags``: each with the number of replicas that must have confirmed it. ``announcements``: as in `put`.
+        ``tags``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""This process among the replicas: joins, follows the log, publishes its watermark, and confirms strict changes."""
+"""This process among the members: joins, follows the log, publishes its watermark, and confirms strict changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 import structlog
 
+from coherd_server.core.near.confirm import AckWait
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Answer, ChangeLog, Changes, Field, LogUnavailable, Place
-from coherd_server.core.near.strict import Confirmation
-from coherd_server.core.near.watch import Watch
+from coherd_server.core.near.log import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
+from coherd_server.core.near.member_view import MemberView
 
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
@@ -26,7 +26,7 @@ _LEISURE_S: Final = 0.1
 """As `_GATHER_S`, while no session has a near cache: nobody is to be told, and a read costs about as much as a set."""
 
 
-class Replica:
+class Member:
     """Runs on one event loop: `run` until cancelled, then `leave`."""
 
     def __init__(self, log: ChangeLog, hub: Hub) -> None:
@@ -34,9 +34,9 @@ class Replica:
         self._hub = hub
         self._terms = hub.terms
         self._follower = Follower(hub)
-        self._watch = Watch(hub.terms)
+        self._view = MemberView(hub.terms)
         self._id = uuid.uuid4().hex
-        self._published: Place | None = None
+        self._published: LogPosition | None = None
         self._field = b""
         self._wanted = asyncio.Event()
         """A join is wanted at once."""
@@ -44,9 +44,9 @@ class Replica:
         self._following: asyncio.Future[Changes] | None = None
         self._hurry = asyncio.Event()
         """The log is to be read on at once: somebody waits for it, or a session came."""
-        self._waits: dict[Confirmation, asyncio.Event] = {}
+        self._waits: dict[AckWait, asyncio.Event] = {}
         self._latest: dict[str, Field] = {}
-        """What replicas have published lately: it may be heard before the append it confirms is answered."""
+        """What members have published lately: it may be heard before the append it confirms is answered."""
         hub.on_acknowledged = self._acknowledged
         hub.on_opened = self._hurry.set
         log.on_heard(self._heard, self._hurry.set)
@@ -78,11 +78,11 @@ class Replica:
             False: the log is another one now, so append again.
         """
         now_s = self._hub.now_s()
-        seen = self._watch.saw(appended, asked_s=asked_s, now_s=now_s)
-        wait = Confirmation(appended, own=self._id, complete=seen.complete, now_s=now_s)
-        wait.own(self._hub.place, self._hub.watermark)
-        for replica, field in self._latest.items():
-            wait.heard(replica, field)
+        seen = self._view.saw(appended, asked_s=asked_s, now_s=now_s)
+        wait = AckWait(appended, own=self._id, complete=seen.complete, now_s=now_s)
+        wait.own(self._hub.position, self._hub.watermark)
+        for member, field in self._latest.items():
+            wait.heard(member, field)
         changed = self._waits[wait] = asyncio.Event()
         self._hurry.set()
         try:
@@ -119,46 +119,46 @@ class Replica:
 
     async def _join_once(self) -> None:
         hub = self._hub
-        asked_s, applied, watermark = hub.now_s(), self._follower.place, hub.watermark
-        answer = await self._log.join(self._id, watermark, self._watch.complete)
+        asked_s, applied, watermark = hub.now_s(), self._follower.position, hub.watermark
+        answer = await self._log.join(self._id, watermark, self._view.complete)
         self._published = watermark
         self._field = answer.registry.fields[self._id].raw
-        seen = self._watch.saw(answer, asked_s=asked_s, now_s=hub.now_s())
-        if self._follower.joined(answer.place, asked_s=asked_s, applied=applied):
+        seen = self._view.saw(answer, asked_s=asked_s, now_s=hub.now_s())
+        if self._follower.joined(answer.position, asked_s=asked_s, applied=applied):
             if applied is not None:
                 _log.warning("the log is another one: near caches are flushed")
             self._wanted.set()  # the watermark is another one, too
             if self._following is not None:
                 self._following.cancel()
         self._joined.set()
-        self._latest = {replica: field for replica, field in self._latest.items() if replica in seen.fields}
+        self._latest = {member: field for member, field in self._latest.items() if member in seen.fields}
         for wait, changed in self._waits.items():
             wait.saw(seen)
-            wait.own(hub.place, hub.watermark)
+            wait.own(hub.position, hub.watermark)
             changed.set()
-        for replica in seen.silent - {self._id}:
-            await self._log.forget(replica, seen.fields[replica].raw)
+        for member in seen.silent - {self._id}:
+            await self._log.forget(member, seen.fields[member].raw)
 
     # Following.
 
     async def _follow(self) -> None:
         await self._joined.wait()
         while True:
-            place = self._follower.place
-            if place is None:
+            position = self._follower.position
+            if position is None:
                 raise AssertionError("joined, and nowhere")
             self._hurry.clear()
-            self._following = following = asyncio.ensure_future(self._log.follow(place))
+            self._following = following = asyncio.ensure_future(self._log.follow(position))
             try:
                 await asyncio.wait([following])
             finally:
                 following.cancel()
             if following.cancelled():
-                continue  # there is another place to read from
+                continue  # there is another position to read from
             more = False
             try:
                 changes = following.result()
-                followed, more = self._follower.read(changes, place), changes.more
+                followed, more = self._follower.read(changes, position), changes.more
             except LogUnavailable:
                 followed = False
             if not followed:
@@ -183,19 +183,19 @@ class Replica:
 
     # What others have published, and what our own sessions have acknowledged.
 
-    def _heard(self, replica: str, field: Field) -> None:
-        self._latest[replica] = field
+    def _heard(self, member: str, field: Field) -> None:
+        self._latest[member] = field
         for wait, changed in self._waits.items():
-            wait.heard(replica, field)
+            wait.heard(member, field)
             changed.set()
 
     def _acknowledged(self) -> None:
         hub = self._hub
         watermark, published = hub.watermark, self._published
-        if self._follower.awaited_position and watermark is not None and watermark != published:
-            known = published.position if published is not None and published.is_of(watermark) else -1
-            if known < self._follower.awaited_position:
+        if self._follower.awaited_offset and watermark is not None and watermark != published:
+            known = published.offset if published is not None and published.is_of(watermark) else -1
+            if known < self._follower.awaited_offset:
                 self._wanted.set()
         for wait, changed in self._waits.items():
-            wait.own(hub.place, watermark)
+            wait.own(hub.position, watermark)
             changed.set()

@@ -1,6 +1,6 @@
-"""What this process knows of the registry of replicas by watching it. Pure; times are arguments.
+"""What this process knows of the registry of members by watching it. Pure; times are arguments.
 
-Two things cannot be read from one look: that a replica has stopped to join, and that the registry is whole. Both follow
+Two things cannot be read from one look: that a member has stopped to join, and that the registry is whole. Both follow
 from having looked for longer than any lease can last.
 """
 
@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from coherd_server.core.near.ports import Answer, Field, Place
+from coherd_server.core.near.log import Answer, Field, LogPosition
 from coherd_server.core.near.terms import Terms
 
 
 class Seen(NamedTuple):
     """One look at the registry, and what follows from those before it."""
 
-    place: Place
+    position: LogPosition
     asked_s: float
     """When the script was sent: the look is at least as new."""
     fields: Mapping[str, Field]
     complete: bool
-    """Every replica with a live session is in ``fields``."""
+    """Every member with a live session is in ``fields``."""
     silent: frozenset[str]
-    """Replicas that have not joined for so long that all they granted is over."""
+    """Members that have not joined for so long that all they granted is over."""
 
 
-class Watch:
+class MemberView:
     """Remembers how long each field, and the registry itself, has been what it is."""
 
     def __init__(self, terms: Terms) -> None:
@@ -46,19 +46,19 @@ class Watch:
         """
         fields = answer.registry.fields
         silent: set[str] = set()
-        for replica, field in fields.items():
-            raw, since_s = self._since_s.get(replica, (b"", 0.0))
+        for member, field in fields.items():
+            raw, since_s = self._since_s.get(member, (b"", 0.0))
             if raw != field.raw:
-                self._since_s[replica] = (field.raw, now_s)
+                self._since_s[member] = (field.raw, now_s)
             elif asked_s - since_s > self._over_s:
-                silent.add(replica)
-        for replica in self._since_s.keys() - fields.keys():
-            del self._since_s[replica]
+                silent.add(member)
+        for member in self._since_s.keys() - fields.keys():
+            del self._since_s[member]
         complete = answer.is_complete or self._watched(answer, asked_s, now_s)
-        return Seen(answer.place, asked_s, fields, complete, frozenset(silent))
+        return Seen(answer.position, asked_s, fields, complete, frozenset(silent))
 
     def _watched(self, answer: Answer, asked_s: float, now_s: float) -> bool:
-        """Whether this registry, on this node, was seen more than a lease ago: a replica that is not in it since then
+        """Whether this registry, on this node, was seen more than a lease ago: a member that is not in it since then
         has not joined since then."""
         completeness, since_s = self._completeness
         if completeness != answer.completeness:

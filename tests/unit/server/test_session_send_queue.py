@@ -6,72 +6,72 @@ import asyncio
 
 import pytest
 
-from coherd.v1 import session_pb2 as pb
-from coherd_server.rpc.outbox import MESSAGE_BYTES, MESSAGE_RESULTS, RESULT_BYTES, Outbox
+from coherd.v1 import session_pb2 as session_pb
 from coherd_server.rpc.read_gate import ReadGate
+from coherd_server.rpc.send_queue import MESSAGE_BYTES, MESSAGE_RESULTS, RESULT_BYTES, SendQueue
 
 FULL = 10_000
 
 
 class Wire:
-    """Where an outbox writes to; it takes nothing while it is closed."""
+    """Where a send queue writes to; it takes nothing while it is closed."""
 
     def __init__(self, full_bytes: int = FULL) -> None:
-        self.sent: list[pb.SessionResponse] = []
+        self.sent: list[session_pb.SessionResponse] = []
         self.open = asyncio.Event()
         self.open.set()
         self.written = 0
-        self.outbox = Outbox(full_bytes, self._count)
+        self.send_queue = SendQueue(full_bytes, self._count)
 
     def _count(self) -> None:
         self.written += 1
 
     async def send(self, data: bytes) -> None:
         await self.open.wait()
-        self.sent.append(pb.SessionResponse.FromString(data))
+        self.sent.append(session_pb.SessionResponse.FromString(data))
 
     async def finish(self) -> list[str]:
         """Write all; what was sent, shortly."""
-        self.outbox.end()
-        await asyncio.wait_for(self.outbox.write(self.send), 5)
+        self.send_queue.end()
+        await asyncio.wait_for(self.send_queue.write(self.send), 5)
         return [self._short(one) for one in self.sent]
 
     @staticmethod
-    def _short(message: pb.SessionResponse) -> str:
+    def _short(message: session_pb.SessionResponse) -> str:
         if message.HasField("push"):
             return f"push {message.push.sequence}"
         return "results " + " ".join(str(one.id) for one in message.frame.results)
 
 
-def push(sequence: int) -> pb.SessionResponse:
-    return pb.SessionResponse(push=pb.PushFrame(sequence=sequence))
+def push(sequence: int) -> session_pb.SessionResponse:
+    return session_pb.SessionResponse(push=session_pb.PushFrame(sequence=sequence))
 
 
 async def test_pushes_stand_where_they_were_queued() -> None:
     wire = Wire()
-    wire.outbox.result(1, 10)
-    wire.outbox.result(2, 10)
-    wire.outbox.say(push(1))
-    wire.outbox.say(push(2))
-    wire.outbox.result(3, 10)
-    wire.outbox.say(push(3))
-    wire.outbox.result(4, 10)
+    wire.send_queue.result(1, 10)
+    wire.send_queue.result(2, 10)
+    wire.send_queue.say(push(1))
+    wire.send_queue.say(push(2))
+    wire.send_queue.result(3, 10)
+    wire.send_queue.say(push(3))
+    wire.send_queue.result(4, 10)
     assert await wire.finish() == ["results 1 2", "push 1", "push 2", "results 3", "push 3", "results 4"]
-    assert (wire.outbox.queued_bytes, wire.written) == (0, 6)
+    assert (wire.send_queue.queued_bytes, wire.written) == (0, 6)
 
 
 async def test_what_comes_while_a_message_is_on_its_way_shares_the_next() -> None:
     wire = Wire()
     wire.open.clear()
-    writer = asyncio.create_task(wire.outbox.write(wire.send))
-    wire.outbox.result(1, 10)
+    writer = asyncio.create_task(wire.send_queue.write(wire.send))
+    wire.send_queue.result(1, 10)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     for number in range(2, 6):
-        wire.outbox.result(number, 10)
+        wire.send_queue.result(number, 10)
         await asyncio.sleep(0)
     wire.open.set()
-    wire.outbox.end()
+    wire.send_queue.end()
     await asyncio.wait_for(writer, 5)
     assert [len(one.frame.results) for one in wire.sent] == [1, 4]
 
@@ -79,7 +79,7 @@ async def test_what_comes_while_a_message_is_on_its_way_shares_the_next() -> Non
 async def test_messages_are_bounded_in_results() -> None:
     wire = Wire(1 << 30)
     for number in range(2 * MESSAGE_RESULTS + 1):
-        wire.outbox.result(number, 1)
+        wire.send_queue.result(number, 1)
     await wire.finish()
     assert [len(one.frame.results) for one in wire.sent] == [MESSAGE_RESULTS, MESSAGE_RESULTS, 1]
 
@@ -88,22 +88,22 @@ async def test_a_long_result_has_a_message_of_its_own() -> None:
     """Together with what was before it, it might exceed what gRPC sends."""
     wire = Wire(1 << 30)
     for number, size_bytes in enumerate([100, MESSAGE_BYTES - 200, 500, 10 * MESSAGE_BYTES, 5, 5]):
-        wire.outbox.result(number, size_bytes)
+        wire.send_queue.result(number, size_bytes)
     assert await wire.finish() == ["results 0 1", "results 2", "results 3", "results 4 5"]
 
 
 async def test_all_that_is_queued_counts() -> None:
     """Also extensions and pushes: a client that does not take them is read no further."""
     wire = Wire()
-    while not wire.outbox.is_full:
-        wire.outbox.say(push(1))
-    assert FULL <= wire.outbox.queued_bytes < FULL + 100
-    waits = asyncio.create_task(wire.outbox.room())
+    while not wire.send_queue.is_full:
+        wire.send_queue.say(push(1))
+    assert FULL <= wire.send_queue.queued_bytes < FULL + 100
+    waits = asyncio.create_task(wire.send_queue.room())
     await asyncio.sleep(0)
     assert not waits.done()
     assert len(await wire.finish()) > 100
     await asyncio.wait_for(waits, 5)
-    assert wire.outbox.queued_bytes == 0
+    assert wire.send_queue.queued_bytes == 0
 
 
 async def is_let_in(gate: ReadGate, keys: int) -> asyncio.Task[None] | None:
@@ -116,7 +116,7 @@ async def is_let_in(gate: ReadGate, keys: int) -> asyncio.Task[None] | None:
 
 async def test_reads_begin_as_far_as_their_answers_fit() -> None:
     wire = Wire()
-    gate = ReadGate(wire.outbox, FULL)
+    gate = ReadGate(wire.send_queue, FULL)
     assert gate.part(256) == 256
     assert await is_let_in(gate, 10) is None
     gate.leave(10, 10 * 1_000)
@@ -138,8 +138,8 @@ async def test_reads_begin_as_far_as_their_answers_fit() -> None:
 
 async def test_nothing_is_read_while_the_client_takes_nothing() -> None:
     wire = Wire()
-    gate = ReadGate(wire.outbox, FULL)
-    wire.outbox.result(1, FULL)
+    gate = ReadGate(wire.send_queue, FULL)
+    wire.send_queue.result(1, FULL)
     waits = [await is_let_in(gate, 1) for _ in range(3)]
     assert all(waits)
     assert await wire.finish() == ["results 1"]
@@ -149,8 +149,8 @@ async def test_nothing_is_read_while_the_client_takes_nothing() -> None:
 @pytest.mark.parametrize("answer_bytes", [0, 50])
 async def test_who_is_cancelled_at_the_gate_keeps_nobody_out(answer_bytes: int) -> None:
     wire = Wire()
-    gate = ReadGate(wire.outbox, FULL)
-    wire.outbox.result(1, FULL)
+    gate = ReadGate(wire.send_queue, FULL)
+    wire.send_queue.result(1, FULL)
     first, second = await is_let_in(gate, 1), await is_let_in(gate, 1)
     assert first is not None
     assert second is not None

@@ -1,18 +1,18 @@
 """When a change is confirmed: every near cache has dropped it, or serves no more. Pure decisions (rule 4).
 
-A replica counts as done when its watermark has reached the entry's place, or when it has been silent for a lease and a
-margin. A replica that is in no complete registry after the append has no live session that read before it.
+A member counts as done when its watermark has reached the entry's position, or when it has been silent for a lease and a
+margin. A member that is in no complete registry after the append has no live session that read before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from coherd_server.core.near.ports import Answer, Field, Place
-from coherd_server.core.near.watch import Seen
+from coherd_server.core.near.log import Answer, Field, LogPosition
+from coherd_server.core.near.member_view import Seen
 
 
-class Confirmation:
+class AckWait:
     """Waits for one entry of the log.
 
     Args:
@@ -23,14 +23,14 @@ class Confirmation:
     """
 
     def __init__(self, appended: Answer, *, own: str, complete: bool, now_s: float) -> None:
-        self._place = appended.place
+        self._position = appended.position
         self._own = own
         self._appended_s = now_s
         self._complete = complete
         self._left: set[str] = set()
         self._own_is_left = True
         self.has_moved = False
-        """The log is another one now: the entry may be lost, and positions compare no more. Append again."""
+        """The log is another one now: the entry may be lost, and offsets compare no more. Append again."""
         self._add(appended.registry.fields)
 
     @property
@@ -42,7 +42,7 @@ class Confirmation:
         """Another look at the registry; one that is older than the append says nothing of who was there then."""
         if seen.asked_s < self._appended_s:
             return
-        if not seen.place.reaches(self._place):
+        if not seen.position.reaches(self._position):
             self.has_moved = True
         if seen.complete and not self._complete:
             self._complete = True
@@ -50,23 +50,23 @@ class Confirmation:
         if seen.complete:
             self._left &= seen.fields.keys()
         self._left -= seen.silent
-        for replica in list(self._left):
-            if replica in seen.fields:
-                self.heard(replica, seen.fields[replica])
+        for member in list(self._left):
+            if member in seen.fields:
+                self.heard(member, seen.fields[member])
 
-    def heard(self, replica: str, field: Field) -> None:
-        """A replica has published this."""
-        if field.watermark is not None and field.watermark.reaches(self._place):
-            self._left.discard(replica)
+    def heard(self, member: str, field: Field) -> None:
+        """A member has published this."""
+        if field.watermark is not None and field.watermark.reaches(self._position):
+            self._left.discard(member)
 
-    def own(self, place: Place | None, watermark: Place | None) -> None:
-        """How far this process is; ``place`` None: it has never joined, so it has no session that may serve."""
-        if place is None or (watermark is not None and watermark.reaches(self._place)):
+    def own(self, position: LogPosition | None, watermark: LogPosition | None) -> None:
+        """How far this process is; ``position`` None: it has never joined, so it has no session that may serve."""
+        if position is None or (watermark is not None and watermark.reaches(self._position)):
             self._own_is_left = False
 
     def _add(self, fields: Mapping[str, Field]) -> None:
         """Wait for all of these."""
-        for replica, field in fields.items():
-            if replica != self._own:
-                self._left.add(replica)
-                self.heard(replica, field)
+        for member, field in fields.items():
+            if member != self._own:
+                self._left.add(member)
+                self.heard(member, field)

@@ -1,4 +1,4 @@
-"""Replicas over a real log: pushes reach holders elsewhere, whatever becomes of the log, and strict changes wait."""
+"""Members over a real log: pushes reach holders elsewhere, whatever becomes of the log, and strict changes wait."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from redis.crc import key_slot
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.failure import UNCONFIRMED
-from coherd_server.core.near import replica
+from coherd_server.core.near import member
 from coherd_server.core.near.session import Push
 from coherd_server.redis import log_reader
 from coherd_server.redis.boot_clock import lease_clock_s
 from rig.cluster import Cluster, cluster
 from rig.fixtures import Backend
-from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until
+from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names, until
 from rig.sentinel import SentinelTrio, sentinel_trio
 from rig.valkey import standalone
 
@@ -41,55 +41,55 @@ def own_cluster() -> Iterator[Cluster]:
         yield made
 
 
-async def settled(*replicas: NearReplica) -> None:
-    """Until the registry is complete: from then on a strict change waits only for replicas."""
-    for one in replicas:
-        await announced(one, STRICT)
+async def settled(*members: NearMember) -> None:
+    """Until the registry is complete: from then on a strict change waits only for members."""
+    for one in members:
+        await published(one, STRICT)
 
 
-async def announced(replica: NearReplica, key: ResolvedKey) -> None:
+async def published(member: NearMember, key: ResolvedKey) -> None:
     """Announce a change until that works."""
     end_s = lease_clock_s() + 15
-    while await replica.announce(key) is not None:
+    while await member.publish(key) is not None:
         assert lease_clock_s() < end_s
         await asyncio.sleep(0.02)
 
 
-async def test_a_change_reaches_holders_on_other_replicas(backend: Backend, replicas: NearOpener) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_change_reaches_holders_on_other_members(backend: Backend, members: NearOpener) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     client, idle = NearClient(other), NearClient(other)
     await client.hold(PUSHED)
     await client.hold(STRICT)
-    assert await one.announce(PUSHED) is None
+    assert await one.publish(PUSHED) is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed == [Push(1, (PUSHED.text,))]
     assert client.serves(STRICT)
     assert idle.pushed == []
     await client.hold(PUSHED)
-    assert await one.announce_tags("analytics/user:u1", "analytics/user:u2") is None
+    assert await one.publish_tags("analytics/user:u1", "analytics/user:u2") is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.pushed[1:] == [Push(2, (), ("analytics/user:u1",))]
 
 
 @ON_ONE_STORE
 async def test_who_has_nobody_to_tell_reads_at_leisure_until_somebody_waits_or_comes(
-    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, members: NearOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a leisure of a minute each step would end as UNCONFIRMED, or time out."""
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one, other)
-    monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
+    monkeypatch.setattr(member, "_LEISURE_S", 60.0)
     for _ in range(3):
-        assert await one.announce(PUSHED) is None  # read by `other`, which then sits back
+        assert await one.publish(PUSHED) is None  # read by `other`, which then sits back
         await asyncio.sleep(0.25)
-        assert await one.announce(STRICT) is None  # somebody elsewhere waits
+        assert await one.publish(STRICT) is None  # somebody elsewhere waits
         await asyncio.sleep(0.25)
-        assert await other.announce(STRICT) is None  # and here
+        assert await other.publish(STRICT) is None  # and here
     for _ in range(3):  # a read may be under way, and a call to hurry that has no effect any more
-        behind = other.hub.place
-        assert await one.announce(PUSHED) is None
+        behind = other.hub.position
+        assert await one.publish(PUSHED) is None
         await asyncio.sleep(0.25)
-    assert other.hub.place == behind
+    assert other.hub.position == behind
     await asyncio.sleep(OVER_S)  # nothing of before is in step any more
     client = NearClient(other)
     await client.hold(PUSHED)
@@ -97,36 +97,36 @@ async def test_who_has_nobody_to_tell_reads_at_leisure_until_somebody_waits_or_c
 
 
 @ON_ONE_STORE
-async def test_a_replica_that_is_far_behind_reads_on_without_leisure(
-    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+async def test_a_member_that_is_far_behind_reads_on_without_leisure(
+    backend: Backend, members: NearOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one, other)
-    monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
+    monkeypatch.setattr(member, "_LEISURE_S", 60.0)
     monkeypatch.setattr(log_reader, "READ_ENTRIES", 10)
     for _ in range(95):
-        assert await one.announce(PUSHED) is None
-    assert await one.announce(STRICT) is None
+        assert await one.publish(PUSHED) is None
+    assert await one.publish(STRICT) is None
 
 
 @ON_ONE_STORE
 async def test_who_waits_here_needs_nobody_to_tell_it_to_hurry(
-    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, members: NearOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing that is published is heard."""
-    one = await replicas(backend.url, backend.prefix)
+    one = await members(backend.url, backend.prefix)
     await settled(one)
-    monkeypatch.setattr(replica, "_LEISURE_S", 60.0)
+    monkeypatch.setattr(member, "_LEISURE_S", 60.0)
     await one.store._listener.close()
     for _ in range(3):
-        assert await one.announce(PUSHED) is None
+        assert await one.publish(PUSHED) is None
         await asyncio.sleep(0.1)
-        assert await one.announce(STRICT) is None
+        assert await one.publish(STRICT) is None
 
 
 @ON_ONE_STORE
-async def test_leases_are_extended_while_the_log_answers(backend: Backend, replicas: NearOpener) -> None:
-    client = NearClient(await replicas(backend.url, backend.prefix))
+async def test_leases_are_extended_while_the_log_answers(backend: Backend, members: NearOpener) -> None:
+    client = NearClient(await members(backend.url, backend.prefix))
     await client.hold(PUSHED)
     end_s = lease_clock_s() + 3 * OVER_S
     while lease_clock_s() < end_s:
@@ -136,8 +136,8 @@ async def test_leases_are_extended_while_the_log_answers(backend: Backend, repli
 
 
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
-async def test_a_lost_log_flushes_everybody(backend: Backend, replicas: NearOpener, how: str) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_lost_log_flushes_everybody(backend: Backend, members: NearOpener, how: str) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     client = NearClient(other)
     await client.hold(PUSHED)
     if how == "deleted":
@@ -147,15 +147,15 @@ async def test_a_lost_log_flushes_everybody(backend: Backend, replicas: NearOpen
     await until("flushed", lambda: client.flushes == 1)
     assert not client.serves(PUSHED)
     await client.hold(PUSHED)
-    assert await one.announce(PUSHED) is None
+    assert await one.publish(PUSHED) is None
     await until("pushed", lambda: not client.serves(PUSHED))
     assert client.flushes == 1
 
 
 @ON_ONE_STORE
-async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
-    other = await replicas(backend.url, backend.prefix)
+async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
+    other = await members(backend.url, backend.prefix)
     client = NearClient(other)
     await client.hold(PUSHED)
     follow, hold = other.log.follow, asyncio.Event()
@@ -165,11 +165,11 @@ async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, repli
         return await follow(after)
 
     other.log.follow = late  # type: ignore[method-assign, assignment]
-    await one.announce(OTHER)
+    await one.publish(OTHER)
     await asyncio.sleep(0.05)  # the read under way takes this one
-    assert await one.announce(PUSHED) is None
+    assert await one.publish(PUSHED) is None
     for number in range(5):
-        await one.announce(PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806"))
+        await one.publish(PUSHED._replace(text=f"analytics:daily:user:n{number}:date:20250806"))
     backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
     hold.set()
     await until("flushed", lambda: client.flushes == 1)
@@ -177,9 +177,9 @@ async def test_what_was_trimmed_unread_flushes_everybody(backend: Backend, repli
 
 
 @pytest.mark.parametrize("how", ["flushall", "restart"])
-async def test_a_store_that_lost_everything_flushes_everybody(replicas: NearOpener, how: str) -> None:
+async def test_a_store_that_lost_everything_flushes_everybody(members: NearOpener, how: str) -> None:
     with standalone() as node:
-        one, other = [await replicas(node.url) for _ in range(2)]
+        one, other = [await members(node.url) for _ in range(2)]
         client = NearClient(other)
         await client.hold(PUSHED)
         if how == "flushall":
@@ -188,20 +188,20 @@ async def test_a_store_that_lost_everything_flushes_everybody(replicas: NearOpen
             await asyncio.to_thread(node.restart)
         await until("flushed", lambda: not client.serves(PUSHED) and client.flushes >= 1)
         await client.hold(PUSHED)
-        await announced(one, PUSHED)
+        await published(one, PUSHED)
         await until("pushed", lambda: not client.serves(PUSHED))
 
 
-async def test_a_failover_under_sentinel_flushes_everybody(trio: SentinelTrio, replicas: NearOpener) -> None:
-    await _survives_failover(trio.url, trio.failover, replicas)
+async def test_a_failover_under_sentinel_flushes_everybody(trio: SentinelTrio, members: NearOpener) -> None:
+    await _survives_failover(trio.url, trio.failover, members)
 
 
-async def test_a_failover_of_the_logs_node_flushes_everybody(own_cluster: Cluster, replicas: NearOpener) -> None:
-    await _survives_failover(own_cluster.url, lambda: own_cluster.failover("coherd:log"), replicas)
+async def test_a_failover_of_the_logs_node_flushes_everybody(own_cluster: Cluster, members: NearOpener) -> None:
+    await _survives_failover(own_cluster.url, lambda: own_cluster.failover("coherd:log"), members)
 
 
-async def _survives_failover(url: str, failover: Callable[[], object], replicas: NearOpener) -> None:
-    one, other = [await replicas(url) for _ in range(2)]
+async def _survives_failover(url: str, failover: Callable[[], object], members: NearOpener) -> None:
+    one, other = [await members(url) for _ in range(2)]
     client = NearClient(other)
     await client.hold(PUSHED)
     await asyncio.to_thread(failover)
@@ -209,12 +209,12 @@ async def _survives_failover(url: str, failover: Callable[[], object], replicas:
     assert not client.serves(PUSHED)
     await until("in step", lambda: other.hub.in_step_as_of_s is not None)
     await client.hold(PUSHED)
-    await announced(one, PUSHED)
+    await published(one, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))
 
 
-async def test_the_logs_slot_may_move(own_cluster: Cluster, replicas: NearOpener) -> None:
-    one, other = [await replicas(own_cluster.url, "moving:") for _ in range(2)]
+async def test_the_logs_slot_may_move(own_cluster: Cluster, members: NearOpener) -> None:
+    one, other = [await members(own_cluster.url, "moving:") for _ in range(2)]
     client = NearClient(other)
     await client.hold(PUSHED)
     slot, source = key_slot(b"moving:coherd:log"), own_cluster.owner_of("moving:coherd:log")
@@ -224,56 +224,56 @@ async def test_the_logs_slot_may_move(own_cluster: Cluster, replicas: NearOpener
     await asyncio.to_thread(own_cluster.finish_migration, slot, source, target)
     await until("flushed", lambda: not client.serves(PUSHED))
     await client.hold(PUSHED)
-    await announced(one, PUSHED)
+    await published(one, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))
 
 
 # Strict.
 
 
-async def test_a_strict_change_waits_for_every_near_cache(backend: Backend, replicas: NearOpener) -> None:
-    one, other, third = [await replicas(backend.url, backend.prefix) for _ in range(3)]
+async def test_a_strict_change_waits_for_every_near_cache(backend: Backend, members: NearOpener) -> None:
+    one, other, third = [await members(backend.url, backend.prefix) for _ in range(3)]
     await settled(one)
-    clients = [NearClient(replica) for replica in (one, other, third) for _ in range(2)]
+    clients = [NearClient(member) for member in (one, other, third) for _ in range(2)]
     for _ in range(10):
         for client in clients:
             await client.hold(STRICT)
         began_s = time.monotonic()
-        assert await one.announce(STRICT) is None
+        assert await one.publish(STRICT) is None
         assert not any(client.serves(STRICT) for client in clients)
         assert time.monotonic() - began_s < OVER_S / 2, "it waited for a lease, not for the acknowledgements"
 
 
 @ON_ONE_STORE
-async def test_waiting_can_be_asked_for_where_the_domain_does_not(backend: Backend, replicas: NearOpener) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_waiting_can_be_asked_for_where_the_domain_does_not(backend: Backend, members: NearOpener) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     client = NearClient(other)
     for _ in range(5):
         await client.hold(PUSHED)
-        assert await one.announce_tags("analytics/user:u1", wait=True) is None
+        assert await one.publish_tags("analytics/user:u1", wait=True) is None
         assert not client.serves(PUSHED)
 
 
 @ON_ONE_STORE
 async def test_a_client_that_is_cut_off_delays_by_its_lease_and_serves_nothing_after(
-    backend: Backend, replicas: NearOpener
+    backend: Backend, members: NearOpener
 ) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     client = NearClient(other)
     await client.hold(STRICT)
     await client.cut()
     assert client.serves(STRICT)
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert not client.serves(STRICT)
     assert time.monotonic() - began_s < OVER_S + 1.5
 
 
 @ON_ONE_STORE
-async def test_a_replica_that_dies_delays_by_a_lease_and_is_forgotten(backend: Backend, replicas: NearOpener) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_member_that_dies_delays_by_a_lease_and_is_forgotten(backend: Backend, members: NearOpener) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     client = NearClient(other)
     await client.hold(STRICT)
@@ -281,31 +281,31 @@ async def test_a_replica_that_dies_delays_by_a_lease_and_is_forgotten(backend: B
     await other.die()
     assert client.serves(STRICT)
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert not client.serves(STRICT)
     assert time.monotonic() - began_s < OVER_S + 1.5
     name = log_names(backend)[1]
     client_of_store = backend.client()
     await until("forgotten", lambda: len(set(client_of_store.hkeys(name)) - {b"*", b"+"}) == 1)
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert time.monotonic() - began_s < OVER_S / 2
 
 
 @ON_ONE_STORE
-async def test_a_replica_that_leaves_in_order_delays_nobody(backend: Backend, replicas: NearOpener) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_member_that_leaves_in_order_delays_nobody(backend: Backend, members: NearOpener) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     await other.stop()
     began_s = time.monotonic()
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert time.monotonic() - began_s < OVER_S / 2
 
 
 @ON_ONE_STORE
-async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: Backend, replicas: NearOpener) -> None:
-    """The other replica cannot join again: nobody knows of it but its client, which serves until its lease is over."""
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: Backend, members: NearOpener) -> None:
+    """The other member cannot join again: nobody knows of it but its client, which serves until its lease is over."""
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     client = NearClient(other)
     await client.hold(STRICT)
@@ -313,20 +313,20 @@ async def test_a_fresh_registry_may_lack_replicas_so_it_is_waited_for(backend: B
     await other.die()
     backend.client().delete(*log_names(backend))
     assert client.serves(STRICT)
-    assert await one.announce(STRICT) is None
+    assert await one.publish(STRICT) is None
     assert not client.serves(STRICT)
 
 
 @ON_ONE_STORE
 async def test_a_log_that_is_lost_while_somebody_waits_is_appended_to_again(
-    backend: Backend, replicas: NearOpener
+    backend: Backend, members: NearOpener
 ) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     await settled(one)
     client = NearClient(other)
     await client.hold(STRICT)
     client.acknowledges = False
-    waiting = asyncio.ensure_future(one.announce(STRICT))
+    waiting = asyncio.ensure_future(one.publish(STRICT))
     await asyncio.sleep(0.1)
     assert not waiting.done()
     backend.client().delete(log_names(backend)[0])
@@ -337,18 +337,18 @@ async def test_a_log_that_is_lost_while_somebody_waits_is_appended_to_again(
     assert not client.serves(STRICT)
 
 
-async def test_an_append_that_fails_is_said(replicas: NearOpener) -> None:
+async def test_an_append_that_fails_is_said(members: NearOpener) -> None:
     with standalone() as node:
-        one = await replicas(node.url)
+        one = await members(node.url)
         node.kill()
-        assert await one.announce(PUSHED) == UNCONFIRMED
-        assert await one.announce(STRICT) == UNCONFIRMED
-        assert await one.announce(OFF) is None, "nobody keeps it, so nobody need be told"
+        assert await one.publish(PUSHED) == UNCONFIRMED
+        assert await one.publish(STRICT) == UNCONFIRMED
+        assert await one.publish(OFF) is None, "nobody keeps it, so nobody need be told"
 
 
-async def test_out_of_step_for_a_lease_means_that_nothing_is_served(replicas: NearOpener) -> None:
+async def test_out_of_step_for_a_lease_means_that_nothing_is_served(members: NearOpener) -> None:
     with standalone() as node:
-        client = NearClient(await replicas(node.url))
+        client = NearClient(await members(node.url))
         await client.hold(PUSHED)
         node.pause()
         paused_s = lease_clock_s()
