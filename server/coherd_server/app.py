@@ -16,8 +16,10 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import CatalogError, OverrideError
-from coherd.catalog.load import Source, builtin_catalog, builtin_source, load_catalog
+from coherd.catalog.declared import CatalogError
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_catalog, builtin_source, load_catalog
+from coherd.catalog.overrides import OverrideError, with_near_caches, with_overrides
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
@@ -34,14 +36,13 @@ from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.store import RedisStore
-from coherd_server.rpc.cache_service import CacheRpcs, Limits
-from coherd_server.rpc.endpoint import Endpoint
-from coherd_server.rpc.handlers import Handlers, service_handlers, session_handlers
-from coherd_server.rpc.operations import Services
+from coherd_server.rpc.cache_service import CacheRpcs, Limits, service_handlers
+from coherd_server.rpc.endpoint import Endpoint, Handlers
+from coherd_server.rpc.frame_calls import Services
+from coherd_server.rpc.hello import SessionLimits
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.reflection import SERVICE_NAMES, Reflection
-from coherd_server.rpc.session import Sessions
-from coherd_server.rpc.stream import SessionLimits
+from coherd_server.rpc.sessions import Sessions
 from coherd_server.rpc.typed_methods import typed_handlers
 from coherd_server.settings import Settings, SettingsError, split_address
 
@@ -81,14 +82,14 @@ def catalog_of(settings: Settings) -> Catalog:
         ) from None
     problems: list[str] = []
     try:
-        catalog = catalog.with_overrides({name: one.override() for name, one in settings.ttl.items()})
+        catalog = with_overrides(catalog, {name: one.override() for name, one in settings.ttl.items()})
     except OverrideError as error:
         problems += (
             f"{settings.origin('ttl', n)}: {text}" for n, text in zip(error.names, error.problems, strict=True)
         )
     for name, mode in settings.near_cache.items():
         try:
-            catalog = catalog.with_near_caches({name: mode})
+            catalog = with_near_caches(catalog, {name: mode})
         except CatalogError as error:
             problems += (f"{settings.origin('near_cache', name)}: {problem}" for problem in error.problems)
     if problems:
@@ -228,7 +229,7 @@ class Server:
         self._sessions = Sessions(services, principals, hub, limits)
         handlers = {
             **service_handlers(self._endpoint, rpcs),
-            **session_handlers(self._sessions),
+            **self._sessions.handlers(),
             **typed_handlers(self._catalog, cache.coalescer, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}

@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from coherd.catalog.declared import NearCacheMode
+from coherd.catalog.overrides import TtlOverride
 from coherd.contract.durations import format_duration, parse_duration_ms
-from coherd.contract.ttl import TtlOverride
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
 from coherd_server.redis.redis_url import parse_redis_url
 

@@ -1,4 +1,4 @@
-"""`make bench` and `make load` run: structure, not speed (HOUSE 9)."""
+"""`make bench` and `make load` run: structure, not speed: that depends on the machine."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd.contract.entry import Flags, Times, encode_header, stamp_block
+from coherd_server.core.entry import Flags, Times, encode_header, stamp_block
 from coherd_server.core.store import Put, Store
 
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import pytest
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.catalog.declared import DomainSpec, NearCacheMode
+from coherd.catalog.declared import DomainSpec
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure

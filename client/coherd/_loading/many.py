@@ -17,7 +17,7 @@ from coherd._loading.line import Call
 from coherd._loading.load import Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
 from coherd.batches import MAX_CALLS_AT_ONCE, Part, split_keys
-from coherd.contract.lease import TOKEN_BYTES
+from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as wire

@@ -23,7 +23,8 @@ KEYS: Final[dict[str, Names]] = {
 
 
 def drop_changed(near: NearCache, kind: str, request: Any, answer: Any | None) -> None:
-    """Drop what a request changes, if it is not a read; near caches of the client in other event loops drop everything.
+    """Drop what a request changes, if it is not a read [own-changes-drop]; the client's near caches in other event
+    loops drop everything.
 
     Args:
         near: the near cache.

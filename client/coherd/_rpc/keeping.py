@@ -1,4 +1,4 @@
-"""What of an answer the near cache keeps: keys are marked before they are asked for (DESIGN section 6, log rule 1)."""
+"""What of an answer the near cache keeps: keys are marked before they are asked for [mark-before-asking]."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.keeping import keep, marks_of
 from coherd._rpc.outgoing import Outgoing
 from coherd._rpc.status import error_of_status
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
 from coherd.v1 import session_pb2 as wire
@@ -279,7 +279,7 @@ class SessionStream:
             raise
 
     def _stamped(self, message: wire.SessionRequest) -> bytes:
-        """The message, asking for a longer lease if it is time to."""
+        """The message, asking for a longer lease if it is time to; the lease counts from now [lease-from-sending]."""
         if self.near is not None and self.is_open:
             now_s = boottime_s()
             if now_s - self._asked_s >= self._lease_s / 3:
@@ -365,6 +365,7 @@ class SessionStream:
     # The near cache.
 
     def _take_push(self, push: wire.PushFrame) -> None:
+        """Drop what changed, then acknowledge it [acknowledge-after-dropping]."""
         near = self.near
         if near is not None:
             if push.flush or push.sequence != self._pushed + 1:

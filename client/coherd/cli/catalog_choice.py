@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeVar
 import click
 
 from coherd.catalog.catalog import Catalog
+from coherd.catalog.describe import catalog_of
 from coherd.cli.connection import ServerOptions, run
-from coherd.cli.described import catalog_of
 from coherd.cli.sources import load_file
 from coherd.cli.text import plain
 from coherd.client import CacheClient

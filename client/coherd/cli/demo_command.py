@@ -81,8 +81,8 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
 
 
 async def _show_metrics(cache: CacheClient) -> None:
-    found = await cache.metrics()
-    used = {name: domain for name, domain in found.items() if domain.hits or domain.misses or domain.sets}
+    metrics = await cache.metrics()
+    used = {name: domain for name, domain in metrics.items() if domain.hits or domain.misses or domain.sets}
     console = out()
     # The census of so young a server is older than the changes.
     now = datetime.datetime.now(datetime.UTC)

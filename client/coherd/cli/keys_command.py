@@ -79,8 +79,8 @@ def explain_command(
 
 def _show_diagnosis(key: str, diagnosis: Diagnosis, origin: str, as_json: bool) -> None:
     if as_json:
-        found = {"key": key, "valid": False, "problems": list(diagnosis.problems), "suggestion": diagnosis.suggestion}
-        click.echo(pretty_json({**found, "catalog": origin}))
+        invalid = {"key": key, "valid": False, "problems": list(diagnosis.problems), "suggestion": diagnosis.suggestion}
+        click.echo(pretty_json({**invalid, "catalog": origin}))
         return
     click.echo(f"{plain(key)}\nis no key of the catalog ({origin}):")
     for problem in diagnosis.problems:

@@ -23,7 +23,7 @@ _NARROW_GAP: Final = 2
 
 
 def metrics_view(
-    found: Mapping[str, DomainMetrics],
+    domains: Mapping[str, DomainMetrics],
     *,
     with_resources: bool,
     width: int,
@@ -37,15 +37,15 @@ def metrics_view(
         now: the age of the census is counted to it; with a time zone.
         with_keyspace: also what the census counted.
     """
-    tables = [_domains(found, width)]
+    tables = [_domains(domains, width)]
     if with_resources:
-        tables += [_resources(domain, width, now, with_keyspace=with_keyspace) for domain in found.values()]
+        tables += [_resources(domain, width, now, with_keyspace=with_keyspace) for domain in domains.values()]
     return Group(*tables)
 
 
-def metrics_json(found: Mapping[str, DomainMetrics]) -> dict[str, Any]:
+def metrics_json(domains: Mapping[str, DomainMetrics]) -> dict[str, Any]:
     """The counts by domain, under the names of the wire."""
-    return {name: _plain(dataclasses.asdict(domain)) for name, domain in found.items()}
+    return {name: _plain(dataclasses.asdict(domain)) for name, domain in domains.items()}
 
 
 def size_text(size_bytes: int) -> str:
@@ -58,8 +58,8 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} TiB"
 
 
-def _domains(found: Mapping[str, DomainMetrics], width: int) -> Table:
-    rows = [_domain_cells(m) for m in found.values()]
+def _domains(domains: Mapping[str, DomainMetrics], width: int) -> Table:
+    rows = [_domain_cells(m) for m in domains.values()]
     names = list(rows[0]) if rows else ["domain"]
     gap, left_out = _WIDE_GAP, []
     dropping = iter(_DROPPED)
@@ -76,7 +76,7 @@ def _domains(found: Mapping[str, DomainMetrics], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1) if gap == _WIDE_GAP else (0, 1, 0, 0))
     for name in names:
         table.add_column(name, justify="left" if name == "domain" else "right", no_wrap=True, min_width=len(name))
-    for m, cells in zip(found.values(), rows, strict=True):
+    for m, cells in zip(domains.values(), rows, strict=True):
         used = m.hits + m.stale_hits + m.misses + m.near_cache_hits
         table.add_row(Text(m.domain, "bold" if used else ""), *(cells[name] for name in names[1:]))
     if left_out:

@@ -32,9 +32,9 @@ def show_remark(domain: str, resource: str, declared: Iterable[str]) -> None:
 
 def show_remark_on(described: wire.DescribeCatalogResponse, domain: str, resource: str) -> None:
     """`show_remark` by what a server describes; nothing on a domain that is not in it, or not open."""
-    for found in described.domains:
-        if found.name == domain and found.open:
-            show_remark(domain, resource, [declared.name for declared in found.resources])
+    for description in described.domains:
+        if description.name == domain and description.open:
+            show_remark(domain, resource, [declared.name for declared in description.resources])
 
 
 async def ask_and_show_remark(cache: CacheClient, domain: str, resource: str) -> None:

@@ -26,11 +26,11 @@ class Counts:
     def of(self, spec: DomainSpec) -> wire.DomainMetrics:
         """One domain's counts."""
         counts = self._counts[spec.name]
-        found = counts["hits"] + counts["stale_hits"]
-        total = found + counts["misses"]
+        hits = counts["hits"] + counts["stale_hits"]
+        total = hits + counts["misses"]
         return wire.DomainMetrics(
             domain=spec.name,
-            hit_ratio=found / total if total else 0.0,
+            hit_ratio=hits / total if total else 0.0,
             recommended_ttl_ms=spec.policy.ttl_ms,
             resources=[
                 wire.ResourceMetrics(

@@ -105,17 +105,17 @@ class FakeCache(CacheClient):
         """
         with self.transport.lock:
             resolved = self.transport.catalog.resolve(str(key))
-            found = self.transport.memory.look(resolved)
-        kept = found.kept
-        if kept is None or found.state is State.ABSENT:
+            lookup = self.transport.memory.look(resolved)
+        kept = lookup.kept
+        if kept is None or lookup.state is State.ABSENT:
             return None
         return Stored(
             value=values.decoded(key, wire.Hit(value=kept.payload, negative=kept.negative)),
-            state=found.state,
+            state=lookup.state,
             negative=kept.negative,
             version=kept.version,
-            age=timedelta(milliseconds=found.age_ms),
-            ttl=timedelta(milliseconds=found.remaining_ms),
+            age=timedelta(milliseconds=lookup.age_ms),
+            ttl=timedelta(milliseconds=lookup.remaining_ms),
             tags=frozenset(tag for tag, _ in kept.epochs),
             extra_tags=kept.extra_tags,
         )

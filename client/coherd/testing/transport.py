@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 from google.protobuf.message import Message
 
 from coherd._near import Kept
+from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.describe import describe
 from coherd.contract.reasons import REASONS, Refusal
 from coherd.errors import CacheError, ClientClosed, error_of
-from coherd.testing import requests
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.faults import Faults
@@ -24,7 +24,6 @@ from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import keys_pb2
-from coherd.v1.errors_pb2 import ErrorReason
 
 RPCS: Final = tuple(method.name for method in wire.DESCRIPTOR.services_by_name["CacheService"].methods)
 """Names of the rpcs of CacheService."""
@@ -125,40 +124,40 @@ class MemoryTransport:
             for item in request.items:
                 result = answer.results.add()
                 try:
-                    one = self._verbs.set(item)
+                    stored = self._verbs.set(item)
                 except Refusal as refusal:
                     result.error.CopyFrom(_item_error(refusal))
                 else:
-                    done.append((item, one))
-                    result.set.CopyFrom(one)
+                    done.append((item, stored))
+                    result.set.CopyFrom(stored)
             self._count_sets(done)
         return answer
 
     async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
         with self._changes.watch() as watch:
             with self._serving("Lease", request):
-                key = self._key(request.key)
-                answer = self._verbs.lease(key, request)
+                item = requests.lease_item(self.catalog, request)
                 if request.renew:
+                    return self._verbs.renew(item)
+                answer = self._verbs.lease(item)
+                if not (item.wait_ms and _holds_back(answer)):
+                    self._verbs.count_lease(item.key, answer, waited=False)
                     return answer
-                if not (request.wait_ms and _holds_back(answer)):
-                    self._verbs.count_lease(key, answer, waited=False)
-                    return answer
-            return await self._wait(key, request, watch)
+            return await self._wait(item, watch)
 
-    async def _wait(self, key: ResolvedKey, request: wire.LeaseRequest, watch: Watch) -> wire.LeaseResponse:
+    async def _wait(self, item: requests.LeaseItem, watch: Watch) -> wire.LeaseResponse:
         """Look again at every change, until there is another answer than that somebody else loads, or the wait is over:
         by the cache's clock, or by real time where that stands still."""
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + request.wait_ms / 1000
-        end_ms = self._clock.now_ms + request.wait_ms
+        end_s = loop.time() + item.wait_ms / 1000
+        end_ms = self._clock.now_ms + item.wait_ms
         while True:
-            await watch.change(max(0.0, min(end_s - loop.time(), self._lease_ends_in_s(key))))
+            await watch.change(max(0.0, min(end_s - loop.time(), self._lease_ends_in_s(item.key))))
             with self.lock:
                 self._check_open("the client was closed during the call")
-                answer = self._verbs.lease(key, request)
+                answer = self._verbs.lease(item)
                 if not _holds_back(answer) or self._clock.now_ms >= end_ms or loop.time() >= end_s:
-                    self._verbs.count_lease(key, answer, waited=True)
+                    self._verbs.count_lease(item.key, answer, waited=True)
                     return answer
 
     def _lease_ends_in_s(self, key: ResolvedKey) -> float:
@@ -172,21 +171,18 @@ class MemoryTransport:
     async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
         answer = wire.BatchLeaseResponse()
         with self._serving("BatchLease", request):
-            requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
-            if any(item.wait_ms for item in request.items):
-                reason = ErrorReason.ERROR_REASON_REQUEST_INVALID
-                raise Refusal(reason, "a batch of leases does not wait", field="wait_ms")
-            for item in request.items:
+            requests.check_batch_lease(request, MAX_BATCH_ITEMS)
+            for each in request.items:
                 result = answer.results.add()
                 try:
-                    key = self._key(item.key)
-                    one = self._verbs.lease(key, item)
+                    item = requests.lease_item(self.catalog, each)
+                    leased = self._verbs.renew(item) if each.renew else self._verbs.lease(item)
                 except Refusal as refusal:
                     result.error.CopyFrom(_item_error(refusal))
                     continue
-                if not item.renew:
-                    self._verbs.count_lease(key, one, waited=False)
-                result.lease.CopyFrom(one)
+                if not each.renew:
+                    self._verbs.count_lease(item.key, leased, waited=False)
+                result.lease.CopyFrom(leased)
         return answer
 
     async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:

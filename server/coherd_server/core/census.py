@@ -1,5 +1,5 @@
 """The census: a background walk over the keyspace that counts keys and bytes per domain and resource, and unlinks dead
-entries (DESIGN sections 2 and 6, rule 2).
+entries [unlink-by-bytes].
 
 One replica at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
 walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
@@ -144,7 +144,7 @@ class Census:
             tally.add(found.key, len(found.key.text) + len(found.validity.raw))
             if state is State.INVALIDATED:
                 dead.append(found)
-        if dead:  # rule 4: dead only by epochs read after the value
+        if dead:  # only by epochs read after the value [judged-by-later-epochs]
             again = await self._reader.find([found.key for found in dead])
             unlink = [
                 (second.key.text, second.validity.head)

@@ -8,10 +8,10 @@ from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
-from coherd.contract.entry import Flags, encode_header
 from coherd.contract.reasons import Refusal
 from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
+from coherd_server.core.entry import Flags, encode_header
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.reading import Reader
@@ -66,7 +66,7 @@ class Changer:
         return done
 
     async def touch(self, key: ResolvedKey, ttl_ms: int | None) -> int | Failure | None:
-        """Give a fresh value a new TTL from now; the TTL, or None on a miss."""
+        """Give a fresh value a new TTL from now [touch-renews-epochs]; the TTL, or None on a miss."""
         try:
             if ttl_ms is not None:
                 choose_ttl_ms(key.policy, ttl_ms)
@@ -115,7 +115,8 @@ class Changer:
         return sum(existed is True for existed in removals)
 
     async def invalidate(self, tags: Mapping[str, DomainSpec], *, wait_for_near_caches: bool = False) -> Failure | None:
-        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all hold.
+        """Give every tag a fresh epoch, in time that does not depend on the number of entries; None when all
+        hold [hold-then-acknowledge].
 
         Args:
             tags: each with its domain.

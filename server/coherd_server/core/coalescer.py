@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem
 from coherd_server.core.failure import Failure
 from coherd_server.core.reading import Lookup, Reader
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import Store
 from coherd_server.core.writing import Writer
 

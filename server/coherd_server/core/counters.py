@@ -74,12 +74,12 @@ class Counters:
         return self._pending[domain]
 
     def take(self) -> dict[str, dict[str, int]]:
-        """All pending counts; from now on they are the taker's to store, or to give back."""
+        """All pending counts; from now on they are the taker's to store, or to put back."""
         taken = {domain: dict(counts) for domain, counts in self._pending.items() if counts}
         self._pending.clear()
         return taken
 
-    def give_back(self, taken: Mapping[str, Mapping[str, int]]) -> None:
+    def put_back(self, taken: Mapping[str, Mapping[str, int]]) -> None:
         """Counts that could not be stored."""
         for domain, counts in taken.items():
             self._pending[domain].update(counts)

@@ -1,8 +1,9 @@
-"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival (rules 4 and 5).
+"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival.
 
 A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
-happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1). It must name its grant: a
-late copy of the request for the lease may have been granted anew under the same token, with later stamps.
+happened meanwhile [grant-time-stamps]; so a value loaded before an invalidation can never be valid after it (P1). It
+must name its grant: a late copy of the request for the lease may have been granted anew under the same token, with
+later stamps [fill-names-its-grant]. It can add no extra tags [tags-with-the-lease].
 """
 
 from __future__ import annotations
@@ -10,25 +11,17 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from coherd.catalog.requests import FillItem, check_grant
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_check import check_grant, current_lease
+from coherd_server.core.lease_check import current_lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.set_item import SetItem, SetPlan, needs_of
+from coherd_server.core.set_plan import SetPlan, needs_of
 from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
 from coherd_server.core.writing import Writer
-
-
-class FillItem(NamedTuple):
-    """A loaded value, and the lease it was loaded under."""
-
-    item: SetItem
-    token: bytes
-    grant: bytes
-    load_ms: int = 0
 
 
 class Filled(NamedTuple):

@@ -1,4 +1,4 @@
-"""Writes of one key take turns within a process, so that they do not fence each other off (rule 6)."""
+"""Writes of one key take turns within a process, so that they do not fence each other off [late-write-fence]."""
 
 from __future__ import annotations
 

@@ -1,23 +1,12 @@
-"""Whether a lease is still worth something (rule 4)."""
+"""Whether a lease is still worth something: its stamps must be those of now [grant-time-stamps]."""
 
 from __future__ import annotations
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.entry import EntryFormatError
-from coherd.contract.lease import GRANT_BYTES, Lease, decode_lease
-from coherd.contract.reasons import Refusal
-from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.core.entry import EntryFormatError
+from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.store import EpochRead, Store
 from coherd_server.core.validity import expected_block, extra_refs_of
-
-
-def check_grant(grant: bytes) -> None:
-    """Raises:
-    Refusal: REQUEST_INVALID where it has another length.
-    """
-    if len(grant) != GRANT_BYTES:
-        message = f"a grant has {GRANT_BYTES} bytes: as LeaseGranted said it"
-        raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, field="grant")
 
 
 async def current_lease(
@@ -31,7 +20,7 @@ async def current_lease(
         raw: its bytes; empty where there is none.
         identity: of the key's node.
         epochs: of the tags that follow from the key. Those of the lease's extra tags are added here: read, or made to
-            live ``needs_ms`` where an entry or a longer load is to carry them (rule 1).
+            live ``needs_ms`` where an entry or a longer load is to carry them [epochs-outlive-entries].
         needs_ms: 0: they are only looked at.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Leases: one caller loads, the others wait (rules 4 and 5). What was loaded: `coherd_server.core.filling`."""
+"""Leases: one caller loads, the others wait [one-load]. What was loaded: `coherd_server.core.filling`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.lease import GRANT_BYTES, MAX_LEASE_MS, MIN_LEASE_MS, TOKEN_BYTES, Lease, token_of
+from coherd.catalog.requests import (
+    LeaseItem,
+    check_grant,
+    check_lease,
+    check_release,
+    check_same_extra,
+    extra_tags_of,
+)
+from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.reasons import Refusal
-from coherd.contract.tags import TagRef
 from coherd.contract.ttl import refresh_early
-from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_check import check_grant, current_lease
+from coherd_server.core.lease_bytes import Lease, token_of
+from coherd_server.core.lease_check import current_lease
 from coherd_server.core.reading import Lookup, Reader
 from coherd_server.core.store import (
     EpochRead,
@@ -31,28 +38,15 @@ from coherd_server.core.store import (
 from coherd_server.core.validity import State, expected_block, extra_refs_of
 from coherd_server.core.waiting import WaitingRooms
 
-MAX_WAIT_MS: Final = 600_000
 LOOK_AGAIN_S: Final = 0.2
-"""The timer behind the wake-ups: a lease that expires wakes nobody. Stretched where many wait: one look is enough."""
+"""The timer behind the wake-ups: a lease that expires wakes nobody [timer-behind-wakes]. Stretched where many wait: one
+look is enough."""
 LOOKERS: Final = 10
 LONGEST_LOOK_S: Final = 5.0
 MARK_MS: Final = 30_000
 """How long the store remembers that somebody waits."""
 MAX_ATTEMPTS: Final = 16
 """How often a grant starts over because value or lease changed under it."""
-_INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
-
-
-class LeaseItem(NamedTuple):
-    """Asks for a value or the right to load it. Bounds as in `coherd.v1.LeaseRequest`."""
-
-    key: ResolvedKey
-    token: bytes
-    lease_ms: int
-    wait_ms: int = 0
-    extra_tags: Mapping[str, str] = {}
-    grant: bytes = b""
-    """Of a renewal: the grant to renew."""
 
 
 class Granted(NamedTuple):
@@ -76,7 +70,7 @@ class Leases:
     Args:
         store: where entries and leases live.
         reader: of the same store.
-        granted: told of each lease that is granted.
+        grants: told of each lease that is granted.
         counters: that every lease and fill adds to.
         draw: source of random numbers in ``[0, 1)`` for early refresh.
         new_grant: source of random bytes, `GRANT_BYTES` of them, never the same twice.
@@ -86,7 +80,7 @@ class Leases:
         self,
         store: Store,
         reader: Reader,
-        granted: GrantedLeases,
+        grants: GrantedLeases,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
@@ -94,7 +88,7 @@ class Leases:
     ) -> None:
         self._store = store
         self._reader = reader
-        self._granted = granted
+        self._granted = grants
         self._counters = counters
         self._draw = draw
         self._new_grant = new_grant
@@ -105,7 +99,7 @@ class Leases:
         """A fresh value; else the lease, for one caller; the others are held until something changes, at most
         ``wait_ms``, unless there is a stale value to serve."""
         try:
-            _check(item)
+            check_lease(item)
             answer = await self._look(item)
             waited = False
             if isinstance(answer, Held) and answer.stale is None and item.wait_ms:
@@ -161,7 +155,7 @@ class Leases:
         early = state is State.FRESH and self._is_early(found)
         if state is State.FRESH and not early:
             return found
-        extra = self._extra(item)
+        extra = extra_tags_of(item)
         needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
         needs = {tag: needs_ms for _, tag in (*key.tags, *extra)}
         raw_lease = leases[0] or b""
@@ -171,8 +165,8 @@ class Leases:
         else:
             (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
             epochs = dict(ensured)
-        if state is State.INVALIDATED:  # rule 4: judged dead only by epochs read after it
-            # A copy: what is read there of extra tags must not replace what was ensured for the stamps: it may be lost.
+        if state is State.INVALIDATED:  # only by epochs read after it [judged-by-later-epochs]
+            # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
             (found,) = await self._reader.classify([key], values, dict(epochs))
             if found.validity.state is State.FRESH:
                 return found
@@ -181,8 +175,7 @@ class Leases:
         if holds is not None and holds.token != item.token:
             return found if early else Held(stale)
         if holds is not None:
-            if extra_refs_of(key, holds.block) != extra:
-                raise Refusal(_INVALID, "this token holds a lease with other extra tags", field="extra_tags")
+            check_same_extra(extra_refs_of(key, holds.block), extra)
             held = await self._store.hold(key.text, holds.token + holds.grant, item.lease_ms)
             return None if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, stale)
         if token_of(raw_lease) == item.token:
@@ -214,8 +207,8 @@ class Leases:
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
         """Whether epochs that were just read are all there are to be, and live long enough: none is to be ensured.
 
-        That does where nothing is stored: nothing is judged dead by them (rule 4), they are only what the load begins
-        with.
+        That does where nothing is stored: nothing is judged dead by them [judged-by-later-epochs], they are only what
+        the load begins with.
         """
         known = self._store.remembered(needs) if needs.keys() == epochs.keys() else None
         if known is None:
@@ -233,9 +226,6 @@ class Leases:
             draw=1.0 - self._draw(),
         )
 
-    def _extra(self, item: LeaseItem) -> tuple[TagRef, ...]:
-        return item.key.domain.extra_tags(item.extra_tags, item.key.tags) if item.extra_tags else ()
-
     def close(self) -> None:
         """End all waits: the server stops."""
         self._rooms.close()
@@ -243,13 +233,14 @@ class Leases:
     async def renew(self, item: LeaseItem) -> Granted | Held | Failure:
         """Let a lease of this token and grant live ``lease_ms`` from now if its stamps are current, else `Held`.
 
-        Never grants: so a client learns whether the load that runs under its token is still worth joining (rule 9).
+        Never grants: so a client learns whether the load that runs under its token is still worth joining
+        [confirmed-join].
         """
         key = item.key
         try:
-            _check(item)
+            check_lease(item)
             check_grant(item.grant)
-            names = [tag for _, tag in (*key.tags, *self._extra(item))]
+            names = [tag for _, tag in (*key.tags, *extra_tags_of(item))]
             needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
             _, leases, _ = await self._store.read_leased([key.text], ())
             (basis,), epochs = await self._store.ensure_epochs([key.text], dict.fromkeys(names, needs_ms))
@@ -263,14 +254,18 @@ class Leases:
             return failure_of(error)
         return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms, item.grant)
 
-    async def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool | Failure:
-        """Let the lease of a token live ``lease_ms`` from now (0: give it back), whatever its grant: also who was never
-        answered can give back what may have been granted. Whether the token held it."""
+    async def release(self, key: ResolvedKey, token: bytes, cooldown_ms: int) -> bool | Failure:
+        """Release the lease of a token, whatever its grant: a caller that got no answer can release what may have been
+        granted. Whether the token held it.
+
+        Args:
+            key: whose lease it is.
+            token: who holds it.
+            cooldown_ms: how long nobody is granted the next one, at most `MAX_LEASE_MS`; 0: the next caller is.
+        """
         try:
-            _check_token(token)
-            if not 0 <= lease_ms <= MAX_LEASE_MS:
-                raise Refusal(_INVALID, f"a lease lives at most {MAX_LEASE_MS} ms", field="lease_ms")
-            return await self._store.hold(key.text, token, lease_ms) is not HoldOutcome.LOST
+            check_release(token, cooldown_ms)
+            return await self._store.hold(key.text, token, cooldown_ms) is not HoldOutcome.LOST
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -289,16 +284,3 @@ class Leases:
             counts["read_bytes"] += len(answer.stale.validity.payload)
         else:
             counts["misses"] += 1
-
-
-def _check_token(token: bytes) -> None:
-    if len(token) != TOKEN_BYTES:
-        raise Refusal(_INVALID, f"a token has {TOKEN_BYTES} bytes", field="token")
-
-
-def _check(item: LeaseItem) -> None:
-    _check_token(item.token)
-    if not MIN_LEASE_MS <= item.lease_ms <= MAX_LEASE_MS:
-        raise Refusal(_INVALID, f"lease_ms must be in {MIN_LEASE_MS}..{MAX_LEASE_MS}", field="lease_ms")
-    if not 0 <= item.wait_ms <= MAX_WAIT_MS:
-        raise Refusal(_INVALID, f"wait_ms must be in 0..{MAX_WAIT_MS}", field="wait_ms")

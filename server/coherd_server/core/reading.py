@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.entry import EntryFormatError, Flags, Header, decode_plain_header
 from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
+from coherd_server.core.entry import EntryFormatError, Flags, Header, decode_plain_header
 from coherd_server.core.failure import Failure, failure_of
 from coherd_server.core.store import EpochRead, Store, StoreUnavailable, ValueRead
 from coherd_server.core.validity import FOREIGN, State, Validity, extra_refs_of, open_entry, validate

@@ -57,7 +57,7 @@ class Reporter:
         try:
             taken = self._counters.take()
             if taken:
-                self._counters.give_back(await self._store.count(taken))
+                self._counters.put_back(await self._store.count(taken))
         finally:
             self._flushing = None
 

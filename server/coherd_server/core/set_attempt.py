@@ -1,4 +1,5 @@
-"""One attempt at sets: fencing tokens and stamps, asked for or remembered, and the guarded writes (rules 3 and 6)."""
+"""One attempt at sets: fencing tokens and stamps, asked for or remembered [remembered-then-verified], and the guarded
+writes [late-write-fence]."""
 
 from __future__ import annotations
 
@@ -7,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.entry import decode_header
+from coherd_server.core.entry import decode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
 from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.reading import Reader
-from coherd_server.core.set_item import SetDone, SetPlan, needs_of
+from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
 from coherd_server.core.store import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis
 from coherd_server.core.validity import ABSENT, State, Validity, expected_block
 
@@ -31,14 +32,15 @@ class SetProgress:
 
     Args:
         wanted: whether a set is still to be stored. Asked once more when its fence is known, before it is sent: a fence
-            from after its caller gave up does not keep it from undoing what that caller has done since.
+            from after its caller gave up does not keep it from undoing what that caller has done since
+            [given-up-is-not-written].
     """
 
     def __init__(self, wanted: Callable[[int], bool]) -> None:
         self.wanted = wanted
         self.stamps: dict[int, EntryStamps] = {}
         """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
-        an invalidation that came after it began."""
+        an invalidation that came after it began [start-time-stamps]."""
         self.told: dict[int, ChangeNotice] = {}
         """What near caches must be told, as of the last try that was sent."""
         self.fenced: dict[int, bytes] = {}
@@ -186,7 +188,8 @@ class SetAttempt:
         return {index: answer for part in parts for index, answer in part.items()}
 
     async def _present(self, key: ResolvedKey) -> Validity | Failure:
-        """The validity of a key, dead only by epochs read after the value (rule 4)."""
+        """The validity of a key, dead only by epochs read after the value [judged-by-later-epochs]: a dead entry
+        counts as absent [dead-is-absent]."""
         try:
             found = (await self._reader.find([key]))[0]
             if found.validity.state is State.INVALIDATED:

@@ -1,6 +1,6 @@
 """What the policy needs from the outside: a store of bytes with node identities, and nothing about Redis clients.
 
-The adapters implement these protocols; the domain never imports them (DESIGN section 9).
+The adapters implement these protocols; the domain never imports them (docs/internals/architecture.md).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from coherd.contract.entry import EPOCH_BYTES, IDENTITY_BYTES
+from coherd_server.core.entry import EPOCH_BYTES, IDENTITY_BYTES
 from coherd_server.core.near.log import ChangeNotice
 
 __all__ = [
@@ -55,9 +55,9 @@ class ValueRead(NamedTuple):
     raw: bytes | None
     """None when there is no value. A value of a non-string Redis type reads as ``b""`` (foreign)."""
     identity: bytes
-    """`IDENTITY_BYTES` bytes: the identity (section 6 rule 3) of the connection that carried the reply."""
+    """`IDENTITY_BYTES` bytes: the identity [node-identity] of the connection that carried the reply."""
     redis_now_ms: int
-    """That node's own clock, unix milliseconds, as best known when the reply arrived (rule 10)."""
+    """That node's own clock, unix milliseconds, as best known when the reply arrived [no-wall-clock]."""
 
 
 class EpochRead(NamedTuple):
@@ -76,7 +76,7 @@ class WriteBasis(NamedTuple):
     redis_now_ms: int
     """That node's own clock, unix milliseconds."""
     fencing_token: bytes
-    """The key's fencing token, which every write changes: the put must find it as it was (rule 6)."""
+    """The key's fencing token, which every write changes; the put must find it as it was [late-write-fence]."""
 
 
 class PutOutcome(enum.Enum):
@@ -88,9 +88,10 @@ class PutOutcome(enum.Enum):
     FOREIGN = "foreign"
     """The key holds bytes that are not ours (no magic, or not a string): left untouched."""
     LATE = "late"
-    """The command reached the node after its deadline in the node's own time and wrote nothing (rule 6)."""
+    """The command reached the node after its deadline in the node's own time and wrote nothing
+    [node-time-deadline]."""
     FENCED = "fenced"
-    """Another write of the key took effect since its fence was read: wrote nothing (rule 6)."""
+    """Another write of the key took effect since its fence was read: wrote nothing [late-write-fence]."""
     MOVED_IDENTITY = "moved_identity"
     """The node that would execute it is not the one the entry is stamped with: wrote nothing."""
 
@@ -121,7 +122,7 @@ class Put(NamedTuple):
     key: str
     """Canonical key text, without the deployment's prefix."""
     entry: bytes
-    """Complete entry bytes (`coherd.contract.entry`)."""
+    """Complete entry bytes (`coherd_server.core.entry`)."""
     lifetime_ms: int
     """Physical lifetime, > 0: ttl + stale."""
     identity: bytes
@@ -158,7 +159,7 @@ class HoldOutcome(enum.Enum):
 
 
 class Grant(NamedTuple):
-    """One lease to grant, if value and lease are still what was judged (rule 4)."""
+    """One lease to grant, if value and lease are still what was judged [grant-compares]."""
 
     key: str
     judged_head: bytes | None
@@ -166,7 +167,7 @@ class Grant(NamedTuple):
     judged_lease: bytes
     """Lease bytes that were judged; empty: there was none."""
     lease: bytes
-    """`coherd.contract.lease` bytes."""
+    """`coherd_server.core.lease_bytes` bytes."""
     lease_ms: int
     identity: bytes
 
@@ -209,7 +210,8 @@ class Store(Protocol):
     """Bytes with identities. Every method raises `StoreUnavailable`; none raises for a bad value under a key.
 
     All key and tag names are without the deployment prefix. Calls issued in one turn of the event loop share round
-    trips; a read joins only a batch that was not sent yet (rule 9). Cancelling a caller never disturbs the batch.
+    trips; a read joins only a batch that was not sent yet [join-before-sending]. Cancelling a caller never disturbs the
+    batch.
     """
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
@@ -225,7 +227,7 @@ class Store(Protocol):
         self, keys: Sequence[str], tags: Mapping[str, int]
     ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
         """The nodes that hold ``keys``, asked now, and the epochs of ``tags``, made where missing, each living at least
-        the given milliseconds (rule 1)."""
+        the given milliseconds [epochs-outlive-entries]."""
         ...
 
     def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
@@ -256,7 +258,7 @@ class Store(Protocol):
         ...
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
-        """Let the holder's lease live ``lease_ms`` from now; 0 gives it back.
+        """Let the holder's lease live ``lease_ms`` from now; 0 releases it.
 
         ``holder``: the lease's token, or token and grant.
         """
@@ -294,11 +296,12 @@ class Store(Protocol):
         ...
 
     async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Unlink each key if its bytes still begin with the header that was judged dead. Best effort."""
+        """Unlink each key if its bytes still begin with the header that was judged dead [unlink-by-bytes]. Best
+        effort."""
         ...
 
     async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
-        """Give every tag a fresh epoch; returns only after all hold (rule 2). Safe to repeat.
+        """Give every tag a fresh epoch; returns only after all hold [hold-then-acknowledge]. Safe to repeat.
 
         ``tags``: each with the number of replicas that must have confirmed it. ``notices``: as in `put`.
         """
@@ -316,7 +319,7 @@ class Store(Protocol):
         ...
 
     async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
-        """Take or extend the right of one replica to do a background task; whether the token has it."""
+        """Take or extend the right of one member to do a background task; whether the token has it."""
         ...
 
     async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
@@ -332,7 +335,7 @@ class Store(Protocol):
         ...
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """The persistent counters, whole over all replicas."""
+        """The persistent counters, whole over all members."""
         ...
 
     async def ping(self) -> None:

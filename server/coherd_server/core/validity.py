@@ -1,4 +1,4 @@
-"""What stored bytes mean: the decision of a read (DESIGN section 6). Pure; time and epochs are arguments."""
+"""What stored bytes mean: the decision of a read [current-stamps]. Pure; time and epochs are arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import OnFailover
 from coherd.contract import tags
-from coherd.contract.entry import (
+from coherd_server.core.entry import (
     IDENTITY_BYTES,
     EntryFormatError,
     Flags,
@@ -35,11 +35,11 @@ class State(enum.Enum):
 
     FRESH = "fresh"
     STALE = "stale"
-    """Past its TTL, within its stale time, epochs current."""
+    """Past its TTL, within its stale time, epochs current [stale-needs-current-epochs]."""
     ABSENT = "absent"
     """Nothing, or the tombstone of a deleted versioned entry."""
     INVALIDATED = "invalidated"
-    """Invalidated, or held or stamped by a node that was replaced (rules 1 and 3)."""
+    """Invalidated, or held or stamped by a node that was replaced [node-identity]."""
     EXPIRED = "expired"
     FOREIGN = "foreign"
     """Bytes that are not ours, or of a format this version does not know."""
@@ -62,7 +62,7 @@ class Validity(NamedTuple):
 
     @property
     def head(self) -> bytes:
-        """The entry's header bytes, by which scripts compare (rule 2)."""
+        """The entry's header bytes, by which scripts compare [unlink-by-bytes]."""
         return b"" if self.header is None else self.raw[: self.header.size]
 
 
@@ -90,8 +90,9 @@ def extra_refs_of(key: ResolvedKey, block: bytes) -> tuple[tags.TagRef, ...]:
 def expected_block(
     key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead]
 ) -> bytes | None:
-    """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch, or the extra
-    tags are those of a catalog that did not ask for the ``*`` tag of one of them (rule 1)."""
+    """The stamp block an entry under this key must carry to be valid now; None where a tag has no epoch
+    [missing-is-a-miss], or the extra tags are those of a catalog that did not ask for the ``*`` tag of one of them
+    [tags-by-name]."""
     keep = key.domain.on_failover is OnFailover.KEEP
     if extra:
         complete = key.domain.has_any_tags(key.tags, extra)
@@ -150,7 +151,7 @@ def validate(
 
     Args:
         key: what follows from its key in the running catalog.
-        read: its bytes, the node that said so and that node's time (rule 10).
+        read: its bytes, the node that said so and that node's time [no-wall-clock].
         header: of those bytes.
         extra: the extra tags it carries.
         epochs: current epoch of each of its tags.

@@ -1,4 +1,4 @@
-"""Callers that wait for somebody else's load, and how a change wakes them (P5: no polling; a timer stands behind)."""
+"""Callers that wait for somebody else's load, and how a change wakes them [timer-behind-wakes]."""
 
 from __future__ import annotations
 

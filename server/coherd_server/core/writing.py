@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem, check_set, extra_tags_of
 from coherd.contract.reasons import Refusal
-from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
@@ -19,7 +19,7 @@ from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
-from coherd_server.core.set_item import SetDone, SetItem, SetPlan
+from coherd_server.core.set_plan import SetDone, SetPlan
 from coherd_server.core.store import PutOutcome, Store
 
 MAX_ATTEMPTS: Final = 32
@@ -27,7 +27,6 @@ MAX_ATTEMPTS: Final = 32
 turns, so that is the doing of other processes."""
 MAX_TURN_MS: Final = 30_000
 """Longest wait of a write for those of its key that came before it."""
-MAX_VERSION: Final = 2**63 - 1
 UNWANTED: Final = Failure(
     ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "the caller gave up before it was sent; nothing was changed"
 )
@@ -79,7 +78,7 @@ class Writer:
         report: Callable[[int, SetDone | Failure], None] = _nobody,
         wanted: Callable[[int], bool] = _always,
     ) -> list[SetDone | Failure]:
-        """Store values, each stating that it is current now. Items are concurrent.
+        """Store values, each stating that it is current now. Items are concurrent [concurrent-frame].
 
         Stamps are read before the write, so a value set while its tag is invalidated is dead on arrival.
 
@@ -178,34 +177,15 @@ class Writer:
         return tasks
 
     def check(self, item: SetItem) -> int:
-        """The TTL the value gets, in milliseconds.
-
-        Raises:
-            Refusal: VALUE_TOO_LARGE, REQUEST_INVALID, VERSION_INVALID or TTL_INVALID.
-        """
-        if len(item.payload) > self._max_value_bytes:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_VALUE_TOO_LARGE,
-                f"the value has {len(item.payload)} bytes, the server's max_value_bytes is {self._max_value_bytes}",
-                field="value",
-            )
-        if item.negative and item.payload:
-            raise Refusal(ErrorReason.ERROR_REASON_REQUEST_INVALID, "a negative entry has no value", field="value")
-        if item.version is not None and not 1 <= item.version <= MAX_VERSION:
-            raise Refusal(
-                ErrorReason.ERROR_REASON_VERSION_INVALID, f"version must be in 1..{MAX_VERSION}", field="version"
-            )
-        return choose_ttl_ms(item.key.policy, item.ttl_ms, negative=item.negative, spread=self._spread())
+        """See `check_set`."""
+        return check_set(item, self._max_value_bytes, self._spread())
 
     def is_writing(self, key: ResolvedKey) -> bool:
         """A set of this key must wait for its turn."""
         return self._key_queue.is_taken(key.text)
 
     def _plan(self, item: SetItem) -> SetPlan:
-        ttl_ms = self.check(item)
-        key = item.key
-        extra = key.domain.extra_tags(item.extra_tags, key.tags) if item.extra_tags else ()
-        return SetPlan(item, ttl_ms, extra)
+        return SetPlan(item, self.check(item), extra_tags_of(item))
 
     def _count(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
         timed: set[str] = set()

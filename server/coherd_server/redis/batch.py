@@ -18,7 +18,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from coherd.contract.entry import EPOCH_BYTES
+from coherd_server.core.entry import EPOCH_BYTES
 from coherd_server.core.store import ValueRead
 from coherd_server.redis.jobs import Job, LateError, Moved, UnconfirmedError
 from coherd_server.redis.redis_py import Arg, Command, Reply
@@ -72,7 +72,7 @@ class Batch:
         """The state of the node's fences after its scripts (`fencing.py`); empty where none has told it."""
         self.redis_now_ms = 0
         self.redirected = False
-        """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again (rule 3)."""
+        """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again [node-identity]."""
         self.late = False
         self.scripts_missing = False
         self.readonly = False
@@ -85,7 +85,8 @@ class Batch:
         self._names.update(dict.fromkeys(names))
 
     def add_job(self, job: Job) -> int:
-        """Position of the job's answer. Epochs that several callers ensure or replace are one (rule 9)."""
+        """Position of the job's answer. Epochs that several callers ensure or replace are one: nothing of the batch was
+        sent yet [join-before-sending]."""
         if job.script is not None and job.script.merge is not None:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
             if place < len(self._jobs):
@@ -118,8 +119,8 @@ class Batch:
 
     def pack(self, identity: bytes, deadline_ms: int, wait_ms: int) -> list[Command]:
         """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
-        here and leave in one command (rule 1). ``deadline_ms`` is in the node's time; ``wait_ms`` bounds the wait for
-        replicas, which comes last and covers all that the connection wrote before."""
+        here and leave in one command, once [fresh-id-once]. ``deadline_ms`` is in the node's time; ``wait_ms`` bounds
+        the wait for replicas, which comes last and covers all that the connection wrote before."""
         self.sent = True
         self.answers = [None] * len(self._jobs)
         commands: list[Command] = []

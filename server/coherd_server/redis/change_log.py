@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from coherd.contract.entry import IDENTITY_BYTES
+from coherd_server.core.entry import IDENTITY_BYTES
 from coherd_server.core.near.log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
 from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.jobs import Done, Job

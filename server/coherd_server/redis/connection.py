@@ -22,7 +22,7 @@ import hiredis
 from redis._parsers.base import BaseParser
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from coherd.contract.entry import IDENTITY_BYTES
+from coherd_server.core.entry import IDENTITY_BYTES
 from coherd_server.redis.redis_py import (
     CONNECTION_ERRORS,
     Address,
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self.round_trip_ms = 0.0
         """Of the last check."""
         self.identity = bytes(IDENTITY_BYTES)
-        """As of the last check (rule 3)."""
+        """As of the last check [node-identity]."""
         self.checked_at_s = -math.inf
         """`time.monotonic` of when the last check was sent."""
         self.scripts_loaded = False

@@ -1,4 +1,4 @@
-"""Fences: what keeps a write that arrives late from undoing a later one (DESIGN section 6, rule 6).
+"""Fences: what keeps a write that arrives late from undoing a later one [late-write-fence].
 
 A set names a **fencing token** from before it began, and is void where its key was written since. Where all keys are on
 one node, one string there serves them all: a token says how far it was written, and every script that writes tells the

@@ -30,7 +30,7 @@ class Job(NamedTuple):
     identity: bytes | None = None
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
-    """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed (rule 8)."""
+    """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
 
 
 class Moved(NamedTuple):
@@ -71,7 +71,7 @@ def refusal(error: ResponseError) -> StoreUnavailable:
 
 
 class LateRefusal(StoreUnavailable):
-    """The command was void when it arrived (rule 6)."""
+    """The command was void when it arrived [node-time-deadline]."""
 
 
 def bytes_of(answer: object) -> bytes:

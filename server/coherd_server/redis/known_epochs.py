@@ -1,9 +1,9 @@
 """How long epochs are known to live, so that most writes read them instead of ensuring them.
 
 To ensure an epoch is a script's work per tag; a read is one name in an ``MGET``. A write needs the epoch and the
-certainty that it lives at least as long as the entry (DESIGN section 6, rule 1). So the script is asked for more than
-is needed, and until that is used up an epoch that still reads the same need not be ensured again. What was evicted,
-lost or invalidated reads differently.
+certainty that it lives at least as long as the entry [epochs-outlive-entries]. So the script is asked for more than is
+needed, and until that is used up an epoch that still reads the same need not be ensured again. What was evicted, lost
+or invalidated reads differently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One primary: a few connections and the queue of batches between callers and them.
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
-event-loop turn share a round trip, and while all connections are busy calls gather in the next batch (rule 9).
+event-loop turn share a round trip, and while all connections are busy calls gather in the next batch, never in
+one that was sent [join-before-sending].
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ class Node:
         self._note_answer()
 
     async def _switch(self, connection: Connection) -> None:
-        """Take over a node's identity; before, repeat on it what was acknowledged lately (rule 8)."""
+        """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch]."""
         async with self._switching:
             if self.identity == connection.identity:
                 return

@@ -1,4 +1,4 @@
-"""What was acknowledged lately, to be done again on a primary that may not have it (section 6, rule 8).
+"""What was acknowledged lately, to be done again on a primary that may not have it [repeat-on-switch].
 
 A failover can lose the last writes of the old primary, and the old one may go on acknowledging until its replacement is
 noticed. So before a server serves from a node with another identity, it repeats there what it acknowledged in the

@@ -2,7 +2,7 @@
 
 Repeated are: what was not sent; reads, ensured epochs and invalidations whose connection was lost; and commands a node
 refused without doing them (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, NOSCRIPT, READONLY). A write that may have been done is
-never repeated (rules 6 and 7). A fresh epoch is made anew each time (`Batch.pack`).
+never repeated [no-blind-replay]. A fresh epoch is made anew each time (`Batch.pack`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The Lua scripts: what each takes per item, and its digest.
 
-Every script gets the deadline in the node's own time as ``ARGV[1]`` (rule 6) and answers ``late``, or one answer per
-item; an answer that starts with ``!`` is the code of a refused write. All keys are declared (rule 7). They carry no
-``#!lua`` line: with one Redis refuses them at maxmemory, even those that only delete (PITFALLS).
+Every script gets the deadline in the node's own time as ``ARGV[1]`` [node-time-deadline] and answers ``late``, or one
+answer per item; an answer that starts with ``!`` is the code of a refused write. All keys are declared, and what could
+be refused comes first [all-or-nothing]. They carry no ``#!lua`` line [plain-scripts].
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class Script(NamedTuple):
     source: str
     sha: str
     fresh: bool
-    """The first argument of an item is a fresh epoch, made when the call is packed, for that call only (rule 1)."""
+    """The first argument of an item is a fresh epoch, made when the call is packed, for that call only
+    [fresh-id-once]."""
     merge: Merge | None
-    """How the items of several callers in one batch that name the same key become one (rule 9); None: they do not."""
+    """How the items of several callers in one batch that name the same key become one [join-before-sending]; None:
+    they do not."""
     last: bool
     """Goes behind all other commands of its batch."""
     tells_token: bool

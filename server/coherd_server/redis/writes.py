@@ -50,7 +50,7 @@ class Writes:
         """Do jobs, and read the epochs that were not asked for before, beside them.
 
         How to repeat the jobs on a new primary is noted before, since a switch may come between the node's answer and
-        its arrival here, and after, since the window begins with the acknowledgement (rule 8).
+        its arrival here, and after, since the window begins with the acknowledgement [repeat-on-switch].
 
         Where all is on one primary the notices go behind the jobs in the same batch. They are made good as soon
         as all that was done was done by the batch that carried them: what was repeated came later than they did.

@@ -1,7 +1,9 @@
-"""What a session stream has to say, in order: results share messages, pushes stand where they were queued.
+"""What a session stream has to say, in order, and what bounds it: the queue, the gate of its reads, its window.
+
+Results share messages; pushes stand where they were queued.
 
 A push must not overtake an answer that was queued before it, nor be overtaken by one queued after it: the client's near
-cache relies on that order (DESIGN section 6, the log, rule 1).
+cache relies on that order [one-order-down].
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from coherd.v1 import session_pb2 as session_pb
+from coherd_server.core.failure import Failure
+from coherd_server.rpc.errors import item_error
 
 MESSAGE_RESULTS: Final = 2_000
 MESSAGE_BYTES: Final = 1 << 20
@@ -71,6 +75,10 @@ class SendQueue:
             self._seal()
         return result
 
+    def fail(self, operation_id: int, failure: Failure) -> None:
+        """Answer an operation with a failure."""
+        self.result(operation_id, RESULT_BYTES).error.CopyFrom(item_error(failure))
+
     def say(self, message: session_pb.SessionResponse) -> None:
         """Anything but results."""
         self._seal()
@@ -105,3 +113,94 @@ class SendQueue:
                 self._on_written()
             if self._ended:
                 return
+
+
+class ReadGate:
+    """Lets reads of a stream begin as far as their answers will fit: a client that reads slowly must not fill memory.
+
+    How long answers are is known only when they are there, so it is estimated from those of the stream so far.
+
+    Args:
+        send_queue: takes the answers.
+        full_bytes: of answers that are under way or not taken yet; one read may exceed it.
+    """
+
+    def __init__(self, send_queue: SendQueue, full_bytes: int) -> None:
+        self._send_queue = send_queue
+        self._full_bytes = full_bytes
+        self._reading = 0
+        self._average_bytes = 0.0
+        self._turn = asyncio.Lock()
+        self._left = asyncio.Event()
+
+    def part(self, most: int) -> int:
+        """How many keys to read at a time, at most this many."""
+        if self._average_bytes * most <= self._full_bytes:
+            return most
+        return max(1, int(self._full_bytes / self._average_bytes))
+
+    async def enter(self, keys: int) -> None:
+        """Wait until so many keys may be read; then call `leave`. Whoever must wait does so in turn."""
+        if self._turn.locked() or self._is_crowded(keys):
+            async with self._turn:
+                while self._is_crowded(keys):
+                    if self._send_queue.is_full:
+                        await self._send_queue.room()
+                    else:
+                        self._left.clear()
+                        await self._left.wait()
+                self._reading += keys
+        else:
+            self._reading += keys
+
+    def leave(self, keys: int, answer_bytes: int) -> None:
+        """They are read, and what was found is in the send queue; 0: they failed."""
+        self._reading -= keys
+        if answer_bytes:
+            latest = answer_bytes / keys
+            more = latest - self._average_bytes
+            self._average_bytes += more if more > 0 else more / 8
+        self._left.set()
+
+    def _is_crowded(self, keys: int) -> bool:
+        if self._send_queue.is_full:
+            return True
+        expected = (self._reading + keys) * self._average_bytes
+        return self._reading > 0 and self._send_queue.queued_bytes + expected > self._full_bytes
+
+
+class FrameLoad:
+    """How much of one frame is unanswered."""
+
+    __slots__ = ("operations", "size_bytes")
+
+    def __init__(self, operations: int, size_bytes: int) -> None:
+        self.operations = operations
+        self.size_bytes = size_bytes
+
+
+class Window:
+    """What a stream was asked for and has not answered. The bytes of a frame count until all of it is answered.
+
+    Args:
+        on_answered: called when something was answered.
+    """
+
+    def __init__(self, on_answered: Callable[[], None]) -> None:
+        self.operations = 0
+        self.size_bytes = 0
+        self._on_answered = on_answered
+
+    def add(self, operations: int, size_bytes: int) -> FrameLoad:
+        """A frame of so many operations has come."""
+        self.operations += operations
+        self.size_bytes += size_bytes
+        return FrameLoad(operations, size_bytes)
+
+    def answered(self, load: FrameLoad, operations: int = 1) -> None:
+        """So many operations of a frame are answered, or count no more."""
+        load.operations -= operations
+        self.operations -= operations
+        if not load.operations:
+            self.size_bytes -= load.size_bytes
+        self._on_answered()

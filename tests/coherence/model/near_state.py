@@ -8,33 +8,48 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of DESIGN section 6, "The log moves near caches"; each can be left out."""
+    """The rules of the log, by their names in docs/internals/rules.md; each can be left out."""
 
     marked_before_asking: bool = True
+    """[mark-before-asking]"""
     checked_at_reply: bool = True
-    """A reply is uncacheable if a matching entry was applied since the read was issued."""
+    """A reply is uncacheable if a matching entry was applied since the read was issued [registered-with-the-reply]."""
     extra_tags_registered: bool = True
+    """[registered-with-the-reply]"""
     change_before_append: bool = True
+    """[change-then-log]"""
     own_changes_dropped: bool = True
+    """[own-changes-drop]"""
     joins_only_unsent: bool = True
-    """A get joins one that is under way only if that was not sent yet (section 6 rule 9)."""
+    """A get joins one that is under way only if that was not sent yet [join-before-sending]."""
     identity_watched: bool = True
+    """[gap-means-flush]"""
     generation_watched: bool = True
+    """[gap-means-flush]"""
     gaps_noticed: bool = True
+    """[gap-means-flush]"""
     extended_only_in_step: bool = True
+    """[in-step-lease]"""
     joined_before_serving: bool = True
+    """[join-before-serving]"""
     flushed_after_lapse: bool = True
+    """[flush-after-a-lapse]"""
     dropped_before_acknowledging: bool = True
+    """[acknowledge-after-dropping]"""
     acknowledged_before_published: bool = True
-    """A watermark says what sessions have acknowledged, not what was read."""
+    """A watermark says what sessions have acknowledged, not what was read [published-after-acknowledged]."""
     watermarks_name_their_log: bool = True
+    """[watermarks-name-their-log]"""
     registry_read_by_append: bool = True
+    """[registry-by-the-append]"""
     young_registry_not_trusted: bool = True
+    """[watched-registry]"""
     completeness_names_its_node: bool = True
+    """[watched-registry]"""
     silent_for_a_lease: bool = True
-    """A waiter drops a member only after all that it granted is over."""
+    """A waiter drops a member only after all that it granted is over [silent-for-a-lease]."""
     closed_sessions_count: bool = True
-    """A session whose stream broke counts until its lease is over."""
+    """A session whose stream broke counts until its lease is over [closed-sessions-count]."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An exhaustive search of the protocol's interleavings: what the rules of DESIGN section 6 allow, step by step.
+"""An exhaustive search of the protocol's interleavings: what the rules (docs/internals/rules.md) allow, step by step.
 
 One key on its node, its tags on theirs; readers that get or load under a lease, each before a server of its own; a
 writer that commits a version and then invalidates a tag, deletes or sets; and faults: a lost epoch, fence or lease, a

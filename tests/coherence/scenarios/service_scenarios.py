@@ -90,7 +90,7 @@ async def epoch_lost(on: ServiceStage) -> None:
 
 async def restart_from_snapshot(on: ServiceStage) -> None:
     """The store goes back to before an acknowledged change. The servers that took part are gone, nobody is left to
-    repeat it (rule 8): only the identity of the node tells that its entries are of another time."""
+    repeat it [repeat-on-switch]: only the identity of the node tells that its entries are of another time."""
     await load_and_fill(on, DAILY)
     await on.caller.set(0, EXTRA, 1)
     on.node.client().save()

@@ -7,17 +7,18 @@ import os
 from collections.abc import Sequence
 
 import pytest
-from coherd_server.core.set_plan import SetDone, SetItem
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNCONFIRMED
-from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.leasing import Granted, LeaseItem
+from coherd_server.core.filling import Filled
+from coherd_server.core.leasing import Granted
 from coherd_server.core.near.log import Answer, ChangeNotice, LogUnavailable
 from coherd_server.core.near.session import Push
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of

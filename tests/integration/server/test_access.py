@@ -1,4 +1,4 @@
-"""Who may do what, by bearer token: every rpc, every item of a batch, every typed method (DESIGN section 8)."""
+"""Who may do what, by bearer token: every rpc, every item of a batch, every typed method (docs/operate/security.md)."""
 
 from __future__ import annotations
 

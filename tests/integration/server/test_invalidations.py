@@ -1,4 +1,4 @@
-"""Each selector removes exactly what DESIGN sections 2 and 3 say: all domains, all resources, before every store."""
+"""Each selector removes exactly what docs/use/catalog.md says: all domains, all resources, before every store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values (rules 4 and 5)."""
+"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values [one-load]."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_who_was_not_answered_gives_back_by_token_alone(stand: Stand, key: str) 
 
 
 def test_extra_tags_are_named_in_the_lease(stand: Stand, name: str) -> None:
-    """Rule 5: their epochs are from before the load."""
+    """Their epochs are from before the load [tags-with-the-lease]."""
     caller, key, token = stand.caller, f"session:data:id:{name}", os.urandom(16)
     grant = granted(caller, key, token, extra_tags={"user": name})
     assert fill(caller, key, token, grant) == "STORED"
@@ -173,7 +173,7 @@ def test_waiters_are_woken_by_the_fill(stand: Stand, key: str) -> None:
 
 @pytest.mark.parametrize("end", ["release", "invalidate", "expire"])
 def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: str) -> None:
-    """P5: also when the holder dies and nothing but the lease's expiry tells."""
+    """P5: also when the holder dies and nothing but the lease's expiry tells [timer-behind-wakes]."""
     caller, token = stand.caller, os.urandom(16)
     assert kind(lease(caller, key, token, lease_ms=1_000 if end == "expire" else 60_000)) == "granted"
     with ThreadPoolExecutor(3) as pool:
@@ -220,6 +220,7 @@ def test_a_stale_value_is_served_while_one_refreshes(single: Stand, key: str) ->
 
 
 def test_a_stale_value_that_was_invalidated_is_not_served(single: Stand, key: str, name: str) -> None:
+    """[stale-needs-current-epochs]"""
     caller = single.caller
     caller.set(key, b"old", ttl_ms=50)
     time.sleep(0.1)

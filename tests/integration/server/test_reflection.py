@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as reflection
 
-from coherd.catalog.comments import Comments
+from coherd.catalog.source_files import Comments
 from coherd.v1.values_pb2 import Json
 from rig.calls import Caller
 from rig.own_catalog import SERVICE, OwnCatalog

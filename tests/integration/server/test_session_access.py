@@ -1,4 +1,4 @@
-"""Who may open a session, and who may do what on it: checked for every operation (DESIGN section 8)."""
+"""Who may open a session, and who may do what on it: checked for every operation (docs/operate/security.md)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
-from coherd_server.rpc.stream import MOST_HITS
+from coherd_server.rpc.sessions import MOST_HITS
 from rig.calls import Caller, reason_in, text_key
 from rig.protos import HEAD, compile_text
 from rig.raw_session import RawSession, refused

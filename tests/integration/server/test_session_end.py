@@ -135,7 +135,7 @@ async def test_one_process_lets_sessions_grow_old() -> None:
 
 
 async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> None:
-    """What was read before a change is answered before its push, or is not to be kept."""
+    """What was read before a change is answered before its push, or is not to be kept [one-order-down]."""
     key = f"content:topics:user:{name}"
     async with RawSession(single.server.target, near_cache=True) as session:
         assert {one.domain for one in session.welcome.near_caches} >= {"content", "analytics", "psychology"}

@@ -103,7 +103,7 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
 
 
 async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> None:
-    """A lease that waits holds up nothing."""
+    """A lease that waits holds up nothing [concurrent-frame]."""
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
         held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)

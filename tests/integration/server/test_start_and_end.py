@@ -16,7 +16,6 @@ import grpc
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from coherd.v1.cache_service_pb2_grpc import CacheServiceStub
 from rig.calls import Caller, eventually, problem_in, text_key
 from rig.fixtures import RigPool
 from rig.near import until
@@ -203,13 +202,17 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
     statuses: list[str] = []
     with CoherdServer("--redis", rig_pool.get("standalone").url) as server:
         async with grpc.aio.insecure_channel(server.target) as channel:
-            stub = CacheServiceStub(channel)
+            send = channel.unary_unary(
+                "/coherd.v1.CacheService/Set",
+                request_serializer=pb.SetRequest.SerializeToString,
+                response_deserializer=pb.SetResponse.FromString,
+            )
 
             async def ask_on(number: int) -> None:
                 request = pb.SetRequest(key=text_key(f"celery:load:id:{number}"), value=b"1")
                 try:
                     while True:
-                        await stub.Set(request, timeout=10)
+                        await send(request, timeout=10)
                         statuses.append("OK")
                 except grpc.aio.AioRpcError as error:
                     statuses.append(error.code().name)

@@ -1,4 +1,4 @@
-"""The read method of every resource: stock stubs, every kind of identifier and value (DESIGN section 3)."""
+"""The read method of every resource: stock stubs, every kind of identifier and value (docs/use/wire.md)."""
 
 from __future__ import annotations
 

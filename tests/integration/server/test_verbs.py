@@ -1,4 +1,4 @@
-"""What each verb does, before every kind of store (DESIGN section 4)."""
+"""What each verb does, before every kind of store (docs/use/wire.md)."""
 
 from __future__ import annotations
 
@@ -111,6 +111,7 @@ def test_versions(stand: Stand, name: str) -> None:
 
 
 def test_versions_outlive_a_delete_and_count_in_dead_entries(stand: Stand, name: str) -> None:
+    """[version-tombstone]"""
     caller, key = stand.caller, f"psychology:profile:user:{name}"
     caller.set(key, b"five", version=5)
     assert caller.delete(key)
@@ -138,6 +139,7 @@ def test_only_if_absent_over_a_tombstone(stand: Stand, name: str, fields: dict[s
 
 
 def test_negative_entries(stand: Stand, name: str) -> None:
+    """[nothing-is-an-entry]"""
     caller, key = stand.caller, f"psychology:profile:user:{name}"
     assert caller.set(key, b"", negative=True, ttl_ms=60_000) == "STORED"
     hit = caller.get(key).hit
@@ -150,6 +152,7 @@ def test_negative_entries(stand: Stand, name: str) -> None:
 
 
 def test_touch(stand: Stand, name: str) -> None:
+    """[touch-renews-epochs]"""
     caller, key = stand.caller, stats(name)
 
     def touch(**fields: int) -> pb.TouchResponse:
@@ -164,6 +167,7 @@ def test_touch(stand: Stand, name: str) -> None:
     assert HOUR_MS < hit.remaining_ttl_ms <= 2 * HOUR_MS
     assert (hit.value, hit.version, dict(hit.extra_tags)) == (b"v", 3, {"content": name})
     assert stand.redis().pttl(SUITE_PREFIX + key) > 2 * HOUR_MS
+    assert stand.redis().pttl(f"{SUITE_PREFIX}coherd:epoch:analytics/content:{name}") > 2 * HOUR_MS
     assert touch().ttl_ms == HOUR_MS, "the default is the catalog's"
     caller.invalidate({"tag": {"domain": "analytics", "identifier": "content", "value": name}})
     assert caller.miss(key) == "INVALIDATED"

@@ -1,4 +1,4 @@
-"""What is left of a TTL where the node's clock is known inexactly: never more than was given."""
+"""What is left of a TTL where the node's clock is known inexactly: never more than was given [no-wall-clock]."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Awaitable
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.reading import Lookup, Reader
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.validity import State
 from coherd_server.redis.connection import Connection
 from rig.fixtures import Opener

@@ -11,13 +11,14 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core import coalescer
 from coherd_server.core.cache import Cache
 from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
 from coherd_server.core.reading import Lookup
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
 from rig.fixtures import Backend, Opener

@@ -1,4 +1,4 @@
-"""A set that another write fenced off starts over with the stamps it began with (rule 6 and P1)."""
+"""A set that another write fenced off starts over with the stamps it began with [start-time-stamps]."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.reading import Lookup, Reader
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import Put, PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
 from coherd_server.core.writing import Writer

@@ -9,12 +9,13 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import UNKNOWN
-from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.filling import Filled
+from coherd_server.core.leasing import Granted, Held
 from coherd_server.core.reading import Lookup
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
 from coherd_server.core.validity import State
 from coherd_server.redis.connection import Connection

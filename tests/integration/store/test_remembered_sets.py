@@ -1,4 +1,4 @@
-"""Sets that ask for nothing: on one node fence and stamps are mostly known before (rule 6 and P1)."""
+"""Sets that ask for nothing: on one node fence and stamps are mostly known before [remembered-then-verified]."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
 from coherd_server.core.reading import Lookup, Reader
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import (
     Fill,
     FillOutcome,

@@ -1,4 +1,4 @@
-"""What only a cluster does: slots on the move, failover, one node that hangs (rules 3 and 7)."""
+"""What only a cluster does: slots on the move, failover, one node that hangs [node-identity] [no-blind-replay]."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
     trio.finish_migration(slot, source, target)
     assert await torn == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, names[1])]) == [PutOutcome.STORED]
-    # The move gave its node a new identity, so what was set there lately was deleted first (rule 8).
+    # The move gave its node a new identity, so what was set there lately was deleted first [repeat-on-switch].
     assert [value.raw is None for value in (await store.read(names, []))[0]] == [True, False, True]
     trio.begin_migration(slot, target, source)
     trio.finish_migration(slot, target, source)
@@ -138,7 +138,7 @@ async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> 
     while (value := (await store.read(["k"], []))[0][0]).identity == put.identity:
         assert time.monotonic() < end_s, "the change of primary was not noticed"
         await asyncio.sleep(0.01)
-    assert value.raw is None, "what was set lately was deleted before anything was served (rule 8)"
+    assert value.raw is None, "what was set lately was deleted before anything was served [repeat-on-switch]"
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, "k")]) == [PutOutcome.STORED]
     await store.invalidate(dict.fromkeys(["k"], 0))

@@ -1,4 +1,4 @@
-"""Loss, stalls and restarts of a single server (P4, P6, rules 3 and 6)."""
+"""Loss, stalls and restarts of a single server (P4, P6) [node-identity]."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_what_was_never_sent_is_not_done_later(opener: Opener) -> None:
 
 
 async def test_a_late_copy_of_a_put_is_void(opener: Opener) -> None:
-    """Rule 6: held on its way past its deadline, the command reaches the node and does nothing."""
+    """Held on its way past its deadline, the command reaches the node and does nothing [node-time-deadline]."""
     with standalone() as node:
         async with FaultProxy(node.port) as proxy:
             store = await opener(proxy.url, connections=1, reply_timeout_ms=200, deadline_ms=400, check_every_ms=60_000)
@@ -162,7 +162,7 @@ async def test_half_open_connection(opener: Opener) -> None:
 
 @pytest.mark.parametrize("make", [standalone, *([redis7] if redis7_binary() else [])])
 async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
-    """What only deletes or expires works; the rest says why not; invalidation holds."""
+    """What only deletes works [plain-scripts]; the rest says why not [all-or-nothing]; invalidation holds."""
     with make("--maxmemory-policy", "noeviction") as node:
         store = await opener(node.url)
         plain, versioned = await put_of(store, "plain"), await put_of(store, "versioned", version=3)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coherd.contract.entry import Flags, decode_header
+from coherd_server.core.entry import Flags, decode_header
 from coherd_server.core.store import Put, PutOutcome, RemoveOutcome, TouchOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import header, put_of, refenced
@@ -117,7 +117,8 @@ async def test_put_conditions(backend: Backend, store: RedisStore) -> None:
 
 
 async def test_a_write_is_fenced_by_any_later_one(backend: Backend, store: RedisStore) -> None:
-    """Rule 6: a put whose fence was read before another write of the key does nothing, also if the fence is evicted."""
+    """A put whose fence was read before another write of the key does nothing, also if the fence is evicted
+    [late-write-fence]."""
     late, first = await put_of(store, "k", b"late"), await put_of(store, "k", b"first")
     assert await store.put([first]) == [STORED]
     assert await store.put([late]) == [PutOutcome.FENCED]
@@ -206,6 +207,7 @@ async def test_put_and_remove_void_the_lease(backend: Backend, store: RedisStore
 
 
 async def test_touch_compares_and_unlink_compares(backend: Backend, store: RedisStore) -> None:
+    """[unlink-by-bytes]"""
     put = await put_of(store, "k", b"payload")
     judged, renewed = header(put.identity), header(put.identity, written_at_ms=5)
     await store.put([put])

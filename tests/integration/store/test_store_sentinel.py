@@ -1,4 +1,4 @@
-"""Failover under Sentinel: a new address, a new identity, and no use of the old primary (rules 3 and 8)."""
+"""Failover under Sentinel: a new address, a new identity, and no use of the old primary [node-identity]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coalescing (rule 9) and P3: who shares a round trip, and that nobody gets another's reply."""
+"""Coalescing [join-before-sending] and P3: who shares a round trip, and that nobody gets another's reply."""
 
 from __future__ import annotations
 

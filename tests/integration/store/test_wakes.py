@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core import leasing
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
-from coherd_server.core.filling import FillItem
-from coherd_server.core.leasing import Granted, LeaseItem
+from coherd_server.core.leasing import Granted
 from coherd_server.core.reading import Lookup
-from coherd_server.core.set_item import SetItem
 from rig.fixtures import Backend
 from rig.near import NearOpener
 

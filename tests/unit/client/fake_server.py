@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from coherd.catalog.load import builtin_catalog
-from coherd.contract.lease import GRANT_BYTES
+from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.reasons import REASONS, Refusal, reason_name
 from coherd.contract.ttl import choose_ttl_ms
 from coherd.v1 import cache_service_pb2 as wire

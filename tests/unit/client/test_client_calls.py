@@ -65,6 +65,7 @@ async def test_no_wait_reaches_past_the_deadline(cache: CacheClient, fake: FakeS
 async def test_a_set_that_may_have_happened_is_never_repeated(
     cache: CacheClient, fake: FakeServer, fault: Fault
 ) -> None:
+    """[no-blind-replay]"""
     fake.fail("Set", fault)
     with pytest.raises(OutcomeUnknown):
         await cache.set(KEY, 1)

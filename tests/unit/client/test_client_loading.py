@@ -118,6 +118,7 @@ async def test_callers_of_one_turn_share_one_lease_call(cache: CacheClient, fake
 async def test_a_running_load_is_joined_only_after_its_lease_was_confirmed(
     cache: CacheClient, fake: FakeServer
 ) -> None:
+    """[confirmed-join]"""
     loader = Loader(delay_s=0.3)
     first = asyncio.create_task(cache.get_or_load(KEY, loader))
     await until(lambda: loader.calls == 1)

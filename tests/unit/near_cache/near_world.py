@@ -1,7 +1,7 @@
 """One key, one member, one client, other writers: every order of what can happen, up to small budgets.
 
-The server's side is as DESIGN section 6 asks for (interest at reply time, the in-flight check, lapsed sessions hold
-nothing), the client's is the near cache under test. It follows the shared model of the log, reduced to what a near
+The server's side keeps the rules of the log [registered-with-the-reply] [in-step-lease] [flush-after-a-lapse], the
+client's is the near cache under test. It follows the search of the whole log (`near_model.py`), reduced to what a near
 cache can get wrong.
 """
 

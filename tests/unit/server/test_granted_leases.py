@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from coherd.contract.lease import Lease
 from coherd_server.core import granted_leases as module
 from coherd_server.core.granted_leases import GrantedLease, GrantedLeases
+from coherd_server.core.lease_bytes import Lease
 
 
 def lease(number: int) -> Lease:

@@ -1,4 +1,4 @@
-"""Change notices over a log in hand: what is told, when it is carried already, and whoever made the change goes away."""
+"""Change notices over a log in hand: what is told, what is carried already, and a caller that goes away."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import gc
 from collections.abc import Sequence
 
-from coherd.catalog.catalog import NearCacheMode
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.near.log import NAMES_PER_ENTRY, Answer, LogPosition, LogUnavailable, Registry
 from coherd_server.core.near.publish import ChangePublisher, distinct

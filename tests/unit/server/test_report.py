@@ -1,4 +1,4 @@
-"""Counts are stored whole, whoever asks for them and gives up (DESIGN section 4, `Metrics`)."""
+"""Counts are stored whole, whoever asks for them and gives up (docs/operate/metrics.md)."""
 
 from __future__ import annotations
 

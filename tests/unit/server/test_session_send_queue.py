@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from coherd.v1 import session_pb2 as session_pb
-from coherd_server.rpc.read_gate import ReadGate
-from coherd_server.rpc.send_queue import MESSAGE_BYTES, MESSAGE_RESULTS, RESULT_BYTES, SendQueue
+from coherd_server.rpc.send_queue import MESSAGE_BYTES, MESSAGE_RESULTS, RESULT_BYTES, ReadGate, SendQueue
 
 FULL = 10_000
 

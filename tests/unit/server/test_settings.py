@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.app import catalog_of
 from coherd_server.settings import Settings, SettingsError, load_settings
 

@@ -13,7 +13,7 @@ import pytest
 
 from coherd import CacheClient, ClientClosed, OpenKey, OutcomeUnknown, Refusal, SetOutcome, Unavailable
 from coherd.catalog.load import builtin_catalog
-from coherd.contract.ttl import TtlOverride
+from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.domains import analytics, content, crisis, maintenance, psychology, session
 from coherd.domains.tags import User
 from coherd.testing import FakeCache, FakeClock, State, Stored, read_catalog
@@ -101,14 +101,14 @@ class TestDraws:
 
     @pytest.mark.parametrize(("draw", "ttl_ms"), [(0.0, 3_600_000), (0.5, 2_700_000)])
     async def test_jitter(self, draw: float, ttl_ms: int) -> None:
-        catalog = builtin_catalog().with_overrides({"analytics": TtlOverride(jitter=0.5)})
+        catalog = with_overrides(builtin_catalog(), {"analytics": TtlOverride(jitter=0.5)})
         cache = FakeCache(catalog=catalog, draw=lambda: draw)
         assert (await cache.set(DAILY, 1)).ttl_ms == ttl_ms
         assert (await cache.set(DAILY, 1, ttl=HOUR)).ttl_ms == 3_600_000
 
     @pytest.mark.parametrize(("draw", "loads"), [(0.0, False), (0.999, True)])
     async def test_early_refresh(self, draw: float, loads: bool) -> None:
-        catalog = builtin_catalog().with_overrides({"analytics": TtlOverride(early_refresh=1.0)})
+        catalog = with_overrides(builtin_catalog(), {"analytics": TtlOverride(early_refresh=1.0)})
         cache = FakeCache(catalog=catalog, draw=lambda: draw)
         await cache.transport.fill(fill(TOKEN, await grant_of(cache), load_ms=60_000), 1_000)
         cache.clock.advance(HOUR - timedelta(minutes=1))

@@ -49,8 +49,10 @@ def replay_and_report(
         raise CommandFailure(f"{server.target}: given up: {error}", ExitCode.UNAVAILABLE) from None
     alone = next(iter(reports.values())) if len(reports) == 1 else None
     if as_json:
-        found = report_json(alone) if alone else {way.name.lower(): report_json(one) for way, one in reports.items()}
-        click.echo(pretty_json(found))
+        document = (
+            report_json(alone) if alone else {way.name.lower(): report_json(report) for way, report in reports.items()}
+        )
+        click.echo(pretty_json(document))
     else:
         out().print(report_table(alone, plain(title), source) if alone else side_by_side(reports, plain(title)))
     for way, report in reports.items():

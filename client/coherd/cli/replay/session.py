@@ -174,24 +174,24 @@ async def _counts(cache: CacheClient) -> ServerCounts:
 
 async def _settled_counts(cache: CacheClient) -> ServerCounts:
     """Counts that no earlier activity still changes; a server that has counted nothing yet needs no wait."""
-    found = await _counts(cache)
+    counts = await _counts(cache)
     end_s = monotonic() + SETTLE_S
-    while any(found) and monotonic() < end_s:
+    while any(counts) and monotonic() < end_s:
         await asyncio.sleep(_LAG_S)
         again = await _counts(cache)
-        if again == found:
+        if again == counts:
             break
-        found = again
-    return found
+        counts = again
+    return counts
 
 
 async def _agreeing_counts(cache: CacheClient, before: ServerCounts, outcome: Outcome) -> ServerCounts:
     """What the server counted since; asked again until it agrees or `SETTLE_S` is over."""
     end_s = monotonic() + SETTLE_S
     while True:
-        found = (await _counts(cache)).since(before)
-        if found.agrees_with(outcome) or monotonic() >= end_s:
-            return found
+        counted = (await _counts(cache)).since(before)
+        if counted.agrees_with(outcome) or monotonic() >= end_s:
+            return counted
         await asyncio.sleep(0.1)
 
 

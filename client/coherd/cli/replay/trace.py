@@ -107,12 +107,12 @@ class _Rejoined(io.RawIOBase):
 
 
 def _bounded(stream: SupportsRead) -> bytes:
-    found = bytearray()
+    unpacked = bytearray()
     while chunk := stream.read(_CHUNK_BYTES):
-        found += chunk
-        if len(found) > MAX_TRACE_BYTES:
+        unpacked += chunk
+        if len(unpacked) > MAX_TRACE_BYTES:
             raise TraceError(f"the trace is longer than {MAX_TRACE_BYTES} bytes")
-    return bytes(found)
+    return bytes(unpacked)
 
 
 def _binary(data: bytes, limit: int | None) -> Sequence[int]:

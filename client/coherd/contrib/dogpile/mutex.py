@@ -10,7 +10,7 @@ from typing import Final
 from dogpile.cache.api import CacheMutex
 
 from coherd._rpc.protocol import Transport
-from coherd.contract.lease import MIN_LEASE_MS, TOKEN_BYTES
+from coherd.contract.limits import MIN_LEASE_MS, TOKEN_BYTES
 from coherd.contrib.dogpile.keys import BytesKey
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from coherd.sync.loop_thread import LOOP

@@ -1,7 +1,8 @@
-"""When a change is confirmed: every near cache has dropped it, or serves no more. Pure decisions (rule 4).
+"""When a change is confirmed: every near cache has dropped it, or serves no more. Pure decisions.
 
-A member counts as done when its watermark has reached the entry's position, or when it has been silent for a lease and a
-margin. A member that is in no complete registry after the append has no live session that read before it.
+A member counts as done when its watermark has reached the entry, or when it has been silent for a lease and a margin
+[silent-for-a-lease]. Who is there the append itself says [registry-by-the-append]; a member that is in no complete
+registry after it has no live session that read before it [watched-registry].
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from coherd_server.core.near.log import Changes, LogPosition
 
 
 class Follower:
-    """Decides what the hub applies and when all must be flushed (section 6, "The log moves near caches", 2)."""
+    """Decides what the hub applies and when all must be flushed [gap-means-flush]."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -84,7 +84,7 @@ class Follower:
         self._hub.flush(position)
 
     def _settle(self) -> None:
-        """In step as of the last join whose tail is applied."""
+        """In step as of the last join whose tail is applied [in-step-lease]."""
         position, tails = self._hub.position, self._tails
         while tails and position is not None and tails[0][0] <= position.offset:
             _, asked_s = tails.popleft()

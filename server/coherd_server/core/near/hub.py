@@ -40,7 +40,7 @@ class Hub:
         self.position: LogPosition | None = None
         """Up to where the log is applied; None before the first join."""
         self.in_step_as_of_s: float | None = None
-        """When a log script was sent whose answer is applied (rule 2); None while out of step."""
+        """When a log script was sent whose answer is applied [in-step-lease]; None while out of step."""
         self.revision = 0
         """Counts what was applied, whatever the log's offsets."""
         self.floor = 1
@@ -74,7 +74,8 @@ class Hub:
 
     @property
     def watermark(self) -> LogPosition | None:
-        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so."""
+        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so
+        [published-after-acknowledged]."""
         if self.position is None:
             return None
         lowest = self.unacknowledged.lowest
@@ -108,7 +109,7 @@ class Hub:
         self.acknowledged()
 
     def flush(self, position: LogPosition) -> None:
-        """Something was missed, or the log is another one, or went back: all drop everything, and are up to a position."""
+        """Something was missed, or the log is another one, or went back: all drop everything, and follow from there."""
         same = self.position is not None and position.reaches(self.position)
         first = self.next_offset if same else 1
         if not same:

@@ -9,14 +9,14 @@ from typing import Final, NamedTuple, Protocol
 NAMES_PER_ENTRY: Final = 1_000
 """Most names of one entry of the log, as its writers fill it; what shares an entry may be more together."""
 Clock = Callable[[], float]
-"""Seconds that also pass while the machine sleeps (section 6, "The log moves near caches", 3)."""
+"""Seconds that also pass while the machine sleeps [lease-from-sending]."""
 
 
 class LogPosition(NamedTuple):
-    """An offset of the log. Comparable only within one identity and generation (rule 4 there)."""
+    """An offset of the log. Comparable only within one identity and generation [watermarks-name-their-log]."""
 
     identity: bytes
-    """Of the connection that said so (section 6 rule 3)."""
+    """Of the connection that said so [node-identity]."""
     generation: bytes
     """Random bytes; another one where the log began anew: first use, eviction, ``FLUSHALL``."""
     offset: int

@@ -118,6 +118,7 @@ class Member:
                     break
 
     async def _join_once(self) -> None:
+        """Register and take the tail in one script [join-before-serving]: before it nothing is kept by any session."""
         hub = self._hub
         asked_s, applied, watermark = hub.now_s(), self._follower.position, hub.watermark
         answer = await self._log.join(self._id, watermark, self._view.complete)

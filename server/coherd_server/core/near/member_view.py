@@ -1,7 +1,7 @@
 """What this process knows of the registry of members by watching it. Pure; times are arguments.
 
 Two things cannot be read from one look: that a member has stopped to join, and that the registry is whole. Both follow
-from having looked for longer than any lease can last.
+from having looked for longer than any lease can last [silent-for-a-lease] [watched-registry].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tells near caches of changes: behind the change and before its acknowledgement (section 6, rule 2)."""
+"""Tells near caches of changes: behind the change and before its acknowledgement [change-then-log]."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.catalog.declared import DomainSpec, NearCacheMode
+from coherd.catalog.declared import DomainSpec
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.failure import UNCONFIRMED, Failure
 from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeLog, ChangeNotice, Clock, LogUnavailable
 from coherd_server.core.near.member import Member

@@ -34,7 +34,7 @@ class Extension(NamedTuple):
 class _Outstanding(NamedTuple):
     sequence: int
     first: int
-    """The first position of the log it answers for."""
+    """The first offset of the log it answers for."""
     sent_s: float
 
 
@@ -59,7 +59,8 @@ class NearSession:
         return self._hub.revision
 
     def register(self, key: ResolvedKey, extra: Iterable[TagRef], started: int) -> bool:
-        """Tell this session of changes of a key and its tags from now on; at reply time, in one step with queueing it.
+        """Tell this session of changes of a key and its tags from now on; at reply time, in one step with queueing it
+        [registered-with-the-reply].
 
         Args:
             key: what was read.
@@ -95,7 +96,7 @@ class NearSession:
             self._hub.acknowledged()
 
     def extend(self, asked_at_ms: int, *, arrived_s: float | None = None) -> Extension | None:
-        """Let the near cache serve for longer; None: not now.
+        """Let the near cache serve for longer [in-step-lease]; None: not now.
 
         Args:
             asked_at_ms: the client's clock when it asked.
@@ -123,7 +124,8 @@ class NearSession:
 
         Args:
             dropped: the near cache is known to be empty now, as when the client ended the stream itself. Else it may
-                go on serving until its lease is over, and changes count as unacknowledged until then.
+                go on serving until its lease is over, and changes count as unacknowledged until then
+                [closed-sessions-count].
         """
         self._push = None
         if dropped or self.is_over(self._hub.now_s()):
@@ -141,7 +143,8 @@ class NearSession:
         return now_s > self._lease_until_s + self._hub.terms.margin_s
 
     def expire(self) -> None:
-        """It serves nothing any more: forget what it holds and was told; it is flushed before it serves again."""
+        """It serves nothing any more: forget what it holds and was told; it is flushed before it serves again
+        [flush-after-a-lapse]."""
         held = bool(self.keys or self.tags or self._outstanding)
         self._must_flush = self._must_flush or held
         self._hub.drop_interest(self)
@@ -168,7 +171,7 @@ class NearSession:
             self.push_flush(first)
 
     def push_flush(self, first: int) -> None:
-        """Tell it to drop everything; ``first``: the first position of the log this answers for."""
+        """Tell it to drop everything; ``first``: the first offset of the log this answers for."""
         self._send(first, Push(self._sequence + 1, flush=True))
 
     def push_names(self, first: int, keys: Iterable[str], tags: Iterable[str]) -> None:

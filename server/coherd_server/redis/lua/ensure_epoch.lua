@@ -1,4 +1,5 @@
--- Per item KEYS: epoch. ARGV: fresh id, lifetime needed ms. Renewal is PEXPIRE, never SET (rule 1).
+-- Per item KEYS: epoch. ARGV: fresh id, lifetime needed ms. Renewal is PEXPIRE, never SET
+-- [epochs-outlive-entries].
 local answers = {}
 for i = 1, #KEYS do
   local fresh, need_ms = ARGV[2 * i], ARGV[2 * i + 1]

@@ -11,7 +11,8 @@ local function open(fences)
     if type(head) == 'string' and #head == 16 and string.sub(head, 1, 3) == 'CF\1' and string.sub(head, 9, 10) == '\0\0' then
       incarnation, began = string.sub(head, 1, 8), struct.unpack('>I8', head, 9)
     else
-      incarnation, began = '', 0  -- lost, or never there: no token holds, and who asks for one gets a new incarnation
+      -- Lost, or never there: no token holds [remembered-then-verified], and who asks for one gets a new incarnation.
+      incarnation, began = '', 0
     end
   end
 end

@@ -1,12 +1,20 @@
-"""One session stream: operations in, answers and pushes out, from Hello to its end."""
+"""`coherd.v1.SessionService`: the streams of a process, one per client.
+
+Operations come in side by side [concurrent-frame], answers and pushes go out, from Hello to the end of the stream.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Final
+from weakref import WeakValueDictionary
+
+import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc.aio import AbortError
 
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as session_pb
@@ -15,36 +23,99 @@ from coherd_server.core.access import Action, Principal
 from coherd_server.core.failure import Failure, refused
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.session import NearSession, Push
-from coherd_server.rpc.endpoint import DRAINING, abort, parse
-from coherd_server.rpc.operations import Operations, Services
-from coherd_server.rpc.send_queue import SendQueue
-from coherd_server.rpc.types import Context
+from coherd_server.rpc.endpoint import DRAINING, Handler, incident
+from coherd_server.rpc.errors import Context, abort, malformed
+from coherd_server.rpc.frame_calls import Services
+from coherd_server.rpc.frames import Frames
+from coherd_server.rpc.hello import SessionLimits, read_hello, welcome
+from coherd_server.rpc.principals import Principals
+from coherd_server.rpc.send_queue import SendQueue, Window
 
 MOST_HITS: Final = 1 << 40
 """Of one report: what a client claims must not spoil the counters."""
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 
 
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """Bounds of the streams of a process."""
+class Sessions:
+    """All streams of a process.
 
-    sessions: int = 10_000
-    """Most streams; more are refused as OVERLOADED."""
-    window: int = 8_192
-    """Unanswered operations of one stream above which nothing more is read of it, and most of one frame."""
-    message_bytes: int = 16 << 20
-    """Longest message, as gRPC has it: one that is longer would end the stream."""
-    age_ms: int | None = None
-    """A stream is asked to move after about this time: a port shared by processes pins connections. None: never."""
+    Args:
+        services: what operations use.
+        principals: maps a stream's credential to a principal.
+        hub: of near caches.
+        limits: bounds.
+    """
 
-    @property
-    def window_bytes(self) -> int:
-        """Bytes of unanswered requests above which nothing more is read; and of answers that the client has not taken.
+    def __init__(self, services: Services, principals: Principals, hub: Hub, limits: SessionLimits) -> None:
+        self.services = services
+        self.hub = hub
+        self.limits = limits
+        self._principals = principals
+        self._places = 0
+        """Streams, those that have not said hello yet among them."""
+        self._streams: set[Stream] = set()
+        self._near: WeakValueDictionary[tuple[str | None, bytes], NearSession] = WeakValueDictionary()
+        """Near caches by principal and client id, as long as they may serve."""
+        self._draining = False
 
-        At most half a message: a frame that holds less than this may still take one operation of as much.
-        """
-        return min(8 << 20, self.message_bytes // 2)
+    def handlers(self) -> dict[str, Handler]:
+        """The handler of every rpc of `coherd.v1.SessionService`, by path."""
+        service = session_pb.DESCRIPTOR.services_by_name["SessionService"]
+        return {
+            f"/{service.full_name}/{method.name}": grpc.stream_stream_rpc_method_handler(self.handle)
+            for method in service.methods
+        }
+
+    async def handle(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        """One stream, from Hello to its end."""
+        try:
+            if self._draining:
+                raise Refusal(DRAINING.reason, DRAINING.message)
+            if self._places >= self.limits.sessions:
+                raise Refusal(ErrorReason.ERROR_REASON_OVERLOADED, "too many sessions")
+            principal = self._principals.of(context)
+        except Refusal as refusal:
+            await abort(context, refused(refusal))
+            return
+        self._places += 1
+        try:
+            hello = await read_hello(context)
+            if self._draining:
+                raise Refusal(DRAINING.reason, DRAINING.message)
+            stream = Stream(self.services, self.hub, self.limits, principal, hello.near_cache, context)
+            self._streams.add(stream)
+            self._replace_near(principal, hello.client_id, stream.near)
+            try:
+                terms = self.hub.terms
+                near = hello.near_cache
+                await stream.run(welcome(self.services.catalog, self.limits, terms.lease_ms, near=near))
+            finally:
+                self._streams.discard(stream)
+        except Refusal as refusal:
+            await abort(context, refused(refusal))
+        except (AbortError, grpc.aio.UsageError):  # it was ended already: by us, or with the server
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
+            await abort(context, incident(error))
+        finally:
+            self._places -= 1
+
+    def _replace_near(self, principal: Principal, client_id: bytes, near: NearSession | None) -> None:
+        """A client that says hello again has emptied its near cache before: nobody waits for the one it had."""
+        name = (principal.name, client_id)
+        before = self._near.pop(name, None)
+        if before is not None:
+            before.close(dropped=True)
+        if near is not None:
+            self._near[name] = near
+
+    async def drain(self, grace_ms: int) -> None:
+        """Refuse new streams, ask the others to move, return when all have ended."""
+        self._draining = True
+        while self._streams:
+            for stream in self._streams:
+                stream.move(grace_ms)
+            await asyncio.wait([stream.ended for stream in self._streams], return_when=asyncio.FIRST_COMPLETED)
 
 
 class Stream:
@@ -79,8 +150,9 @@ class Stream:
         self._send_queue = SendQueue(limits.window_bytes, self._room.set)
         self.near: NearSession | None = hub.open(self._push) if near_cache else None
         """The client's near cache; None: it has none."""
-        self._operations = Operations(
-            services, principal, self._send_queue, self.near, self._room.set, limits.window, limits.message_bytes
+        self._window = Window(self._room.set)
+        self._frames = Frames(
+            services, principal, self._send_queue, self._window, self.near, limits.window, limits.message_bytes
         )
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -97,7 +169,7 @@ class Stream:
             async with self._until:
                 failure = await self._read(writer)
                 if failure is None:
-                    await self._operations.finish()
+                    await self._frames.finish()
                     self._send_queue.end()
                     await asyncio.wait([writer])
         except TimeoutError:
@@ -109,7 +181,7 @@ class Stream:
             if self.near is not None:
                 self.near.close()
             try:
-                await self._operations.close()
+                await self._frames.close()
                 await asyncio.gather(writer, return_exceptions=True)
             finally:
                 self.ended.set_result(None)
@@ -128,39 +200,39 @@ class Stream:
 
     async def _read(self, writer: asyncio.Task[None]) -> Failure | None:
         """Take messages until there are no more; what was wrong, if something was."""
-        limits = self._limits
-        operations, send_queue = self._operations, self._send_queue
+        window, send_queue = self._window, self._send_queue
+        most_operations, most_bytes = self._limits.window, self._limits.window_bytes
         while not writer.done():
             data = await self._context.read()
             if not isinstance(data, bytes):
                 return None
-            arrived_s = self._hub.now_s()
+            arrived_s = None if self.near is None else self._hub.now_s()
             try:
-                self._take(parse(session_pb.SessionRequest, data), len(data), arrived_s)
+                self._take(session_pb.SessionRequest.FromString(data), len(data), arrived_s)
+            except DecodeError:
+                return refused(malformed(session_pb.SessionRequest))
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
-                operations.unanswered >= limits.window
-                or operations.unanswered_bytes >= limits.window_bytes
-                or send_queue.is_full
+                window.operations >= most_operations or window.size_bytes >= most_bytes or send_queue.is_full
             ):
                 self._room.clear()
                 await self._room.wait()
         return None
 
-    def _take(self, message: session_pb.SessionRequest, size_bytes: int, arrived_s: float) -> None:
+    def _take(self, message: session_pb.SessionRequest, size_bytes: int, arrived_s: float | None) -> None:
         kind = message.WhichOneof("message")
         near = self.near
         if kind == "frame":
             if not 1 <= len(message.frame.operations) <= self._limits.window:
                 text = f"a frame has 1..{self._limits.window} operations"
                 raise Refusal(_INVALID, text, field="frame.operations")
-            self._operations.start(message.frame, size_bytes)
+            self._frames.start(message.frame, size_bytes)
         elif kind == "push_ack":
             if near is not None:
                 near.acknowledge(message.push_ack.sequence)
         elif kind == "cancel":
-            self._operations.cancel(message.cancel.ids)
+            self._frames.cancel(message.cancel.ids)
         elif kind == "heartbeat":
             self._count(message.heartbeat)
         elif kind == "goodbye":

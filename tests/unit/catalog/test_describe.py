@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.declared import Kind
-from coherd.catalog.describe import describe
+from coherd.catalog.describe import catalog_of, describe
 from coherd.catalog.load import builtin_catalog
-from coherd.cli.described import catalog_of
-from coherd.contract.ttl import PolicySource, TtlOverride
+from coherd.catalog.overrides import TtlOverride, with_overrides
+from coherd.contract.ttl import PolicySource
 from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
 
 KEYS = (
@@ -48,6 +48,6 @@ def test_named_invalidations() -> None:
 
 
 def test_overrides_show() -> None:
-    catalog = builtin_catalog().with_overrides({"analytics:daily": TtlOverride(ttl_ms=60_000)})
+    catalog = with_overrides(builtin_catalog(), {"analytics:daily": TtlOverride(ttl_ms=60_000)})
     policy = through_the_wire(catalog).resolve("analytics:daily:user:u1:date:20250806").policy
     assert (policy.ttl_ms, policy.source) == (60_000, PolicySource.OPERATOR)

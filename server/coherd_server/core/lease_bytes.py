@@ -1,4 +1,4 @@
-"""Lease bytes: what is stored under ``coherd:lease:{<key>}`` while one caller loads (DESIGN sections 5 and 6, rule 4).
+"""Lease bytes: what is stored under ``coherd:lease:{<key>}`` while one caller loads [grant-time-stamps].
 
 Format 2, big-endian::
 
@@ -7,7 +7,7 @@ Format 2, big-endian::
          1   16  token, chosen by the caller, unique per load
         17    8  grant, chosen by the server, random and new with every grant
         25    8  granted at, unix milliseconds in the time of the key's node
-        33    .  stamp block (`coherd.contract.entry`): the epochs and nodes as they were before the load
+        33    .  stamp block (`coherd_server.core.entry`): the epochs and nodes as they were before the load
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from coherd.contract.entry import EntryFormatError
+from coherd.contract.limits import GRANT_BYTES, TOKEN_BYTES
+from coherd_server.core.entry import EntryFormatError
 
 FORMAT_VERSION: Final = 2
-TOKEN_BYTES: Final = 16
-GRANT_BYTES: Final = 8
-MIN_LEASE_MS: Final = 10
-MAX_LEASE_MS: Final = 600_000
-DEFAULT_LEASE_MS: Final = 10_000
 
 _FIXED: Final = struct.Struct(">B16s8sQ")
 

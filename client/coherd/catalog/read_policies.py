@@ -21,13 +21,13 @@ def read_policy(
     inherited: TtlPolicy | None,
 ) -> TtlPolicy:
     """The policy of a domain, or of a resource that inherits from one; what is wrong is added to ``problems``."""
-    found = len(problems)
+    problems_before = len(problems)
     declared = option.policy
     ttl_ms = _duration_ms(problems, f"{where}: ttl", option.ttl) if option.HasField("ttl") else None
     if inherited is None and not option.HasField("ttl"):
         problems.append(f"{where}: a domain needs a ttl")
     if ttl_ms is None:
-        base = _UNKNOWN if inherited is None or len(problems) > found else inherited
+        base = _UNKNOWN if inherited is None or len(problems) > problems_before else inherited
     elif inherited is None:
         base = TtlPolicy(ttl_ms, max(DEFAULT_MAX_TTL_MS, ttl_ms))
     else:
@@ -52,7 +52,7 @@ def read_policy(
         policy.check()
     except ValueError as error:
         problems.append(f"{where}: {error}")
-    return policy if len(problems) == found else _UNKNOWN
+    return policy if len(problems) == problems_before else _UNKNOWN
 
 
 def _duration_ms(problems: list[str], where: str, duration: Duration) -> int | None:

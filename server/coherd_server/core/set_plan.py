@@ -1,26 +1,14 @@
-"""What a set is asked to store, how long that lives, and what is stored of it."""
+"""A set that was checked: how long its value lives, what is stored of it, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from coherd.catalog.catalog import ResolvedKey
-from coherd.contract.entry import Flags, Times, encode_header
+from coherd.catalog.requests import SetItem
 from coherd.contract.tags import TagRef
+from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.store import PutOutcome
-
-
-class SetItem(NamedTuple):
-    """One value to store. Bounds as in `coherd.v1.SetRequest`."""
-
-    key: ResolvedKey
-    payload: bytes
-    ttl_ms: int | None = None
-    extra_tags: Mapping[str, str] = {}
-    only_if_absent: bool = False
-    version: int | None = None
-    negative: bool = False
 
 
 class SetDone(NamedTuple):
@@ -64,7 +52,7 @@ class SetPlan(NamedTuple):
         """
         item = self.item
         flags = Flags.NONE
-        if item.negative:
+        if item.negative:  # stamped like any other [nothing-is-an-entry]
             flags |= Flags.NEGATIVE
         if item.version is not None:
             flags |= Flags.VERSIONED

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from coherd.contract.entry import EntryFormatError, Stamp, stamp_block
-from coherd.contract.lease import GRANT_BYTES, TOKEN_BYTES, Lease, decode_lease, token_of
+from coherd.contract.limits import GRANT_BYTES, TOKEN_BYTES
+from coherd_server.core.entry import EntryFormatError, Stamp, stamp_block
+from coherd_server.core.lease_bytes import Lease, decode_lease, token_of
 
 TOKEN, GRANT = b"T" * TOKEN_BYTES, b"G" * GRANT_BYTES
 LEASE = Lease(TOKEN, GRANT, 1754438400000, stamp_block(b"K" * 8, [Stamp("@", b"E" * 8, b"K" * 8)]))

@@ -25,7 +25,7 @@ def read_invalidations(
         domains: what the tags name; a domain whose ``*`` tag is asked for is replaced by one that has it.
         partial: tags may be of domains that are declared elsewhere.
     """
-    found: dict[str, InvalidationSpec] = {}
+    invalidations: dict[str, InvalidationSpec] = {}
     declared_in: dict[str, str] = {}
     for file in source.files:
         source.refuse_unknown(file.options, file.name)
@@ -33,7 +33,7 @@ def read_invalidations(
             where = f"{file.name}: invalidation {option.name!r}"
             if not is_name(option.name):
                 source.problems.append(f"{where}: the name must be lower snake case, 1..64 characters")
-            if option.name in found:
+            if option.name in invalidations:
                 source.problems.append(f"{where}: declared twice, also by {declared_in[option.name]}")
             declared_in[option.name] = file.name
             if not option.tags:
@@ -47,14 +47,14 @@ def read_invalidations(
                     patterns.append(_tag_pattern(text, is_date, domains, partial))
                 except ValueError as error:
                     source.problems.append(f"{where}: tag {text!r}: {error}")
-            found[option.name] = InvalidationSpec(
+            invalidations[option.name] = InvalidationSpec(
                 option.name,
                 option.summary,
                 tuple(patterns),
                 is_date=is_date,
                 personal=any(p.domain in domains and p.identifier in domains[p.domain].personal for p in patterns),
             )
-    return found
+    return invalidations
 
 
 def _tag_pattern(text: str, is_date: bool, domains: dict[str, DomainSpec], partial: bool) -> TagPattern:

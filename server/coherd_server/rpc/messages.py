@@ -1,19 +1,19 @@
-"""Wire messages to domain values and back."""
+"""Answers of the core as messages of the service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from coherd.catalog.catalog import Catalog
-from coherd.contract.entry import Flags
-from coherd.contract.lease import DEFAULT_LEASE_MS
-from coherd.contract.reasons import Refusal
+from coherd.catalog.declared import DomainSpec
 from coherd.v1 import cache_service_pb2 as pb
-from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.leasing import Granted, Held, LeaseItem
+from coherd_server.core.census_note import CensusResult
+from coherd_server.core.counters import COUNTERS, Quantiles
+from coherd_server.core.entry import Flags
+from coherd_server.core.filling import Filled
+from coherd_server.core.leasing import Granted, Held
 from coherd_server.core.reading import Lookup
-from coherd_server.core.set_item import SetDone, SetItem
+from coherd_server.core.report import DomainReport
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
 from coherd_server.core.validity import State
 
@@ -33,26 +33,9 @@ _MISSES = {
 }
 
 
-def set_item(catalog: Catalog, request: pb.SetRequest) -> SetItem:
-    """The item of a set.
-
-    Raises:
-        Refusal: as `Catalog.key_of`.
-    """
-    return SetItem(
-        catalog.key_of(request.key),
-        request.value,
-        request.ttl_ms if request.HasField("ttl_ms") else None,
-        dict(request.extra_tags) if request.extra_tags else {},
-        request.only_if_absent,
-        request.version if request.HasField("version") else None,
-        request.negative,
-    )
-
-
-def fill_hit(hit: pb.Hit, found: Lookup) -> None:
+def fill_hit(hit: pb.Hit, lookup: Lookup) -> None:
     """Write what was found into a Hit, in place: in a batch that is cheaper than a message per item."""
-    validity = found.validity
+    validity = lookup.validity
     header = validity.header
     if header is None:
         raise AssertionError("a hit has a header")
@@ -68,33 +51,22 @@ def fill_hit(hit: pb.Hit, found: Lookup) -> None:
         if flags & Flags.VERSIONED:
             hit.version = header.version
         if flags & Flags.EXTRA_TAGS:
-            hit.extra_tags.update(found.extra_tags)
+            hit.extra_tags.update(lookup.extra_tags)
 
 
-def fill_get(result: pb.GetResponse | pb.BatchGetResult, found: Lookup, accept_stale: bool) -> bool:
+def fill_get(result: pb.GetResponse | pb.BatchGetResult, lookup: Lookup, accept_stale: bool) -> bool:
     """Write what was found into an answer; whether it is a value."""
-    state = found.validity.state
+    state = lookup.validity.state
     if state is State.FRESH or (accept_stale and state is State.STALE):
-        fill_hit(result.hit, found)
+        fill_hit(result.hit, lookup)
         return True
-    result.miss.reason = _MISSES[found.validity.state]
+    result.miss.reason = _MISSES[state]
     return False
 
 
 def set_response(done: SetDone) -> pb.SetResponse:
     """The answer of a set."""
     return pb.SetResponse(outcome=_OUTCOMES[done.outcome], ttl_ms=done.ttl_ms)
-
-
-def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
-    """The item of a lease.
-
-    Raises:
-        Refusal: as `Catalog.key_of`.
-    """
-    extra = dict(request.extra_tags) if request.extra_tags else {}
-    lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    return LeaseItem(catalog.key_of(request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
 
 
 def lease_response(answer: Lookup | Granted | Held, keep_near: Callable[[pb.Hit, Lookup], None]) -> pb.LeaseResponse:
@@ -115,22 +87,45 @@ def lease_response(answer: Lookup | Granted | Held, keep_near: Callable[[pb.Hit,
     return response
 
 
-def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
-    """The item of a fill.
-
-    Raises:
-        Refusal: REQUEST_INVALID for what only a set takes; otherwise as `Catalog.key_of`.
-    """
-    if request.set.only_if_absent or request.set.extra_tags:
-        raise Refusal(
-            ErrorReason.ERROR_REASON_REQUEST_INVALID,
-            "a fill takes neither only_if_absent nor extra_tags: name the tags in the lease",
-            field="set",
-        )
-    return FillItem(set_item(catalog, request.set), request.token, request.grant, request.load_ms)
-
-
 def fill_response(filled: Filled) -> pb.FillResponse:
     """The answer of a fill."""
     outcome = pb.FILL_OUTCOME_STORED if filled.stored else pb.FILL_OUTCOME_REJECTED
     return pb.FillResponse(outcome=outcome, ttl_ms=filled.ttl_ms)
+
+
+def domain_metrics(spec: DomainSpec, report: DomainReport) -> pb.DomainMetrics:
+    """One domain's counts."""
+    metrics = pb.DomainMetrics(
+        domain=spec.name,
+        hit_ratio=report.hit_ratio,
+        recommended_ttl_ms=spec.policy.ttl_ms,
+        resources=[
+            pb.ResourceMetrics(
+                resource=resource.name,
+                key_pattern=resource.key_pattern,
+                recommended_ttl_ms=resource.policy.ttl_ms,
+                keyspace=_keyspace(report.census, f"{spec.name}:{resource.name}"),
+            )
+            for resource in spec.resources.values()
+        ],
+        keyspace=_keyspace(report.census, spec.name),
+        read_latency=_latency(report.reads),
+        write_latency=_latency(report.writes),
+    )
+    for name in COUNTERS:
+        setattr(metrics, name, report.counts.get(name, 0))
+    return metrics
+
+
+def _keyspace(census: CensusResult | None, name: str) -> pb.KeyspaceCount | None:
+    if census is None:
+        return None
+    count = pb.KeyspaceCount(keys=census.keys.get(name, 0), bytes=census.sizes.get(name, 0))
+    count.counted_at.FromMilliseconds(census.counted_at_ms)
+    return count
+
+
+def _latency(quantiles: Quantiles) -> pb.LatencyQuantiles:
+    return pb.LatencyQuantiles(
+        count=quantiles.measured, p50_us=quantiles.p50_us, p90_us=quantiles.p90_us, p99_us=quantiles.p99_us
+    )

@@ -32,13 +32,13 @@ _INTEGERS: Final[dict[int, tuple[str, int, int]]] = {
 def read_identifiers(source: SourceFiles, key_type: str) -> tuple[IdentifierSpec, ...]:
     """The identifiers of a key message, in order."""
     message, file, path = source.messages[key_type]
-    found: list[IdentifierSpec] = []
+    identifiers: list[IdentifierSpec] = []
     for index, declared in enumerate(message.field):
         documentation = source.comment(file, (*path, 2, index))
         spec = _identifier(source, f"{file.name}: {message.name}.{declared.name}", declared, documentation)
         if spec is not None:
-            found.append(spec)
-    return tuple(found)
+            identifiers.append(spec)
+    return tuple(identifiers)
 
 
 def _identifier(

@@ -1,4 +1,4 @@
-"""Entry bytes: what Coherd stores under a key (DESIGN sections 5 and 6).
+"""Entry bytes: what Coherd stores under a key (docs/internals/storage.md).
 
 Format 1, big-endian::
 
@@ -28,7 +28,6 @@ and compares bytes (`stamp_block`), and parses only when that fails.
 from __future__ import annotations
 
 import enum
-import functools
 import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -39,11 +38,6 @@ EPOCH_BYTES: Final = 8
 IDENTITY_BYTES: Final = 8
 FIXED_BYTES: Final = 42
 """Bytes before the stamp block."""
-VERSION_OFFSET: Final = 8
-"""Where the item version stands; the put script reads it there."""
-FLAGS_OFFSET: Final = 4
-MAX_STAMPS: Final = 64
-"""Most stamps one entry can carry: derived and extra tags together."""
 
 _FIXED: Final = struct.Struct(">3sBB3xQQQIIH")
 _REF: Final = struct.Struct(">H")
@@ -146,19 +140,12 @@ def stamp_block(key_identity: bytes, stamps: Iterable[Stamp]) -> bytes:
     return b"%c%b%b" % (len(table), b"".join(table), b"".join(records))
 
 
-@functools.lru_cache(4096)
-def stamp_start(ref: str) -> bytes:
-    """What stands before the epoch in a stamp whose epoch is held by the key's node."""
-    raw = ref.encode()
-    return b"%b%b\0" % (_REF.pack(len(raw)), raw)
-
-
 def uniform_block(identity: bytes, parts: Iterable[bytes]) -> bytes:
     """The block that `stamp_block` makes where the key's node holds every epoch.
 
     Args:
         identity: of that node.
-        parts: `stamp_start` and epoch of each stamp, in turn.
+        parts: start (`coherd.contract.tags.stamp_start`) and epoch of each stamp, in turn.
     """
     return b"\1%b%b" % (identity, b"".join(parts))
 

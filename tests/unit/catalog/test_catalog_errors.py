@@ -14,7 +14,8 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from coherd.catalog.declared import CatalogError
-from coherd.catalog.load import Source, builtin_source, load_catalog
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_source, load_catalog
 from coherd.v1 import annotations_pb2
 from rig.protos import HEAD, compile_text
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherd.contract.entry import (
+from coherd_server.core.entry import (
     FIXED_BYTES,
     MAGIC,
     EntryFormatError,

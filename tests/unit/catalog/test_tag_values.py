@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coherd.catalog.load import Source, builtin_catalog, load_catalog
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_catalog, load_catalog
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 from rig.protos import HEAD, compile_text

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from coherd.catalog.catalog import Catalog
+from coherd.catalog.descriptor_sets import Source
 from coherd.catalog.diff import Severity, compare
-from coherd.catalog.load import Source, builtin_catalog, load_catalog
+from coherd.catalog.load import builtin_catalog, load_catalog
 from rig.protos import HEAD, compile_text
 
 BASE = (
