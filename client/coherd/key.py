@@ -7,8 +7,8 @@ cost what they cost for text, and two ways to write one key are one key (ADR 5).
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from coherd.codec import JSON, Codec
 from coherd.contract import keys
@@ -100,6 +100,14 @@ class Key(ReadKey[V]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (type(self), str.__str__(self)))
+
+
+class KeyValues(Protocol[V]):
+    """A mapping from keys to values of their types, for instance ``dict[Daily, Any]``."""
+
+    def items(self) -> Iterable[tuple[Key[V], V]]:
+        """Key and value of each item."""
+        ...
 
 
 def _restore(kind: type[Key[Any]], text: str) -> Key[Any]:

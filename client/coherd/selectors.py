@@ -72,7 +72,7 @@ class Domain:
     name: str
 
 
-Selector: TypeAlias = "NamedInvalidation | Tag | Resource | Domain | Key[Any]"
+Selector: TypeAlias = NamedInvalidation | Tag | Resource | Domain | Key[Any]
 """Anything `CacheClient.invalidate` takes."""
 
 

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from coherd import values
+from coherd._calls import messages
+from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
 from coherd._rpc.protocol import Transport
-from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_keys
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as wire
@@ -110,7 +110,7 @@ class Leases:
         ]
         mistakes: dict[Key[Any], CacheError] = {}
         back: list[Key[Any]] = []
-        for call in _split_fills(items):
+        for call in split_payloads(items, lambda request: request.set.value):
             for key, error in (await self._send(call)).items():
                 back.append(key)
                 if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):
@@ -145,7 +145,7 @@ class Leases:
         if len(results) != len(call):
             return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
         return {
-            key: values.item_error(result.error)
+            key: messages.item_error(result.error)
             for (key, _), result in zip(call, results, strict=True)
             if result.HasField("error")
         }
@@ -175,7 +175,7 @@ def lease_request(
         TypeError: a tag is no text.
     """
     return wire.LeaseRequest(
-        key=values.key_message(key),
+        key=messages.key_message(key),
         token=token,
         lease_ms=terms.lease_ms,
         wait_ms=wait_ms,
@@ -202,17 +202,3 @@ async def give_back(
                 await transport.batch_fill(wire.BatchFillRequest(items=call), timeout_ms)
     except CacheError as error:
         log.debug("leases were not given back: %s", type(error).__name__)
-
-
-def _split_fills(items: Iterable[tuple[Key[Any], wire.FillRequest]]) -> list[list[tuple[Key[Any], wire.FillRequest]]]:
-    """The items of each call, in order."""
-    calls: list[list[tuple[Key[Any], wire.FillRequest]]] = []
-    payload_bytes = 0
-    for key, request in items:
-        size = len(request.set.value)
-        if not calls or len(calls[-1]) >= MAX_CALL_ITEMS or payload_bytes + size > MAX_CALL_BYTES:
-            calls.append([])
-            payload_bytes = 0
-        calls[-1].append((key, request))
-        payload_bytes += size
-    return calls

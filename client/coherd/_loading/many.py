@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from coherd import values
+from coherd._calls.batches import MAX_CALLS_AT_ONCE, Part, split_keys
+from coherd._calls.messages import item_error
 from coherd._loading.decide import loads_directly, serves_at_once
 from coherd._loading.desk import Desk, settle
 from coherd._loading.leases import Granted, Leases, Payload, Terms, give_back, lease_request
 from coherd._loading.line import Call
 from coherd._loading.load import Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
-from coherd.batches import MAX_CALLS_AT_ONCE, Part, split_keys
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
@@ -112,7 +112,7 @@ class ManyLoads:
 
     def _sort(self, key: Key[Any], token: bytes, result: wire.BatchLeaseResult) -> None:
         if result.HasField("error"):
-            error = values.item_error(result.error)
+            error = item_error(result.error)
             if loads_directly(self._call.policy, error):
                 self._direct.append(key)
             else:

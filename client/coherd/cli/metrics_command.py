@@ -17,7 +17,7 @@ from coherd.cli.console import out
 from coherd.cli.metrics_view import metrics_json, metrics_view
 from coherd.cli.text import pretty_json
 from coherd.client import CacheClient
-from coherd.metrics import DomainMetrics
+from coherd.v1.cache_service_pb2 import DomainMetrics
 
 
 @click.command(short_help="Hits, misses, sets, latencies per domain.")

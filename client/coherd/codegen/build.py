@@ -1,8 +1,8 @@
 """Regenerate everything that is checked in and generated: ``python -m coherd.codegen.build`` in a checkout.
 
 ``--check`` changes nothing and fails if a file differs, is missing or is superfluous. What is generated: messages of
-all ``.proto`` files, typed keys and facades, the built-in catalog's descriptor set, the key vectors, the
-catalog reference, and the blocking client.
+all ``.proto`` files, typed keys and facades, the built-in catalog's descriptor set, the key vectors, and the catalog
+reference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from coherd.catalog.descriptor_sets import Source
 from coherd.catalog.load import load_catalog
-from coherd.codegen.blocking import blocking
 from coherd.codegen.plugin import generate
 from coherd.codegen.protoc import compile_set, run_protoc
 from coherd.codegen.reference import catalog_reference
@@ -28,7 +27,6 @@ from coherd.codegen.vectors import key_vectors
 
 _MESSAGES: Final = ("client/coherd/**/*_pb2.py", "client/coherd/**/*_pb2.pyi")
 _DERIVED: Final = ("client/coherd/**/*_coherd.py", "client/coherd/domains/*/__init__.py", "client/coherd/**/*.binpb")
-_BLOCKING: Final = ("client/coherd/sync/verbs/[!_]*.py",)
 
 
 class CatalogRefused(Exception):
@@ -117,12 +115,12 @@ def main(arguments: list[str] | None = None) -> int:
     root: Path = options.root.resolve()
     with tempfile.TemporaryDirectory() as for_messages, tempfile.TemporaryDirectory() as for_sets:
         if options.check:
-            wanted = {**messages(root, Path(for_messages)), **derived(root, Path(for_sets)), **blocking(root)}
-            stale = differences(root, wanted, (*_MESSAGES, *_DERIVED, *_BLOCKING))
+            wanted = {**messages(root, Path(for_messages)), **derived(root, Path(for_sets))}
+            stale = differences(root, wanted, (*_MESSAGES, *_DERIVED))
             print("\n".join([*stale, "run: make gen"]) if stale else "everything generated is current")
             return 1 if stale else 0
         if options.only_derived:
-            settled = write(root, {**derived(root, Path(for_sets)), **blocking(root)}, (*_DERIVED, *_BLOCKING))
+            settled = write(root, derived(root, Path(for_sets)), _DERIVED)
         else:
             settled = write(root, messages(root, Path(for_messages)), _MESSAGES)
     print("\n".join(settled), end="\n" if settled else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from coherd import values
+from coherd._calls.messages import decoded
 from coherd._loading.policy import LoadLimits, LoadPolicy
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
@@ -19,7 +19,6 @@ from coherd.key import Key
 from coherd.testing.clock import FakeClock
 from coherd.testing.memory import State
 from coherd.testing.transport import Call, MemoryTransport
-from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1.errors_pb2 import ErrorReason
 
 V = TypeVar("V")
@@ -110,7 +109,7 @@ class FakeCache(CacheClient):
         if kept is None or lookup.state is State.ABSENT:
             return None
         return Stored(
-            value=values.decoded(key, wire.Hit(value=kept.payload, negative=kept.negative)),
+            value=decoded(key, kept.payload, kept.negative),
             state=lookup.state,
             negative=kept.negative,
             version=kept.version,

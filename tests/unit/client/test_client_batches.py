@@ -16,7 +16,7 @@ from coherd import (
     Unavailable,
     UndecodableValue,
 )
-from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_sets
+from coherd._calls.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_payloads
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.v1 import cache_service_pb2 as wire
@@ -125,7 +125,10 @@ async def test_an_answer_too_large_for_the_connection_is_asked_for_in_parts() ->
 
 
 def test_sets_are_split_by_size_too() -> None:
+    def sizes(sets: list[tuple[OpenKey, wire.SetRequest]]) -> list[int]:
+        return [len(call) for call in split_payloads(sets, lambda request: request.value)]
+
     items = [(draft(n), wire.SetRequest(value=b"x" * (1 << 20))) for n in range(9)]
-    assert [len(call) for call in split_sets(items)] == [4, 4, 1]
+    assert sizes(items) == [4, 4, 1]
     huge = (draft("huge"), wire.SetRequest(value=b"x" * (2 * MAX_CALL_BYTES)))
-    assert [len(call) for call in split_sets([huge, *items[:1], huge])] == [1, 1, 1]
+    assert sizes([huge, *items[:1], huge]) == [1, 1, 1]
