@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from rig.server import CoherdServer
+from rig.server import PATIENT, CoherdServer
 from rig.valkey import BACKENDS
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class ServerPool:
         """The server before this kind of store."""
         if backend not in self._servers:
             url = self._rigs.get(backend).url
-            self._servers[backend] = CoherdServer("--redis", url, "--key-prefix", "suite:", "--log-format", "json")
+            self._servers[backend] = CoherdServer(
+                "--redis", url, "--key-prefix", "suite:", "--log-format", "json", *PATIENT
+            )
         return self._servers[backend]
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -68,7 +67,7 @@ def problem_in(error: grpc.RpcError) -> Problem:
     return Problem(call.code().name, call.details(), reason, domain, tuple(fields), retry_ms, b"\n".join(everything))
 
 
-def problem_of(held: grpc.Future, *, within_s: float = 20.0) -> Problem:
+def problem_of(held: grpc.Future, *, within_s: float = 60.0) -> Problem:
     """The problem of a held call that must fail."""
     error = held.exception(within_s)
     assert isinstance(error, grpc.RpcError), f"it must fail, not {error!r}"
@@ -100,7 +99,7 @@ class Caller:
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
     def call(
-        self, rpc: str, request: Message | bytes, response: type[Message] | None = None, *, timeout_s: float = 20.0
+        self, rpc: str, request: Message | bytes, response: type[Message] | None = None, *, timeout_s: float = 60.0
     ) -> Any:
         """Call an rpc of the service by its name, or any method by its path; without a type the answer is bytes.
 
@@ -113,7 +112,7 @@ class Caller:
         kind = response or (RPCS[rpc][1] if rpc in RPCS else None)
         return raw if kind is None else kind.FromString(raw)
 
-    def hold(self, rpc: str, request: Message, *, timeout_s: float = 60.0) -> grpc.Future:
+    def hold(self, rpc: str, request: Message, *, timeout_s: float = 120.0) -> grpc.Future:
         """Start a call that the server will take a while to answer; returns once the server has it in hand."""
         held = self.channel.unary_unary(f"/{SERVICE.full_name}/{rpc}", response_deserializer=RPCS[rpc][1].FromString)
         future = held.future(request.SerializeToString(), timeout=timeout_s, metadata=self._metadata)
@@ -121,7 +120,7 @@ class Caller:
             self.call("DescribeCatalog", b"")  # calls of one connection are taken in order, and this one needs no store
         return future
 
-    def refused(self, rpc: str, request: Message | bytes, *, timeout_s: float = 20.0) -> Problem:
+    def refused(self, rpc: str, request: Message | bytes, *, timeout_s: float = 60.0) -> Problem:
         """The problem of a call that must fail."""
         try:
             answer = self.call(rpc, request, timeout_s=timeout_s)
@@ -192,20 +191,3 @@ def reason_in(item: Any) -> str:
     """Name of the reason of a batch item that failed."""
     assert item.HasField("error"), f"an error is expected, not {item}"
     return ErrorReason.Name(item.error.reason).removeprefix("ERROR_REASON_")
-
-
-def eventually(what: str, holds: Any, *, timeout_s: float = 15.0) -> Any:
-    """Poll until the answer is true, and give it; a failing call counts as "not yet".
-
-    Raises:
-        TimeoutError: it is not true in time.
-    """
-    end_s = time.monotonic() + timeout_s
-    while time.monotonic() < end_s:
-        try:
-            if answer := holds():
-                return answer
-        except grpc.RpcError:
-            pass
-        time.sleep(0.02)
-    raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")

@@ -17,7 +17,7 @@ def doctor(url: str, **environ: str) -> tuple[int, str]:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert "Traceback" not in done.stderr

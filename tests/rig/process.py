@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,7 @@ from redis.retry import Retry
 
 from coherd_server.redis.embedded import ending_with_parent
 from rig.ports import release_port, reserve_port
-
-
-def wait_until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
-    """Poll until it holds; an error of redis-py counts as "not yet".
-
-    Raises:
-        TimeoutError: it does not hold in time.
-    """
-    end_s = time.monotonic() + timeout_s
-    while time.monotonic() < end_s:
-        try:
-            if holds():
-                return
-        except (redis.RedisError, OSError):
-            pass
-        time.sleep(0.02)
-    raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")
+from rig.waiting import wait_until
 
 
 class Node:
@@ -83,11 +66,11 @@ class Node:
         wait_until(f"port {self.port} answers", answers)
 
     def client(self, **options: Any) -> redis.Redis:
-        """A synchronous client: short time-outs, no retries."""
+        """A synchronous client: no retries."""
         return redis.Redis(
             port=self.port,
-            socket_timeout=2,
-            socket_connect_timeout=2,
+            socket_timeout=20,
+            socket_connect_timeout=20,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             **options,
@@ -100,7 +83,7 @@ class Node:
         """SIGKILL: nothing is saved, nobody is told."""
         self.signal(signal.SIGKILL)
         assert self._process is not None
-        self._process.wait(5)
+        self._process.wait(60)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""

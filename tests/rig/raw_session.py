@@ -15,7 +15,7 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Problem, problem_in, text_key
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 PATH = "/coherd.v1.SessionService/Session"
 OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import redis
 
 from coherd_server.redis.embedded import find_binary
-from rig.process import Node, start_all, wait_until
+from rig.process import Node, start_all
+from rig.waiting import wait_until
 
 SERVICE = "mymaster"
 DOWN_AFTER_MS = 1000
@@ -76,7 +77,7 @@ class SentinelTrio:
             ports = {int(one.client().sentinel_master(SERVICE)["port"]) for one in self.sentinels}
             return old.port not in ports and self.primary().client().info("replication")["role"] == "master"
 
-        wait_until("the sentinels name a new primary", changed, timeout_s=20)
+        wait_until("the sentinels name a new primary", changed)
         return self.primary()
 
     def close(self) -> None:

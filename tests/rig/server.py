@@ -13,7 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+PATIENT = ("--redis-timeout", "20s")
+"""For servers whose store is well: how long it takes to answer says what else the machine does."""
 
 
 class CoherdServer:
@@ -88,7 +90,7 @@ class CoherdServer:
         self._stderr.seek(0)
         return self._stderr.read().decode(errors="replace")
 
-    def stop(self, *, timeout_s: float = 20.0) -> int:
+    def stop(self, *, timeout_s: float = 60.0) -> int:
         """SIGTERM and wait; the exit code. Idempotent."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -1,8 +1,8 @@
 """The census: a background walk over the keyspace that counts keys and bytes per domain and resource, and unlinks dead
 entries [unlink-by-bytes].
 
-One replica at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
-walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
+One server process at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died.
+The walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from coherd_server.core.census_note import (
     decode_progress,
     decode_result,
 )
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
 from coherd_server.core.store import Store, StoreUnavailable
 from coherd_server.core.validity import State
 
@@ -107,7 +107,7 @@ class Census:
         return result
 
     async def result(self) -> CensusResult | None:
-        """What the last whole pass of any replica counted; None where there is none, or its note is damaged.
+        """What the last whole pass of any server process counted; None where there is none, or its note is damaged.
 
         Raises:
             StoreUnavailable: the store does not answer.
@@ -137,15 +137,15 @@ class Census:
         if not keys:
             return
         dead: list[Lookup] = []
-        for found in await self._reader.find(keys):
-            state = found.validity.state
+        for lookup in await self._reader.find(keys):
+            state = lookup.validity.state
             if state in (State.ABSENT, State.FOREIGN):
                 continue
-            tally.add(found.key, len(found.key.text) + len(found.validity.raw))
+            tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
             if state is State.INVALIDATED:
-                dead.append(found)
-        if dead:  # only by epochs read after the value [judged-by-later-epochs]
-            again = await self._reader.find([found.key for found in dead])
+                dead.append(lookup)
+        if dead:  # only by epochs read after the value [later-epochs]
+            again = await self._reader.find([lookup.key for lookup in dead])
             unlink = [
                 (second.key.text, second.validity.head)
                 for first, second in zip(dead, again, strict=True)

@@ -15,10 +15,10 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import SetItem
 from coherd_server.core.failure import Failure
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import Store
-from coherd_server.core.writing import Writer
 
 OVERLAP_S: Final = 0.01
 """So long after calls that overlapped a call is gathered with others."""

@@ -16,12 +16,12 @@ from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_check import current_lease
+from coherd_server.core.lease_attempt import current_lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
+from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetPlan, needs_of
 from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
-from coherd_server.core.writing import Writer
 
 
 class Filled(NamedTuple):

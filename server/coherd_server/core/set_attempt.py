@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.entry import decode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
+from coherd_server.core.get import Reader
 from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.reading import Reader
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
 from coherd_server.core.store import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis
 from coherd_server.core.validity import ABSENT, State, Validity, expected_block
@@ -188,7 +188,7 @@ class SetAttempt:
         return {index: answer for part in parts for index, answer in part.items()}
 
     async def _present(self, key: ResolvedKey) -> Validity | Failure:
-        """The validity of a key, dead only by epochs read after the value [judged-by-later-epochs]: a dead entry
+        """The validity of a key, dead only by epochs read after the value [later-epochs]: a dead entry
         counts as absent [dead-is-absent]."""
         try:
             found = (await self._reader.find([key]))[0]

@@ -101,7 +101,7 @@ class Outdated(NamedTuple):
     beginning."""
 
     epochs: Mapping[str, EpochRead]
-    """Of all its tags, as they were beside the write."""
+    """The current epochs of all tags of the write, read beside it."""
 
 
 class RemoveOutcome(enum.Enum):
@@ -182,7 +182,7 @@ class Fill(NamedTuple):
     """The lease bytes as read, or as granted; they must still be there."""
     identity: bytes
     remembered: Mapping[str, bytes] = {}
-    """As in `Put`."""
+    """Tags with their epochs, as `Put.remembered` has them."""
 
 
 Wake = Callable[[str, bool], None]
@@ -244,7 +244,7 @@ class Store(Protocol):
     async def read_leased(
         self, keys: Sequence[str], tags: Sequence[str]
     ) -> tuple[Sequence[ValueRead], Sequence[bytes | None], Sequence[EpochRead]]:
-        """As `read`, with the lease bytes of each key."""
+        """What `read` answers, with the lease bytes of each key."""
         ...
 
     async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
@@ -269,7 +269,7 @@ class Store(Protocol):
         ...
 
     def on_wake(self, wake: Wake) -> None:
-        """Whom to tell of changes."""
+        """Register who is told of changes."""
         ...
 
     async def put(
@@ -319,7 +319,7 @@ class Store(Protocol):
         ...
 
     async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
-        """Take or extend the right of one member to do a background task; whether the token has it."""
+        """Take or extend the right of one server process to do a background task; whether the token has it."""
         ...
 
     async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
@@ -335,7 +335,7 @@ class Store(Protocol):
         ...
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """The persistent counters, whole over all members."""
+        """The persistent counters, whole over all server processes."""
         ...
 
     async def ping(self) -> None:

@@ -113,7 +113,7 @@ def expected_block(
 def _mixed_block(
     key: ResolvedKey, extra: tuple[tags.TagRef, ...], identity: bytes, epochs: Mapping[str, EpochRead], *, keep: bool
 ) -> bytes | None:
-    """As `expected_block`, whatever the tags are and whoever holds their epochs."""
+    """The stamp block `expected_block` answers, for any tags, whichever nodes hold their epochs."""
     stamps: list[Stamp] = []
     for ref, tag in (*key.tags, *extra):
         epoch, holder = epochs[tag]

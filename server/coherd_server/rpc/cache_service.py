@@ -21,10 +21,10 @@ from coherd.v1.keys_pb2 import Key
 from coherd_server.core.access import Access, Action
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure, refused
-from coherd_server.core.leasing import Granted, Held
-from coherd_server.core.reading import Lookup
-from coherd_server.core.report import Reporter
-from coherd_server.core.writing import MAX_TURN_MS
+from coherd_server.core.get import Lookup
+from coherd_server.core.lease_attempt import Granted, Held
+from coherd_server.core.metrics import Reporter
+from coherd_server.core.set import MAX_TURN_MS
 from coherd_server.rpc import messages
 from coherd_server.rpc.endpoint import Call, Endpoint, Handler, not_served
 from coherd_server.rpc.errors import Failed, answer_too_large, item_error

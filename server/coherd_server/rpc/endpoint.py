@@ -24,7 +24,7 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Principal
 from coherd_server.core.failure import UNKNOWN, Failure, refused
-from coherd_server.core.reading import Lookup
+from coherd_server.core.get import Lookup
 from coherd_server.rpc.errors import Context, Failed, abort, failure_in, malformed
 from coherd_server.rpc.principals import Principals
 
@@ -62,7 +62,7 @@ class Call(NamedTuple):
     context: Context | None = None
     """gRPC's, of a unary call."""
     keep_near: KeepNear = not_kept
-    """Told of each value that is found, and where it is written: a session lets its near cache keep it."""
+    """Called with each value that is found and the message it is in: a session lets its near cache keep it."""
 
     def wait_ms(self, wanted_ms: int) -> int:
         """The longest wait that leaves time for an answer within the caller's deadline."""

@@ -16,8 +16,8 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Principal
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure
+from coherd_server.core.get import Lookup
 from coherd_server.core.near.session import NearSession
-from coherd_server.core.reading import Lookup
 from coherd_server.core.validity import State
 from coherd_server.rpc.cache_service import CacheRpcs
 from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident, not_kept
@@ -166,7 +166,7 @@ class FrameCalls:
 
 
 def near_keeper(near: NearSession) -> KeepNear:
-    """To be made before a read is issued: lets the near cache keep what the read finds, where nothing changed since."""
+    """What lets a near cache keep what a read finds, where nothing changed since; made before the read is issued."""
     started = near.read_started()
 
     def keep(hit: pb.Hit, lookup: Lookup) -> None:

@@ -53,7 +53,7 @@ class Frames:
         services: of the server.
         principal: whose stream it is.
         send_queue: takes the results.
-        window: told of what is asked and answered.
+        window: told of what is answered.
         near: the stream's near cache, if it has one.
         most_waiting: leases that wait at one time; more are refused as OVERLOADED.
         message_bytes: longest message that gRPC sends.
@@ -87,14 +87,13 @@ class Frames:
             services, principal, send_queue, window, self._gate, near, self._task, most_waiting, message_bytes
         )
 
-    def start(self, frame: session_pb.RequestFrame, size_bytes: int) -> None:
+    def start(self, frame: session_pb.RequestFrame, load: FrameLoad) -> None:
         """Begin what a frame asks for.
 
         Args:
             frame: at least one operation.
-            size_bytes: of its message.
+            load: what the window counts it as.
         """
-        load = self._window.add(len(frame.operations), size_bytes)
         gets, sets = self._sort(frame.operations, load)
         apart = self._services.apart
         for accept_stale, asked in gets.items():

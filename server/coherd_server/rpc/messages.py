@@ -10,9 +10,9 @@ from coherd_server.core.census_note import CensusResult
 from coherd_server.core.counters import COUNTERS, Quantiles
 from coherd_server.core.entry import Flags
 from coherd_server.core.filling import Filled
-from coherd_server.core.leasing import Granted, Held
-from coherd_server.core.reading import Lookup
-from coherd_server.core.report import DomainReport
+from coherd_server.core.get import Lookup
+from coherd_server.core.lease_attempt import Granted, Held
+from coherd_server.core.metrics import DomainReport
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
 from coherd_server.core.validity import State

@@ -32,7 +32,7 @@ from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.send_queue import SendQueue, Window
 
 MOST_HITS: Final = 1 << 40
-"""Of one report: what a client claims must not spoil the counters."""
+"""Most hits one report counts: what a client claims must not spoil the counters."""
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 
 
@@ -214,7 +214,9 @@ class Stream:
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
-                window.operations >= most_operations or window.size_bytes >= most_bytes or send_queue.is_full
+                window.operations >= most_operations
+                or window.size_bytes >= most_bytes
+                or send_queue.queued_bytes >= most_bytes
             ):
                 self._room.clear()
                 await self._room.wait()
@@ -227,7 +229,8 @@ class Stream:
             if not 1 <= len(message.frame.operations) <= self._limits.window:
                 text = f"a frame has 1..{self._limits.window} operations"
                 raise Refusal(_INVALID, text, field="frame.operations")
-            self._frames.start(message.frame, size_bytes)
+            load = self._window.add(len(message.frame.operations), size_bytes)
+            self._frames.start(message.frame, load)
         elif kind == "push_ack":
             if near is not None:
                 near.acknowledge(message.push_ack.sequence)

@@ -22,16 +22,16 @@ from coherd.catalog.requests import FillItem, SetItem
 from coherd.contract import tags as tag_rules
 from coherd.contract.limits import TOKEN_BYTES
 from coherd_server.core import filling, validity
-from coherd_server.core.changing import Changer
 from coherd_server.core.entry import EntryFormatError, Header
 from coherd_server.core.filling import Filler
+from coherd_server.core.get import Reader
 from coherd_server.core.granted_leases import GrantedLeases
+from coherd_server.core.invalidate import Changer
 from coherd_server.core.lease_bytes import Lease, decode_lease
-from coherd_server.core.reading import Reader
+from coherd_server.core.set import Writer
 from coherd_server.core.set_attempt import SetProgress
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import EpochRead, Grant, PutOutcome, Store, ValueRead
-from coherd_server.core.writing import Writer
 from coherd_server.redis import connection, scripts
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.store import RedisStore

@@ -15,9 +15,10 @@ from typing import Any, Final
 from coherd import CacheClient
 from coherd._rpc.stream import SessionStream
 from coherd.v1 import session_pb2
-from coherd_server.app import Server, catalog_of
+from coherd_server.app import Server
 from coherd_server.core.near.hub import Hub
 from coherd_server.redis.names import log_name, registry_name
+from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings
 from coherence.history import History, Recorder
 from coherence.traffic.caller import Caller
@@ -27,6 +28,7 @@ from coherence.traffic.source import Source
 from coherence.validate.near_checkers import NearBounds
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 LEASE_S: Final = 1.0
 BOUNDS: Final = NearBounds(LEASE_S)
@@ -211,19 +213,6 @@ def _gate_streams(patch: Callable[[Any, str, Any], None]) -> None:
 def is_extension(raw: Any) -> bool:
     """Whether a message of the server extends a lease."""
     return isinstance(raw, bytes) and session_pb2.SessionResponse.FromString(raw).WhichOneof("message") == "extension"
-
-
-async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
-    """Wait until it holds.
-
-    Raises:
-        AssertionError: it does not in time.
-    """
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + timeout_s
-    while not holds():
-        assert loop.time() < end_s, f"not within {timeout_s:.0f} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -15,8 +15,8 @@ from coherence.faults.late_proxy import LateProxy
 from coherence.scenarios.service_stage import ServiceStage
 from coherence.traffic.keyspace import ITEMS, Item, choose_target, probe, tag_target
 from coherence.traffic.session_caller import SessionCaller
-from rig.process import wait_until
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 DAILY: Final = next(item for item in ITEMS if item.key.startswith("analytics:daily"))
 SIBLING: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u1:date:20250102")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,6 @@ from coherence.scenarios.service_scenarios import EXTRA, USER, load_and_fill
 from coherence.scenarios.service_stage import service_stage
 from coherence.validate.checkers import check_all
 from rig.process import Node
-from rig.valkey import standalone
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """One Valkey, emptied before each."""
-    with standalone() as one:
-        yield one
 
 
 async def test_an_extra_tags_epoch_lost_between_mint_and_judgement(

@@ -5,26 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from coherd.domains import analytics
 from coherd.sync import CacheClient
 from rig.server import CoherdServer
+from rig.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "celery"
 TIMEOUT_S = 60.0
-
-
-def until(what: str, holds: Callable[[], bool]) -> None:
-    """Wait until it holds; what is looked at tells nobody."""
-    pause = threading.Event()
-    end_s = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < end_s, what
-        pause.wait(0.1)
 
 
 def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path: Path) -> None:
@@ -44,10 +33,10 @@ def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path
         worker = subprocess.Popen([*command, "--loglevel=INFO"], cwd=EXAMPLE, env=environ, stdout=out, stderr=out)
         try:
             send("writing_stats.delay('user123', 30)")
-            until("the first task", lambda: promised[0] in log.read_text())
+            wait_until("the first task", lambda: promised[0] in log.read_text(), timeout_s=TIMEOUT_S)
             assert cache.get(stats) == {"words": 810}
             send("forget.delay('user123')")
-            until("the second task", lambda: promised[1] in log.read_text())
+            wait_until("the second task", lambda: promised[1] in log.read_text(), timeout_s=TIMEOUT_S)
             assert cache.get(stats) is None
             worker.terminate()
             assert worker.wait(TIMEOUT_S) == 0

@@ -171,7 +171,7 @@ async def test_a_trimmed_log_keeps_its_generation_and_shows_the_gap(backend: Bac
         await log.append([f"k{number}"], awaited=False)
     backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
     entries = (await log.follow(tail)).entries
-    assert [(one.generation, one.offset) for one in entries] == [(tail.generation, 5), (tail.generation, 6)]
+    assert [(entry.generation, entry.offset) for entry in entries] == [(tail.generation, 5), (tail.generation, 6)]
     await log.close()
 
 
@@ -229,7 +229,7 @@ async def test_a_node_that_got_another_identity_is_followed_by_that(opener: Open
                 after = await _joined(log)
         await log.append(["ky"], awaited=False)
         changes = await log.follow(after)
-        assert (changes.identity, [one.names for one in changes.entries]) == (after.identity, [("ky",)])
+        assert (changes.identity, [entry.names for entry in changes.entries]) == (after.identity, [("ky",)])
         await log.close()
 
 

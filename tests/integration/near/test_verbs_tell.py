@@ -15,7 +15,7 @@ from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.filling import Filled
-from coherd_server.core.leasing import Granted
+from coherd_server.core.lease_attempt import Granted
 from coherd_server.core.near.log import Answer, ChangeNotice, LogUnavailable
 from coherd_server.core.near.session import Push
 from coherd_server.core.set_plan import SetDone
@@ -23,7 +23,8 @@ from coherd_server.core.store import PutOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
-from rig.near import PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names, until
+from rig.near import PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names
+from rig.waiting import until
 
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,25 +11,10 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from coherd_server.rpc.sessions import MOST_HITS
 from rig.calls import Caller, reason_in, text_key
-from rig.protos import HEAD, compile_text
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
+from rig.vault import vault_server, vault_token
 
-VAULT = (
-    HEAD.replace("package t;", "package vault.v1;")
-    + """
-// Reserved.
-service VaultCache {
-  option (coherd.v1.domain) = {
-    name: "vault" ttl: { seconds: 60 } tags: "user" near_cache: NEAR_CACHE_PUSH
-    readers: "reader" readers: "admin" writers: "writer" writers: "admin" invalidators: "janitor" invalidators: "admin"
-  };
-  rpc Item(ItemKey) returns (coherd.v1.Json) {}
-}
-message ItemKey { string user = 1; }
-"""
-)
-NAMES = ("reader", "writer", "janitor", "admin", "stranger")
 KEY = text_key("vault:item:user:s3cretuser")
 OPEN = text_key("celery:own:id:1")
 SENSITIVE = text_key("psychology:profile:user:s3cretuser")
@@ -59,27 +43,13 @@ MAY = {
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoherdServer]:
     """Serving a reserved domain beside the built-in ones, with tokens."""
-    directory = tmp_path_factory.mktemp("access")
-    catalog = directory / "vault.binpb"
-    catalog.write_bytes(compile_text(directory, VAULT))
-    tokens = "\n".join(f'{name} = "{hashlib.sha256(f"token-of-{name}".encode()).hexdigest()}"' for name in NAMES)
-    config = directory / "coherd.toml"
-    config.write_text(f'catalog = ["{catalog}"]\n[tokens]\n{tokens}\n')
-    with CoherdServer("--config", str(config), "--log-format", "json", "--log-level", "debug") as server:
+    with vault_server(tmp_path_factory.mktemp("access")) as server:
         yield server
-        log = server.errors()
-        assert "s3cret" not in log
-        assert "token-of" not in log
-        assert '"level": "error"' not in log
-
-
-def token(who: str | None) -> str | None:
-    return None if who is None else f"token-of-{who}"
 
 
 @pytest.mark.parametrize("who", MAY, ids=str)
 async def test_every_operation_of_a_frame_is_checked(guarded: CoherdServer, who: str | None) -> None:
-    async with RawSession(guarded.target, token=token(who)) as session:
+    async with RawSession(guarded.target, token=vault_token(who)) as session:
         for _ in range(2):  # what was permitted once is no precedent for anything else
             frame = [
                 (action, session.operation(**{kind: request}))
@@ -98,7 +68,7 @@ async def test_every_operation_of_a_frame_is_checked(guarded: CoherdServer, who:
 
 
 async def test_every_item_of_a_batch_is_checked(guarded: CoherdServer) -> None:
-    async with RawSession(guarded.target, token=token("reader")) as session:
+    async with RawSession(guarded.target, token=vault_token("reader")) as session:
         batch_get = session.operation(batch_get=pb.BatchGetRequest(keys=[KEY, OPEN]))
         items = [pb.SetRequest(key=KEY, value=b"v"), pb.SetRequest(key=OPEN, value=b"v")]
         batch_set = session.operation(batch_set=pb.BatchSetRequest(items=items))
@@ -113,7 +83,7 @@ async def test_sensitive_domains_refuse_anonymous_callers(guarded: CoherdServer)
         closed, open_ = await session.ask(session.operation(get=pb.GetRequest(key=SENSITIVE)), session.get(OPEN.text))
         assert reason_in(closed) == "UNAUTHENTICATED"
         assert open_.HasField("get")
-    async with RawSession(guarded.target, token=token("stranger")) as session:
+    async with RawSession(guarded.target, token=vault_token("stranger")) as session:
         [result] = await session.ask(session.operation(get=pb.GetRequest(key=SENSITIVE)))
         assert result.HasField("get")
 
@@ -125,13 +95,13 @@ async def test_a_wrong_token_opens_nothing(guarded: CoherdServer) -> None:
 
 async def test_hits_are_counted_only_of_domains_the_client_may_read(guarded: CoherdServer) -> None:
     async def report(who: str, hits: dict[str, int]) -> None:
-        async with RawSession(guarded.target, token=token(who), near_cache=True) as session:
+        async with RawSession(guarded.target, token=vault_token(who), near_cache=True) as session:
             await session.say(session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(near_cache_hits=hits)))
             await session.ask(session.get(OPEN.text))
 
     await report("writer", {"vault": 1_000, "nowhere": 5, "content": 7})
     await report("admin", {"vault": 3, "analytics": 2**64 - 1})
-    with Caller(guarded.target, token=token("admin")) as caller:
+    with Caller(guarded.target, token=vault_token("admin")) as caller:
         request = pb.MetricsRequest(domains=["vault", "content", "analytics"])
         vault, content, analytics = caller.call("Metrics", request).domains
         assert (vault.near_cache_hits, content.near_cache_hits) == (3, 7)

@@ -90,7 +90,7 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
         ]
         results = await session.ask(*frame)
         assert [one.get.hit.value for one in (results[0], results[-1])] == [b"value"] * 2
-        reasons = [reason_in(one) for one in results[1:-1]]
+        reasons = [reason_in(result) for result in results[1:-1]]
         assert reasons[:5] == [
             "DOMAIN_UNKNOWN",
             "IDENTIFIER_INVALID",
@@ -106,9 +106,9 @@ async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> N
     """A lease that waits holds up nothing [concurrent-frame]."""
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
-        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)
+        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
         [granted] = await session.ask(session.operation(lease=held))
-        waits = session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=10_000))
+        waits = session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
         get, write = session.get(f"{key}2"), session.set(f"{key}3")
         await session.send(waits, get, write)
         await session.answers(get, write)
@@ -121,10 +121,10 @@ async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> N
 async def test_a_cancelled_wait_ends_and_is_not_answered(single: Stand, key: str) -> None:
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
-        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=20_000)
+        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
         [granted] = await session.ask(session.operation(lease=held))
         cancelled, kept = (
-            session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=10_000))
+            session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
             for _ in range(2)
         )
         await session.send(cancelled, kept)
@@ -139,7 +139,7 @@ async def test_a_cancelled_wait_ends_and_is_not_answered(single: Stand, key: str
 
 async def test_each_operation_has_its_own_time(key: str) -> None:
     """With the store paused: what has little time is told so, whoever has more is answered later."""
-    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "15s") as server:
+    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "60s") as server:
         async with RawSession(server.target) as session:
             await session.ask(session.set(key, b"before"))
             node.pause()
@@ -148,7 +148,7 @@ async def test_each_operation_has_its_own_time(key: str) -> None:
             patient = session.get(key)
             await session.send(hurried, read, patient)
             results = await session.answers(hurried, read)
-            assert [reason_in(one) for one in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
+            assert [reason_in(result) for result in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
             assert not session.is_answered(patient)
             node.resume()
             [answer] = await session.answers(patient)
@@ -157,7 +157,7 @@ async def test_each_operation_has_its_own_time(key: str) -> None:
 
 async def test_a_set_is_not_begun_after_its_time(key: str) -> None:
     """It waits for its turn behind another set of its key, which a paused store holds."""
-    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "15s") as server:
+    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "60s") as server:
         async with RawSession(server.target) as session:
             await session.ask(session.set(key, b"before"))
             node.pause()
@@ -166,9 +166,9 @@ async def test_a_set_is_not_begun_after_its_time(key: str) -> None:
             await session.send(first)
             await session.send(late, cancelled)
             await session.say(session_pb.SessionRequest(cancel=session_pb.CancelFrame(ids=[cancelled.id])))
-            await asyncio.sleep(0.5)
+            two, three = await session.answers(late, cancelled)
             node.resume()
-            one, two, three = await session.answers(first, late, cancelled)
+            [one] = await session.answers(first)
             assert one.set.outcome == pb.SET_OUTCOME_STORED
             assert reason_in(two) == reason_in(three) == "DEADLINE_EXCEEDED"
             assert (await session.ask(session.get(key)))[0].get.hit.value == b"first"
@@ -196,9 +196,9 @@ async def test_counts_and_values_are_those_of_unary_calls(single: Stand, key: st
         began_s = time.monotonic()
         many = [session.get(key) for _ in range(4_000)]
         results = await session.ask(*many)
-        assert [one.get.hit.value for one in results] == [b"2"] * 4_000
+        assert [result.get.hit.value for result in results] == [b"2"] * 4_000
         assert len(session.messages) < 60, "answers share messages"
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 60
 
 
 def _fill(key: str, token: bytes, lease: session_pb.OperationResult) -> pb.FillRequest:

@@ -16,14 +16,13 @@ import grpc
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, eventually, problem_in, text_key
+from rig.calls import Caller, problem_in, text_key
 from rig.fixtures import RigPool
-from rig.near import until
-from rig.process import wait_until
 from rig.processes import command, descendants, is_running
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
 from rig.valkey import standalone
+from rig.waiting import until, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,7 +36,7 @@ def failed(*args: str, environ: dict[str, str] | None = None) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=120,
         check=False,
     )
     assert done.returncode not in (0, None)
@@ -121,8 +120,8 @@ def test_the_end_leaves_nothing_behind(connect: CallerMaker, number: signal.Sign
         directory = Path(f"/proc/{valkey[0]}/cwd").resolve()
         started_s = time.monotonic()
         server.process.send_signal(number)
-        assert server.process.wait(15) == 0
-        assert time.monotonic() - started_s < 12
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - started_s < 50
         wait_until("no child is left", lambda: not any(map(is_running, children)))
         assert not directory.exists()
         assert "Traceback" not in server.errors()
@@ -140,7 +139,7 @@ def test_an_embedded_valkey_that_dies_is_replaced(connect: CallerMaker, workers:
         for _ in range(2):
             [valkey] = [pid for pid in descendants(server.process.pid) if "valkey-server" in command(pid)]
             os.kill(valkey, signal.SIGKILL)
-            eventually("it is stored again", lambda: _is_set(caller, "celery:own:id:2"))
+            wait_until("it is stored again", lambda: _is_set(caller, "celery:own:id:2"))
         assert caller.value("celery:own:id:1") is None, "it was in memory only"
         assert server.errors().count("the embedded Valkey ended; starting it again") == 2
         assert server.stop() == 0
@@ -162,7 +161,7 @@ def test_ctrl_c_in_a_terminal_reaches_every_process() -> None:
         assert len(ours) >= 2
         for pid in [server.process.pid, *ours]:
             os.kill(pid, signal.SIGINT)
-        assert server.process.wait(15) == 0
+        assert server.process.wait(60) == 0
         wait_until("no child is left", lambda: not any(map(is_running, children)))
         assert "Traceback" not in server.errors()
 
@@ -172,11 +171,14 @@ def test_a_killed_server_leaves_no_orphans(workers: str) -> None:
     with CoherdServer("--workers", workers) as server:
         children = descendants(server.process.pid)
         server.kill()
-        wait_until("no child is left", lambda: not any(map(is_running, children)), timeout_s=40)
+        wait_until("no child is left", lambda: not any(map(is_running, children)))
 
 
 def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMaker) -> None:
-    with standalone() as node, CoherdServer("--redis", node.url, "--redis-timeout", "10s") as server:
+    with (
+        standalone() as node,
+        CoherdServer("--redis", node.url, "--redis-timeout", "60s", "--drain-grace", "60s") as server,
+    ):
         caller = connect(server.target)
         key = "celery:own:id:1"
         caller.set(key, b"before")
@@ -187,13 +189,13 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
             caller.hold("BatchGet", pb.BatchGetRequest(keys=[text_key(key)] * 3)),
         ]
         server.process.send_signal(signal.SIGTERM)
-        sent_away = eventually("new calls are sent away", lambda: _draining(caller, key))
+        sent_away = wait_until("new calls are sent away", lambda: _draining(caller, key))
         assert (sent_away.code, sent_away.reason, sent_away.retry_ms) == ("UNAVAILABLE", "DRAINING", 50)
         assert caller.health() == "NOT_SERVING"
         assert server.process.poll() is None
         node.resume()
-        assert [type(one.result(15)) for one in held] == [pb.GetResponse, pb.BatchGetResponse]
-        assert server.process.wait(15) == 0
+        assert [type(call.result(60)) for call in held] == [pb.GetResponse, pb.BatchGetResponse]
+        assert server.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("stalled_s", [0.0, 0.2])
@@ -212,7 +214,7 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
                 request = pb.SetRequest(key=text_key(f"celery:load:id:{number}"), value=b"1")
                 try:
                     while True:
-                        await send(request, timeout=10)
+                        await send(request, timeout=60)
                         statuses.append("OK")
                 except grpc.aio.AioRpcError as error:
                     statuses.append(error.code().name)
@@ -226,7 +228,7 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
                 await asyncio.sleep(stalled_s)
                 server.process.send_signal(signal.SIGCONT)
             await asyncio.gather(*callers)
-        assert await asyncio.to_thread(server.process.wait, 15) == 0
+        assert await asyncio.to_thread(server.process.wait, 60) == 0
     refused, unsure = statuses.count("UNAVAILABLE"), statuses.count("CANCELLED")
     assert refused + unsure == 64
     assert unsure <= 6, "a caller that the machine held up may come just then; else it is all of them"
@@ -234,7 +236,7 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
 
 def _draining(caller: Caller, key: str) -> Any:
     try:
-        caller.call("Get", pb.GetRequest(key=text_key(key)), timeout_s=0.5)
+        caller.call("Get", pb.GetRequest(key=text_key(key)), timeout_s=2.0)
     except grpc.RpcError as error:
         problem = problem_in(error)
         return problem if problem.reason == "DRAINING" else None
@@ -243,7 +245,7 @@ def _draining(caller: Caller, key: str) -> Any:
 
 def test_the_grace_is_not_for_ever(connect: CallerMaker) -> None:
     """A call that cannot end is ended; the process is gone soon after the grace, with exit code 0."""
-    arguments = ("--redis-timeout", "20s", "--drain-grace", "500ms")
+    arguments = ("--redis-timeout", "60s", "--drain-grace", "500ms")
     with standalone() as node, CoherdServer("--redis", node.url, *arguments) as server:
         caller = connect(server.target)
         caller.set("celery:own:id:1")
@@ -251,8 +253,8 @@ def test_the_grace_is_not_for_ever(connect: CallerMaker) -> None:
         held = caller.hold("Get", pb.GetRequest(key=text_key("celery:own:id:1")))
         started_s = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - started_s < 10
-        assert held.exception(timeout=5) is not None
+        assert time.monotonic() - started_s < 50
+        assert held.exception(timeout=60) is not None
         node.resume()
 
 

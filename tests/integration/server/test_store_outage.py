@@ -13,15 +13,16 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, Problem, eventually, problem_in, problem_of, reason_in, text_key
+from rig.calls import Caller, Problem, problem_in, problem_of, reason_in, text_key
 from rig.cluster import cluster
 from rig.process import Node
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 TIMEOUT = ("--redis-timeout", "400ms")
-WITHIN_S = 2.5
+WITHIN_S = 10.0
 """A call waits at most twice the time-out; the rest is for a busy machine."""
 SECRET = "s3cretperson"
 KEY = f"psychology:profile:user:{SECRET}"
@@ -49,6 +50,11 @@ def check(problem: Problem, *, unknown_allowed: bool) -> None:
         assert problem.retry_ms == 200
     assert problem.domain == "coherd"
     assert SECRET.encode() not in problem.everything
+
+
+def stored(caller: Caller, key: str, value: bytes = b"before") -> None:
+    """Store it, however late the store answers at times."""
+    wait_until("it is stored", lambda: caller.set(key, value) == "STORED")
 
 
 def everything_fails(caller: Caller) -> None:
@@ -108,21 +114,22 @@ def back(node: Node, how: str) -> None:
 def test_single(connect: CallerMaker, how: str) -> None:
     with standalone() as node, CoherdServer("--redis", node.url, *TIMEOUT, "--log-format", "json") as server:
         caller = connect(server.target)
-        caller.set(KEY, b"before")
-        caller.set(CELERY, b"before")
-        assert {caller.health(), caller.health("coherd.v1.CacheService")} == {"SERVING"}
+        for key in (KEY, CELERY):
+            stored(caller, key)
+        both = (caller.health, lambda: caller.health("coherd.v1.CacheService"))
+        wait_until("health is good", lambda: {health() for health in both} == {"SERVING"})
         with watching(caller) as seen:
-            eventually("the watcher starts", lambda: seen == ["SERVING"])
+            wait_until("the watcher starts", lambda: seen == ["SERVING"])
             gone(node, how)
             everything_fails(caller)
             services = ("", "coherd.v1.CacheService", "coherd.domains.psychology.v1.PsychologyCache")
-            eventually("health says so", lambda: {caller.health(one) for one in services} == {"NOT_SERVING"})
-            eventually("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING"])
+            wait_until("health says so", lambda: {caller.health(service) for service in services} == {"NOT_SERVING"})
+            wait_until("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING"])
             everything_fails(caller)
             back(node, how)
-            eventually("health is back", lambda: {caller.health(one) for one in services} == {"SERVING"})
-            eventually("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING", "SERVING"])
-        eventually("it stores again", lambda: caller.set(KEY, b"after") == "STORED")
+            wait_until("health is back", lambda: {caller.health(service) for service in services} == {"SERVING"})
+            wait_until("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING", "SERVING"])
+        wait_until("it stores again", lambda: caller.set(KEY, b"after") == "STORED")
         assert caller.value(KEY) == b"after"
         log = server.errors()
         assert "the store does not answer" in log
@@ -141,19 +148,19 @@ def test_a_short_deadline_is_kept(connect: CallerMaker) -> None:
         try:
             read, *writes = [caller.hold(rpc, request, timeout_s=3) for rpc, request in (READS[0], *WRITES[:2])]
             check(problem_of(read), unknown_allowed=False)
-            assert [problem_of(one).reason for one in writes] == ["OUTCOME_UNKNOWN"] * 2
+            assert [problem_of(call).reason for call in writes] == ["OUTCOME_UNKNOWN"] * 2
         finally:
             node.resume()
-        eventually("it answers again", lambda: caller.get(KEY))
+        wait_until("it answers again", lambda: caller.get(KEY))
 
 
 def test_redis_gone_for_good_does_not_hold_up_the_end(connect: CallerMaker) -> None:
     with standalone() as node, CoherdServer("--redis", node.url, *TIMEOUT) as server:
-        connect(server.target).set(KEY, b"v")
+        stored(connect(server.target), KEY)
         node.pause()
         started_s = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - started_s < 12
+        assert time.monotonic() - started_s < 50
         node.resume()
 
 
@@ -162,7 +169,7 @@ def test_a_stopped_primary_of_a_cluster_fails_only_its_own_keys(connect: CallerM
         caller = connect(server.target)
         keys = [f"celery:own:id:{index}" for index in range(60)]
         for key in keys:
-            caller.set(key, key.encode())
+            stored(caller, key, key.encode())
         tags = [f"coherd:epoch:{tag}" for tag in ("celery", "celery:own")]
         needed = {rig.owner_of(tag).port for tag in tags}
         victim = next(node for node in rig.nodes if node.port not in needed)
@@ -193,7 +200,7 @@ def test_a_stopped_primary_of_a_cluster_fails_only_its_own_keys(connect: CallerM
                     assert one.set.outcome == pb.SET_OUTCOME_STORED
         finally:
             victim.resume()
-        eventually("all answer again", lambda: all(caller.get(key) for key in keys))
+        wait_until("all answer again", lambda: all(caller.get(key) for key in keys))
         assert caller.value(next(key for key in keys if key not in lost)) == b"new"
 
 

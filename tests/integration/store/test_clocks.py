@@ -11,14 +11,15 @@ import pytest
 from coherd.catalog.load import builtin_catalog
 from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.validity import State
 from coherd_server.redis.connection import Connection
 from rig.fixtures import Opener
-from rig.near import cache_over, until
+from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 SLOW_S = 1.0

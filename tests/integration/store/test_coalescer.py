@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from coherd_server.core import coalescer
 from coherd_server.core.cache import Cache
 from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
-from coherd_server.core.reading import Lookup
+from coherd_server.core.get import Lookup
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
@@ -25,19 +25,12 @@ from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
-from rig.valkey import standalone
 
 TURN_MS = 10_000
 
 
 def key(number: int) -> ResolvedKey:
     return builtin_catalog().resolve(f"analytics:daily:user:u{number}:date:20250806")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with standalone() as started:
-        yield started
 
 
 @pytest.fixture

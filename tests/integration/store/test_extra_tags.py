@@ -13,8 +13,8 @@ from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core.cache import Cache
 from coherd_server.core.filling import Filled
-from coherd_server.core.leasing import Granted, Held
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.lease_attempt import Granted, Held
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
 from coherd_server.core.validity import State

@@ -10,11 +10,11 @@ import pytest
 from coherd.catalog.load import builtin_catalog
 from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import Put, PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
-from coherd_server.core.writing import Writer
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over

@@ -13,7 +13,8 @@ from coherd.catalog.load import builtin_catalog
 from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
-from coherd_server.core.reading import Lookup, Reader
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import (
     Fill,
@@ -26,7 +27,6 @@ from coherd_server.core.store import (
     StoreUnavailable,
 )
 from coherd_server.core.validity import State
-from coherd_server.core.writing import Writer
 from coherd_server.redis import fencing
 from coherd_server.redis.connection import Connection
 from coherd_server.redis.fencing import later_token

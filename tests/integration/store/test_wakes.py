@@ -11,11 +11,11 @@ import pytest
 
 from coherd.catalog.load import builtin_catalog
 from coherd.catalog.requests import FillItem, LeaseItem, SetItem
-from coherd_server.core import leasing
+from coherd_server.core import lease
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
-from coherd_server.core.leasing import Granted
-from coherd_server.core.reading import Lookup
+from coherd_server.core.get import Lookup
+from coherd_server.core.lease_attempt import Granted
 from rig.fixtures import Backend
 from rig.near import NearOpener
 
@@ -26,8 +26,8 @@ WAIT_MS = 100_000
 
 @pytest.fixture(autouse=True)
 def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leasing, "LOOK_AGAIN_S", 1_000.0)
-    monkeypatch.setattr(leasing, "LONGEST_LOOK_S", 1_000.0)
+    monkeypatch.setattr(lease, "LOOK_AGAIN_S", 1_000.0)
+    monkeypatch.setattr(lease, "LONGEST_LOOK_S", 1_000.0)
 
 
 @pytest.fixture

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_server import FakeServer
+from fake_server import PATIENT_MS, FakeServer
 
 from coherd import CacheClient
+from coherd._rpc import link
+
+
+@pytest.fixture(autouse=True)
+def patient_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No session is given up, and no call sent another way, since the machine is slow."""
+    monkeypatch.setattr(link, "DIAL_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(link, "LONGEST_WAIT_S", 60.0)
 
 
 @pytest.fixture
@@ -18,5 +26,5 @@ async def fake() -> AsyncIterator[FakeServer]:
 
 @pytest.fixture
 async def cache(fake: FakeServer) -> AsyncIterator[CacheClient]:
-    async with CacheClient.connect(fake.target) as client:
+    async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS) as client:
         yield client

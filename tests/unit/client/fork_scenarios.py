@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from fake_server import FakeServer
+from fake_server import PATIENT_MS, FakeServer
 
 from coherd import CacheClient, OpenKey, Unavailable, sync
 
@@ -23,12 +23,14 @@ KEY = OpenKey("content", "drafts", {"user": "u1"})
 """Holds 7."""
 OTHER = OpenKey("content", "drafts", {"user": "u2"})
 """Holds nothing at first."""
+HANGS_S = 60
+"""What takes longer hangs."""
 
 
 async def serve() -> None:
     """Prints where it listens, and serves until its input ends."""
     async with FakeServer() as fake:
-        async with CacheClient.connect(fake.target) as cache:
+        async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS) as cache:
             await cache.set(KEY, 7)
         print(fake.target, flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -38,7 +40,7 @@ def in_child(act: Callable[[], bool]) -> bool:
     """Whether the act is true in a forked child; false if it fails or hangs."""
     pid = os.fork()
     if pid == 0:
-        signal.alarm(10)
+        signal.alarm(HANGS_S)
         try:
             os._exit(0 if act() else 1)
         finally:
@@ -73,7 +75,7 @@ def running_loop(cache: CacheClient) -> bool:
         answers: list[bool] = []
         thread = threading.Thread(target=lambda: answers.append(reads(cache)))
         thread.start()
-        thread.join(8)
+        thread.join(HANGS_S)
         return answers == [True]
 
     async def between_calls() -> bool:
@@ -115,7 +117,7 @@ def loop_in_a_thread(cache: CacheClient) -> bool:
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     def read() -> object:
-        return asyncio.run_coroutine_threadsafe(cache.get(KEY), loop).result(5)
+        return asyncio.run_coroutine_threadsafe(cache.get(KEY), loop).result(HANGS_S)
 
     return (read(), in_child(lambda: reads(cache)), read()) == (7, True, 7)
 
@@ -136,13 +138,13 @@ def threads(cache: CacheClient) -> bool:
     for thread in running:
         thread.start()
     for thread in running:
-        thread.join(10)
+        thread.join(HANGS_S)
     return answers == [True] * 4
 
 
 def blocking(cache: CacheClient) -> sync.CacheClient:
     """A blocking client of the same server."""
-    return sync.CacheClient.connect(cache._transport._unary._target)  # type: ignore[attr-defined]
+    return sync.CacheClient.connect(cache._transport._unary._target, timeout_ms=PATIENT_MS)  # type: ignore[attr-defined]
 
 
 def blocking_client(cache: CacheClient) -> bool:
@@ -155,7 +157,7 @@ def blocking_client(cache: CacheClient) -> bool:
         for thread in running:
             thread.start()
         for thread in running:
-            thread.join(8)
+            thread.join(HANGS_S)
         return answers == [7] * 4
 
     def in_grandchild() -> bool:
@@ -190,15 +192,15 @@ def blocking_client_in_a_loader(cache: CacheClient) -> bool:
 
     def load(_: object) -> int:
         started.set()
-        go_on.wait(8)
+        go_on.wait(HANGS_S)
         return 8
 
     thread = threading.Thread(target=lambda: answers.append(client.get_or_load(OTHER, load)))
     thread.start()
-    started.wait(8)
+    started.wait(HANGS_S)
     child = in_child(lambda: client.get(KEY) == 7)
     go_on.set()
-    thread.join(8)
+    thread.join(HANGS_S)
     return child and answers == [8] and client.get(OTHER) == 8
 
 
@@ -227,7 +229,7 @@ def blocking_client_is_busy(cache: CacheClient) -> bool:
     children = [in_child(works) for _ in range(6)]
     ended.set()
     for thread in running:
-        thread.join(8)
+        thread.join(HANGS_S)
     return children == [True] * 6 and not wrong and client.get(KEY) == 7
 
 
@@ -239,7 +241,7 @@ def loader_forks(cache: CacheClient) -> bool:
     def load(_: object) -> int:
         pids.append(os.fork())
         if pids == [0]:
-            signal.alarm(10)
+            signal.alarm(HANGS_S)
         return 8
 
     try:
@@ -278,7 +280,11 @@ def main(name: str) -> int:
         if server.stdout is None:
             return 3
         try:
-            return 0 if SCENARIOS[name](CacheClient.connect(server.stdout.readline().strip())) else 1
+            return (
+                0
+                if SCENARIOS[name](CacheClient.connect(server.stdout.readline().strip(), timeout_ms=PATIENT_MS))
+                else 1
+            )
         finally:
             server.kill()
 

@@ -15,7 +15,7 @@ from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 KEY = OpenKey("celery", "own", {"id": "1"})
 NEAR_KEY = OpenKey("content", "topics", {"user": "u1"})
 NEAR = pb.Welcome(
@@ -104,18 +104,15 @@ class SessionServer(FakeServer):
     """Use as an async context manager."""
 
     def __init__(self, welcome: pb.Welcome | None = None) -> None:
-        super().__init__()
+        sessions = {"Session": grpc.stream_stream_rpc_method_handler(self._session)}
+        handler = grpc.method_handlers_generic_handler("coherd.v1.SessionService", sessions)
+        super().__init__(extra_handlers=[handler])
         self.welcome = welcome or pb.Welcome(protocol=1)
         self.silent = False
         """It does not welcome."""
         self.refuses: grpc.StatusCode | None = None
         self.dials = 0
         self._opened: asyncio.Queue[PlayedSession] = asyncio.Queue()
-        self.extra_handlers = [
-            grpc.method_handlers_generic_handler(
-                "coherd.v1.SessionService", {"Session": grpc.stream_stream_rpc_method_handler(self._session)}
-            )
-        ]
 
     async def opened(self) -> PlayedSession:
         """The next stream that is opened."""

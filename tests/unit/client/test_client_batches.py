@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 from fake_server import FakeServer, Fault
@@ -20,6 +22,7 @@ from coherd._calls.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_payloads
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.v1 import cache_service_pb2 as wire
+from rig.waiting import until
 
 FOREIGN = ErrorReason.ERROR_REASON_FOREIGN_VALUE
 AWAY = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
@@ -32,12 +35,16 @@ def draft(name: object) -> OpenKey:
 async def test_long_batches_are_split_and_joined_in_order(cache: CacheClient, fake: FakeServer) -> None:
     keys = [draft(n) for n in range(6_500)]
     assert all((await cache.set_many({key: n for n, key in enumerate(keys)}, timeout_ms=60_000)).values())
-    fake.fail("BatchGet", *[Fault(delay_s=0.05)] * 7)
-    fake.most_running = 0
-    many = await cache.get_many(keys[::-1], timeout_ms=60_000)
+    gate = asyncio.Event()
+    fake.fail("BatchGet", *[Fault(gate=gate)] * 7)
+    fake.watch.most_running = 0
+    asked = asyncio.create_task(cache.get_many(keys[::-1], timeout_ms=60_000))
+    await until("some are under way together", lambda: fake.watch.running > 1)
+    gate.set()
+    many = await asked
     assert list(many.items()) == [(key, n) for n, key in reversed(list(enumerate(keys)))]
     assert (fake.largest_batch, fake.calls["BatchGet"], fake.calls["BatchSet"]) == (MAX_CALL_ITEMS, 7, 7)
-    assert 1 < fake.most_running <= 4
+    assert 1 < fake.watch.most_running <= 4
 
 
 async def test_misses_are_absent_and_keys_asked_once(cache: CacheClient, fake: FakeServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 
 import grpc
@@ -18,7 +19,7 @@ KEY = OpenKey("content", "drafts", {"user": "secret-user"})
 async def failure(cache: CacheClient, fake: FakeServer, fault: Fault) -> errors.CacheError:
     fake.fail("Set", *[fault] * 4)
     with pytest.raises(errors.CacheError) as caught:
-        await cache.set(KEY, "secret-value", timeout_ms=900)
+        await cache.set(KEY, "secret-value", timeout_ms=30_000)
     return caught.value
 
 
@@ -77,7 +78,7 @@ async def test_text_decides_nothing(cache: CacheClient, fake: FakeServer) -> Non
 async def test_errors_are_what_callers_catch_already(cache: CacheClient, fake: FakeServer) -> None:
     invalid = await failure(cache, fake, Fault(reason=ErrorReason.ERROR_REASON_TTL_INVALID))
     assert isinstance(invalid, ValueError)
-    fake.fail("Get", Fault(delay_s=1.0))
+    fake.fail("Get", Fault(gate=asyncio.Event()))
     with pytest.raises(TimeoutError):
         await cache.get(KEY, timeout_ms=50)
 

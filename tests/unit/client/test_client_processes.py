@@ -14,6 +14,6 @@ import pytest
 def test_scenario(scenario: str) -> None:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, fork_scenarios.__file__, scenario], env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, fork_scenarios.__file__, scenario], env=environ, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from session_server import KEY, NEAR, SessionServer, answered, hit, link_of, opened, stored
+from fake_server import PATIENT_MS
+from session_server import KEY, NEAR, WAIT_S, SessionServer, answered, hit, link_of, opened, stored
 
 from coherd import CacheClient, ClientClosed, OutcomeUnknown
 from coherd._rpc import link as link_module
 from coherd.v1 import session_pb2 as pb
-from rig.near import until
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def server() -> AsyncIterator[SessionServer]:
 
 @pytest.fixture
 async def cache(server: SessionServer) -> AsyncIterator[CacheClient]:
-    async with CacheClient.connect(server.target, timeout_ms=8_000) as client:
+    async with CacheClient.connect(server.target, timeout_ms=PATIENT_MS) as client:
         yield client
 
 
@@ -34,15 +35,18 @@ async def cache(server: SessionServer) -> AsyncIterator[CacheClient]:
 
 
 async def test_a_service_without_sessions_is_used_by_unary_calls_and_asked_again_later(
-    server: SessionServer, cache: CacheClient, monkeypatch: pytest.MonkeyPatch
+    server: SessionServer, cache: CacheClient
 ) -> None:
-    monkeypatch.setattr(link_module, "NOT_SERVED_PAUSE_S", 0.4)
     server.refuses = grpc.StatusCode.UNIMPLEMENTED
+    link, loop = link_of(cache), asyncio.get_running_loop()
+    began_s = loop.time()
     await cache.set(KEY, 1)
+    pause_s = link_module.NOT_SERVED_PAUSE_S
+    assert began_s + 0.5 * pause_s <= link._not_before_s <= loop.time() + 1.5 * pause_s
     assert [await cache.get(KEY) for _ in range(5)] == [1] * 5
     assert (server.dials, server.calls["Get"]) == (1, 5)
     server.refuses = None
-    await asyncio.sleep(0.7)  # 0.2 to 0.6 s after the refusal
+    link._not_before_s = loop.time()
     assert await cache.get(KEY) == 1  # not held up by the attempt
     session = await server.opened()
     await until("it is in use", lambda: link_of(cache).stream is not None)
@@ -58,39 +62,38 @@ async def test_a_proxy_that_buffers_holds_calls_up_once(
     server.silent = True
     await cache.set(KEY, 1)
     assert server.calls["Set"] == 1
-    await asyncio.sleep(0.2)
+    silent = await server.opened()
+    async with asyncio.timeout(WAIT_S):
+        await silent.gone.wait()
+    monkeypatch.setattr(link_module, "DIAL_TIMEOUT_S", 600.0)
     for _ in range(3):  # attempts go on in the background, further and further apart
         await until("its pause is over", lambda: asyncio.get_running_loop().time() > link_of(cache)._not_before_s)
-        began_s, dials = time.monotonic(), server.dials
         assert await cache.get(KEY) == 1
-        assert time.monotonic() - began_s < 0.4
-        await until("it tries again", lambda dials=dials: server.dials > dials)
+        silent = await server.opened()
+        assert link_of(cache)._dialing is not None, "it was not waited for"
+        silent.end()
         await until("in vain", lambda: link_of(cache)._dialing is None)
-    silent = await server.opened()
-    async with asyncio.timeout(5):
-        await silent.gone.wait()
 
 
 async def test_the_back_off_grows_and_is_spread(server: SessionServer, cache: CacheClient) -> None:
     server.refuses = grpc.StatusCode.UNAVAILABLE
     link, loop = link_of(cache), asyncio.get_running_loop()
-    pauses = []
-    for _ in range(8):
+    for number in range(8):
         link._not_before_s = 0.0
+        began_s = loop.time()
         await link.ready(1.0)
         await until("it failed", lambda: link._dialing is None)
-        pauses.append(link._not_before_s - loop.time())
+        longest_s = min(0.1 * 2**number, 5.0) * 1.5
+        assert began_s + longest_s / 3 < link._not_before_s <= loop.time() + longest_s
+        link._not_before_s = loop.time() + 60.0
         assert await link.ready(1.0) is None
         assert link._dialing is None, "not before the pause is over"
-    for number, pause_s in enumerate(pauses):
-        longest_s = min(0.1 * 2**number, 5.0) * 1.5
-        assert longest_s / 3 - 0.1 < pause_s <= longest_s
     assert server.dials == 8
 
 
 async def test_a_hello_that_is_refused_for_good_is_said_by_the_unary_call(server: SessionServer) -> None:
     server.refuses = grpc.StatusCode.UNAUTHENTICATED
-    async with CacheClient.connect(server.target, timeout_ms=8_000) as cache:
+    async with CacheClient.connect(server.target, timeout_ms=PATIENT_MS) as cache:
         await cache.set(KEY, 1)
         assert server.calls["Set"] == 1
 
@@ -115,7 +118,7 @@ async def test_a_drained_session_is_replaced_and_finishes(server: SessionServer,
     assert not first.half_closed.is_set()
     await first.answer(stored(pending))
     assert await write
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await first.half_closed.wait()
     await until("nothing of it is left", lambda: len(link_of(cache)._streams) == 1)
     assert server.calls == {}
@@ -123,12 +126,12 @@ async def test_a_drained_session_is_replaced_and_finishes(server: SessionServer,
 
 async def test_a_drained_session_whose_callers_give_up_ends(server: SessionServer, cache: CacheClient) -> None:
     session = await opened(server, cache)
-    gets = [asyncio.create_task(cache.get(KEY)), asyncio.create_task(cache.get(KEY, timeout_ms=300))]
+    gets = [asyncio.create_task(cache.get(KEY)), asyncio.create_task(cache.get(KEY, timeout_ms=1_500))]
     await session.operations(2)
     await session.say(drain=pb.Drain(grace_ms=5_000))
     await until("it moves", lambda: link_of(cache).stream is None)
     gets[0].cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await session.half_closed.wait()
     await asyncio.gather(*gets, return_exceptions=True)
 
@@ -137,7 +140,7 @@ async def test_a_drained_session_whose_callers_give_up_ends(server: SessionServe
 
 
 async def test_close_ends_what_is_in_flight_and_leaves_nothing(server: SessionServer) -> None:
-    cache = CacheClient.connect(server.target, timeout_ms=8_000)
+    cache = CacheClient.connect(server.target, timeout_ms=PATIENT_MS)
     server.welcome = NEAR
     session = await opened(server, cache)
     before = asyncio.all_tasks()
@@ -147,10 +150,10 @@ async def test_close_ends_what_is_in_flight_and_leaves_nothing(server: SessionSe
     await cache.close()
     outcomes = await asyncio.gather(get, write, return_exceptions=True)
     assert [type(one) for one in outcomes] == [ClientClosed, OutcomeUnknown]
-    assert time.monotonic() - began_s < 3
+    assert time.monotonic() - began_s < 30
     with pytest.raises(ClientClosed):
         await cache.get(KEY)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await session.gone.wait()
     await until("no task is left", lambda: not ours(asyncio.all_tasks()))
     assert ours(before)
@@ -164,14 +167,14 @@ def ours(tasks: set[asyncio.Task[object]]) -> list[str]:
 
 
 async def test_close_ends_sessions_that_are_moving(server: SessionServer) -> None:
-    cache = CacheClient.connect(server.target, timeout_ms=8_000)
+    cache = CacheClient.connect(server.target, timeout_ms=PATIENT_MS)
     session = await opened(server, cache)
     write = asyncio.create_task(cache.set(KEY, 1))
     await session.operations(1)
     await session.say(drain=pb.Drain(grace_ms=60_000))
     await until("it moves", lambda: link_of(cache).stream is None)
     await cache.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         with pytest.raises(OutcomeUnknown):
             await write
         await session.gone.wait()
@@ -180,19 +183,19 @@ async def test_close_ends_sessions_that_are_moving(server: SessionServer) -> Non
 
 async def test_close_while_a_session_is_being_opened(server: SessionServer) -> None:
     server.silent = True
-    cache = CacheClient.connect(server.target, timeout_ms=8_000)
+    cache = CacheClient.connect(server.target, timeout_ms=PATIENT_MS)
     get = asyncio.create_task(cache.get(KEY))
     session = await server.opened()
     await cache.close()
     with pytest.raises(ClientClosed):
         await get
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await session.gone.wait()
     await until("no task is left", lambda: not ours(asyncio.all_tasks()))
 
 
 async def test_close_ends_the_sessions_of_other_loops(server: SessionServer) -> None:
-    cache = CacheClient.connect(server.target, timeout_ms=8_000)
+    cache = CacheClient.connect(server.target, timeout_ms=PATIENT_MS)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -204,12 +207,12 @@ async def test_close_ends_the_sessions_of_other_loops(server: SessionServer) -> 
     here = await opened(server, cache)
     assert here.peer != session.peer
     await cache.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await session.half_closed.wait()
         await here.half_closed.wait()
     await until("the other loop has no task left", lambda: not ours(asyncio.all_tasks(loop)))
     loop.call_soon_threadsafe(loop.stop)
-    await asyncio.to_thread(thread.join, 5)
+    await asyncio.to_thread(thread.join, WAIT_S)
     loop.close()
 
 
@@ -230,7 +233,10 @@ async def test_tasks_that_are_cancelled_from_outside_do_not_strand_the_client(
 
 async def test_a_cut_connection_is_replaced(server: SessionServer) -> None:
     port = int(server.target.rsplit(":", 1)[1])
-    async with FaultProxy(port) as proxy, CacheClient.connect(f"127.0.0.1:{proxy.port}", timeout_ms=8_000) as cache:
+    async with (
+        FaultProxy(port) as proxy,
+        CacheClient.connect(f"127.0.0.1:{proxy.port}", timeout_ms=PATIENT_MS) as cache,
+    ):
         session = await opened(server, cache)
         get = asyncio.create_task(cache.get(KEY))
         await session.operations(1)

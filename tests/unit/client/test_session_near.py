@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from session_server import NEAR, NEAR_KEY, PlayedSession, SessionServer, answered, failed, hit, link_of, opened
+from fake_server import PATIENT_MS
+from session_server import NEAR, NEAR_KEY, WAIT_S, PlayedSession, SessionServer, answered, failed, hit, link_of, opened
 
 from coherd import CacheClient
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.link import SessionLink
+from coherd.contract.clock import boottime_s
 from coherd.errors import CacheError
 from coherd.v1 import session_pb2 as pb
-from rig.near import until
+from rig.waiting import until
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ async def server() -> AsyncIterator[SessionServer]:
 
 @pytest.fixture
 async def cache(server: SessionServer) -> AsyncIterator[CacheClient]:
-    async with CacheClient.connect(server.target, timeout_ms=8_000) as client:
+    async with CacheClient.connect(server.target, timeout_ms=PATIENT_MS) as client:
         yield client
 
 
@@ -71,7 +72,7 @@ async def test_answers_are_kept_while_the_lease_runs_and_pushes_drop_them(
     await asked_for(session, cache)
     assert await cache.get(NEAR_KEY) == 7
     await cache.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await session.half_closed.wait()
     kinds = [one.WhichOneof("message") for one in session.messages]
     assert kinds[-1] == "goodbye"
@@ -91,9 +92,10 @@ async def test_a_change_without_an_answer_drops_what_was_kept(server: SessionSer
         await asyncio.wait([write])
 
     async def out_of_time() -> None:
-        with pytest.raises(CacheError):
-            await cache.set(NEAR_KEY, 8, timeout_ms=50)
+        write = asyncio.create_task(cache.set(NEAR_KEY, 8, timeout_ms=500))
         await session.operations(1)
+        with pytest.raises(CacheError):
+            await write
 
     async def refused() -> None:
         write = asyncio.create_task(cache.set(NEAR_KEY, 8))
@@ -132,7 +134,9 @@ async def test_a_stream_that_is_lost_says_no_goodbye(server: SessionServer, cach
 async def test_idle_clients_become_silent(server: SessionServer, cache: CacheClient) -> None:
     server.welcome = pb.Welcome(protocol=1, near_cache_lease_ms=60, near_caches=NEAR.near_caches)
     session = await opened(server, cache)
-    await asyncio.sleep(0.5)  # ten rounds of 20 ms
+    used = link_of(cache).stream._used  # type: ignore[union-attr]
+    await until("it waits for a use of it", lambda: bool(used._waiters))  # type: ignore[attr-defined]
+    await asyncio.sleep(0.3)  # what it said has come
     said = len(session.messages)
     assert 5 < said < 20
     await asyncio.sleep(0.3)

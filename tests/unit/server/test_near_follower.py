@@ -18,7 +18,7 @@ TAIL = LogPosition(NODE, GENERATION, 10)
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 
 
-class Stage:
+class JoinedFollower:
     """A follower that joined at offset 10 at second 100, and one session that holds `KEY`."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ def change(offset: int, *names: str, generation: bytes = GENERATION, awaited: bo
 
 
 def test_entries_in_order_are_applied() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     assert stage.read(change(11, "kx"), change(12, "k" + KEY.text))
     assert stage.pushed == [Push(1, (KEY.text,))]
     assert stage.follower.position == TAIL._replace(offset=12)
@@ -65,7 +65,7 @@ def test_entries_in_order_are_applied() -> None:
     ids=["trimmed", "one missing", "new generation", "new generation and trimmed", "new generation in between"],
 )
 def test_a_gap_flushes_everybody_and_goes_on_from_there(entries: list[Change]) -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     assert stage.read(*entries)
     assert stage.flushed
     last = entries[-1]
@@ -76,13 +76,13 @@ def test_a_gap_flushes_everybody_and_goes_on_from_there(entries: list[Change]) -
 
 
 def test_entries_nobody_of_us_wrote_are_not_applied() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     assert not stage.read(change(11, generation=b""))
     assert stage.follower.position == TAIL
 
 
 def test_entries_of_another_node_or_read_from_elsewhere_are_not_applied() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     assert not stage.read(change(11, "k" + KEY.text), identity=OTHER_NODE)
     assert not stage.follower.read(Changes(NODE, [change(10)]), TAIL._replace(offset=9))
     assert stage.follower.position == TAIL
@@ -95,7 +95,7 @@ def test_entries_of_another_node_or_read_from_elsewhere_are_not_applied() -> Non
     ids=["another node", "another generation", "went back"],
 )
 def test_another_log_flushes_everybody(tail: LogPosition) -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     assert stage.follower.joined(tail, asked_s=101.0, applied=TAIL)
     assert stage.flushed
     assert stage.follower.position == tail
@@ -105,7 +105,7 @@ def test_another_log_flushes_everybody(tail: LogPosition) -> None:
 
 
 def test_in_step_once_the_tail_that_was_found_is_applied() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     assert not stage.follower.joined(TAIL, asked_s=101.0, applied=TAIL)
     assert stage.hub.in_step_as_of_s == 101.0
     assert not stage.follower.joined(TAIL._replace(offset=12), asked_s=102.0, applied=TAIL)
@@ -120,7 +120,7 @@ def test_in_step_once_the_tail_that_was_found_is_applied() -> None:
 
 
 def test_an_answer_that_was_overtaken_by_reading_is_no_step_back() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     stage.read(change(11), change(12))
     assert not stage.follower.joined(TAIL._replace(offset=11), asked_s=101.0, applied=TAIL)
     assert not stage.flushed
@@ -128,7 +128,7 @@ def test_an_answer_that_was_overtaken_by_reading_is_no_step_back() -> None:
 
 
 def test_another_generation_is_out_of_step_until_a_join_says_so() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     stage.follower.joined(TAIL._replace(offset=11), asked_s=101.0, applied=TAIL)
     stage.read(change(11, generation=NEXT))
     assert stage.hub.in_step_as_of_s is None
@@ -137,7 +137,7 @@ def test_another_generation_is_out_of_step_until_a_join_says_so() -> None:
 
 
 def test_what_somebody_waits_for_is_noted() -> None:
-    stage = Stage()
+    stage = JoinedFollower()
     known: list[int] = []
     stage.hub.on_acknowledged = lambda: known.append(stage.follower.awaited_offset)
     stage.read(change(11, awaited=True), change(12))

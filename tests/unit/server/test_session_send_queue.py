@@ -33,13 +33,13 @@ class Wire:
         """Write all; what was sent, shortly."""
         self.send_queue.end()
         await asyncio.wait_for(self.send_queue.write(self.send), 5)
-        return [self._short(one) for one in self.sent]
+        return [self._short(message) for message in self.sent]
 
     @staticmethod
     def _short(message: session_pb.SessionResponse) -> str:
         if message.HasField("push"):
             return f"push {message.push.sequence}"
-        return "results " + " ".join(str(one.id) for one in message.frame.results)
+        return "results " + " ".join(str(result.id) for result in message.frame.results)
 
 
 def push(sequence: int) -> session_pb.SessionResponse:
@@ -72,7 +72,7 @@ async def test_what_comes_while_a_message_is_on_its_way_shares_the_next() -> Non
     wire.open.set()
     wire.send_queue.end()
     await asyncio.wait_for(writer, 5)
-    assert [len(one.frame.results) for one in wire.sent] == [1, 4]
+    assert [len(message.frame.results) for message in wire.sent] == [1, 4]
 
 
 async def test_messages_are_bounded_in_results() -> None:
@@ -80,7 +80,7 @@ async def test_messages_are_bounded_in_results() -> None:
     for number in range(2 * MESSAGE_RESULTS + 1):
         wire.send_queue.result(number, 1)
     await wire.finish()
-    assert [len(one.frame.results) for one in wire.sent] == [MESSAGE_RESULTS, MESSAGE_RESULTS, 1]
+    assert [len(message.frame.results) for message in wire.sent] == [MESSAGE_RESULTS, MESSAGE_RESULTS, 1]
 
 
 async def test_a_long_result_has_a_message_of_its_own() -> None:
@@ -142,7 +142,7 @@ async def test_nothing_is_read_while_the_client_takes_nothing() -> None:
     waits = [await is_let_in(gate, 1) for _ in range(3)]
     assert all(waits)
     assert await wire.finish() == ["results 1"]
-    await asyncio.wait_for(asyncio.gather(*(one for one in waits if one)), 5)
+    await asyncio.wait_for(asyncio.gather(*(wait for wait in waits if wait)), 5)
 
 
 @pytest.mark.parametrize("answer_bytes", [0, 50])

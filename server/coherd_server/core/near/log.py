@@ -16,18 +16,18 @@ class LogPosition(NamedTuple):
     """An offset of the log. Comparable only within one identity and generation [watermarks-name-their-log]."""
 
     identity: bytes
-    """Of the connection that said so [node-identity]."""
+    """Identity of the connection that told the position [node-identity]."""
     generation: bytes
     """Random bytes; another one where the log began anew: first use, eviction, ``FLUSHALL``."""
     offset: int
     """Counted from 1 in each generation; each entry's predecessor is the offset before."""
 
     def is_of(self, other: LogPosition) -> bool:
-        """Both are of one log, so that their offsets compare."""
+        """Whether both are of one log, so that their offsets compare."""
         return self.generation == other.generation and self.identity == other.identity
 
     def reaches(self, other: LogPosition) -> bool:
-        """All up to the other position lies behind this one."""
+        """Whether all up to the other position is applied where this one is."""
         return self.is_of(other) and self.offset >= other.offset
 
 
@@ -35,7 +35,7 @@ class Field(NamedTuple):
     """What one member has published of itself."""
 
     raw: bytes
-    """As stored: another one with every join, so that one that stands still is a member that does not join."""
+    """The bytes that are stored. Every join changes them: where they stand still, the member does not join."""
     watermark: LogPosition | None
     """What all its sessions have acknowledged; None where the bytes are none of ours."""
 
@@ -76,7 +76,7 @@ class ChangeNotice:
     """Names to append behind a change. A store that can do so carries them with the change itself."""
 
     names: list[str]
-    """As in `Change`."""
+    """Names, as `Change.names` has them."""
     awaited: bool
     """Whoever made the change waits until all near caches have dropped them."""
     asked_s: float
@@ -153,7 +153,7 @@ class ChangeLog(Protocol):
         ...
 
     def on_heard(self, heard: Heard, awaited: Callable[[], None]) -> None:
-        """Whom to tell of what members publish; what is missed while not connected is in the next `join`.
+        """Register who is told of what members publish; what is missed while not connected is in the next `join`.
 
         Args:
             heard: of a member's field.

@@ -9,21 +9,20 @@ from typing import Final
 
 import structlog
 
-from coherd_server.core.near.confirm import AckWait
+from coherd_server.core.near.confirm import AckWait, MemberView
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.log import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
-from coherd_server.core.near.member_view import MemberView
 
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
-"""After a log that did not answer."""
+"""Pause after a log that did not answer."""
 _LEAVE_S: Final = 0.5
 """How long the end of the process may wait for the log."""
 _GATHER_S: Final = 0.002
 """Between two reads of the log, so that one push tells of changes in quick succession; not while somebody waits."""
 _LEISURE_S: Final = 0.1
-"""As `_GATHER_S`, while no session has a near cache: nobody is to be told, and a read costs about as much as a set."""
+"""Between two reads of the log while no session has a near cache: nobody is to be told, and a read costs a set."""
 
 
 class Member:
@@ -52,7 +51,7 @@ class Member:
         log.on_heard(self._heard, self._hurry.set)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Join, follow the log and tick until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._join())
             group.create_task(self._follow())

@@ -32,7 +32,7 @@ class ChangePublisher:
         self._appending: set[asyncio.Task[bool]] = set()
 
     def of_keys(self, keys: Sequence[ResolvedKey], *, wait: bool = False) -> list[ChangeNotice | None]:
-        """What to announce when these change, in order; None where no near cache keeps it. At most two different ones:
+        """What to publish when these change, in order; None where no near cache keeps it. At most two different ones:
         nothing that nobody waits for is held up by what somebody waits for.
 
         Args:
@@ -42,24 +42,29 @@ class ChangePublisher:
         return self._of([(f"k{key.text}", key.domain) for key in keys], wait)
 
     def of_tags(self, tags: Mapping[str, DomainSpec], *, wait: bool = False) -> list[ChangeNotice | None]:
-        """As `of_keys`, for tags that are invalidated, each with its domain."""
+        """What to publish when these tags are invalidated; otherwise as `of_keys`.
+
+        Args:
+            tags: each with its domain.
+            wait: as `of_keys`.
+        """
         return self._of([(f"t{tag}", domain) for tag, domain in tags.items()], wait)
 
     def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[ChangeNotice | None]:
         shared: dict[bool, ChangeNotice] = {}
-        found: list[ChangeNotice | None] = []
+        notices: list[ChangeNotice | None] = []
         for name, domain in names:
             mode = domain.near_cache
             if mode is NearCacheMode.OFF:
-                found.append(None)
+                notices.append(None)
                 continue
             awaited = wait or mode is NearCacheMode.STRICT
-            one = shared.get(awaited)
-            if one is None:
-                one = shared[awaited] = ChangeNotice([], awaited, self._now_s())
-            one.names.append(name)
-            found.append(one)
-        return found
+            notice = shared.get(awaited)
+            if notice is None:
+                notice = shared[awaited] = ChangeNotice([], awaited, self._now_s())
+            notice.names.append(name)
+            notices.append(notice)
+        return notices
 
     async def finish(self, notices: Collection[ChangeNotice]) -> Failure | None:
         """The changes were made: return when near caches are told, and have confirmed it where that is awaited.
@@ -67,42 +72,44 @@ class ChangePublisher:
         Returns:
             `UNCONFIRMED` where that is not known. The change was made, and is safe to repeat.
         """
-        if all(one.appended is not None and not one.awaited for one in notices):
+        if all(notice.appended is not None and not notice.awaited for notice in notices):
             return None
         done = await asyncio.gather(*map(self._finish, notices))
         return next((failure for failure in done if failure is not None), None)
 
-    async def _finish(self, one: ChangeNotice) -> Failure | None:
+    async def _finish(self, notice: ChangeNotice) -> Failure | None:
         try:
-            if one.appended is None:
+            if notice.appended is None:
                 # The change was made: whoever made it may go away, but near caches are told.
-                appending = asyncio.create_task(self._append_first(one))
+                appending = asyncio.create_task(self._append_first(notice))
                 self._appending.add(appending)
                 appending.add_done_callback(self._appending.discard)
                 if not await asyncio.shield(appending):
                     return UNCONFIRMED
-            if one.awaited:
+            if notice.awaited:
                 async with asyncio.timeout(self._terms.longest_wait_s):
-                    while one.appended is None or not await self._member.confirm(one.appended, asked_s=one.asked_s):
-                        await self._append(one)
+                    while notice.appended is None or not await self._member.confirm(
+                        notice.appended, asked_s=notice.asked_s
+                    ):
+                        await self._append(notice)
         except (LogUnavailable, TimeoutError):
             return UNCONFIRMED
         return None
 
-    async def _append_first(self, one: ChangeNotice) -> bool:
-        """Whether the log took it; not raised, since nobody may be left to hear it."""
+    async def _append_first(self, notice: ChangeNotice) -> bool:
+        """Whether the log took the notice; nothing is raised, since nobody may be left to hear it."""
         try:
-            await self._append(one)
+            await self._append(notice)
         except LogUnavailable:
             return False
         return True
 
-    async def _append(self, one: ChangeNotice) -> None:
-        one.asked_s = self._now_s()
-        for at in range(0, len(one.names), NAMES_PER_ENTRY):
-            one.appended = await self._log.append(one.names[at : at + NAMES_PER_ENTRY], awaited=one.awaited)
+    async def _append(self, notice: ChangeNotice) -> None:
+        notice.asked_s = self._now_s()
+        for at in range(0, len(notice.names), NAMES_PER_ENTRY):
+            notice.appended = await self._log.append(notice.names[at : at + NAMES_PER_ENTRY], awaited=notice.awaited)
 
 
 def distinct(notices: Iterable[ChangeNotice | None]) -> list[ChangeNotice]:
-    """Each of them once."""
-    return list(dict.fromkeys(one for one in notices if one is not None))
+    """The notices that are there, each once."""
+    return list(dict.fromkeys(notice for notice in notices if notice is not None))

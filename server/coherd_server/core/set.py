@@ -14,10 +14,10 @@ from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
+from coherd_server.core.get import Reader
 from coherd_server.core.key_queue import KeyQueue
 from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher
-from coherd_server.core.reading import Reader
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_plan import SetDone, SetPlan
 from coherd_server.core.store import PutOutcome, Store
@@ -162,22 +162,22 @@ class Writer:
             if index in told and _is_stored(outcome):
                 stored.setdefault(told[index], []).append(index)
 
-        async def finish(one: ChangeNotice, indexes: Sequence[int]) -> None:
-            failure = await self._publisher.finish([one])
+        async def finish(notice: ChangeNotice, indexes: Sequence[int]) -> None:
+            failure = await self._publisher.finish([notice])
             for index in indexes:
                 end(index, failure or outcomes[index])
 
         tasks: list[asyncio.Task[None]] = []
-        for one, indexes in stored.items():
-            if one.appended is None or one.awaited:
-                tasks.append(asyncio.create_task(finish(one, indexes)))
+        for notice, indexes in stored.items():
+            if notice.appended is None or notice.awaited:
+                tasks.append(asyncio.create_task(finish(notice, indexes)))
             else:
                 for index in indexes:
                     end(index, outcomes[index])
         return tasks
 
     def check(self, item: SetItem) -> int:
-        """See `check_set`."""
+        """The TTL a value gets, in milliseconds, or the refusal that `check_set` raises."""
         return check_set(item, self._max_value_bytes, self._spread())
 
     def is_writing(self, key: ResolvedKey) -> bool:

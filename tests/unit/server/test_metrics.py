@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from coherd_server.core.counters import Counters
-from coherd_server.core.report import Reporter
+from coherd_server.core.metrics import Reporter
 
 Counts = Mapping[str, Mapping[str, int]]
 

@@ -13,8 +13,8 @@ from coherd.contract.ttl import choose_ttl_ms
 from coherd_server.core.counters import Counters
 from coherd_server.core.entry import Flags, encode_header
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, UNAVAILABLE, UNKNOWN, Failure, failure_of, refused
+from coherd_server.core.get import Reader
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.reading import Reader
 from coherd_server.core.store import RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.core.validity import State, expected_block
 
@@ -71,19 +71,19 @@ class Changer:
             if ttl_ms is not None:
                 choose_ttl_ms(key.policy, ttl_ms)
             for _ in range(MAX_ATTEMPTS):
-                found = (await self._reader.find([key]))[0]
-                header = found.validity.header
-                if found.validity.state is not State.FRESH or header is None:
+                lookup = (await self._reader.find([key]))[0]
+                header = lookup.validity.header
+                if lookup.validity.state is not State.FRESH or header is None:
                     return None
                 chosen_ms = choose_ttl_ms(key.policy, ttl_ms, negative=bool(header.flags & Flags.NEGATIVE))
                 lifetime_ms = chosen_ms + header.times.stale_ms
-                needs = {tag: lifetime_ms for _, tag in (*key.tags, *found.extra)}
+                needs = {tag: lifetime_ms for _, tag in (*key.tags, *lookup.extra)}
                 (basis,), epochs = await self._store.ensure_epochs([key.text], needs)
-                if header.block != expected_block(key, found.extra, basis.identity, epochs):
+                if header.block != expected_block(key, lookup.extra, basis.identity, epochs):
                     return None
                 times = header.times._replace(fresh_until_ms=basis.redis_now_ms + chosen_ms)
                 renewed = encode_header(flags=header.flags, version=header.version, times=times, block=header.block)
-                outcome = await self._store.touch(key.text, found.validity.head, renewed, lifetime_ms)
+                outcome = await self._store.touch(key.text, lookup.validity.head, renewed, lifetime_ms)
                 if outcome is TouchOutcome.TOUCHED:
                     return await self._publisher.finish(distinct(self._publisher.of_keys([key]))) or chosen_ms
         except Refusal as refusal:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Put a bounded load on a running Coherd server with ghz, by reflection: no proto files, as any stranger would call it.
-#   tests/load/ghz.sh [--server HOST:PORT] [-n CALLS] [-z TIME] [-c CALLERS]
+#   tests/benchmarks/ghz.sh [--server HOST:PORT] [-n CALLS] [-z TIME] [-c CALLERS]
 set -euo pipefail
 
 server=localhost:50051

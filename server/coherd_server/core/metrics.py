@@ -1,4 +1,4 @@
-"""Counts of a domain as a caller sees them: stored counters, whole over all replicas, and this process's latency."""
+"""Counts of a domain as a caller sees them: stored counters of all server processes, and the latency of this one."""
 
 from __future__ import annotations
 

@@ -61,27 +61,27 @@ class Reader:
         """
         started = time.perf_counter()
         try:
-            found: list[Lookup | Failure] = list(await self.find(keys))
+            lookups: list[Lookup | Failure] = list(await self.find(keys))
         except StoreUnavailable as error:
             if len(keys) == 1 or self._store.one_primary:
                 return [failure_of(error)] * len(keys)
-            found = await self._find_each(keys)
-        self._count(found, accept_stale, time.perf_counter() - started)
-        return found
+            lookups = await self._find_each(keys)
+        self._count(lookups, accept_stale, time.perf_counter() - started)
+        return lookups
 
     async def _find_each(self, keys: Sequence[ResolvedKey]) -> list[Lookup | Failure]:
         """One read per key, so that of several nodes one that is down fails only its own keys."""
 
-        async def one(key: ResolvedKey) -> Lookup | Failure:
+        async def find_one(key: ResolvedKey) -> Lookup | Failure:
             try:
                 return (await self.find([key]))[0]
             except StoreUnavailable as error:
                 return failure_of(error)
 
-        return await asyncio.gather(*map(one, keys))
+        return await asyncio.gather(*map(find_one, keys))
 
     async def find(self, keys: Sequence[ResolvedKey]) -> list[Lookup]:
-        """As `get`, without counting.
+        """What is stored under each key, in order, without counting it.
 
         Raises:
             StoreUnavailable: a node does not answer.
@@ -100,14 +100,14 @@ class Reader:
         Raises:
             StoreUnavailable: the epochs of extra tags cannot be read.
         """
-        found: list[Lookup] = []
+        lookups: list[Lookup] = []
         new = tuple.__new__
         tagged: dict[int, tuple[Header, tuple[TagRef, ...]]] = {}
         for key, read in zip(keys, reads, strict=True):
             raw = read[0]
             plain = None if raw is None else decode_plain_header(raw)
             if plain is not None:
-                found.append(new(Lookup, (key, validate(key, read, plain, (), epochs), ())))
+                lookups.append(new(Lookup, (key, validate(key, read, plain, (), epochs), ())))
                 continue
             entry = open_entry(read)
             if isinstance(entry, Validity):
@@ -115,23 +115,23 @@ class Reader:
             elif entry.flags and entry.flags & Flags.EXTRA_TAGS:
                 validity = FOREIGN  # unless its extra tags can be read
                 with contextlib.suppress(EntryFormatError):
-                    tagged[len(found)] = entry, extra_refs_of(key, entry.block)
+                    tagged[len(lookups)] = entry, extra_refs_of(key, entry.block)
             else:
                 validity = validate(key, read, entry, (), epochs)
-            found.append(new(Lookup, (key, validity, ())))
+            lookups.append(new(Lookup, (key, validity, ())))
         if tagged:
             more = list({tag: None for _, refs in tagged.values() for _, tag in refs})
             epochs.update(zip(more, (await self._store.read([], more))[1], strict=True))
             for index, (entry, refs) in tagged.items():
-                found[index] = Lookup(keys[index], validate(keys[index], reads[index], entry, refs, epochs), refs)
-        return found
+                lookups[index] = Lookup(keys[index], validate(keys[index], reads[index], entry, refs, epochs), refs)
+        return lookups
 
-    def _count(self, found: Iterable[Lookup | Failure], accept_stale: bool, seconds: float) -> None:
+    def _count(self, lookups: Iterable[Lookup | Failure], accept_stale: bool, seconds: float) -> None:
         by_domain: dict[str, list[int]] = {}
-        for one in found:
-            if isinstance(one, Failure):
+        for lookup in lookups:
+            if isinstance(lookup, Failure):
                 continue
-            key, validity, _ = one
+            key, validity, _ = lookup
             sums = by_domain.get(key.domain.name)
             if sums is None:
                 sums = by_domain[key.domain.name] = [0] * len(_COUNTED)
