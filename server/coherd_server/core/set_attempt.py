@@ -188,7 +188,7 @@ class SetAttempt:
         return {index: answer for part in parts for index, answer in part.items()}
 
     async def _present(self, key: ResolvedKey) -> Validity | Failure:
-        """The validity of a key, dead only by epochs read after the value [judged-by-later-epochs]: a dead entry
+        """The validity of a key, dead only by epochs read after the value [later-epochs]: a dead entry
         counts as absent [dead-is-absent]."""
         try:
             found = (await self._reader.find([key]))[0]

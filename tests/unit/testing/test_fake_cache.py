@@ -18,7 +18,7 @@ from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.domains import analytics, content, crisis, maintenance, psychology, session
 from coherd.domains.tags import User
 from coherd.testing import FakeCache, FakeClock, State, Stored, read_catalog
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from rig.own_catalog import OwnCatalog
 
@@ -32,14 +32,14 @@ def cache() -> FakeCache:
     return FakeCache()
 
 
-def lease(token: bytes, *, wait_ms: int = 0, lease_ms: int = 10_000) -> wire.LeaseRequest:
+def lease(token: bytes, *, wait_ms: int = 0, lease_ms: int = 10_000) -> pb.LeaseRequest:
     key = keys_pb2.Key(text=str(DAILY))
-    return wire.LeaseRequest(key=key, token=token, wait_ms=wait_ms, lease_ms=lease_ms)
+    return pb.LeaseRequest(key=key, token=token, wait_ms=wait_ms, lease_ms=lease_ms)
 
 
-def fill(token: bytes, grant: bytes = b"", *, load_ms: int = 0, abandon: bool = False) -> wire.FillRequest:
-    request = wire.SetRequest(key=keys_pb2.Key(text=str(DAILY)), value=DAILY.codec.encode(1))
-    return wire.FillRequest(set=request, token=token, grant=grant, load_ms=load_ms, abandon=abandon)
+def fill(token: bytes, grant: bytes = b"", *, load_ms: int = 0, abandon: bool = False) -> pb.FillRequest:
+    request = pb.SetRequest(key=keys_pb2.Key(text=str(DAILY)), value=DAILY.codec.encode(1))
+    return pb.FillRequest(set=request, token=token, grant=grant, load_ms=load_ms, abandon=abandon)
 
 
 async def grant_of(cache: FakeCache) -> bytes:
@@ -123,7 +123,7 @@ class TestWaiting:
     """Callers that somebody else's load holds back."""
 
     @staticmethod
-    async def waiter(cache: FakeCache, wait_ms: int = 60_000) -> asyncio.Task[wire.LeaseResponse]:
+    async def waiter(cache: FakeCache, wait_ms: int = 60_000) -> asyncio.Task[pb.LeaseResponse]:
         await cache.transport.call(LEASE, lease(TOKEN), 1_000)
         task = asyncio.create_task(cache.transport.call(LEASE, lease(OTHER, wait_ms=wait_ms), 120_000))
         await asyncio.sleep(0.02)
@@ -148,13 +148,13 @@ class TestWaiting:
         else:
             cache.lose_everything()
         assert (await task).HasField("granted")
-        assert (await cache.transport.call(FILL, fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert (await cache.transport.call(FILL, fill(TOKEN, grant), 1_000)).outcome == pb.FILL_OUTCOME_REJECTED
 
     async def test_a_late_copy_of_a_lease_revives_no_load(self, cache: FakeCache) -> None:
         grant = await grant_of(cache)
         await cache.delete(DAILY)
         assert await grant_of(cache) != grant
-        assert (await cache.transport.call(FILL, fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert (await cache.transport.call(FILL, fill(TOKEN, grant), 1_000)).outcome == pb.FILL_OUTCOME_REJECTED
         assert await cache.get(DAILY) is None
 
     async def test_the_wait_ends_by_the_clock(self, cache: FakeCache) -> None:
