@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 
 from coherd._near import Kept
+from coherd._rpc.methods import (
+    BATCH_FILL,
+    BATCH_GET,
+    BATCH_LEASE,
+    BATCH_SET,
+    DELETE,
+    DESCRIBE_CATALOG,
+    FILL,
+    GET,
+    INVALIDATE,
+    LEASE,
+    METRICS,
+    SET,
+    TOUCH,
+    Method,
+    Request,
+    Response,
+)
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.describe import describe
@@ -72,6 +90,21 @@ class MemoryTransport:
         self._faults = Faults(RPCS)
         self._closed = False
         self.lock = threading.RLock()
+        self._answers: dict[str, Callable[[Any], Awaitable[Any]]] = {
+            GET.rpc: self._get,
+            BATCH_GET.rpc: self._batch_get,
+            SET.rpc: self._set,
+            BATCH_SET.rpc: self._batch_set,
+            LEASE.rpc: self._lease,
+            BATCH_LEASE.rpc: self._batch_lease,
+            FILL.rpc: self._fill,
+            BATCH_FILL.rpc: self._batch_fill,
+            DELETE.rpc: self._delete,
+            TOUCH.rpc: self._touch,
+            INVALIDATE.rpc: self._invalidate,
+            METRICS.rpc: self._metrics,
+            DESCRIBE_CATALOG.rpc: self._describe_catalog,
+        }
         clock.on_advance(self._changes.wake)
 
     def failing(self, error: CacheError, *rpcs: str, takes_effect: bool = False) -> AbstractContextManager[None]:
@@ -81,15 +114,18 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
-        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
+    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+        answer: Response = await self._answers[method.rpc](method.message_of(request))
+        return answer
+
+    async def _get(self, request: wire.GetRequest) -> wire.GetResponse:
         with self._serving("Get", request):
             resolved = self._key(request.key)
-            answer = self._verbs.get(resolved, accept_stale=accept_stale)
+            answer = self._verbs.get(resolved, accept_stale=request.accept_stale)
             self._counts.timed("read_latency", {resolved.domain.name})
         return answer
 
-    async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
+    async def _batch_get(self, request: wire.BatchGetRequest) -> wire.BatchGetResponse:
         answer = wire.BatchGetResponse()
         with self._serving("BatchGet", request):
             requests.check_batch(len(request.keys), MAX_BATCH_ITEMS)
@@ -110,13 +146,13 @@ class MemoryTransport:
             self._counts.timed("read_latency", domains)
         return answer
 
-    async def set(self, request: wire.SetRequest, timeout_ms: int) -> wire.SetResponse:
+    async def _set(self, request: wire.SetRequest) -> wire.SetResponse:
         with self._serving("Set", request):
             answer = self._verbs.set(request)
             self._count_sets([(request, answer)])
         return answer
 
-    async def batch_set(self, request: wire.BatchSetRequest, timeout_ms: int) -> wire.BatchSetResponse:
+    async def _batch_set(self, request: wire.BatchSetRequest) -> wire.BatchSetResponse:
         answer = wire.BatchSetResponse()
         with self._serving("BatchSet", request):
             requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
@@ -133,7 +169,7 @@ class MemoryTransport:
             self._count_sets(done)
         return answer
 
-    async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
+    async def _lease(self, request: wire.LeaseRequest) -> wire.LeaseResponse:
         with self._changes.watch() as watch:
             with self._serving("Lease", request):
                 item = requests.lease_item(self.catalog, request)
@@ -168,7 +204,7 @@ class MemoryTransport:
             return float("inf")
         return (ends_at_ms - self._clock.now_ms) / 1000 + 0.001
 
-    async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
+    async def _batch_lease(self, request: wire.BatchLeaseRequest) -> wire.BatchLeaseResponse:
         answer = wire.BatchLeaseResponse()
         with self._serving("BatchLease", request):
             requests.check_batch_lease(request, MAX_BATCH_ITEMS)
@@ -185,11 +221,11 @@ class MemoryTransport:
                 result.lease.CopyFrom(leased)
         return answer
 
-    async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:
+    async def _fill(self, request: wire.FillRequest) -> wire.FillResponse:
         with self._serving("Fill", request):
             return self._verbs.fill(request)
 
-    async def batch_fill(self, request: wire.BatchFillRequest, timeout_ms: int) -> wire.BatchFillResponse:
+    async def _batch_fill(self, request: wire.BatchFillRequest) -> wire.BatchFillResponse:
         answer = wire.BatchFillResponse()
         with self._serving("BatchFill", request):
             requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
@@ -201,26 +237,24 @@ class MemoryTransport:
                     result.error.CopyFrom(_item_error(refusal))
         return answer
 
-    async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
+    async def _delete(self, request: wire.DeleteRequest) -> wire.DeleteResponse:
         with self._serving("Delete", request):
             existed = self._verbs.delete(self._key(request.key))
         return wire.DeleteResponse(existed=existed)
 
-    async def touch(self, request: wire.TouchRequest, timeout_ms: int) -> wire.TouchResponse:
+    async def _touch(self, request: wire.TouchRequest) -> wire.TouchResponse:
         with self._serving("Touch", request):
             return self._verbs.touch(request)
 
-    async def invalidate(self, request: wire.InvalidateRequest, timeout_ms: int) -> wire.InvalidateResponse:
+    async def _invalidate(self, request: wire.InvalidateRequest) -> wire.InvalidateResponse:
         with self._serving("Invalidate", request):
             return self._verbs.invalidate(request)
 
-    async def metrics(self, request: wire.MetricsRequest, timeout_ms: int) -> wire.MetricsResponse:
+    async def _metrics(self, request: wire.MetricsRequest) -> wire.MetricsResponse:
         with self._serving("Metrics", request):
             return self._verbs.metrics(request)
 
-    async def describe_catalog(
-        self, request: wire.DescribeCatalogRequest, timeout_ms: int
-    ) -> wire.DescribeCatalogResponse:
+    async def _describe_catalog(self, request: wire.DescribeCatalogRequest) -> wire.DescribeCatalogResponse:
         with self._serving("DescribeCatalog", request):
             return describe(self.catalog, request.domains)
 
