@@ -30,6 +30,31 @@ assert STRICT.domain.near_cache is NearCacheMode.STRICT
 assert PUSHED.domain.near_cache is NearCacheMode.PUSH
 
 
+class LeaseClock:
+    """The clock of leases, which a test may stop: then no lease ends, and what returns has waited for none to."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+        self._stopped_s: float | None = None
+
+    def __call__(self) -> float:
+        return lease_clock_s() + self._ahead_s if self._stopped_s is None else self._stopped_s
+
+    def stop(self) -> None:
+        """It stands, until it goes on or is advanced."""
+        self._stopped_s = self()
+
+    def advance(self, seconds: float) -> None:
+        """While it stands."""
+        assert self._stopped_s is not None, "it runs"
+        self._stopped_s += seconds
+
+    def go_on(self) -> None:
+        """From where it stands."""
+        self._ahead_s = self() - lease_clock_s()
+        self._stopped_s = None
+
+
 class Silence(Announcer):
     """Tells nobody, as if no domain had near caches."""
 
@@ -47,13 +72,16 @@ def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
 class NearReplica:
     """The near-cache part of one server."""
 
-    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS) -> None:
+    def __init__(
+        self, store: RedisStore, *, lease_ms: int = LEASE_MS, clock: Callable[[], float] = lease_clock_s
+    ) -> None:
+        self.clock = clock
         self.terms = Terms(lease_ms=lease_ms)
         self.store = store
         self.log = store.log
-        self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
+        self.hub = Hub(clock, self.terms, Counters(), builtin_catalog().domains)
         self.replica = Replica(self.log, self.hub)
-        self.announcer = Announcer(self.log, self.replica, self.terms, lease_clock_s)
+        self.announcer = Announcer(self.log, self.replica, self.terms, clock)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,6 +116,7 @@ class NearClient:
 
     def __init__(self, replica: NearReplica) -> None:
         self._hub = replica.hub
+        self._now_s = replica.clock
         self._every_s = replica.terms.lease_s / 8
         self.acknowledges = True
         self.delay_s = 0.01
@@ -113,7 +142,7 @@ class NearClient:
 
     async def _keep(self) -> None:
         while True:
-            now_s = lease_clock_s()
+            now_s = self._now_s()
             extension = self.session.extend(int(now_s * 1000))
             if extension is not None:
                 if now_s > self.valid_until_s:
@@ -123,13 +152,13 @@ class NearClient:
 
     async def hold(self, key: ResolvedKey) -> None:
         """Read a key, and keep it."""
-        await until("the lease runs", lambda: self.valid_until_s > lease_clock_s())
+        await until("the lease runs", lambda: self.valid_until_s > self._now_s())
         assert self.session.register(key, (), self.session.read_started())
         self.held[key.text] = key
 
     def serves(self, key: ResolvedKey) -> bool:
         """Whether a get would be answered from here."""
-        return lease_clock_s() < self.valid_until_s and key.text in self.held
+        return self._now_s() < self.valid_until_s and key.text in self.held
 
     @property
     def flushes(self) -> int:
@@ -158,12 +187,18 @@ NearOpener = Callable[..., Awaitable[NearReplica]]
 
 
 @pytest.fixture
-async def replicas(opener: Opener) -> AsyncIterator[NearOpener]:
+def lease_clock() -> LeaseClock:
+    """That of all replicas and near caches of the test. It runs until the test stops it."""
+    return LeaseClock()
+
+
+@pytest.fixture
+async def replicas(opener: Opener, lease_clock: LeaseClock) -> AsyncIterator[NearOpener]:
     """``await replicas(url, prefix, lease_ms=…)``: one more replica, in step."""
     made: list[NearReplica] = []
 
     async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearReplica:
-        made.append(NearReplica(await opener(url, prefix), lease_ms=lease_ms))
+        made.append(NearReplica(await opener(url, prefix), lease_ms=lease_ms, clock=lease_clock))
         await made[-1].start()
         return made[-1]
 
