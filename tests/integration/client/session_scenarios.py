@@ -166,4 +166,4 @@ SCENARIOS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(0 if SCENARIOS[sys.argv[1]](CacheClient.connect(sys.argv[2])) else 1)
+    sys.exit(0 if SCENARIOS[sys.argv[1]](CacheClient.connect(sys.argv[2], timeout_ms=60_000)) else 1)

@@ -30,17 +30,33 @@ def url() -> Iterator[str]:
         yield node.url
 
 
-@pytest.fixture
-def servers(url: str) -> Iterator[list[CoherdServer]]:
-    """Two, over one store; the second one may be killed or stopped."""
+@contextlib.contextmanager
+def two(url: str) -> Iterator[list[CoherdServer]]:
+    """Two servers over one store."""
     arguments = ("--redis", url, "--near-cache-lease", f"{LEASE_S:.0f}s")
     with CoherdServer(*arguments) as first, CoherdServer(*arguments) as second:
         yield [first, second]
 
 
+@pytest.fixture(scope="module")
+def lasting(url: str) -> Iterator[list[CoherdServer]]:
+    """Two that nobody may end."""
+    with two(url) as servers:
+        yield servers
+
+
 @pytest.fixture
-async def clients(servers: list[CoherdServer]) -> AsyncIterator[list[CacheClient]]:
-    """One before each server."""
+def servers(url: str) -> Iterator[list[CoherdServer]]:
+    """Two of the test's own; the second one may be killed or stopped."""
+    with two(url) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def clients(request: pytest.FixtureRequest) -> AsyncIterator[list[CacheClient]]:
+    """One before each server: of the test's own, if it has such."""
+    own = "servers" in request.fixturenames
+    servers: list[CoherdServer] = request.getfixturevalue("servers" if own else "lasting")
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(CacheClient.connect(server.target, timeout_ms=60_000)) for server in servers

@@ -81,7 +81,10 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
 async def near_caches(target: str) -> None:
     """One writes strictly what another holds."""
     key = psychology.Profile(user="near")
-    async with CacheClient.connect(target) as reader, CacheClient.connect(target) as writer:
+    async with (
+        CacheClient.connect(target, timeout_ms=60_000) as reader,
+        CacheClient.connect(target, timeout_ms=60_000) as writer,
+    ):
         await writer.set(key, 1)
         for _ in range(50):
             assert await reader.get(key) == 1
@@ -94,7 +97,7 @@ async def near_caches(target: str) -> None:
 def test_a_user_of_another_prefix_is_refused_at_start(node: Node) -> None:
     """Not every call once it serves."""
     command = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", "--redis", node.url)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 4
     [line] = [line for line in done.stderr.splitlines() if line.startswith("coherd: ")]
     assert (

@@ -193,7 +193,7 @@ async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
 async def test_unreachable_or_wrong_targets_say_so_in_one_line() -> None:
     quick = StoreSettings(connect_timeout_ms=100, reply_timeout_ms=100, deadline_ms=300)
     with standalone("--requirepass", "right") as node:
-        for url, text in [
+        wrong = [
             (f"redis://:wrong-secret@127.0.0.1:{node.port}", "password"),
             (f"redis://127.0.0.1:{node.port}", "password"),
             (f"redis+cluster://:right@127.0.0.1:{node.port}", "cluster"),
@@ -201,9 +201,10 @@ async def test_unreachable_or_wrong_targets_say_so_in_one_line() -> None:
             (f"rediss://127.0.0.1:{node.port}", IN_TIME),
             ("redis://127.0.0.1:1", "refused"),
             ("unix:///nowhere.sock", "no such file"),
-        ]:
-            settings = quick if text == IN_TIME else StoreSettings(connect_timeout_ms=20_000)
-            error = await unavailable(open_store(url, settings=settings))
+        ]
+        opening = [open_store(url, settings=quick if text == IN_TIME else StoreSettings()) for url, text in wrong]
+        errors = await asyncio.gather(*map(unavailable, opening))
+        for error, (_, text) in zip(errors, wrong, strict=True):
             assert text in str(error).lower(), str(error)
             assert "right" not in str(error)
             assert "secret" not in str(error)
