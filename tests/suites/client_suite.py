@@ -396,7 +396,7 @@ class Loading:
             await cache.delete(key)
         else:
             await cache.set(key, "new")
-        after = await asyncio.wait_for(cache.get_or_load(key, lambda _: "new"), 10)  # while the old load runs
+        after = await asyncio.wait_for(cache.get_or_load(key, lambda _: "new"), 60)  # while the old load runs
         gate.set()
         assert (await before, after) == ("old", "new")
         assert await cache.get(key) == "new"

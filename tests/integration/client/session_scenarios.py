@@ -31,7 +31,7 @@ def forked_beside_a_session(cache: CacheClient) -> bool:
 
         thread = threading.Thread(target=read)
         thread.start()
-        thread.join(8)
+        thread.join(60)
         return said == [True]
 
     async def between_calls() -> bool:

@@ -51,7 +51,7 @@ def use_everything(caller: Caller) -> None:
     loaded = pb.SetRequest(key=text_key(KEY), value=b"loaded")
     fill = pb.FillRequest(set=loaded, token=b"1" * 16, grant=granted.grant)
     assert caller.call("Fill", fill).outcome == pb.FILL_OUTCOME_STORED
-    assert waiting.result(20).hit.value == b"loaded"
+    assert waiting.result(60).hit.value == b"loaded"
     caller.invalidate(keys_pb2.Selector(key=text_key(KEY)), keys_pb2.Selector(domain={"domain": "crisis"}))
     assert (caller.miss(KEY), caller.miss(f"{KEY}x")) == ("ABSENT", "INVALIDATED")
 
@@ -67,7 +67,7 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
             domains = caller.call("Metrics", pb.MetricsRequest()).domains
             return any(one.HasField("keyspace") and one.sets for one in domains)
 
-        eventually("the census has walked", is_counted, timeout_s=30)
+        eventually("the census has walked", is_counted)
         code, said = doctor(node.url, COHERD_KEY_PREFIX=PREFIX)
         assert (code, "warning" in said) == (0, False)
         code, said = doctor(node.url)
@@ -130,6 +130,6 @@ def test_the_user_of_the_sentinels(connect: CallerMaker) -> None:
             caller = connect(server.target)
             use_everything(caller)
             trio.failover()
-            eventually("the new primary is used", lambda: caller.set(KEY) == "STORED", timeout_s=30)
+            eventually("the new primary is used", lambda: caller.set(KEY) == "STORED")
         for one in trio.nodes:
             assert redis_user.refused(one) == []

@@ -33,7 +33,7 @@ class Wire:
     async def finish(self) -> list[str]:
         """Write all; what was sent, shortly."""
         self.outbox.end()
-        await asyncio.wait_for(self.outbox.write(self.send), 5)
+        await asyncio.wait_for(self.outbox.write(self.send), 60)
         return [self._short(one) for one in self.sent]
 
     @staticmethod
@@ -72,7 +72,7 @@ async def test_what_comes_while_a_message_is_on_its_way_shares_the_next() -> Non
         await asyncio.sleep(0)
     wire.open.set()
     wire.outbox.end()
-    await asyncio.wait_for(writer, 5)
+    await asyncio.wait_for(writer, 60)
     assert [len(one.frame.results) for one in wire.sent] == [1, 4]
 
 
@@ -102,7 +102,7 @@ async def test_all_that_is_queued_counts() -> None:
     await asyncio.sleep(0)
     assert not waits.done()
     assert len(await wire.finish()) > 100
-    await asyncio.wait_for(waits, 5)
+    await asyncio.wait_for(waits, 60)
     assert wire.outbox.queued_bytes == 0
 
 
@@ -126,7 +126,7 @@ async def test_reads_begin_as_far_as_their_answers_fit() -> None:
     assert second is not None
     assert third is not None, "in turn, although it would fit"
     gate.leave(10, 0)
-    await asyncio.wait_for(asyncio.gather(second, third), 5)
+    await asyncio.wait_for(asyncio.gather(second, third), 60)
     gate.leave(5, 0)
     gate.leave(1, 0)
     assert await is_let_in(gate, 500) is None, "one may always, whatever its size"
@@ -143,7 +143,7 @@ async def test_nothing_is_read_while_the_client_takes_nothing() -> None:
     waits = [await is_let_in(gate, 1) for _ in range(3)]
     assert all(waits)
     assert await wire.finish() == ["results 1"]
-    await asyncio.wait_for(asyncio.gather(*(one for one in waits if one)), 5)
+    await asyncio.wait_for(asyncio.gather(*(one for one in waits if one)), 60)
 
 
 @pytest.mark.parametrize("answer_bytes", [0, 50])
@@ -156,7 +156,7 @@ async def test_who_is_cancelled_at_the_gate_keeps_nobody_out(answer_bytes: int) 
     assert second is not None
     first.cancel()
     await wire.finish()
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 60)
     gate.leave(1, answer_bytes)
     assert RESULT_BYTES > 0
     assert await is_let_in(gate, 1) is None
