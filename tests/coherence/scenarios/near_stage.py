@@ -213,7 +213,7 @@ def is_extension(raw: Any) -> bool:
     return isinstance(raw, bytes) and session_pb2.SessionResponse.FromString(raw).WhichOneof("message") == "extension"
 
 
-async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
+async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Wait until it holds.
 
     Raises:
