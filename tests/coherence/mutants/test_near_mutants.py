@@ -19,7 +19,8 @@ from rig.process import Node
 from rig.valkey import standalone
 
 RUNS: Final = 10
-"""Most of a scenario, the first of which mostly does: the wrong answer of some is there for a third of a second, which a busy machine may miss."""
+"""Most of a scenario, the first of which mostly does: the wrong answer of some is there for a third of a second, which
+a busy machine may miss."""
 
 
 @pytest.fixture(scope="module")
