@@ -16,6 +16,7 @@ from coherd.contract.reasons import REASONS, Refusal, Retry, reason_name
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.failure import Failure
+from coherd_server.rpc import endpoint as endpoints
 from coherd_server.rpc.endpoint import Call, Endpoint
 from coherd_server.rpc.errors import Failed
 from coherd_server.rpc.handlers import Handlers
@@ -229,14 +230,17 @@ async def test_draining_refuses_new_calls_and_waits_for_running_ones() -> None:
         await asyncio.wait_for(drained, 60)
 
 
-async def test_the_server_answers_before_the_callers_deadline() -> None:
+async def test_the_server_answers_before_the_callers_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0.5 < endpoints._DEADLINE_SHARE < 1
+    monkeypatch.setattr(endpoints, "_DEADLINE_SHARE", 0.01)  # its answer has time to arrive, however slow the machine
+
     async def hangs(request: pb.GetRequest, call: Call) -> pb.GetResponse:
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
         raise AssertionError("not reached")
 
     async with serving(hangs) as face:
         with pytest.raises(grpc.RpcError) as caught:
-            await face.call(b"", timeout=8)
+            await face.call(b"", timeout=60)
         problem = problem_in(caught.value)
     assert (problem.code, problem.reason, problem.retry_ms) == ("UNAVAILABLE", "STORE_UNAVAILABLE", 200)
 
