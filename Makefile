@@ -75,7 +75,7 @@ soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/i
 	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed
-	@tests/load/ghz.sh $(ARGS)
+	@tests/benchmarks/ghz.sh $(ARGS)
 
 demo: $(SERVER_STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
 	@$(BIN)/coherd demo $(ARGS)

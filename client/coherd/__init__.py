@@ -43,9 +43,9 @@ if TYPE_CHECKING:
         UndecodableValue,
     )
     from coherd.key import Key, OpenKey
-    from coherd.metrics import DomainMetrics
     from coherd.results import Entry, InvalidateResult, SetOutcome, SetResult
     from coherd.selectors import Domain, NamedInvalidation, Resource, Selector, Tag
+    from coherd.v1.cache_service_pb2 import DomainMetrics
     from coherd.v1.errors_pb2 import ErrorReason
 
 __all__ = [
@@ -97,11 +97,11 @@ _HOMES: Final = {
     "coherd.contract.reasons": ("Refusal", "Retry"),
     "coherd.key": ("Key", "OpenKey"),
     "coherd._loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
-    "coherd.metrics": ("DomainMetrics",),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),
     "coherd._rpc.session_transport": ("NearCacheBounds",),
     "coherd._rpc.tls": ("TlsConfig",),
+    "coherd.v1.cache_service_pb2": ("DomainMetrics",),
     "coherd.v1.errors_pb2": ("ErrorReason",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}

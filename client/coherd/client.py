@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from itertools import starmap
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
+from coherd._calls import messages
+from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
+from coherd._calls.messages import NO_READ, NO_WRITE
+from coherd._loading.cached import Cached, Decorator
+from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.per_loop import Desks
-from coherd._loading.policy import LoadLimits, LoadPolicy
+from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
+from coherd._rpc.methods import DELETE, DESCRIBE_CATALOG, GET, INVALIDATE, METRICS, SET, TOUCH
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
-from coherd.verbs.base import checked_timeout
-from coherd.verbs.changing import Changing
-from coherd.verbs.loading import Loading
-from coherd.verbs.looking import Looking
-from coherd.verbs.reading import Reading
-from coherd.verbs.writing import Writing
+from coherd.contract.limits import MAX_SELECTORS
+from coherd.errors import InvalidRequest, ServerDefect
+from coherd.key import Key, KeyValues, ReadKey
+from coherd.results import Entry, InvalidateResult, SetResult
+from coherd.selectors import Selector, to_wire
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1.errors_pb2 import ErrorReason
+
+V = TypeVar("V")
+D = TypeVar("D")
+P = ParamSpec("P")
 
 DEFAULT_TIMEOUT_MS: Final = 2_000
 
 
-class CacheClient(Reading, Loading, Writing, Changing, Looking):
+class CacheClient:
     """Gets, sets, loads and invalidates entries of a Coherd service.
 
     One client serves any number of tasks and event loops, and works in processes forked later; make one per program.
@@ -62,7 +77,7 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         if on_unavailable not in ("raise", "miss"):
             raise ValueError('on_unavailable is "raise" or "miss"')
         self._transport = transport
-        self._timeout_ms = checked_timeout(timeout_ms)
+        self._timeout_ms = _checked_timeout(timeout_ms)
         self._lenient = on_unavailable == "miss"
         self._load_policy = LoadPolicy() if loading is None else loading
         self._desks = Desks(transport, LoadLimits() if load_limits is None else load_limits)
@@ -100,19 +115,16 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         Raises:
             ValueError: an argument is out of its range.
         """
-        transport: Transport
-        if sessions:
-            bounds = None if near_cache is False else (near_cache_bounds or NearCacheBounds())
-            transport = SessionTransport(target, tls=tls, token=token, near_cache=bounds)
-        else:
-            transport = UnaryTransport(target, tls=tls, token=token)
         return cls(
-            transport,
+            transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
             timeout_ms=timeout_ms,
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
         )
+
+    def _limit_ms(self, timeout_ms: int | None) -> int:
+        return self._timeout_ms if timeout_ms is None else _checked_timeout(timeout_ms)
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,3 +139,466 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         `ClientClosed`. Safe to repeat."""
         await self._desks.close()
         await self._transport.close()
+
+    # Reading.
+
+    @overload
+    async def get(self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None) -> V | None: ...
+    @overload
+    async def get(
+        self, key: ReadKey[V], *, default: D, accept_stale: bool = False, timeout_ms: int | None = None
+    ) -> V | D | None: ...
+    async def get(
+        self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
+    ) -> Any:
+        """The value; ``default`` for a miss; None for a remembered "there is nothing". Falsy values are values.
+
+        What the near cache holds is answered from this process, without waiting.
+
+        Args:
+            key: of the item.
+            default: told apart from a remembered "nothing" by its identity.
+            accept_stale: also take a value past its TTL, within the resource's stale time.
+            timeout_ms: time limit of the call.
+
+        Raises:
+            UndecodableValue: what is stored is not a value of the key's type.
+        """
+        kept = self._transport.lookup_near(key)
+        if kept is not None and isinstance(key, Key):
+            return messages.decoded(key, kept.payload, kept.negative)
+        hit = await self._hit(key, accept_stale, timeout_ms)
+        return default if hit is None else messages.decoded(key, hit.value, hit.negative)
+
+    async def get_entry(
+        self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None
+    ) -> Entry[V] | None:
+        """The value with its age, remaining TTL, version and tags; None for a miss.
+
+        Raises:
+            UndecodableValue: what is stored is not a value of the key's type.
+        """
+        hit = await self._hit(key, accept_stale, timeout_ms)
+        if hit is None:
+            return None
+        return messages.entry(key, hit)
+
+    async def _hit(self, key: ReadKey[Any], accept_stale: bool, timeout_ms: int | None) -> pb.Hit | None:
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
+        try:
+            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
+        except NO_READ:
+            if self._lenient:
+                return None
+            raise
+        if answer.HasField("hit"):
+            return answer.hit
+        if answer.HasField("miss"):
+            return None
+        raise ServerDefect("the answer is neither a value nor a miss")
+
+    async def get_many(
+        self, keys: Iterable[Key[V]], *, accept_stale: bool = False, timeout_ms: int | None = None
+    ) -> dict[Key[V], V | None]:
+        """The values of many keys of any mix of resources, by the caller's keys and in their order.
+
+        Misses are absent; a remembered "there is nothing" is None. More than 1,000 keys are asked for in several calls,
+        a few at a time.
+
+        Raises:
+            BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
+        """
+        wanted = list(dict.fromkeys(keys))
+        limit_ms = self._limit_ms(timeout_ms)
+        near = near_part(self._transport, wanted)
+        far = [key for key in wanted if key not in near.results and key not in near.errors]
+        if not far:
+            return results_of(near)
+
+        far_part = await read_many(self._transport, far, accept_stale, limit_ms, self._lenient)
+        return results_of(joined(wanted, near, far_part))
+
+    # Loading.
+
+    @overload
+    async def get_or_load(
+        self,
+        key: Key[V],
+        loader: Callable[[Any], Awaitable[V] | V],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> V: ...
+    @overload
+    async def get_or_load(
+        self,
+        key: Key[V],
+        loader: Callable[[Any], Awaitable[V | Literal[Nothing.NOTHING]] | V | Literal[Nothing.NOTHING]],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> V | None: ...
+    async def get_or_load(
+        self,
+        key: Key[Any],
+        loader: Callable[[Any], Any],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> Any:
+        """The cached value; where there is none, what the loader returns, which is then stored.
+
+        Over all processes one caller loads and the others wait for its value. What was loaded before an invalidation,
+        delete or set is not stored after it, and not given to callers that came after it. None stands for a remembered
+        "there is nothing", which a loader states by returning `coherd.NOTHING`; all else it returns is a value.
+
+        The load belongs to no caller: cancelling one, or all, leaves it running within its time limit, so that it is
+        stored. It is cancelled by ``load_timeout_ms`` and by `close`.
+
+        Args:
+            key: of the item.
+            loader: called with the key. A coroutine function runs in the event loop; any other callable in a thread.
+            ttl: of the value: 1 ms .. the resource's maximum. Default: by the catalog and the operator's overrides.
+            nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
+                it is not remembered.
+            tags: extra tags, as in `set`.
+            timeout_ms: time limit of each exchange with the service; not of the load.
+            **options: fields of `LoadPolicy` that differ for this call.
+
+        Raises:
+            Exception: whatever the loader raised, if there is no stale value to return instead.
+            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
+            ValueEncodeError: the loader returned something that is not of the key's type.
+            InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
+            UndecodableValue: what is stored is not a value of the key's type.
+            Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
+        """
+        policy = self._load_policy.override(options)
+        terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
+        desk = self._desks.current()
+        desk.check_open()
+        kept = self._transport.lookup_near(key)
+        if kept is not None:
+            return messages.decoded(key, kept.payload, kept.negative)
+        return await load_one(desk, key, loader, terms, policy)
+
+    @overload
+    async def get_or_load_many(
+        self,
+        keys: Iterable[Key[V]],
+        loader: Callable[[list[Any]], Awaitable[Mapping[Any, V]] | Mapping[Any, V]],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> dict[Key[V], V | None]: ...
+    @overload
+    async def get_or_load_many(
+        self,
+        keys: Iterable[Key[V]],
+        loader: Callable[
+            [list[Any]],
+            Awaitable[Mapping[Any, V | Literal[Nothing.NOTHING]]] | Mapping[Any, V | Literal[Nothing.NOTHING]],
+        ],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> dict[Key[V], V | None]: ...
+    async def get_or_load_many(
+        self,
+        keys: Iterable[Key[Any]],
+        loader: Callable[[list[Any]], Any],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> dict[Key[Any], Any]:
+        """The values of many keys, by key and in their order, with one call of the loader for all that are missing.
+
+        What others are loading is waited for; the loader is called for such a key alone if its load fails there.
+
+        Args:
+            keys: of any mix of resources.
+            loader: called with the list of keys to load, as `get_or_load`'s; returns a mapping. A key that is not in it
+                counts as `coherd.NOTHING`: the result is None, remembered as ``nothing_ttl`` or the catalog says.
+            ttl: as in `get_or_load`.
+            nothing_ttl: as in `get_or_load`.
+            tags: as in `get_or_load`, of every key.
+            timeout_ms: as in `get_or_load`.
+            **options: as in `get_or_load`.
+
+        Raises:
+            BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
+            Exception: as `get_or_load`; what the loader raised is raised if a key has no stale value.
+        """
+        wanted = list(dict.fromkeys(keys))
+        for key in wanted:
+            messages.key_message(key)
+        policy = self._load_policy.override(options)
+        terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
+        desk = self._desks.current()
+        desk.check_open()
+        near = near_part(self._transport, wanted)
+        far = [key for key in wanted if key not in near.results and key not in near.errors]
+        if not far:
+            return results_of(near)
+
+        return results_of(joined(wanted, near, await load_many(desk, far, loader, terms, policy)))
+
+    def cached(
+        self,
+        key: Callable[..., Key[V]],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Callable[..., Mapping[str, str]] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> Decorator[V]:
+        """Decorates a function so that it answers from the cache and runs only where `get_or_load` would load::
+
+            @cache.cached(lambda user: psychology.Profile(user=user))
+            async def profile(user: str) -> dict[str, Any]: ...
+
+            await profile("user123")
+            await profile.invalidate("user123")
+
+        Args:
+            key: the key of the function's arguments, given as the function is called.
+            ttl: as in `get_or_load`.
+            nothing_ttl: as in `get_or_load`.
+            tags: the extra tags of the function's arguments.
+            timeout_ms: as in `get_or_load`.
+            **options: as in `get_or_load`.
+
+        Raises:
+            TypeError, ValueError: an option is wrong.
+        """
+        self._load_policy.override(options)
+        load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
+        delete = functools.partial(self.delete, timeout_ms=timeout_ms)
+
+        def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
+            return Cached(function, key, tags, load, delete)
+
+        return decorate
+
+    # Writing.
+
+    async def set(
+        self,
+        key: Key[V],
+        value: V,
+        *,
+        ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        only_if_absent: bool = False,
+        version: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> SetResult:
+        """Stores a value and states that it is current now. Any value counts: None is stored as JSON null.
+
+        Never repeated once it may have arrived, since a repetition could overwrite a later set.
+
+        Args:
+            key: of the item.
+            value: of the key's type.
+            ttl: 1 ms .. the resource's maximum. Default: by the catalog and the operator's overrides.
+            tags: extra tags, identifier name to value, each declared as a tag by the key's domain; at most 16.
+            only_if_absent: leave a fresh value alone; a stale or invalidated one counts as absent.
+            version: item version, 1..2^63-1; a lower one never overwrites a higher one.
+            timeout_ms: time limit of the call.
+
+        Raises:
+            ValueEncodeError: the value is not of the key's type; nothing was sent.
+            OutcomeUnknown, DeadlineExceeded: it may or may not be stored.
+        """
+        request = messages.set_request(
+            key,
+            messages.encoded(key, value),
+            ttl_ms=messages.ttl_ms(ttl),
+            tags=tags,
+            only_if_absent=only_if_absent,
+            version=version,
+        )
+        return await self._set(request, timeout_ms)
+
+    async def set_nothing(
+        self,
+        key: Key[Any],
+        *,
+        ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        only_if_absent: bool = False,
+        version: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> SetResult:
+        """Remembers that there is nothing: `get` then answers None, not its default.
+
+        Arguments and errors as `set`; ``ttl`` is required where the catalog remembers nothing for the resource.
+        """
+        request = messages.set_request(
+            key,
+            b"",
+            ttl_ms=messages.ttl_ms(ttl),
+            tags=tags,
+            only_if_absent=only_if_absent,
+            version=version,
+            negative=True,
+        )
+        return await self._set(request, timeout_ms)
+
+    async def _set(self, request: pb.SetRequest, timeout_ms: int | None) -> SetResult:
+        try:
+            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms))
+        except NO_WRITE:
+            if self._lenient:
+                return DROPPED
+            raise
+        return messages.set_result(answer)
+
+    async def set_many(
+        self,
+        items: KeyValues[V],
+        *,
+        ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+    ) -> dict[Key[V], SetResult]:
+        """Stores many values of any mix of resources, in as many calls as their number and size need.
+
+        ``ttl`` and ``tags`` are those of every item. Items are concurrent.
+
+        Raises:
+            ValueEncodeError: a value is not of its key's type; nothing was sent.
+            BatchError: some items failed; carries the others' results.
+        """
+        lifetime_ms = messages.ttl_ms(ttl)
+
+        def request(key: Key[V], value: V) -> tuple[Key[V], pb.SetRequest]:
+            payload = messages.encoded(key, value)
+            return key, messages.set_request(
+                key, payload, ttl_ms=lifetime_ms, tags=tags, only_if_absent=False, version=None
+            )
+
+        sets = list(starmap(request, items.items()))
+        return results_of(await write_many(self._transport, sets, self._limit_ms(timeout_ms), self._lenient))
+
+    async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
+        """Gives a fresh value a new TTL, counted from now; False if there is none.
+
+        Args:
+            key: of the item.
+            ttl: range and default as in `set`.
+            timeout_ms: time limit of the call.
+        """
+        request = pb.TouchRequest(key=messages.key_message(key), ttl_ms=messages.ttl_ms(ttl))
+        try:
+            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms))).touched
+        except NO_WRITE:
+            if self._lenient:
+                return False
+            raise
+
+    # Changing.
+
+    async def delete(self, key: Key[Any], *, timeout_ms: int | None = None) -> bool:
+        """Removes one entry; whether one was stored, valid or not (after a repetition: whether one still was).
+
+        A read that starts after the answer never returns the old value. Raises whenever that is not certain.
+        """
+        request = pb.DeleteRequest(key=messages.key_message(key))
+        return (await self._transport.call(DELETE, request, self._limit_ms(timeout_ms))).existed
+
+    async def invalidate(
+        self, *selectors: Selector, wait_for_near_caches: bool = False, timeout_ms: int | None = None
+    ) -> InvalidateResult:
+        """Invalidates everything the selectors select, in time that does not depend on the number of entries.
+
+        A read that starts after the answer never returns a value that was loaded before it. Raises whenever that is not
+        certain, then some of it may hold; repeating is safe.
+
+        Args:
+            selectors: at least one: named invalidations (``User("user123")``), `Tag`, `Resource`, `Domain`, keys.
+            wait_for_near_caches: answer only after every near cache has dropped it, whatever the catalog says.
+            timeout_ms: time limit, of each 100 selectors.
+        """
+        if not selectors:
+            reason = ErrorReason.ERROR_REASON_SELECTOR_INVALID
+            raise InvalidRequest("nothing to invalidate: give at least one selector", reason=reason, field="selectors")
+        chosen = [to_wire(selector) for selector in selectors]
+        limit_ms = self._limit_ms(timeout_ms)
+        tags: dict[str, None] = {}
+        deleted_keys = 0
+        for start in range(0, len(chosen), MAX_SELECTORS):
+            request = pb.InvalidateRequest(
+                selectors=chosen[start : start + MAX_SELECTORS], wait_for_near_caches=wait_for_near_caches
+            )
+            answer = await self._transport.call(INVALIDATE, request, limit_ms)
+            tags.update(dict.fromkeys(answer.tags))
+            deleted_keys += answer.deleted_keys
+        return InvalidateResult(tuple(tags), deleted_keys)
+
+    # Looking.
+
+    async def metrics(self, *domains: str, timeout_ms: int | None = None) -> dict[str, pb.DomainMetrics]:
+        """Counts by domain, in the order of the catalog; of every domain the caller may read if none is named.
+
+        Counts and catalog are answered as the messages of the contract: a new count needs no second definition here,
+        and ``cache_service.proto`` says what each means.
+        """
+        answer = await self._transport.call(METRICS, pb.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
+        return {domain.domain: domain for domain in answer.domains}
+
+    async def describe_catalog(self, *domains: str, timeout_ms: int | None = None) -> pb.DescribeCatalogResponse:
+        """The catalog as the service runs it, with the operator's overrides; of all domains if none is named.
+
+        As `metrics`, a message of the contract.
+        """
+        request = pb.DescribeCatalogRequest(domains=domains)
+        return await self._transport.call(DESCRIBE_CATALOG, request, self._limit_ms(timeout_ms))
+
+
+def transport_to(
+    target: str,
+    near_cache: bool | None,
+    near_cache_bounds: NearCacheBounds | None,
+    sessions: bool,
+    tls: TlsConfig | None,
+    token: str | None,
+) -> Transport:
+    """The transport of `CacheClient.connect`, whose arguments these are."""
+    if not sessions:
+        return UnaryTransport(target, tls=tls, token=token)
+    bounds = None if near_cache is False else (near_cache_bounds or NearCacheBounds())
+    return SessionTransport(target, tls=tls, token=token, near_cache=bounds)
+
+
+def _checked_timeout(timeout_ms: int) -> int:
+    """The time limit itself.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if timeout_ms < 1:
+        raise ValueError(f"timeout_ms must be at least 1, not {timeout_ms}")
+    return timeout_ms

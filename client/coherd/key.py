@@ -7,8 +7,8 @@ cost what they cost for text, and two ways to write one key are one key (ADR 5).
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from coherd.codec import JSON, Codec
 from coherd.contract import keys
@@ -102,6 +102,14 @@ class Key(ReadKey[V]):
         return (_restore, (type(self), str.__str__(self)))
 
 
+class KeyValues(Protocol[V]):
+    """A mapping from keys to values of their types, for instance ``dict[Daily, Any]``."""
+
+    def items(self) -> Iterable[tuple[Key[V], V]]:
+        """Key and value of each item."""
+        ...
+
+
 def _restore(kind: type[Key[Any]], text: str) -> Key[Any]:
     return str.__new__(kind, text)
 
@@ -118,8 +126,15 @@ class OpenKey(Key[Any]):
     def __new__(
         cls, domain: str, resource: str, identifiers: Mapping[str, str] | None = None, *, suffix: str | None = None
     ) -> Self:
-        """Raises:
-        Refusal: a name or value is refused; whether the domain is open is known to the server only.
+        """
+        Args:
+            domain: name of an open domain.
+            resource: name of the resource.
+            identifiers: texts by name, in key order.
+            suffix: text behind the identifiers.
+
+        Raises:
+            Refusal: a name or value is refused; whether the domain is open is known to the server only.
         """
         items = [(name, keys.string_text(value, name)) for name, value in (identifiers or {}).items()]
         return str.__new__(cls, keys.build_key(domain, resource, items, suffix))

@@ -18,16 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 from coherd.catalog.catalog import Catalog
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode
 from coherd.contract.durations import format_duration
 from coherd_server import log
-from coherd_server.app import bind_address, catalog_of, tls_of
 from coherd_server.core.doctor import Finding, Level, examine
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from coherd_server.redis.redis_url import RedisUrlError, parse_redis_url
-from coherd_server.settings import Settings, SettingsError, load_settings, parse_duration, parse_size
+from coherd_server.setting_files import catalog_of, tls_of
+from coherd_server.settings import Settings, SettingsError, bind_address, parse_duration, parse_size
+from coherd_server.settings_sources import load_settings
 from coherd_server.workers import Supervisor, run_single
 
 _METAVARS = ((parse_duration, "TIME"), (parse_size, "SIZE"))
@@ -44,7 +45,7 @@ def _with_flags(command: Any) -> Any:
         elif setting.default_factory is dict:
             continue
         else:
-            parsers = [one.func for one in setting.metadata if isinstance(one, BeforeValidator)]
+            parsers = [validator.func for validator in setting.metadata if isinstance(validator, BeforeValidator)]
             metavar = next((text for parse, text in _METAVARS if parse in parsers), None)
             metavar = metavar or ("N" if setting.annotation is int else "TEXT")
             shown = setting.default if isinstance(setting.default, str | int) else None
@@ -138,20 +139,20 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
 
 def _credentials(settings: Settings) -> str:
     """What a call needs beside the address; capitals stand for what only its caller has."""
-    found = ""
+    options = ""
     if settings.tls_cert:
-        found += " --tls-ca CA.pem"
+        options += " --tls-ca CA.pem"
     if settings.tls_client_ca:
-        found += " --tls-cert CERT.pem --tls-key KEY.pem"
+        options += " --tls-cert CERT.pem --tls-key KEY.pem"
     if settings.tokens:
-        found += " --token TOKEN"
-    return found
+        options += " --token TOKEN"
+    return options
 
 
 def _program() -> str:
     """How to call this program from the current directory."""
-    found = shutil.which("coherd")
-    if found is not None or Path(sys.argv[0]).name != "coherd":
+    command = shutil.which("coherd")
+    if command is not None or Path(sys.argv[0]).name != "coherd":
         return "coherd"
     return os.path.relpath(sys.argv[0])
 

@@ -1,13 +1,10 @@
-"""Settings: flags > environment (``COHERD_…``) > TOML file; all validated at start, the offending line named."""
+"""The settings of `coherd serve`: their names, defaults, bounds, and what must fit together."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,23 +12,18 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from coherd.catalog.declared import NearCacheMode
-from coherd.contract.durations import format_duration, parse_duration_ms
-from coherd.contract.ttl import TtlOverride
+from coherd.catalog.overrides import TtlOverride
+from coherd.contract.durations import parse_duration_ms
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
 from coherd_server.redis.redis_url import parse_redis_url
 
-ENVIRONMENT_PREFIX: Final = "COHERD_"
-_SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 _SIZE: Final = re.compile(r"(\d+)\s*([kmg]?b?)", re.IGNORECASE)
-_BOUNDS: Final = {"greater_than_equal": ("least", "ge"), "less_than_equal": ("most", "le")}
-_TABLES: Final = ("tokens", "ttl", "near_cache")
-"""Settings that only the file can give."""
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]*")
 _HOST: Final = re.compile(r"\[[0-9A-Fa-f:.%A-Za-z]+\]|[A-Za-z0-9_.-]+")
 
@@ -57,7 +49,7 @@ def parse_size(value: object) -> object:
     if match is None:
         raise ValueError('a size is a number of bytes, or one with a unit: "512kb", "64mb", "1gb"')
     unit = match[2].lower()
-    return int(match[1]) * _SIZES[unit if unit.endswith("b") or not unit else unit + "b"]
+    return int(match[1]) * SIZES[unit if unit.endswith("b") or not unit else unit + "b"]
 
 
 DurationMs = Annotated[int, BeforeValidator(parse_duration)]
@@ -79,7 +71,7 @@ class TtlSetting(BaseModel):
     early_refresh: float | None = None
 
     def override(self) -> TtlOverride:
-        """As the contract has it."""
+        """The override these settings ask for."""
         return TtlOverride(self.ttl, self.max, self.stale, self.negative, self.jitter, self.early_refresh)
 
 
@@ -217,7 +209,7 @@ class Settings(BaseModel):
 
     @property
     def near_cache_terms(self) -> Terms:
-        """As the domain has them."""
+        """The times and bounds of near caches."""
         return Terms(lease_ms=self.near_cache_lease, interest_names=self.near_cache_interest)
 
 
@@ -248,103 +240,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None) -> Settings:
-    """The settings in force.
-
-    Args:
-        flags: values given on the command line, by field name.
-        environ: the environment; ``COHERD_CATALOG`` may list several files, separated by ``:``.
-        file: TOML file, or None.
-
-    Raises:
-        SettingsError: naming flag, variable or ``file:line`` of each value that cannot be used.
-    """
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    text = ""
-    if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-            values.update(tomllib.loads(text))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise SettingsError(f"{file}: cannot be read: {reason}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{file}: {error}") from None
-        except (RecursionError, ValueError):  # of the reader itself: too deep, too many digits
-            raise SettingsError(f"{file}: nested too deeply, or a number is too long") from None
-        origins.update(dict.fromkeys(values, str(file)))
-    for name in Settings.model_fields:
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environ and name in _TABLES:
-            raise SettingsError(f"{variable}: {name} is set in the TOML file only")
-        if environ.get(variable):  # empty is as good as not set: so compose files and charts write it
-            values[name] = environ[variable].split(":") if name == "catalog" else environ[variable]
-            origins[name] = variable
-    for name, value in flags.items():
-        values[name] = value
-        origins[name] = "--" + name.replace("_", "-")
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        lines = [_problem(dict(one), origins, file, text) for one in error.errors(include_url=False)]
-        raise SettingsError("\n".join(lines)) from None
-    paths = [[name] for name in origins]
-    paths += (["ttl", name] for name in settings.ttl)
-    paths += (["near_cache", name] for name in settings.near_cache)
-    settings._origins.update({".".join(path): _origin(path, origins, file, text) for path in paths})
-    return settings
-
-
-def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | None, text: str) -> str:
-    path = [str(part) for part in error["loc"]]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "no such setting"
-    elif error["type"] in _BOUNDS:
-        which, key = _BOUNDS[error["type"]]
-        message = f"must be at {which} {_written(path[0], error['ctx'][key])}"
-    # A rule between settings has no path: it stands where the first one it names was given.
-    place = path or [name for name in re.findall(r"\w+", message) if name in origins][:1]
-    origin = _origin(place, origins, file, text)
-    # A flag or variable is named like its setting.
-    told = not path or (len(path) == 1 and origins.get(path[0]) == origin)
-    return f"{origin}: {message}" if told else f"{origin}: {'.'.join(path)}: {message}"
-
-
-def _written(name: str, bound: int) -> str:
-    """A bound as one writes values of the setting."""
-    parsers = [one.func for one in Settings.model_fields[name].metadata if isinstance(one, BeforeValidator)]
-    if parse_duration in parsers:
-        return format_duration(bound)
-    if parse_size in parsers:
-        unit = next(unit for unit in ("gb", "mb", "kb", "b") if bound % _SIZES[unit] == 0)
-        return f"{bound // _SIZES[unit]}{unit}"
-    return str(bound)
-
-
-def _origin(path: list[str], origins: Mapping[str, str], file: Path | None, text: str) -> str:
-    origin = origins.get(path[0], "settings") if path else "settings"
-    if file is not None and origin == str(file):
-        line = _line_of(text, path)
-        origin = f"{file}:{line}" if line else origin
-    return origin
-
-
-def _line_of(text: str, path: list[str]) -> int | None:
-    """Line of a setting in TOML text, found by its table and key; None if it is written in another way."""
-    table: list[str] = []
-    best: int | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            header = stripped.split("#")[0].strip("[] ")
-            table = [part.strip(" \"'") for part in re.findall(r'"[^"]*"|[^.]+', header)]
-            here = table
-        else:
-            here = [*table, stripped.split("=", 1)[0].strip(" \"'")]
-        if here == path:
-            return number
-        if here and path[: len(here)] == here:
-            best = number
-    return best
+def bind_address(listen: str, port: int) -> str:
+    """The address of ``host:port`` with the port that was taken, for people."""
+    host, _ = split_address(listen)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

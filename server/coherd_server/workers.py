@@ -19,8 +19,10 @@ import structlog
 import uvloop
 
 from coherd_server import log
-from coherd_server.app import PortInUse, Server, catalog_of
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.app import Server
+from coherd_server.core.store import StoreUnavailable
+from coherd_server.grpc_server import PortInUse
+from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings, SettingsError, split_address
 
 _log = structlog.get_logger("coherd.workers")
@@ -129,7 +131,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self, announce: Callable[[int], None], look_after: Callable[[], None]) -> str | None:
-        """As `run_single`, with workers."""
+        """Serve with workers until SIGTERM or SIGINT; arguments and answer are those of `run_single`."""
         try:
             reserved = reserve_port(self._settings.listen)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Proof of the promises P1 and P3-P6 (DESIGN section 6): recorded histories under faults, named checks over them,
+"""Proof of the promises P1 to P6 (docs/internals/rules.md): recorded histories under faults, named checks over them,
 mutants that the checks must catch, and an exhaustive search of the protocol's interleavings.
 
 `model` is that search, `traffic` what clients do and record, `faults` what is done to them, `validate` the checks over

@@ -1,4 +1,4 @@
-"""`make bench` and `make load` run: structure, not speed (HOUSE 9)."""
+"""`make bench` and `make load` run: structure, not speed: that depends on the machine."""
 
 from __future__ import annotations
 
@@ -173,22 +173,9 @@ def test_an_entry_takes_more_than_its_value_and_says_how_much(calls: Kept) -> No
     assert all(row["ratio"]["median"] > 1 for row in exact)
 
 
-def test_eviction_policies_are_compared_on_a_trace() -> None:
-    trace = ROOT / "tests/data/web12-first-5000.trace.xz"
-    command = (sys.executable, "-m", "tests.benchmarks.eviction", "--entries", "500", str(trace))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in done.stdout.splitlines() if "│" in line]
-    ratios = {name: [float(cell) for cell in cells] for name, *cells in rows if len(cells) == 4}
-    assert ratios["LRU, OrderedDict"] == ratios["cachetools LRU"] == ratios["cachebox LRU"], "one policy, one result"
-    assert ratios["near cache (S3-FIFO)"] == ratios["its queues alone"]
-    assert [name for name, *cells in rows if len(cells) == 2] == list(ratios), "hit ratios and costs of the same"
-    assert all(0 < ratio < 100 for row in ratios.values() for ratio in row)
-
-
 @pytest.mark.parametrize("server", ["example.org:50051", "10.0.0.1:50051", "127.0.0.1.example.org:50051", "localhost"])
 def test_load_is_put_on_loopback_only(server: str) -> None:
-    command = (str(ROOT / "tests/load/ghz.sh"), "--server", server)
+    command = (str(ROOT / "tests/benchmarks/ghz.sh"), "--server", server)
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"{server} is not a loopback address")
@@ -196,7 +183,7 @@ def test_load_is_put_on_loopback_only(server: str) -> None:
 
 def test_load_says_how_to_get_ghz() -> None:
     environ = {**os.environ, "PATH": "/usr/bin:/bin"}
-    command = (str(ROOT / "tests/load/ghz.sh"), "--server", "localhost:1")
+    command = (str(ROOT / "tests/benchmarks/ghz.sh"), "--server", "localhost:1")
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=200, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "go install github.com/bojand/ghz" in done.stderr

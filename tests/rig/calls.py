@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -192,20 +191,3 @@ def reason_in(item: Any) -> str:
     """Name of the reason of a batch item that failed."""
     assert item.HasField("error"), f"an error is expected, not {item}"
     return ErrorReason.Name(item.error.reason).removeprefix("ERROR_REASON_")
-
-
-def eventually(what: str, holds: Any, *, timeout_s: float = 60.0) -> Any:
-    """Poll until the answer is true, and give it; a failing call counts as "not yet".
-
-    Raises:
-        TimeoutError: it is not true in time.
-    """
-    end_s = time.monotonic() + timeout_s
-    while time.monotonic() < end_s:
-        try:
-            if answer := holds():
-                return answer
-        except grpc.RpcError:
-            pass
-        time.sleep(0.02)
-    raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")

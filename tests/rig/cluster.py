@@ -11,7 +11,8 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from coherd_server.redis.embedded import find_binary
 from rig.ports import release_port, reserve_port
-from rig.process import Node, start_all, wait_until
+from rig.process import Node, start_all
+from rig.waiting import wait_until
 
 NODE_TIMEOUT_MS = 2000
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coherd.contract.entry import Flags, Times, encode_header, stamp_block
-from coherd_server.core.ports import Put, Store
+from coherd_server.core.entry import Flags, Times, encode_header, stamp_block
+from coherd_server.core.store import Put, Store
 
 
 def header(identity: bytes, *, version: int | None = None, written_at_ms: int = 1) -> bytes:
@@ -23,12 +23,12 @@ async def put_of(
     store: Store, key: str, payload: bytes = b"v", *, version: int | None = None, replaces: bytes | None = None
 ) -> Put:
     """A put that is stamped with the identity and fence of now and lives a minute."""
-    [holder], _ = await store.mint([key], {})
-    entry = header(holder.identity, version=version) + payload
-    return Put(key, entry, 60_000, holder.identity, holder.fence, replaces)
+    [basis], _ = await store.ensure_epochs([key], {})
+    entry = header(basis.identity, version=version) + payload
+    return Put(key, entry, 60_000, basis.identity, basis.fencing_token, replaces)
 
 
 async def refenced(store: Store, put: Put) -> Put:
     """The put as a later write: with the fence of now."""
-    [holder], _ = await store.mint([put.key], {})
-    return put._replace(fence=holder.fence)
+    [basis], _ = await store.ensure_epochs([put.key], {})
+    return put._replace(fencing_token=basis.fencing_token)

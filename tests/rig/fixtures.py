@@ -17,6 +17,7 @@ from coherd_server.redis.store import RedisStore
 from rig import redis_user
 from rig.cluster import Cluster, cluster
 from rig.process import Node
+from rig.proxy import FaultProxy
 from rig.sentinel import SentinelTrio, sentinel_trio
 from rig.valkey import BACKENDS, redis7, standalone
 
@@ -73,6 +74,35 @@ def backend(request: pytest.FixtureRequest, rig_pool: RigPool) -> Backend:
     """The test runs once per kind of installation; on Redis 7 where there is one."""
     rig = rig_pool.get(request.param)
     return Backend(request.param, rig.url, f"t{uuid.uuid4().hex[:12]}:", rig)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """One Valkey of the test file's own, to stop or empty."""
+    with standalone() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_trio() -> Iterator[SentinelTrio]:
+    """A Sentinel trio of the test file's own, whose primary may die."""
+    with sentinel_trio() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[Cluster]:
+    """A cluster of the test file's own, whose slots may move and whose primaries may die."""
+    with cluster() as started:
+        yield started
+
+
+@pytest.fixture
+async def proxy(node: Node) -> AsyncIterator[FaultProxy]:
+    """A proxy before the file's `node`, which is emptied."""
+    node.client().flushall()
+    async with FaultProxy(node.port) as made:
+        yield made
 
 
 Opener = Callable[..., Awaitable[RedisStore]]

@@ -1,4 +1,4 @@
-"""Near caches without gRPC: replicas over a real store, and clients that hold, drop and acknowledge."""
+"""Near caches without gRPC: members over a real store, and clients that hold, drop and acknowledge."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 import pytest
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd.catalog.declared import DomainSpec, NearCacheMode
+from coherd.catalog.declared import DomainSpec
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure
-from coherd_server.core.near.announcing import Announcer, distinct
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Announcement
-from coherd_server.core.near.replica import Replica
+from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.member import Member
+from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
 from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
+from rig.waiting import until
 
 LEASE_MS = 800
 STRICT = builtin_catalog().resolve("psychology:profile:user:u1")
@@ -55,21 +57,21 @@ class LeaseClock:
         self._stopped_s = None
 
 
-class Silence(Announcer):
+class Silence(ChangePublisher):
     """Tells nobody, as if no domain had near caches."""
 
-    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[Announcement | None]:
+    def _of(self, names: Iterable[tuple[str, DomainSpec]], wait: bool) -> list[ChangeNotice | None]:
         return [None for _ in names]
 
 
 def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
     """The verbs over a store, without near caches."""
-    near = NearReplica(store)
-    announcer = Silence(near.log, near.replica, near.terms, lease_clock_s)
-    return build_cache(store, announcer, Counters(), max_value_bytes=max_value_bytes)
+    near = NearMember(store)
+    publisher = Silence(near.log, near.member, near.terms, lease_clock_s)
+    return build_cache(store, publisher, Counters(), max_value_bytes=max_value_bytes)
 
 
-class NearReplica:
+class NearMember:
     """The near-cache part of one server."""
 
     def __init__(
@@ -80,23 +82,23 @@ class NearReplica:
         self.store = store
         self.log = store.log
         self.hub = Hub(clock, self.terms, Counters(), builtin_catalog().domains)
-        self.replica = Replica(self.log, self.hub)
-        self.announcer = Announcer(self.log, self.replica, self.terms, clock)
+        self.member = Member(self.log, self.hub)
+        self.publisher = ChangePublisher(self.log, self.member, self.terms, clock)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Join; returns when it is in step."""
-        self._task = asyncio.create_task(self.replica.run())
+        self._task = asyncio.create_task(self.member.run())
         await until("in step", lambda: self.hub.in_step_as_of_s is not None)
 
-    async def announce(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
+    async def publish(self, key: ResolvedKey, *, wait: bool = False) -> Failure | None:
         """The key changed."""
-        return await self.announcer.finish(distinct(self.announcer.of_keys([key], wait=wait)))
+        return await self.publisher.finish(distinct(self.publisher.of_keys([key], wait=wait)))
 
-    async def announce_tags(self, *tags: str, wait: bool = False) -> Failure | None:
+    async def publish_tags(self, *tags: str, wait: bool = False) -> Failure | None:
         """Tags of the domain of `PUSHED` were invalidated."""
-        announcements = self.announcer.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
-        return await self.announcer.finish(distinct(announcements))
+        notices = self.publisher.of_tags(dict.fromkeys(tags, PUSHED.domain), wait=wait)
+        return await self.publisher.finish(distinct(notices))
 
     async def die(self) -> None:
         """Stop like a process that is killed: nobody is told."""
@@ -108,23 +110,23 @@ class NearReplica:
     async def stop(self) -> None:
         """Stop in order."""
         await self.die()
-        await self.replica.leave()
+        await self.member.leave()
 
 
 class NearClient:
     """A near cache of names: keeps what it may, drops what it is told, and acknowledges unless told not to."""
 
-    def __init__(self, replica: NearReplica) -> None:
-        self._hub = replica.hub
-        self._now_s = replica.clock
-        self._every_s = replica.terms.lease_s / 8
+    def __init__(self, member: NearMember) -> None:
+        self._hub = member.hub
+        self._now_s = member.clock
+        self._every_s = member.terms.lease_s / 8
         self.acknowledges = True
         self.delay_s = 0.01
         """What a push takes to be applied; pushes stay in order."""
         self.pushed: list[Push] = []
         self.held: dict[str, ResolvedKey] = {}
         self.valid_until_s = 0.0
-        self.session = replica.hub.open(self._push)
+        self.session = member.hub.open(self._push)
         self._task = asyncio.create_task(self._keep())
 
     def _push(self, push: Push) -> None:
@@ -171,34 +173,22 @@ class NearClient:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
-    """Wait until it holds.
-
-    Raises:
-        AssertionError: it does not in time.
-    """
-    end_s = lease_clock_s() + timeout_s
-    while not holds():
-        assert lease_clock_s() < end_s, f"not within {timeout_s:.0f} s: {what}"
-        await asyncio.sleep(0.005)
-
-
-NearOpener = Callable[..., Awaitable[NearReplica]]
+NearOpener = Callable[..., Awaitable[NearMember]]
 
 
 @pytest.fixture
 def lease_clock() -> LeaseClock:
-    """That of all replicas and near caches of the test. It runs until the test stops it."""
+    """That of all members and near caches of the test. It runs until the test stops it."""
     return LeaseClock()
 
 
 @pytest.fixture
-async def replicas(opener: Opener, lease_clock: LeaseClock) -> AsyncIterator[NearOpener]:
-    """``await replicas(url, prefix, lease_ms=…)``: one more replica, in step."""
-    made: list[NearReplica] = []
+async def members(opener: Opener, lease_clock: LeaseClock) -> AsyncIterator[NearOpener]:
+    """``await members(url, prefix, lease_ms=…)``: one more member, in step."""
+    made: list[NearMember] = []
 
-    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearReplica:
-        made.append(NearReplica(await opener(url, prefix), lease_ms=lease_ms, clock=lease_clock))
+    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearMember:
+        made.append(NearMember(await opener(url, prefix), lease_ms=lease_ms, clock=lease_clock))
         await made[-1].start()
         return made[-1]
 

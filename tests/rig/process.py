@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,7 @@ from redis.retry import Retry
 
 from coherd_server.redis.embedded import ending_with_parent
 from rig.ports import release_port, reserve_port
-
-
-def wait_until(what: str, holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
-    """Poll until it holds; an error of redis-py counts as "not yet".
-
-    Raises:
-        TimeoutError: it does not hold in time.
-    """
-    end_s = time.monotonic() + timeout_s
-    while time.monotonic() < end_s:
-        try:
-            if holds():
-                return
-        except (redis.RedisError, OSError):
-            pass
-        time.sleep(0.02)
-    raise TimeoutError(f"not within {timeout_s:.0f} s: {what}")
+from rig.waiting import wait_until
 
 
 class Node:

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Problem, problem_in, text_key
 
 WAIT_S = 60.0
@@ -40,20 +40,22 @@ class RawSession:
         target: str,
         *,
         token: str | None = None,
-        hello: pb.SessionRequest | bytes | None = None,
+        hello: session_pb.SessionRequest | bytes | None = None,
         near_cache: bool = False,
         options: tuple[tuple[str, Any], ...] = (),
     ) -> None:
-        self.welcome = pb.Welcome()
-        self.messages: list[pb.SessionResponse] = []
+        self.welcome = session_pb.Welcome()
+        self.messages: list[session_pb.SessionResponse] = []
         """All that came after the welcome."""
-        good = pb.SessionRequest(hello=pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=near_cache))
+        good = session_pb.SessionRequest(
+            hello=session_pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=near_cache)
+        )
         self._hello = good if hello is None else hello
         self._channel = grpc.aio.insecure_channel(target, (*OPTIONS, *options))
         metadata = (("authorization", f"Bearer {token}"),) if token else None
         self.call: Any = self._channel.stream_stream(PATH)(metadata=metadata)
         self._ids = itertools.count(1)
-        self._answers: dict[int, pb.OperationResult] = {}
+        self._answers: dict[int, session_pb.OperationResult] = {}
 
     async def __aenter__(self) -> RawSession:
         await self.say(self._hello)
@@ -68,16 +70,16 @@ class RawSession:
         self.call.cancel()
         await self._channel.close(None)
 
-    async def say(self, message: pb.SessionRequest | bytes) -> None:
+    async def say(self, message: session_pb.SessionRequest | bytes) -> None:
         """Send a message."""
         await self.call.write(message if isinstance(message, bytes) else message.SerializeToString())
 
-    async def read(self) -> pb.SessionResponse | None:
+    async def read(self) -> session_pb.SessionResponse | None:
         """The next message; None at the end."""
         data = await asyncio.wait_for(self.call.read(), WAIT_S)
         if not isinstance(data, bytes):
             return None
-        message = pb.SessionResponse.FromString(data)
+        message = session_pb.SessionResponse.FromString(data)
         self.messages.append(message)
         for result in message.frame.results:
             assert result.id not in self._answers, "answered twice"
@@ -91,39 +93,39 @@ class RawSession:
                 return getattr(message, kind)
         raise AssertionError(f"the stream ended without {kind}")
 
-    def operation(self, *, timeout_ms: int = 0, **request: Any) -> pb.Operation:
+    def operation(self, *, timeout_ms: int = 0, **request: Any) -> session_pb.Operation:
         """An operation with an id of its own."""
-        return pb.Operation(id=next(self._ids), timeout_ms=timeout_ms, **request)
+        return session_pb.Operation(id=next(self._ids), timeout_ms=timeout_ms, **request)
 
-    async def send(self, *operations: pb.Operation) -> None:
+    async def send(self, *operations: session_pb.Operation) -> None:
         """Send operations in one frame."""
-        await self.say(pb.SessionRequest(frame=pb.RequestFrame(operations=operations)))
+        await self.say(session_pb.SessionRequest(frame=session_pb.RequestFrame(operations=operations)))
 
-    async def answers(self, *operations: pb.Operation) -> list[pb.OperationResult]:
+    async def answers(self, *operations: session_pb.Operation) -> list[session_pb.OperationResult]:
         """The answers to operations that were sent."""
         while not all(one.id in self._answers for one in operations):
             if await self.read() is None:
                 raise AssertionError("the stream ended without the answers")
         return [self._answers[one.id] for one in operations]
 
-    def is_answered(self, operation: pb.Operation) -> bool:
+    def is_answered(self, operation: session_pb.Operation) -> bool:
         """Whether its answer was among what was read."""
         return operation.id in self._answers
 
-    async def ask(self, *operations: pb.Operation) -> list[pb.OperationResult]:
+    async def ask(self, *operations: session_pb.Operation) -> list[session_pb.OperationResult]:
         """Send operations in one frame; their answers."""
         await self.send(*operations)
         return await self.answers(*operations)
 
-    def get(self, key: str, **fields: Any) -> pb.Operation:
+    def get(self, key: str, **fields: Any) -> session_pb.Operation:
         """A get."""
-        return self.operation(get=wire.GetRequest(key=text_key(key)), **fields)
+        return self.operation(get=pb.GetRequest(key=text_key(key)), **fields)
 
-    def set(self, key: str, value: bytes = b"v", **fields: Any) -> pb.Operation:
+    def set(self, key: str, value: bytes = b"v", **fields: Any) -> session_pb.Operation:
         """A set."""
-        return self.operation(set=wire.SetRequest(key=text_key(key), value=value), **fields)
+        return self.operation(set=pb.SetRequest(key=text_key(key), value=value), **fields)
 
-    async def end(self) -> list[pb.SessionResponse]:
+    async def end(self) -> list[session_pb.SessionResponse]:
         """Say no more; what still comes until the server ends the stream."""
         await self.call.done_writing()
         rest = []

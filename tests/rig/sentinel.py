@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import redis
 
 from coherd_server.redis.embedded import find_binary
-from rig.process import Node, start_all, wait_until
+from rig.process import Node, start_all
+from rig.waiting import wait_until
 
 SERVICE = "mymaster"
 DOWN_AFTER_MS = 1000

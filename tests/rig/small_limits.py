@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import coherd_server.rpc.session
+import coherd_server.rpc.sessions
 from coherd.cli import main
-from coherd_server.rpc.session import Sessions
+from coherd_server.rpc.sessions import Sessions
 
 _make = Sessions.__init__
 
@@ -16,5 +16,5 @@ def _small(self: Sessions, services: object, principals: object, hub: object, li
 
 
 if __name__ == "__main__":
-    coherd_server.rpc.session.Sessions.__init__ = _small  # type: ignore[method-assign, assignment]
+    coherd_server.rpc.sessions.Sessions.__init__ = _small  # type: ignore[method-assign, assignment]
     main()

@@ -1,5 +1,4 @@
-"""Loading what is not cached: once per process and, by leases, once over all processes (DESIGN section 6, rules 4, 5
-and 9).
+"""Loading what is not cached: once per process and, by leases, once over all processes [one-load].
 
 `line` puts the callers of one key in this process in line and asks for its lease; `load` runs a loader and `leases`
 keeps what it loads under; `desk` holds all of one event loop; `decide` decides, without clock, loop or transport.

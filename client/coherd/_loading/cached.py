@@ -4,85 +4,84 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from coherd._loading.loader import call_loader
-from coherd._loading.policy import LoadOptions
+from coherd._loading.policy import Nothing
 from coherd.key import Key
-
-if TYPE_CHECKING:
-    from coherd.verbs.loading import Loading
 
 P = ParamSpec("P")
 V = TypeVar("V")
 
 
-class Deleting(Protocol):
-    """What a cached function needs of a client besides loading."""
+class CachedFunction(Generic[P, V]):
+    """What cached functions of both clients have in common.
 
-    async def delete(self, key: Key[Any], *, timeout_ms: int | None = None) -> bool:
-        """See `CacheClient.delete`."""
-        ...
-
-
-class Settings(NamedTuple):
-    """What every call of a cached function says."""
-
-    ttl: timedelta | None
-    nothing_ttl: timedelta | None
-    tags: Callable[..., Mapping[str, str]] | None
-    timeout_ms: int | None
-    options: LoadOptions
-
-
-class Cached(Generic[P, V]):
-    """A function that answers from the cache and loads what is not there.
-
-    Callable as the function is, always with ``await``.
+    Args:
+        function: loads a value.
+        key: the key of the function's arguments.
+        tags: the extra tags of the function's arguments; None: none.
+        get_or_load: the client's verb, with all options but the tags.
+        delete: the client's verb, with all options.
     """
 
     def __init__(
         self,
-        cache: Loading,
+        function: Callable[P, Any],
         key: Callable[..., Key[V]],
-        function: Callable[P, Awaitable[Any] | Any],
-        settings: Settings,
+        tags: Callable[..., Mapping[str, str]] | None,
+        get_or_load: Callable[..., Any],
+        delete: Callable[[Key[Any]], Any],
     ) -> None:
-        self._cache = cache
         self._key = key
-        self._settings = settings
+        self._tags = tags
+        self._get_or_load = get_or_load
+        self._delete = delete
         self.__wrapped__ = function
         """The function itself."""
-        functools.update_wrapper(self, function)
-
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
-        """The cached value, or what the function returns."""
-        ttl, nothing_ttl, tags, timeout_ms, options = self._settings
-
-        async def load(_: Key[V]) -> V:
-            return cast(V, await call_loader(self.__wrapped__, *args, **kwargs))
-
-        return await self._cache.get_or_load(
-            self._key(*args, **kwargs),
-            load,
-            ttl=ttl,
-            nothing_ttl=nothing_ttl,
-            tags=None if tags is None else tags(*args, **kwargs),
-            timeout_ms=timeout_ms,
-            **options,
-        )
+        functools.update_wrapper(cast(Callable[..., Any], self), function)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Key[V]:
         """The key that these arguments are cached under."""
         return self._key(*args, **kwargs)
 
+    def _tags_of(self, *args: P.args, **kwargs: P.kwargs) -> Mapping[str, str] | None:
+        return None if self._tags is None else self._tags(*args, **kwargs)
+
+
+class Cached(CachedFunction[P, V]):
+    """A function that answers from the cache and loads what is not there.
+
+    Callable as the function is, always with ``await``.
+    """
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
+        """The cached value, or what the function returns."""
+
+        async def load(_: Key[V]) -> V:
+            return cast(V, await call_loader(self.__wrapped__, *args, **kwargs))
+
+        tags = self._tags_of(*args, **kwargs)
+        return cast(V, await self._get_or_load(self._key(*args, **kwargs), load, tags=tags))
+
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the value of these arguments; see `CacheClient.delete`."""
-        cache = cast(Deleting, self._cache)
-        return await cache.delete(self._key(*args, **kwargs), timeout_ms=self._settings.timeout_ms)
+        """Forgets the value of these arguments; see `CacheClient.delete`."""
+        return cast(bool, await self._delete(self._key(*args, **kwargs)))
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> V:
-        """Forget the value of these arguments and load it anew. A load that was already running is not taken."""
+        """Forgets the value of these arguments and loads it anew. A load that was already running is not taken."""
         await self.invalidate(*args, **kwargs)
         return await self(*args, **kwargs)
+
+
+class Decorator(Protocol[V]):
+    """What `CacheClient.cached` answers."""
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload] - a loader that never gives NOTHING is the narrower kind
+        self, function: Callable[P, Awaitable[V] | V], /
+    ) -> Cached[P, V]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Awaitable[V | Literal[Nothing.NOTHING]] | V | Literal[Nothing.NOTHING]], /
+    ) -> Cached[P, V | None]: ...

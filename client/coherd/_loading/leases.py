@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from coherd import values
+from coherd._calls import messages
+from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
+from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
-from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_keys
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as wire
@@ -89,10 +90,10 @@ class Leases:
             return
         requests = [lease_request(key, held.token, self._terms, renews=held.grant) for key, held in known]
         if len(requests) == 1:
-            kinds = [(await self._transport.lease(requests[0], self._terms.timeout_ms)).WhichOneof("result")]
+            kinds = [(await self._transport.call(LEASE, requests[0], self._terms.timeout_ms)).WhichOneof("result")]
         else:
             batch = wire.BatchLeaseRequest(items=requests)
-            results = (await self._transport.batch_lease(batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms)).results
             # An item that failed is left to the next renewal.
             kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
         if len(kinds) != len(known):
@@ -110,7 +111,7 @@ class Leases:
         ]
         mistakes: dict[Key[Any], CacheError] = {}
         back: list[Key[Any]] = []
-        for call in _split_fills(items):
+        for call in split_payloads(items, lambda request: request.set.value):
             for key, error in (await self._send(call)).items():
                 back.append(key)
                 if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):
@@ -136,16 +137,16 @@ class Leases:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.fill(call[0][1], self._terms.timeout_ms)
+                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms)
                 return {}
             batch = wire.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.batch_fill(batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):
             return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
         return {
-            key: values.item_error(result.error)
+            key: messages.item_error(result.error)
             for (key, _), result in zip(call, results, strict=True)
             if result.HasField("error")
         }
@@ -175,7 +176,7 @@ def lease_request(
         TypeError: a tag is no text.
     """
     return wire.LeaseRequest(
-        key=values.key_message(key),
+        key=messages.key_message(key),
         token=token,
         lease_ms=terms.lease_ms,
         wait_ms=wait_ms,
@@ -197,22 +198,8 @@ async def give_back(
     try:
         for call in split_keys(items):
             if len(call) == 1:
-                await transport.fill(call[0], timeout_ms)
+                await transport.call(FILL, call[0], timeout_ms)
             else:
-                await transport.batch_fill(wire.BatchFillRequest(items=call), timeout_ms)
+                await transport.call(BATCH_FILL, wire.BatchFillRequest(items=call), timeout_ms)
     except CacheError as error:
         log.debug("leases were not given back: %s", type(error).__name__)
-
-
-def _split_fills(items: Iterable[tuple[Key[Any], wire.FillRequest]]) -> list[list[tuple[Key[Any], wire.FillRequest]]]:
-    """The items of each call, in order."""
-    calls: list[list[tuple[Key[Any], wire.FillRequest]]] = []
-    payload_bytes = 0
-    for key, request in items:
-        size = len(request.set.value)
-        if not calls or len(calls[-1]) >= MAX_CALL_ITEMS or payload_bytes + size > MAX_CALL_BYTES:
-            calls.append([])
-            payload_bytes = 0
-        calls[-1].append((key, request))
-        payload_bytes += size
-    return calls

@@ -1,8 +1,8 @@
 """The callers of one key in one process, in line.
 
 At most one Lease call of theirs is under way, and each caller is answered by a call that was sent after it came: a load
-is only joined by those whose own call names its lease as current (rule 9). Callers of one turn of the event loop, or
-that come while a call is under way, share the next one.
+is only joined by those whose own call names its lease as current [confirmed-join]. Callers of one turn of the event
+loop, or that come while a call is under way, share the next one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from coherd._loading.decide import (
 from coherd._loading.leases import Granted, Leases, Terms, give_back, lease_request
 from coherd._loading.load import GIVE_BACK_TIMEOUT_S, Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
-from coherd.contract.lease import TOKEN_BYTES
+from coherd._rpc.methods import LEASE
+from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as wire
@@ -205,7 +206,7 @@ class Line:
             request = lease_request(call.key, token, call.terms, wait_ms=wait_ms)
             desk.held_calls += waits
             try:
-                answer = await desk.transport.lease(request, call.terms.timeout_ms + wait_ms)
+                answer = await desk.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms)
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):

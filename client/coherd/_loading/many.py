@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from coherd import values
+from coherd._calls.batches import MAX_CALLS_AT_ONCE, Part, split_keys
+from coherd._calls.messages import item_error
 from coherd._loading.decide import loads_directly, serves_at_once
 from coherd._loading.desk import Desk, settle
 from coherd._loading.leases import Granted, Leases, Payload, Terms, give_back, lease_request
 from coherd._loading.line import Call
 from coherd._loading.load import Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
-from coherd.batches import MAX_CALLS_AT_ONCE, Part, split_keys
-from coherd.contract.lease import TOKEN_BYTES
+from coherd._rpc.methods import BATCH_LEASE
+from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as wire
@@ -97,7 +98,7 @@ class ManyLoads:
         tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
-            answer = await transport.batch_lease(wire.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+            answer = await transport.call(BATCH_LEASE, wire.BatchLeaseRequest(items=items), call.terms.timeout_ms)
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
                 self._desk.start(give_back(transport, tokens.items(), 0, call.terms.timeout_ms))
@@ -112,7 +113,7 @@ class ManyLoads:
 
     def _sort(self, key: Key[Any], token: bytes, result: wire.BatchLeaseResult) -> None:
         if result.HasField("error"):
-            error = values.item_error(result.error)
+            error = item_error(result.error)
             if loads_directly(self._call.policy, error):
                 self._direct.append(key)
             else:

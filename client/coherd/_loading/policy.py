@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, TypedDict
 
-from coherd.contract.lease import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
+from coherd.contract.limits import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
 
 MAX_COOLDOWN_MS: Final = 600_000
 

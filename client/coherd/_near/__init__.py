@@ -1,6 +1,6 @@
-"""The client's near cache: values kept in the process, coherent by pushes and a lease (DESIGN section 6).
+"""The client's near cache: values kept in the process, coherent by pushes and a lease (P2).
 
-Pure: no I/O, no clock, no randomness, no event loop; times are arguments. docs/use/near-cache.md explains the rules.
+Pure: no I/O, no clock, no randomness, no event loop; times are arguments. docs/use/near-cache.md explains it.
 """
 
 from coherd._near.cache import NearCache
@@ -8,6 +8,6 @@ from coherd._near.domains import NearDomain
 from coherd._near.kept import Kept
 from coherd._near.marks import Mark
 from coherd._near.statistics import NearStatistics
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 
 __all__ = ["Kept", "Mark", "NearCache", "NearCacheMode", "NearDomain", "NearStatistics"]

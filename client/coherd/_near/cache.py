@@ -12,7 +12,7 @@ from coherd._near.kept import Kept, size_bytes
 from coherd._near.marks import Mark, Marks
 from coherd._near.statistics import NearStatistics
 from coherd._near.tag_index import TagIndex
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import derived_texts, extra_tags
 
@@ -21,14 +21,15 @@ LARGEST_SHARE: Final = 8
 
 
 class NearCache:
-    """Values kept in this process, coherent by DESIGN section 6 ("The log moves near caches", rules 1, 2, 3 and 5).
+    """Values kept in this process: a reply is kept under a mark [mark-before-asking] and served under a lease of the
+    server, from which nothing outlives a lapse [flush-after-a-lapse].
 
     Times are seconds of one clock of the caller's, which must also count suspension.
 
     Threads: `lookup` and `revoke` may be called by any, without a lock. All else is for one thread, the one that reads
     the session's stream; a blocking client hands its marks and own changes over to it. There is no lock that a fork
     could leave taken; the copy in a forked child may be cut off in the middle of a change, so a child makes a near
-    cache anew.
+    cache anew [fork-drops].
 
     Why a `lookup` needs no lock: it reads the lease first, then the entry by one ``dict.get``, which the interpreter
     does not interrupt, and what it judges an entry by never changes. Those who drop take the entry out of that one

@@ -6,7 +6,7 @@ import itertools
 from typing import NamedTuple
 
 from coherd._near.kept import CountHit
-from coherd.catalog.declared import NearCacheMode
+from coherd.contract.near_cache import NearCacheMode
 
 
 class NearDomain(NamedTuple):

@@ -1,4 +1,4 @@
-"""Marks: what is being asked for, and whether anything touched it meanwhile (DESIGN section 6, the log, rule 1)."""
+"""Marks: what is being asked for, and whether anything touched it meanwhile [mark-before-asking]."""
 
 from __future__ import annotations
 

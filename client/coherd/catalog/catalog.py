@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from coherd.catalog.declared import (
-    CatalogError,
-    DomainSpec,
-    InvalidationSpec,
-    NearCacheMode,
-    OverrideError,
-    ResourceSpec,
-)
+from coherd.catalog.declared import DomainSpec, InvalidationSpec, ResourceSpec
 from coherd.contract import keys, tags
-from coherd.contract.entry import stamp_start
 from coherd.contract.keys import KeyParts
 from coherd.contract.reasons import Refusal
-from coherd.contract.tags import TagRef
-from coherd.contract.ttl import TtlOverride, TtlPolicy
+from coherd.contract.tags import TagRef, stamp_start
+from coherd.contract.ttl import TtlPolicy
 from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
@@ -40,7 +32,7 @@ class ResolvedKey(NamedTuple):
     tags: tuple[TagRef, ...]
     """The tags that follow from the key, in canonical order."""
     stamp_starts: tuple[tuple[bytes, str], ...]
-    """Per tag what its stamp begins with (`coherd.contract.entry.stamp_start`), and its text."""
+    """Per tag `coherd.contract.tags.stamp_start` and its text. Kept here because every read of a server needs it."""
 
 
 class Selection(NamedTuple):
@@ -260,58 +252,6 @@ class Catalog:
             tag = tags.any_tag(domain, identifier) if any_value else _value_tag(spec, identifier, text)
             selected[tag] = spec
         return selected
-
-    def with_overrides(self, overrides: Mapping[str, TtlOverride]) -> Catalog:
-        """This catalog with an operator's TTL overrides, by ``domain`` or ``domain:resource``.
-
-        What a resource's own override says wins over its domain's; the two are judged together.
-
-        Raises:
-            OverrideError: an override names nothing, or leads out of range.
-        """
-        problems: list[tuple[str, str]] = []
-        domains = dict(self.domains)
-        for name, override in sorted(overrides.items(), key=lambda item: item[0].count(":")):
-            domain_name, _, resource_name = name.partition(":")
-            domain = domains.get(domain_name)
-            if domain is None or (resource_name and resource_name not in domain.resources):
-                problems.append((name, "no such domain or resource in the catalog"))
-                continue
-            changed = {
-                one: replace(spec, policy=override.apply(spec.policy))
-                for one, spec in domain.resources.items()
-                if resource_name in ("", one)
-            }
-            policy = domain.policy if resource_name else override.apply(domain.policy)
-            domains[domain_name] = replace(domain, resources={**domain.resources, **changed}, policy=policy)
-        for domain_name in sorted({name.partition(":")[0] for name in overrides} & domains.keys()):
-            domain = domains[domain_name]
-            resources = {f"{domain_name}:{one}": spec.policy for one, spec in domain.resources.items()}
-            for full_name, policy in {domain_name: domain.policy, **resources}.items():
-                at_fault = full_name if full_name in overrides else domain_name
-                if at_fault not in overrides:
-                    continue
-                try:
-                    policy.check()
-                except ValueError as error:
-                    problems.append((at_fault, str(error) if at_fault == full_name else f"{full_name}: {error}"))
-                    if full_name == domain_name:
-                        break  # its resources would say the same
-        if problems:
-            raise OverrideError(problems)
-        return replace(self, domains=domains)
-
-    def with_near_caches(self, modes: Mapping[str, NearCacheMode]) -> Catalog:
-        """This catalog with an operator's choice of where clients keep values, by domain.
-
-        Raises:
-            CatalogError: there is no such domain.
-        """
-        unknown = [name for name in modes if name not in self.domains]
-        if unknown:
-            raise CatalogError([f"near_cache override {name!r}: no such domain in the catalog" for name in unknown])
-        changed = {name: replace(self.domains[name], near_cache=mode) for name, mode in modes.items()}
-        return replace(self, domains={**self.domains, **changed})
 
 
 def _value_tag(domain: DomainSpec, identifier: str, value: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from coherd.contract import keys, tags
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import TagRef
 from coherd.contract.ttl import TtlPolicy
@@ -28,15 +29,6 @@ class CatalogError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-class OverrideError(CatalogError):
-    """An operator's overrides do not fit the catalog."""
-
-    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
-        super().__init__([f"ttl override {name!r}: {text}" for name, text in problems])
-        self.names = tuple(name for name, _ in problems)
-        """Of the override at fault, by problem."""
-
-
 class Kind(enum.Enum):
     """Type of an identifier."""
 
@@ -45,14 +37,6 @@ class Kind(enum.Enum):
     INTEGER = "integer"
     ENUM = "enum"
     DATE = "date"
-
-
-class NearCacheMode(enum.Enum):
-    """Where clients keep values of a domain in their own process."""
-
-    OFF = "off"
-    PUSH = "push"
-    STRICT = "strict"
 
 
 class OnFailover(enum.Enum):
@@ -191,13 +175,13 @@ class DomainSpec:
 
     def __post_init__(self) -> None:
         declared = [spec for resource in self.resources.values() for spec in resource.identifiers]
-        types = {tag: {(one.type_name, one.unit): one for one in declared if one.name == tag} for tag in self.tags}
+        types = {tag: {(i.type_name, i.unit): i for i in declared if i.name == tag} for tag in self.tags}
         object.__setattr__(self, "tag_types", {tag: tuple(specs.values()) for tag, specs in types.items() if specs})
 
     @property
     def identifier_names(self) -> frozenset[str]:
         """Names of all identifiers that the declaration mentions."""
-        return self.tags | {one.name for resource in self.resources.values() for one in resource.identifiers}
+        return self.tags | {i.name for resource in self.resources.values() for i in resource.identifiers}
 
     def check_tag_value(self, identifier: str, value: str) -> str:
         """The value, if entries of this domain can have it: it is canonical text of a type the domain gives this tag.
@@ -221,10 +205,10 @@ class DomainSpec:
         Raises:
             Refusal: as `coherd.contract.tags.extra_tags` and `check_tag_value`.
         """
-        found = tags.extra_tags(self.name, extra, self.tags, self.any_tags, derived)
+        added = tags.extra_tags(self.name, extra, self.tags, self.any_tags, derived)
         for name, value in extra.items():
             self.check_tag_value(name, value)
-        return found
+        return added
 
     def has_any_tags(self, derived: Iterable[TagRef], extra: Iterable[TagRef]) -> bool:
         """Whether extra tags come with the ``*`` tags that named invalidations ask for: those of a writer with an older
@@ -272,4 +256,4 @@ def _identifier(message: str, name: str) -> Refusal:
 
 def _on_one_line(problem: str) -> str:
     """The text with escapes for what is not printable: a set that no compiler wrote may have any name."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in problem)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in problem)

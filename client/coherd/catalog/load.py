@@ -1,4 +1,4 @@
-"""Read a catalog from Protobuf descriptors: services with the `coherd.v1.domain` option (DESIGN section 3).
+"""Read a catalog from Protobuf descriptors: services with the `coherd.v1.domain` option (docs/use/catalog.md).
 
 Options are read from the file descriptors themselves, so loading needs no generated code and leaves the process's
 default descriptor pool alone. Every problem of every file is reported at once.
@@ -20,27 +20,17 @@ from google.protobuf.descriptor_pb2 import (
 
 from coherd.catalog import options
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.declared import (
-    JSON_TYPE,
-    CatalogError,
-    DomainSpec,
-    NearCacheMode,
-    OnFailover,
-    ResourceSpec,
-)
-from coherd.catalog.descriptor_sets import Source, bare_bytes, checked_pool, link_pool, merge_sets
-from coherd.catalog.load_identifiers import read_identifiers, snake_case
-from coherd.catalog.load_invalidations import read_invalidations
-from coherd.catalog.load_policies import read_policy
+from coherd.catalog.declared import JSON_TYPE, CatalogError, DomainSpec, OnFailover, ResourceSpec
+from coherd.catalog.descriptor_sets import Source, bare_bytes, checked_pool, merge_sets
+from coherd.catalog.read_identifiers import read_identifiers, snake_case
+from coherd.catalog.read_invalidations import read_invalidations
+from coherd.catalog.read_policies import read_policy
 from coherd.catalog.source_files import SourceFiles
 from coherd.contract.keys import MAX_KEY_BYTES, is_name
+from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.ttl import TtlPolicy
 from coherd.v1 import annotations_pb2
 
-__all__ = ["Source", "builtin_catalog", "builtin_source", "link_pool", "load_catalog"]
-
-_NEAR: Final = {0: NearCacheMode.OFF, 1: NearCacheMode.OFF, 2: NearCacheMode.PUSH, 3: NearCacheMode.STRICT}
-_FAILOVER: Final = {0: OnFailover.DROP, 1: OnFailover.DROP, 2: OnFailover.KEEP}
 _RESERVED: Final = "coherd"
 _OWN_PACKAGES: Final = ("coherd.v1.", "grpc.")
 """Packages, with a dot behind, whose services the server has itself."""
@@ -53,7 +43,7 @@ def builtin_source() -> Source:
 
 @functools.cache
 def builtin_catalog() -> Catalog:
-    """The built-in catalog (DESIGN section 3)."""
+    """The built-in catalog (docs/use/catalog-reference.md)."""
     return load_catalog([builtin_source()])
 
 
@@ -190,8 +180,8 @@ class _Reader:
             policy=policy,
             tags=tags,
             any_tags=frozenset(),
-            near_cache=_NEAR.get(option.near_cache, NearCacheMode.OFF),
-            on_failover=_FAILOVER.get(option.on_failover, OnFailover.DROP),
+            near_cache=options.NEAR_CACHE_MODES.get(option.near_cache, NearCacheMode.OFF),
+            on_failover=options.ON_FAILOVER.get(option.on_failover, OnFailover.DROP),
             open=option.open,
             sensitive=option.sensitive,
             personal=frozenset(personal),

@@ -14,8 +14,21 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from coherd.catalog.declared import OnFailover
+from coherd.contract.near_cache import NearCacheMode
 from coherd.v1 import annotations_pb2
 
+NEAR_CACHE_MODES: Final = {
+    annotations_pb2.NEAR_CACHE_OFF: NearCacheMode.OFF,
+    annotations_pb2.NEAR_CACHE_PUSH: NearCacheMode.PUSH,
+    annotations_pb2.NEAR_CACHE_STRICT: NearCacheMode.STRICT,
+}
+"""Modes by their number in `coherd.v1.NearCache`."""
+ON_FAILOVER: Final = {
+    annotations_pb2.ON_FAILOVER_DROP: OnFailover.DROP,
+    annotations_pb2.ON_FAILOVER_KEEP: OnFailover.KEEP,
+}
+"""Choices by their number in `coherd.v1.OnFailover`."""
 _OURS: Final = range(50800, 50900)
 """Field numbers of options that are ours, now or later."""
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import Final
 
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 15.0
@@ -61,8 +61,8 @@ def _target(process: subprocess.Popen[bytes]) -> str | None:
     try:
         for raw in process.stdout:
             line = raw.decode(errors="replace")
-            if (found := _LISTENING.search(line)) is not None:
-                target = found[1]
+            if (listening := _LISTENING.search(line)) is not None:
+                target = listening[1]
             if line.startswith("ready"):
                 return target
     finally:

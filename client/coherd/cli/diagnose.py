@@ -207,9 +207,9 @@ def _repaired(identifier: IdentifierSpec, value: str) -> str | None:
     candidates: list[str] = []
     if identifier.kind is Kind.DATE and (match := _DATE_DIGITS.fullmatch(value)):
         candidates.append("".join(match.groups()))
-    elif identifier.kind is Kind.INTEGER and (found := re.fullmatch(r"([+-]?)([0-9]{1,20})[a-z]*", value, re.ASCII)):
-        sign = "-" if found[1] == "-" else ""
-        candidates.append(f"{sign}{int(found[2])}{identifier.unit}")
+    elif identifier.kind is Kind.INTEGER and (integer := re.fullmatch(r"([+-]?)([0-9]{1,20})[a-z]*", value, re.ASCII)):
+        sign = "-" if integer[1] == "-" else ""
+        candidates.append(f"{sign}{int(integer[2])}{identifier.unit}")
     elif identifier.kind in (Kind.BOOL, Kind.ENUM):
         candidates.append(value.lower())
     for candidate in candidates:

@@ -53,7 +53,7 @@ class Explanation:
 
     @property
     def redis_value(self) -> str:
-        """Name of the value in Redis (DESIGN section 5)."""
+        """Name of the value in Redis, without a deployment's prefix: the text of the key."""
         return self.key
 
     @property
@@ -118,14 +118,14 @@ def _is_checked(identifier: IdentifierSpec | None) -> bool:
 
 
 def _named_for(catalog: Catalog, domain: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    found: list[str] = []
+    named: list[str] = []
     for invalidation in catalog.invalidations.values():
         for pattern in invalidation.tags:
             if pattern.domain == domain and pattern.identifier in values:
                 value = "(any)" if pattern.any_value else values[pattern.identifier]
-                found.append(f"{invalidation.name}={value}")
+                named.append(f"{invalidation.name}={value}")
                 break
-    return tuple(found)
+    return tuple(named)
 
 
 def ttl_origin(explanation: Explanation) -> str:

@@ -13,11 +13,10 @@ from rich.live import Live
 
 from coherd.cli import parameters
 from coherd.cli.connection import ServerOptions, run, server_options
-from coherd.cli.console import out
 from coherd.cli.metrics_view import metrics_json, metrics_view
-from coherd.cli.text import pretty_json
+from coherd.cli.output import out, pretty_json
 from coherd.client import CacheClient
-from coherd.metrics import DomainMetrics
+from coherd.v1.cache_service_pb2 import DomainMetrics
 
 
 @click.command(short_help="Hits, misses, sets, latencies per domain.")
@@ -49,17 +48,17 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
     names = [domain] if domain else []
     console = out()
 
-    def shown(found: Mapping[str, DomainMetrics], width: int) -> Group:
+    def shown(domains: Mapping[str, DomainMetrics], width: int) -> Group:
         return metrics_view(
-            found, with_resources=domain is not None, width=width, now=datetime.datetime.now(datetime.UTC)
+            domains, with_resources=domain is not None, width=width, now=datetime.datetime.now(datetime.UTC)
         )
 
     async def once(cache: CacheClient) -> int:
-        found = await cache.metrics(*names)
+        domains = await cache.metrics(*names)
         if as_json:
-            click.echo(pretty_json(metrics_json(found)))
+            click.echo(pretty_json(metrics_json(domains)))
         else:
-            console.print(shown(found, console.width))
+            console.print(shown(domains, console.width))
         return 0
 
     async def lines(cache: CacheClient) -> int:
@@ -75,8 +74,8 @@ def metrics(domain: str | None, as_json: bool, watch: bool, interval_ms: int, se
     async def live(cache: CacheClient) -> int:
         with Live(console=console, auto_refresh=False) as screen:
             while True:
-                found = await cache.metrics(*names)
-                screen.update(shown(found, console.width), refresh=True)
+                domains = await cache.metrics(*names)
+                screen.update(shown(domains, console.width), refresh=True)
                 await asyncio.sleep(interval_ms / 1000)
 
     if not watch:

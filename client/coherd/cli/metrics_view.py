@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,9 +11,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from coherd.cli.fold import fold_pattern
+from coherd._calls.messages import fields_of
 from coherd.contract.durations import format_duration
-from coherd.metrics import DomainMetrics, Keyspace, Latency
+from coherd.v1 import cache_service_pb2 as pb
 
 _DROPPED: Final = ("near", "written", "read", "set p50/p99", "get p50/p99", "stale", "deletes", "invalid.", "ttl")
 """Columns a narrow table leaves out, in this order: never the domain, nor hits, misses, hit ratio and sets."""
@@ -23,7 +22,7 @@ _NARROW_GAP: Final = 2
 
 
 def metrics_view(
-    found: Mapping[str, DomainMetrics],
+    domains: Mapping[str, pb.DomainMetrics],
     *,
     with_resources: bool,
     width: int,
@@ -37,15 +36,15 @@ def metrics_view(
         now: the age of the census is counted to it; with a time zone.
         with_keyspace: also what the census counted.
     """
-    tables = [_domains(found, width)]
+    tables = [_domains(domains, width)]
     if with_resources:
-        tables += [_resources(domain, width, now, with_keyspace=with_keyspace) for domain in found.values()]
+        tables += [_resources(domain, width, now, with_keyspace=with_keyspace) for domain in domains.values()]
     return Group(*tables)
 
 
-def metrics_json(found: Mapping[str, DomainMetrics]) -> dict[str, Any]:
+def metrics_json(domains: Mapping[str, pb.DomainMetrics]) -> dict[str, Any]:
     """The counts by domain, under the names of the wire."""
-    return {name: _plain(dataclasses.asdict(domain)) for name, domain in found.items()}
+    return {name: _plain(fields_of(domain)) for name, domain in domains.items()}
 
 
 def size_text(size_bytes: int) -> str:
@@ -58,8 +57,8 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} TiB"
 
 
-def _domains(found: Mapping[str, DomainMetrics], width: int) -> Table:
-    rows = [_domain_cells(m) for m in found.values()]
+def _domains(domains: Mapping[str, pb.DomainMetrics], width: int) -> Table:
+    rows = [_domain_cells(m) for m in domains.values()]
     names = list(rows[0]) if rows else ["domain"]
     gap, left_out = _WIDE_GAP, []
     dropping = iter(_DROPPED)
@@ -76,7 +75,7 @@ def _domains(found: Mapping[str, DomainMetrics], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1) if gap == _WIDE_GAP else (0, 1, 0, 0))
     for name in names:
         table.add_column(name, justify="left" if name == "domain" else "right", no_wrap=True, min_width=len(name))
-    for m, cells in zip(found.values(), rows, strict=True):
+    for m, cells in zip(domains.values(), rows, strict=True):
         used = m.hits + m.stale_hits + m.misses + m.near_cache_hits
         table.add_row(Text(m.domain, "bold" if used else ""), *(cells[name] for name in names[1:]))
     if left_out:
@@ -85,7 +84,7 @@ def _domains(found: Mapping[str, DomainMetrics], width: int) -> Table:
     return table
 
 
-def _domain_cells(m: DomainMetrics) -> dict[str, str]:
+def _domain_cells(m: pb.DomainMetrics) -> dict[str, str]:
     """Text of each column, by its heading."""
     reads = m.hits + m.stale_hits + m.misses + m.near_cache_hits
     return {
@@ -110,14 +109,14 @@ def _table_width(names: Sequence[str], rows: Sequence[Mapping[str, str]], gap: i
     return 1 + sum(gap + max([len(name), *(len(cells[name]) for cells in rows)]) for name in names)
 
 
-def _resources(domain: DomainMetrics, width: int, now: datetime.datetime, *, with_keyspace: bool) -> Table:
+def _resources(domain: pb.DomainMetrics, width: int, now: datetime.datetime, *, with_keyspace: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=Text(f"Resources of {domain.domain}", "bold"), title_justify="left")
     table.add_column("key pattern", overflow="fold")
     headings = ("ttl", "keys", "memory", "counted") if with_keyspace else ("ttl",)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
-    rows = [(r.key_pattern, r.recommended_ttl_ms, r.keyspace) for r in domain.resources]
-    rows.append(("all keys of the domain", domain.recommended_ttl_ms, domain.keyspace))
+    rows = [(r.key_pattern, r.recommended_ttl_ms, _counted(r)) for r in domain.resources]
+    rows.append(("all keys of the domain", domain.recommended_ttl_ms, _counted(domain)))
     cells = [
         (format_duration(ttl_ms), *(_keyspace(counted, now) if with_keyspace else ())) for _, ttl_ms, counted in rows
     ]
@@ -145,16 +144,20 @@ def _resources(domain: DomainMetrics, width: int, now: datetime.datetime, *, wit
     return table
 
 
-def _keyspace(counted: Keyspace | None, now: datetime.datetime) -> tuple[str, str, str]:
+def _counted(holder: pb.DomainMetrics | pb.ResourceMetrics) -> pb.KeyspaceCount | None:
+    return holder.keyspace if holder.HasField("keyspace") else None
+
+
+def _keyspace(counted: pb.KeyspaceCount | None, now: datetime.datetime) -> tuple[str, str, str]:
     if counted is None:
         return "-", "-", "not yet"
-    age_s = max(0, round((now - counted.counted_at).total_seconds()))
+    age_s = max(0, round((now - counted.counted_at.ToDatetime(datetime.UTC)).total_seconds()))
     unit_s = next(unit_s for unit_s in (86_400, 3_600, 60, 1) if age_s >= 2 * unit_s or unit_s == 1)
     age = format_duration(age_s // unit_s * unit_s * 1000)
     return f"{counted.keys:,}", size_text(counted.bytes), f"{age} ago"
 
 
-def _latency(latency: Latency) -> str:
+def _latency(latency: pb.LatencyQuantiles) -> str:
     if not latency.count:
         return "-"
     return f"{latency.p50_us / 1000:.2f}/{latency.p99_us / 1000:.2f} ms"
@@ -167,7 +170,17 @@ def _plain(value: Any) -> Any:
         case dict():
             # Microseconds of a histogram: a tenth is more than it knows.
             return {name: round(item, 1) if name.endswith("_us") else _plain(item) for name, item in value.items()}
-        case list() | tuple():
+        case list():
             return [_plain(item) for item in value]
         case _:
             return value
+
+
+def fold_pattern(pattern: str, width: int) -> str:
+    """A key pattern in lines of at most this many characters, cut behind colons where that suffices."""
+    lines = [""]
+    for part in pattern.replace(":", ":\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)

@@ -30,20 +30,20 @@ def parse_selectors(words: Sequence[str]) -> list[CliSelector]:
         Refusal: the value of a named invalidation is none.
     """
     rest = iter(words)
-    found: list[CliSelector] = []
+    selectors: list[CliSelector] = []
     for word in rest:
         kind = _KINDS.get(word)
         if kind is not None:
-            found.append(kind(_operand(word, rest)))
+            selectors.append(kind(_operand(word, rest)))
             continue
         name, equals, value = word.partition("=")
         if not equals:
             meant = f"; did you mean: key {word}?" if _is_key(word) else f": write {FORMS}"
             raise SelectorTextError(f"{word!r} selects nothing{meant}")
-        found.append(_named(name, value))
-    if not found:
+        selectors.append(_named(name, value))
+    if not selectors:
         raise SelectorTextError(f"nothing to invalidate: write {FORMS}")
-    return found
+    return selectors
 
 
 def named(name: str, value: str) -> NamedInvalidation:

@@ -1,8 +1,8 @@
 """Regenerate everything that is checked in and generated: ``python -m coherd.codegen.build`` in a checkout.
 
-``--check`` changes nothing and fails if a file differs, is missing or is superfluous. What is generated: messages and
-stubs of all ``.proto`` files, typed keys and facades, the built-in catalog's descriptor set, the key vectors, the
-catalog reference, and the blocking client.
+``--check`` changes nothing and fails if a file differs, is missing or is superfluous. What is generated: messages of
+all ``.proto`` files, typed keys and facades, the built-in catalog's descriptor set, the key vectors, and the catalog
+reference.
 """
 
 from __future__ import annotations
@@ -20,17 +20,13 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from coherd.catalog.descriptor_sets import Source
 from coherd.catalog.load import load_catalog
-from coherd.codegen.blocking import blocking
 from coherd.codegen.plugin import generate
 from coherd.codegen.protoc import compile_set, run_protoc
 from coherd.codegen.reference import catalog_reference
 from coherd.codegen.vectors import key_vectors
 
-_STUBS: Final = ("coherd/v1/cache_service.proto", "coherd/v1/session.proto")
-"""Files whose services the Python client calls by stub; a domain's typed methods are for other languages."""
-_MESSAGES: Final = ("client/coherd/**/*_pb2.py", "client/coherd/**/*_pb2.pyi", "client/coherd/**/*_pb2_grpc.py")
+_MESSAGES: Final = ("client/coherd/**/*_pb2.py", "client/coherd/**/*_pb2.pyi")
 _DERIVED: Final = ("client/coherd/**/*_coherd.py", "client/coherd/domains/*/__init__.py", "client/coherd/**/*.binpb")
-_BLOCKING: Final = ("client/coherd/sync/verbs/[!_]*.py",)
 
 
 class CatalogRefused(Exception):
@@ -38,7 +34,7 @@ class CatalogRefused(Exception):
 
 
 def messages(root: Path, scratch: Path) -> dict[str, bytes]:
-    """Contents of the generated messages and stubs, by path relative to the repository.
+    """Contents of the generated messages, by path relative to the repository.
 
     Args:
         root: the repository.
@@ -49,9 +45,8 @@ def messages(root: Path, scratch: Path) -> dict[str, bytes]:
     """
     protos = root / "protos"
     run_protoc([protos], [f"--python_out={scratch}", f"--pyi_out={scratch}"], _proto_files(root))
-    run_protoc([protos], [f"--grpc_python_out={scratch}"], _STUBS)
-    found = (path for path in scratch.rglob("*") if path.is_file())
-    return {f"client/{path.relative_to(scratch).as_posix()}": path.read_bytes() for path in found}
+    written = (path for path in scratch.rglob("*") if path.is_file())
+    return {f"client/{path.relative_to(scratch).as_posix()}": path.read_bytes() for path in written}
 
 
 def derived(root: Path, scratch: Path) -> dict[str, bytes]:
@@ -118,16 +113,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only-derived", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     root: Path = options.root.resolve()
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+    with tempfile.TemporaryDirectory() as for_messages, tempfile.TemporaryDirectory() as for_sets:
         if options.check:
-            wanted = {**messages(root, Path(one)), **derived(root, Path(two)), **blocking(root)}
-            stale = differences(root, wanted, (*_MESSAGES, *_DERIVED, *_BLOCKING))
+            wanted = {**messages(root, Path(for_messages)), **derived(root, Path(for_sets))}
+            stale = differences(root, wanted, (*_MESSAGES, *_DERIVED))
             print("\n".join([*stale, "run: make gen"]) if stale else "everything generated is current")
             return 1 if stale else 0
         if options.only_derived:
-            settled = write(root, {**derived(root, Path(two)), **blocking(root)}, (*_DERIVED, *_BLOCKING))
+            settled = write(root, derived(root, Path(for_sets)), _DERIVED)
         else:
-            settled = write(root, messages(root, Path(one)), _MESSAGES)
+            settled = write(root, messages(root, Path(for_messages)), _MESSAGES)
     print("\n".join(settled), end="\n" if settled else "")
     if options.only_derived:
         return 0

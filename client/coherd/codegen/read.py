@@ -12,11 +12,11 @@ from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.comments import Comments
 from coherd.catalog.declared import JSON_TYPE, CatalogError, DomainSpec, IdentifierSpec, Kind, ResourceSpec
 from coherd.catalog.descriptor_sets import Source
 from coherd.catalog.load import load_catalog
 from coherd.catalog.options import invalidations_of
+from coherd.catalog.source_files import Comments
 from coherd.codegen import names
 from coherd.codegen.model import EnumType, Facade, Identifier, InvalidationClass, KeyClass, Module, PythonType
 from coherd.key import parameter_name
@@ -108,7 +108,7 @@ def _key_class(proto: str, domain: DomainSpec, resource: ResourceSpec, types: di
     identifiers = tuple(_identifier(name, spec, types) for spec in resource.identifiers)
     _refuse_twice(f"{where}: parameter", [(i.parameter, f"identifier {i.spec.name!r}") for i in identifiers])
     _refuse_twice(f"{where}: property", [(i.property, f"identifier {i.spec.name!r}") for i in identifiers])
-    value = None if resource.value_type == JSON_TYPE else _found(types, resource.value_type)
+    value = None if resource.value_type == JSON_TYPE else _generated(types, resource.value_type)
     return KeyClass(name, domain, resource, identifiers, value)
 
 
@@ -116,7 +116,7 @@ def _identifier(class_name: str, spec: IdentifierSpec, types: dict[str, PythonTy
     enum = None
     if spec.kind is Kind.ENUM:
         alias = names.alias_name(class_name, spec.name)
-        enum = EnumType(_found(types, spec.type_name), alias, names.constant_name(alias), spec.texts)
+        enum = EnumType(_generated(types, spec.type_name), alias, names.constant_name(alias), spec.texts)
     return Identifier(spec, parameter_name(spec.name), names.property_name(spec.name), enum)
 
 
@@ -134,11 +134,11 @@ def _facade(proto: str) -> Facade | None:
     return Facade(str(path.parents[1] / "__init__.py"), names.module_name(proto, "_coherd"))
 
 
-def _found(types: dict[str, PythonType | str], full_name: str) -> PythonType:
-    found = types[full_name]
-    if isinstance(found, str):
-        raise ValueError(found)
-    return found
+def _generated(types: dict[str, PythonType | str], full_name: str) -> PythonType:
+    python_type = types[full_name]
+    if isinstance(python_type, str):
+        raise ValueError(python_type)
+    return python_type
 
 
 def _python_types(files: Iterable[FileDescriptorProto]) -> Iterator[tuple[str, PythonType | str]]:

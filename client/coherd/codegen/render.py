@@ -51,10 +51,10 @@ def _module_aliases(module: Module) -> dict[tuple[str, str], str]:
     for key in module.keys:
         types |= {key.value} if key.value else set()
         types |= {i.enum.type for i in key.identifiers if i.enum}
-    found = sorted({(t.package, t.module) for t in types})
-    names = [name for _, name in found]
+    modules = sorted({(t.package, t.module) for t in types})
+    names = [name for _, name in modules]
     aliases: dict[tuple[str, str], str] = {}
-    for package, name in found:
+    for package, name in modules:
         alias = name if names.count(name) == 1 else f"{package.replace('.', '_')}_{name}"
         while alias in aliases.values():  # a/b/c.proto and a_b/c.proto
             alias += "_"
@@ -163,8 +163,8 @@ def _codec(key: KeyClass, aliases: Mapping[tuple[str, str], str]) -> str:
     return "JSON_OBJECT" if key.resource.json_object else "JSON"
 
 
-def _reference(found: PythonType, aliases: Mapping[tuple[str, str], str]) -> str:
-    return f"{aliases[found.package, found.module]}.{found.name}"
+def _reference(to: PythonType, aliases: Mapping[tuple[str, str], str]) -> str:
+    return f"{aliases[to.package, to.module]}.{to.name}"
 
 
 _HELPERS: Final = {

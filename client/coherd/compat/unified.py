@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from coherd._calls.messages import fields_of
 from coherd.client import CacheClient
 from coherd.compat.celery_values import dict_of, message_of
 from coherd.compat.default_client import default_client
@@ -230,5 +230,5 @@ class UnifiedCacheService:
         return list((await self._cache.invalidate(Date(today_utc() if date is None else date))).tags)
 
     async def get_cache_metrics(self) -> dict[str, dict[str, Any]]:
-        """Counts of each domain the caller may read: the fields of `coherd.metrics.DomainMetrics` as plain dicts."""
-        return {name: dataclasses.asdict(metrics) for name, metrics in (await self._cache.metrics()).items()}
+        """Counts of each domain the caller may read: the fields of `coherd.DomainMetrics` as plain dicts."""
+        return {name: fields_of(metrics) for name, metrics in (await self._cache.metrics()).items()}

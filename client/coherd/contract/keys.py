@@ -1,4 +1,4 @@
-"""The key grammar (DESIGN section 3): ``domain:resource(:name:value)*(:suffix)?``.
+"""The key grammar (docs/use/keys.md): ``domain:resource(:name:value)*(:suffix)?``.
 
 Values are UTF-8 with ``: % * ? [ ] { } \\``, space and control characters percent-encoded (upper-case hex of the UTF-8
 bytes), so that two different keys never share a text and no value reaches another domain or a Redis hash tag.

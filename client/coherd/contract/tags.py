@@ -1,15 +1,16 @@
 """Tags: what can be invalidated in one step, and how an entry refers to its own.
 
-Canonical text of a tag (DESIGN section 2): a domain ``analytics``, a resource ``analytics:daily``, an identifier's
+Canonical text of a tag: a domain ``analytics``, a resource ``analytics:daily``, an identifier's
 value ``analytics/user:user123``, every value of an identifier ``maintenance/date:*``. Values are encoded as in keys, so
 a tag never contains a brace and its epoch never shares a Redis hash tag.
 
-Within an entry a tag is written relative to the key (`coherd.contract.entry`): ``@`` the domain, ``:`` the resource,
+Within an entry a tag is written relative to the key (`coherd_server.core.entry`): ``@`` the domain, ``:`` the resource,
 ``user`` the key's own user, ``user*`` any user, ``user=user123`` an extra tag with its encoded value.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
@@ -50,6 +51,14 @@ def identifier_tag(domain: str, identifier: str, value: str) -> str:
 def any_tag(domain: str, identifier: str) -> str:
     """The tag of every entry of a domain that has this identifier at all."""
     return f"{domain}/{identifier}:{ANY}"
+
+
+@functools.lru_cache(4096)
+def stamp_start(ref: str) -> bytes:
+    """How an entry writes a tag, up to the epoch, where the key's own node holds that epoch: the length of the
+    reference (2 bytes), the reference, and the number of the node, 0."""
+    raw = ref.encode()
+    return b"%b%b\0" % (len(raw).to_bytes(2, "big"), raw)
 
 
 def derived_tags(parts: KeyParts, declared: Collection[str], any_of: Collection[str]) -> tuple[TagRef, ...]:
@@ -109,7 +118,7 @@ def extra_tags(
     if len(extra) > MAX_EXTRA_TAGS:
         raise Refusal(_TAG, f"at most {MAX_EXTRA_TAGS} extra tags, not {len(extra)}", field="extra_tags")
     known = {tag for _, tag in derived}
-    found: dict[str, str] = {}
+    refs: dict[str, str] = {}
     for name, value in extra.items():
         if name not in declared:
             allowed = ", ".join(sorted(declared)) or "none"
@@ -117,10 +126,10 @@ def extra_tags(
         tag = identifier_tag(domain, name, value)
         if len(tag.encode()) > MAX_KEY_BYTES:
             raise Refusal(_TAG, f"an extra tag is longer than {MAX_KEY_BYTES} bytes", field="extra_tags")
-        found[tag] = f"{name}={encode_value(value, name=name)}"
+        refs[tag] = f"{name}={encode_value(value, name=name)}"
         if name in any_of:
-            found[any_tag(domain, name)] = name + ANY
-    return tuple(sorted(TagRef(ref, tag) for tag, ref in found.items() if tag not in known))
+            refs[any_tag(domain, name)] = name + ANY
+    return tuple(sorted(TagRef(ref, tag) for tag, ref in refs.items() if tag not in known))
 
 
 def tag_of_ref(ref: str, parts: KeyParts) -> str | None:

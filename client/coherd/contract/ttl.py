@@ -1,4 +1,4 @@
-"""TTL policy (DESIGN section 3): per-call TTL > operator's override > resource > domain, with jitter, stale, negative
+"""TTL policy (docs/use/ttl.md): per-call TTL > operator's override > resource > domain, with jitter, stale, negative
 and early refresh. Durations are integer milliseconds; random numbers are arguments in ``[0, 1)``.
 """
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from coherd.contract.durations import format_duration
@@ -63,29 +63,6 @@ class TtlPolicy:
             raise ValueError(f"jitter must be in 0..{MAX_JITTER}")
         if not 0 <= self.early_refresh <= MAX_EARLY_REFRESH:
             raise ValueError(f"early_refresh must be in 0..{MAX_EARLY_REFRESH:g}")
-
-
-@dataclass(frozen=True, slots=True)
-class TtlOverride:
-    """What an operator sets for a domain or resource; None leaves the declaration in force."""
-
-    ttl_ms: int | None = None
-    max_ttl_ms: int | None = None
-    stale_ms: int | None = None
-    negative_ms: int | None = None
-    jitter: float | None = None
-    early_refresh: float | None = None
-
-    def apply(self, policy: TtlPolicy) -> TtlPolicy:
-        """The policy with this override; a TTL over the maximum raises the maximum with it. The result is not checked:
-        another override may follow."""
-        names = ("ttl_ms", "max_ttl_ms", "stale_ms", "negative_ms", "jitter", "early_refresh")
-        changes = {name: value for name in names if (value := getattr(self, name)) is not None}
-        if self.ttl_ms is not None:
-            changes["source"] = PolicySource.OPERATOR
-            if self.max_ttl_ms is None:
-                changes["max_ttl_ms"] = max(policy.max_ttl_ms, self.ttl_ms)
-        return replace(policy, **changes)
 
 
 def _in_range(name: str, value: int, low: int, high: int) -> None:

@@ -1,109 +1,58 @@
-"""What every blocking verb needs: the asynchronous client behind it, and the way to it."""
+"""Blocking twins of coroutine methods: of the asynchronous client's verbs, and of the familiar services."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Self, TypeVar
+import inspect
+from collections.abc import Callable, Coroutine
+from types import FunctionType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from coherd import values
-from coherd._loading.policy import LoadPolicy
-from coherd._near import Kept
-from coherd.client import CacheClient
-from coherd.codec import ValueDecodeError
-from coherd.errors import BatchError, ClientClosed
-from coherd.key import Key, ReadKey
-from coherd.sync.call import Call
-from coherd.sync.loader import PlainLoader
-from coherd.sync.loop_thread import LOOP
-
+P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S")
 
 
-class Blocking:
-    """A blocking face of an asynchronous client, which runs in the loop of `coherd.sync.loop_thread`.
+class Twin(Protocol):
+    """Makes a plain method of a coroutine method, with the same parameters, overloads and result.
 
-    Args:
-        cache: the client; closed with this one, and used in no other loop.
+    Type checkers find the overloads only where the coroutine method is the single argument.
     """
 
-    def __init__(self, cache: CacheClient) -> None:
-        self._cache = cache
-        self._lookup_near = cache._transport.lookup_near
-        self._closed = False
-        LOOP.attach(self)
+    def __call__(
+        self, verb: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], /
+    ) -> Callable[Concatenate[Any, P], T]:
+        """The plain method."""
+        ...
 
-    @classmethod
-    def _over(cls, cache: CacheClient) -> Self:
-        """The face of a client that there is."""
-        self = cls.__new__(cls)
-        Blocking.__init__(self, cache)
-        return self
 
-    @property
-    def _load_policy(self) -> LoadPolicy:
-        return self._cache._load_policy
+def blocking(verb: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Any, P], T]:
+    """A plain method that waits for a coroutine method and has its parameters, overloads, result and docstring::
 
-    def _near_hit(self, key: ReadKey[Any]) -> Kept | None:
-        """What the near cache holds of a key, looked up in the calling thread."""
-        loop = LOOP.loop
-        if loop is None or not isinstance(key, Key):
-            return None
-        return self._lookup_near(key, loop)
+        set = blocking(AsyncClient.set)
 
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of one of the asynchronous client's verbs."""
-        if self._closed:
-            coroutine.close()
-            raise ClientClosed("the client is closed")
-        return LOOP.run(coroutine)
+    Its object has ``_asynchronous``, the object with the coroutine method, and ``_wait``, which answers the result of a
+    coroutine.
+    """
 
-    def _load(
-        self,
-        loader: Callable[[Any], Any],
-        options: Mapping[str, Any],
-        verb: Callable[[PlainLoader], Coroutine[Any, Any, T]],
-    ) -> T:
-        """As `_wait`, of a verb that loads with a plain loader."""
-        policy = self._load_policy.override(options)  # type: ignore[arg-type]  # a TypedDict of the same fields
-        plain = PlainLoader(loader, leaves=policy.soft_timeout_ms is not None)
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        plain.call = call = Call(verb(plain))
-        return LOOP.finish(call)
+    def wait(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._wait(verb(self._asynchronous, *args, **kwargs))  # type: ignore[no-any-return]
 
-    def _many(self, keys: Iterable[Any], ask: Callable[[list[Any]], dict[Any, Any]]) -> dict[Any, Any]:
-        """The values of many keys, in their order: what the near cache holds, and of the others what is asked for.
+    # With the globals of the verb, in which its annotations are resolved; so the body may use no other globals.
+    there = cast(FunctionType, verb).__globals__
+    return done_by(FunctionType(wait.__code__, there, None, None, wait.__closure__))(verb)
 
-        Raises:
-            BatchError: some keys failed; carries the others' values, the near cache's included.
-        """
-        wanted: list[Key[Any]] = list(dict.fromkeys(keys))
-        near = self._near_hits(wanted)
-        if not near:
-            return ask(wanted)
-        others = [key for key in wanted if key not in near]
-        try:
-            found = near | (ask(others) if others else {})
-        except BatchError as error:
-            found = near | dict(error.results)
-            raise BatchError({key: found[key] for key in wanted if key in found}, error.errors) from None
-        return {key: found[key] for key in wanted if key in found}
 
-    def _near_hits(self, keys: list[Key[Any]]) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
-        for key in keys:
-            if (kept := self._near_hit(key)) is not None:
-                try:
-                    found[key] = values.decoded_near(key, kept)
-                except ValueDecodeError:
-                    continue  # the verb says so, among its other keys
-        return found
+def done_by(method: Callable[..., Any]) -> Twin:
+    """As `blocking`, where there is more to do than to wait: the method does it, in the words of the coroutine method::
 
-    def _close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            LOOP.run(self._cache.close())
-        finally:
-            LOOP.detach(self)
+    get = done_by(_get)(AsyncClient.get)
+    """
+
+    def twin(verb: Callable[..., Any], /) -> Callable[..., Any]:
+        # Not `functools.wraps`: who follows ``__wrapped__`` would find a coroutine function, and await the answer.
+        for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
+            setattr(method, name, getattr(verb, name))
+        method.__signature__ = inspect.signature(verb)  # type: ignore[attr-defined]
+        return method
+
+    return twin

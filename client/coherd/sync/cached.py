@@ -1,91 +1,49 @@
-# Generated from coherd/_loading/cached.py by `make gen`. Do not edit.
-"""Functions whose results are cached (`CacheClient.cached`)."""
+"""Functions whose results are cached (`coherd.sync.CacheClient.cached`)."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from collections.abc import Callable
+from typing import Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
-from coherd._loading.policy import LoadOptions
+from coherd._loading.cached import CachedFunction
+from coherd._loading.policy import Nothing
 from coherd.key import Key
-from coherd.sync.loader import REFUSAL, is_coroutine_function
-
-if TYPE_CHECKING:
-    from coherd.sync.verbs.loading import Loading
 
 P = ParamSpec("P")
 V = TypeVar("V")
 
 
-class Deleting(Protocol):
-    """What a cached function needs of a client besides loading."""
-
-    def delete(self, key: Key[Any], *, timeout_ms: int | None = None) -> bool:
-        """See `CacheClient.delete`."""
-        ...
-
-
-class Settings(NamedTuple):
-    """What every call of a cached function says."""
-
-    ttl: timedelta | None
-    nothing_ttl: timedelta | None
-    tags: Callable[..., Mapping[str, str]] | None
-    timeout_ms: int | None
-    options: LoadOptions
-
-
-class Cached(Generic[P, V]):
+class Cached(CachedFunction[P, V]):
     """A function that answers from the cache and loads what is not there.
 
     Callable as the function is.
     """
 
-    def __init__(
-        self,
-        cache: Loading,
-        key: Callable[..., Key[V]],
-        function: Callable[P, Any],
-        settings: Settings,
-    ) -> None:
-        if is_coroutine_function(function):
-            raise TypeError(REFUSAL)
-        self._cache = cache
-        self._key = key
-        self._settings = settings
-        self.__wrapped__ = function
-        """The function itself."""
-        functools.update_wrapper(self, function)
-
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
         """The cached value, or what the function returns."""
-        ttl, nothing_ttl, tags, timeout_ms, options = self._settings
 
         def load(_: Key[V]) -> V:
             return cast(V, self.__wrapped__(*args, **kwargs))
 
-        return self._cache.get_or_load(
-            self._key(*args, **kwargs),
-            load,
-            ttl=ttl,
-            nothing_ttl=nothing_ttl,
-            tags=None if tags is None else tags(*args, **kwargs),
-            timeout_ms=timeout_ms,
-            **options,
-        )
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> Key[V]:
-        """The key that these arguments are cached under."""
-        return self._key(*args, **kwargs)
+        tags = self._tags_of(*args, **kwargs)
+        return cast(V, self._get_or_load(self._key(*args, **kwargs), load, tags=tags))
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the value of these arguments; see `CacheClient.delete`."""
-        cache = cast(Deleting, self._cache)
-        return cache.delete(self._key(*args, **kwargs), timeout_ms=self._settings.timeout_ms)
+        """Forgets the value of these arguments; see `CacheClient.delete`."""
+        return cast(bool, self._delete(self._key(*args, **kwargs)))
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> V:
-        """Forget the value of these arguments and load it anew. A load that was already running is not taken."""
+        """Forgets the value of these arguments and loads it anew. A load that was already running is not taken."""
         self.invalidate(*args, **kwargs)
         return self(*args, **kwargs)
+
+
+class Decorator(Protocol[V]):
+    """What `CacheClient.cached` answers."""
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload] - a loader that never gives NOTHING is the narrower kind
+        self, function: Callable[P, V], /
+    ) -> Cached[P, V]: ...
+    @overload
+    def __call__(self, function: Callable[P, V | Literal[Nothing.NOTHING]], /) -> Cached[P, V | None]: ...

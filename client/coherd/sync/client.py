@@ -1,25 +1,36 @@
-# Generated from coherd/client.py by `make gen`. Do not edit.
 """The blocking client: a fixed set of verbs on typed keys."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import timedelta
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from coherd._loading.policy import LoadLimits, LoadPolicy
+from coherd._calls.messages import decoded
+from coherd._loading.loader import is_coroutine_function
+from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
+from coherd._near import Kept
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds
 from coherd._rpc.tls import TlsConfig
-from coherd.client import DEFAULT_TIMEOUT_MS
+from coherd.client import DEFAULT_TIMEOUT_MS, transport_to
 from coherd.client import CacheClient as AsyncClient
-from coherd.sync.verbs.changing import Changing
-from coherd.sync.verbs.loading import Loading
-from coherd.sync.verbs.looking import Looking
-from coherd.sync.verbs.reading import Reading
-from coherd.sync.verbs.writing import Writing
+from coherd.errors import BatchError, ClientClosed, UndecodableValue
+from coherd.key import Key, ReadKey
+from coherd.sync.blocking import blocking, done_by
+from coherd.sync.cached import Cached, Decorator
+from coherd.sync.call import Call
+from coherd.sync.loader import REFUSAL, PlainLoader
+from coherd.sync.loop_thread import LOOP
+
+P = ParamSpec("P")
+T = TypeVar("T")
+V = TypeVar("V")
 
 
-class CacheClient(Reading, Loading, Writing, Changing, Looking):
+class CacheClient:
     """Gets, sets, loads and invalidates entries of a Coherd service.
 
     One client serves any number of threads, also such as run an event loop, and works in processes forked later;
@@ -58,15 +69,16 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         Raises:
             ValueError: an argument is out of its range.
         """
-        super().__init__(
-            AsyncClient(
-                transport,
-                timeout_ms=timeout_ms,
-                on_unavailable=on_unavailable,
-                loading=loading,
-                load_limits=load_limits,
-            )
+        self._asynchronous = AsyncClient(
+            transport,
+            timeout_ms=timeout_ms,
+            on_unavailable=on_unavailable,
+            loading=loading,
+            load_limits=load_limits,
         )
+        self._lookup_near = transport.lookup_near
+        self._closed = False
+        LOOP.attach(self)
 
     @classmethod
     def connect(
@@ -101,19 +113,12 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
         Raises:
             ValueError: an argument is out of its range.
         """
-        return cls._over(
-            AsyncClient.connect(
-                target,
-                near_cache=near_cache,
-                near_cache_bounds=near_cache_bounds,
-                sessions=sessions,
-                tls=tls,
-                token=token,
-                timeout_ms=timeout_ms,
-                on_unavailable=on_unavailable,
-                loading=loading,
-                load_limits=load_limits,
-            )
+        return cls(
+            transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
+            timeout_ms=timeout_ms,
+            on_unavailable=on_unavailable,
+            loading=loading,
+            load_limits=load_limits,
         )
 
     def __enter__(self) -> Self:
@@ -127,4 +132,281 @@ class CacheClient(Reading, Loading, Writing, Changing, Looking):
     def close(self) -> None:
         """Cancels loads and gives their leases back, then ends calls in flight; their callers and later ones get
         `ClientClosed`. Safe to repeat."""
-        self._close()
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            LOOP.run(self._asynchronous.close())
+        finally:
+            LOOP.detach(self)
+
+    # What the near cache holds is answered in the calling thread.
+
+    def _get(
+        self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
+    ) -> Any:
+        if (kept := self._near_hit(key)) is not None:
+            return decoded(key, kept.payload, kept.negative)
+        return self._wait(
+            self._asynchronous.get(key, default=default, accept_stale=accept_stale, timeout_ms=timeout_ms)
+        )
+
+    get = done_by(_get)(AsyncClient.get)
+
+    def _get_many(self, keys: Iterable[Key[Any]], **options: Any) -> dict[Key[Any], Any]:
+        return self._many(keys, lambda some: self._wait(self._asynchronous.get_many(some, **options)))
+
+    get_many = done_by(_get_many)(AsyncClient.get_many)
+
+    # What is the same but for the waiting.
+
+    get_entry = blocking(AsyncClient.get_entry)
+    set = blocking(AsyncClient.set)
+    set_nothing = blocking(AsyncClient.set_nothing)
+    set_many = blocking(AsyncClient.set_many)
+    touch = blocking(AsyncClient.touch)
+    delete = blocking(AsyncClient.delete)
+    invalidate = blocking(AsyncClient.invalidate)
+    metrics = blocking(AsyncClient.metrics)
+    describe_catalog = blocking(AsyncClient.describe_catalog)
+
+    # Loaders are plain functions here.
+
+    @overload
+    def get_or_load(
+        self,
+        key: Key[V],
+        loader: Callable[[Any], V],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> V: ...
+    @overload
+    def get_or_load(
+        self,
+        key: Key[V],
+        loader: Callable[[Any], V | Literal[Nothing.NOTHING]],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> V | None: ...
+    def get_or_load(
+        self,
+        key: Key[Any],
+        loader: Callable[[Any], Any],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> Any:
+        """The cached value; where there is none, what the loader returns, which is then stored.
+
+        Over all processes one caller loads and the others wait for its value. What was loaded before an invalidation,
+        delete or set is not stored after it, and not given to callers that came after it. None stands for a remembered
+        "there is nothing", which a loader states by returning `coherd.NOTHING`; all else it returns is a value.
+
+        After ``load_timeout_ms``, or `close`, a load is given up: its lease is given back, others load, and its result
+        is dropped. A loader that runs in the calling thread cannot be stopped: its own caller gets the error when it
+        returns. A caller that is interrupted while somebody else loads leaves that load alone.
+
+        Args:
+            key: of the item.
+            loader: a plain function, called with the key in the calling thread. In a thread of its own where the
+                caller need not wait for its end: behind a stale value, or with ``soft_timeout_ms``.
+            ttl: of the value: 1 ms .. the resource's maximum. Default: by the catalog and the operator's overrides.
+            nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
+                it is not remembered.
+            tags: extra tags, as in `set`.
+            timeout_ms: time limit of each exchange with the service; not of the load.
+            **options: fields of `LoadPolicy` that differ for this call.
+
+        Raises:
+            TypeError: the loader is a coroutine function.
+            Exception: whatever the loader raised, if there is no stale value to return instead.
+            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
+            ValueEncodeError: the loader returned something that is not of the key's type.
+            InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
+            UndecodableValue: what is stored is not a value of the key's type.
+            Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
+        """
+        if (kept := self._near_hit(key)) is not None:
+            return decoded(key, kept.payload, kept.negative)
+        return self._load(
+            loader,
+            options,
+            lambda load: self._asynchronous.get_or_load(
+                key, load, ttl=ttl, nothing_ttl=nothing_ttl, tags=tags, timeout_ms=timeout_ms, **options
+            ),
+        )
+
+    @overload
+    def get_or_load_many(
+        self,
+        keys: Iterable[Key[V]],
+        loader: Callable[[list[Any]], Mapping[Any, V]],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> dict[Key[V], V | None]: ...
+    @overload
+    def get_or_load_many(
+        self,
+        keys: Iterable[Key[V]],
+        loader: Callable[
+            [list[Any]],
+            Mapping[Any, V | Literal[Nothing.NOTHING]],
+        ],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> dict[Key[V], V | None]: ...
+    def get_or_load_many(
+        self,
+        keys: Iterable[Key[Any]],
+        loader: Callable[[list[Any]], Any],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> dict[Key[Any], Any]:
+        """The values of many keys, by key and in their order, with one call of the loader for all that are missing.
+
+        What others are loading is waited for; the loader is called for such a key alone if its load fails there.
+
+        Args:
+            keys: of any mix of resources.
+            loader: called with the list of keys to load, as `get_or_load`'s; returns a mapping. A key that is not in it
+                counts as `coherd.NOTHING`: the result is None, remembered as ``nothing_ttl`` or the catalog says.
+            ttl: as in `get_or_load`.
+            nothing_ttl: as in `get_or_load`.
+            tags: as in `get_or_load`, of every key.
+            timeout_ms: as in `get_or_load`.
+            **options: as in `get_or_load`.
+
+        Raises:
+            BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
+            Exception: as `get_or_load`; what the loader raised is raised if a key has no stale value.
+        """
+        return self._many(
+            keys,
+            lambda some: self._load(
+                loader,
+                options,
+                lambda load: self._asynchronous.get_or_load_many(
+                    some, load, ttl=ttl, nothing_ttl=nothing_ttl, tags=tags, timeout_ms=timeout_ms, **options
+                ),
+            ),
+        )
+
+    def cached(
+        self,
+        key: Callable[..., Key[V]],
+        *,
+        ttl: timedelta | None = None,
+        nothing_ttl: timedelta | None = None,
+        tags: Callable[..., Mapping[str, str]] | None = None,
+        timeout_ms: int | None = None,
+        **options: Unpack[LoadOptions],
+    ) -> Decorator[V]:
+        """Decorates a function so that it answers from the cache and runs only where `get_or_load` would load::
+
+            @cache.cached(lambda user: psychology.Profile(user=user))
+            def profile(user: str) -> dict[str, Any]: ...
+
+            profile("user123")
+            profile.invalidate("user123")
+
+        Args:
+            key: the key of the function's arguments, given as the function is called.
+            ttl: as in `get_or_load`.
+            nothing_ttl: as in `get_or_load`.
+            tags: the extra tags of the function's arguments.
+            timeout_ms: as in `get_or_load`.
+            **options: as in `get_or_load`.
+
+        Raises:
+            TypeError, ValueError: an option is wrong.
+        """
+        self._asynchronous._load_policy.override(options)
+        load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
+        delete = functools.partial(self.delete, timeout_ms=timeout_ms)
+
+        def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
+            if is_coroutine_function(function):
+                raise TypeError(REFUSAL)
+            return Cached(function, key, tags, load, delete)
+
+        return decorate
+
+    def _near_hit(self, key: ReadKey[Any]) -> Kept | None:
+        """What the near cache holds of a key, looked up in the calling thread."""
+        loop = LOOP.loop
+        if loop is None or not isinstance(key, Key):
+            return None
+        return self._lookup_near(key, loop)
+
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The result of one of the asynchronous client's verbs."""
+        if self._closed:
+            coroutine.close()
+            raise ClientClosed("the client is closed")
+        return LOOP.run(coroutine)
+
+    def _load(
+        self,
+        loader: Callable[[Any], Any],
+        options: LoadOptions,
+        verb: Callable[[PlainLoader], Coroutine[Any, Any, T]],
+    ) -> T:
+        """The result of a verb that loads with a plain loader, which this thread may have to run."""
+        policy = self._asynchronous._load_policy.override(options)
+        plain = PlainLoader(loader, leaves=policy.soft_timeout_ms is not None)
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        plain.call = call = Call(verb(plain))
+        return LOOP.finish(call)
+
+    def _many(self, keys: Iterable[Any], ask: Callable[[list[Any]], dict[Any, Any]]) -> dict[Any, Any]:
+        """The values of many keys, in their order: what the near cache holds, and of the others what is asked for.
+
+        Raises:
+            BatchError: some keys failed; carries the others' values, the near cache's included.
+        """
+        wanted: list[Key[Any]] = list(dict.fromkeys(keys))
+        near = self._near_hits(wanted)
+        if not near:
+            return ask(wanted)
+        others = [key for key in wanted if key not in near]
+        try:
+            values = near | (ask(others) if others else {})
+        except BatchError as error:
+            values = near | dict(error.results)
+            raise BatchError({key: values[key] for key in wanted if key in values}, error.errors) from None
+        return {key: values[key] for key in wanted if key in values}
+
+    def _near_hits(self, keys: list[Key[Any]]) -> dict[Any, Any]:
+        """The values of those keys that the near cache holds."""
+        values: dict[Any, Any] = {}
+        for key in keys:
+            if (kept := self._near_hit(key)) is not None:
+                try:
+                    values[key] = decoded(key, kept.payload, kept.negative)
+                except UndecodableValue:
+                    continue  # the verb says so, among its other keys
+        return values

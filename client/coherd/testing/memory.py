@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.keys import decode_value
-from coherd.contract.lease import GRANT_BYTES
+from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.tags import TagRef
 from coherd.testing.clock import FakeClock
 
@@ -59,7 +59,7 @@ class Kept(NamedTuple):
         return {name: decode_value(value) for name, value in pairs}
 
 
-class Found(NamedTuple):
+class Lookup(NamedTuple):
     """The outcome of a read; ``kept`` is None where nothing is stored."""
 
     state: State
@@ -96,16 +96,16 @@ class Memory:
         self._leases: dict[str, Lease] = {}
         self._grants = itertools.count(1)
 
-    def look(self, key: ResolvedKey) -> Found:
+    def look(self, key: ResolvedKey) -> Lookup:
         """What is stored under a key and what it is worth now."""
         kept = self._live(key.text)
         if kept is None or kept.tombstone:
-            return Found(State.ABSENT, kept)
+            return Lookup(State.ABSENT, kept)
         now_ms = self._clock.now_ms
         age_ms, remaining_ms = max(0, now_ms - kept.written_at_ms), kept.fresh_until_ms - now_ms
         if not self._current(kept.epochs):
-            return Found(State.INVALIDATED, kept, age_ms, remaining_ms)
-        return Found(State.FRESH if remaining_ms > 0 else State.STALE, kept, age_ms, remaining_ms)
+            return Lookup(State.INVALIDATED, kept, age_ms, remaining_ms)
+        return Lookup(State.FRESH if remaining_ms > 0 else State.STALE, kept, age_ms, remaining_ms)
 
     def texts(self) -> list[str]:
         """Keys under which an entry is stored, valid or not, in the order they were first set."""
@@ -167,7 +167,7 @@ class Memory:
         return lease
 
     def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool:
-        """Let a token's lease live that long from now (0: give it back); whether the token held it."""
+        """Let a token's lease live that long from now (0: release it); whether the token held it."""
         lease = self._held(key.text)
         if lease is None or lease.token != token:
             return False

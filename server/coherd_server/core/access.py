@@ -1,4 +1,4 @@
-"""Who may do what (DESIGN section 8). Pure: principals in, decisions out."""
+"""Who may do what (docs/operate/security.md). Pure: principals in, decisions out."""
 
 from __future__ import annotations
 

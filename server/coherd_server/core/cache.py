@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coherd_server.core.changing import Changer
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import Filler
+from coherd_server.core.get import Reader
 from coherd_server.core.grants import Grants
-from coherd_server.core.leasing import Leases
-from coherd_server.core.near.announcing import Announcer
-from coherd_server.core.ports import Store
-from coherd_server.core.reading import Reader
+from coherd_server.core.invalidate import Changer
+from coherd_server.core.lease import Leases
+from coherd_server.core.near.publish import ChangePublisher
+from coherd_server.core.set import Writer
 from coherd_server.core.singles import Singles
-from coherd_server.core.writing import Writer
+from coherd_server.core.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Cache:
     fills: Filler
 
 
-def build_cache(store: Store, announcer: Announcer, counters: Counters, *, max_value_bytes: int) -> Cache:
+def build_cache(store: Store, publisher: ChangePublisher, counters: Counters, *, max_value_bytes: int) -> Cache:
     """The verbs over one store; near caches are told of its changes."""
     reader = Reader(store, counters)
-    writer = Writer(store, reader, announcer, counters, max_value_bytes=max_value_bytes)
-    changer = Changer(store, reader, announcer, counters)
+    writer = Writer(store, reader, publisher, counters, max_value_bytes=max_value_bytes)
+    changer = Changer(store, reader, publisher, counters)
     grants = Grants()
     leases = Leases(store, reader, grants, counters)
-    fills = Filler(store, writer, grants, announcer, counters)
+    fills = Filler(store, writer, grants, publisher, counters)
     return Cache(reader, writer, Singles(store, reader, writer), changer, leases, fills)

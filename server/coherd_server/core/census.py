@@ -1,8 +1,8 @@
 """The census: a background walk over the keyspace that counts keys and bytes per domain and resource, and unlinks dead
-entries (DESIGN sections 2 and 6, rule 2).
+entries [unlink-by-bytes].
 
-One replica at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died. The
-walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
+One server process at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died.
+The walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from coherd_server.core.census_note import (
     decode_progress,
     decode_result,
 )
-from coherd_server.core.judge import State
-from coherd_server.core.ports import Store, StoreUnavailable
-from coherd_server.core.reading import Found, Reader
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.store import Store, StoreUnavailable
+from coherd_server.core.validity import State
 
 T = TypeVar("T")
 _log = structlog.get_logger("coherd.census")
@@ -107,7 +107,7 @@ class Census:
         return result
 
     async def result(self) -> CensusResult | None:
-        """What the last whole pass of any replica counted; None where there is none, or its note is damaged.
+        """What the last whole pass of any server process counted; None where there is none, or its note is damaged.
 
         Raises:
             StoreUnavailable: the store does not answer.
@@ -136,20 +136,20 @@ class Census:
                 continue
         if not keys:
             return
-        dead: list[Found] = []
-        for found in await self._reader.find(keys):
-            state = found.verdict.state
+        dead: list[Lookup] = []
+        for lookup in await self._reader.find(keys):
+            state = lookup.validity.state
             if state in (State.ABSENT, State.FOREIGN):
                 continue
-            tally.add(found.key, len(found.key.text) + len(found.verdict.raw))
-            if state is State.DEAD:
-                dead.append(found)
-        if dead:  # rule 4: dead only by epochs read after the value
-            again = await self._reader.find([found.key for found in dead])
+            tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
+            if state is State.INVALIDATED:
+                dead.append(lookup)
+        if dead:  # only by epochs read after the value [later-epochs]
+            again = await self._reader.find([lookup.key for lookup in dead])
             unlink = [
-                (second.key.text, second.verdict.head)
+                (second.key.text, second.validity.head)
                 for first, second in zip(dead, again, strict=True)
-                if second.verdict.state is State.DEAD and second.verdict.head == first.verdict.head
+                if second.validity.state is State.INVALIDATED and second.validity.head == first.validity.head
             ]
             await self._store.unlink_dead(unlink)
             tally.unlinked += len(unlink)

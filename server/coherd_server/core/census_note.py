@@ -41,7 +41,7 @@ class Tally:
             self.sizes[name] += size_bytes
 
     def fields(self) -> dict[str, Any]:
-        """As they stand in a note."""
+        """The fields of a note that hold these counts."""
         return {"keys": dict(self.keys), "sizes": dict(self.sizes), "unlinked": self.unlinked}
 
 
@@ -56,7 +56,7 @@ class Progress:
     """Cursor on the one under way."""
 
     def encode(self) -> bytes:
-        """As a note."""
+        """The note that holds this progress."""
         return orjson.dumps({**self.tally.fields(), "done": self.done, "at": self.at})
 
 
@@ -77,7 +77,7 @@ class CensusResult:
         return cls(counted_at_ms, dict(tally.keys), dict(tally.sizes), tally.unlinked)
 
     def encode(self) -> bytes:
-        """As a note."""
+        """The note that holds this result."""
         return orjson.dumps(self)
 
 
@@ -110,28 +110,28 @@ def _decoded(note: bytes, read: Callable[[dict[str, Any]], T]) -> T:
         raise DamagedNote("not what was written") from None
 
 
-def _result(found: dict[str, Any]) -> CensusResult:
-    at_ms = _number(found["counted_at_ms"], MAX_TIME_MS)
-    return CensusResult(at_ms, _numbers(found["keys"]), _numbers(found["sizes"]), _number(found["unlinked"]))
+def _result(fields: dict[str, Any]) -> CensusResult:
+    at_ms = _number(fields["counted_at_ms"], MAX_TIME_MS)
+    return CensusResult(at_ms, _numbers(fields["keys"]), _numbers(fields["sizes"]), _number(fields["unlinked"]))
 
 
-def _progress(found: dict[str, Any]) -> Progress:
-    keys, sizes = (defaultdict(int, _numbers(found[name])) for name in ("keys", "sizes"))
-    done = [_of(str, primary) for primary in _of(list, found["done"])]
-    return Progress(Tally(keys, sizes, _number(found["unlinked"])), done, _numbers(found["at"], 2**64 - 1))
+def _progress(fields: dict[str, Any]) -> Progress:
+    keys, sizes = (defaultdict(int, _numbers(fields[name])) for name in ("keys", "sizes"))
+    done = [_of(str, primary) for primary in _of(list, fields["done"])]
+    return Progress(Tally(keys, sizes, _number(fields["unlinked"])), done, _numbers(fields["at"], 2**64 - 1))
 
 
-def _numbers(found: object, most: int = MAX_COUNT) -> dict[str, int]:
-    return {name: _number(count, most) for name, count in _of(dict, found).items()}
+def _numbers(value: object, most: int = MAX_COUNT) -> dict[str, int]:
+    return {name: _number(count, most) for name, count in _of(dict, value).items()}
 
 
-def _number(found: object, most: int = MAX_COUNT) -> int:
-    if not 0 <= _of(int, found) <= most:
+def _number(value: object, most: int = MAX_COUNT) -> int:
+    if not 0 <= _of(int, value) <= most:
         raise DamagedNote("a number is out of range")
-    return _of(int, found)
+    return _of(int, value)
 
 
-def _of(kind: type[T], found: object) -> T:
-    if type(found) is not kind:
+def _of(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
         raise DamagedNote(f"a {kind.__name__} is missing")
-    return found
+    return value

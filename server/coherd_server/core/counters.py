@@ -50,7 +50,7 @@ class Latency:
         self._count += 1
 
     def quantiles(self) -> Quantiles:
-        """Over the latest measurements; zeros before the first."""
+        """The quantiles of the latest measurements; zeros before the first."""
         ordered = sorted(self._latest)
         if not ordered:
             return Quantiles(0, 0.0, 0.0, 0.0)
@@ -74,22 +74,22 @@ class Counters:
         return self._pending[domain]
 
     def take(self) -> dict[str, dict[str, int]]:
-        """All pending counts; from now on they are the taker's to store, or to give back."""
+        """All pending counts; from now on they are the taker's to store, or to put back."""
         taken = {domain: dict(counts) for domain, counts in self._pending.items() if counts}
         self._pending.clear()
         return taken
 
-    def give_back(self, taken: Mapping[str, Mapping[str, int]]) -> None:
-        """Counts that could not be stored."""
+    def put_back(self, taken: Mapping[str, Mapping[str, int]]) -> None:
+        """Add counts that were taken and could not be stored."""
         for domain, counts in taken.items():
             self._pending[domain].update(counts)
 
 
 def hit_ratio(counts: Mapping[str, int]) -> float:
     """Share of reads that got a value, 0..1; 0 before the first read."""
-    found = sum(counts.get(name, 0) for name in _FOUND)
-    total = found + counts.get("misses", 0)
-    return found / total if total else 0.0
+    answered = sum(counts.get(name, 0) for name in _ANSWERED)
+    total = answered + counts.get("misses", 0)
+    return answered / total if total else 0.0
 
 
-_FOUND: Final[Iterable[str]] = ("hits", "stale_hits", "near_cache_hits")
+_ANSWERED: Final[Iterable[str]] = ("hits", "stale_hits", "near_cache_hits")

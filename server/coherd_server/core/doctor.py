@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from coherd_server.core.ports import NodeReport
+from coherd_server.core.store import NodeReport
 
 _OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _NEARLY_FULL: Final = 0.9
@@ -34,8 +34,8 @@ class Finding(NamedTuple):
 def examine(reports: Iterable[NodeReport]) -> list[Finding]:
     """All findings on all primaries, the worst first."""
     order = [Level.UNSAFE, Level.WARNING, Level.OK]
-    found = [finding for report in reports for finding in _examine(report)]
-    return sorted(found, key=lambda finding: order.index(finding.level))
+    findings = [finding for report in reports for finding in _examine(report)]
+    return sorted(findings, key=lambda finding: order.index(finding.level))
 
 
 def _examine(report: NodeReport) -> Iterator[Finding]:

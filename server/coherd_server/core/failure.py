@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 
 
 class Failure(NamedTuple):

@@ -1,8 +1,9 @@
-"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival (rules 4 and 5).
+"""Fills: values that were loaded under a lease. One that was overtaken by a change is dead on arrival.
 
 A lease keeps the stamps of its grant: the epochs and nodes as they were before the load. A fill carries them, whatever
-happened meanwhile; so a value loaded before an invalidation can never be valid after it (P1). It must name its grant: a
-late copy of the request for the lease may have been granted anew under the same token, with later stamps.
+happened meanwhile [grant-time-stamps]; so a value loaded before an invalidation can never be valid after it (P1). It
+must name its grant: a late copy of the request for the lease may have been granted anew under the same token, with
+later stamps [fill-names-its-grant]. It can add no extra tags [tags-with-the-lease].
 """
 
 from __future__ import annotations
@@ -10,27 +11,18 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from coherd.contract.entry import Flags, Times, encode_header
-from coherd.contract.lease import Lease
+from coherd.catalog.requests import FillItem, check_grant
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
+from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.grants import Grants
-from coherd_server.core.judge import expected_block, extra_refs_of
-from coherd_server.core.lease_check import check_grant, current_lease
-from coherd_server.core.near.announcing import Announcer, distinct
-from coherd_server.core.ports import Fill, FillOutcome, Outdated, Store, StoreUnavailable
-from coherd_server.core.set_plan import SetItem
-from coherd_server.core.writing import Writer
-
-
-class FillItem(NamedTuple):
-    """A loaded value, and the lease it was loaded under."""
-
-    item: SetItem
-    token: bytes
-    grant: bytes
-    load_ms: int = 0
+from coherd_server.core.lease_attempt import current_lease
+from coherd_server.core.lease_bytes import Lease
+from coherd_server.core.near.publish import ChangePublisher, distinct
+from coherd_server.core.set import Writer
+from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
+from coherd_server.core.validity import expected_block, extra_refs_of
 
 
 class Filled(NamedTuple):
@@ -47,15 +39,17 @@ class Filler:
         store: where entries and leases live.
         writer: of the same store, for its checks.
         grants: the leases this process has granted.
-        announcer: tells near caches.
+        publisher: tells near caches.
         counters: that every fill adds to.
     """
 
-    def __init__(self, store: Store, writer: Writer, grants: Grants, announcer: Announcer, counters: Counters) -> None:
+    def __init__(
+        self, store: Store, writer: Writer, grants: Grants, publisher: ChangePublisher, counters: Counters
+    ) -> None:
         self._store = store
         self._writer = writer
         self._grants = grants
-        self._announcer = announcer
+        self._publisher = publisher
         self._counters = counters
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
@@ -69,8 +63,8 @@ class Filler:
             one = self._remembered(fill, ttl_ms, stale_ms) or await self._asked(fill, ttl_ms, stale_ms)
             if one is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
-            announcements = distinct(self._announcer.of_keys([key]))
-            (outcome,) = await self._store.fill([one], announcements)
+            notices = distinct(self._publisher.of_keys([key]))
+            (outcome,) = await self._store.fill([one], notices)
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -79,7 +73,7 @@ class Filler:
             return failure_of(outcome)
         if isinstance(outcome, Outdated):
             outcome = FillOutcome.REJECTED
-        if outcome is FillOutcome.STORED and (failure := await self._announcer.finish(announcements)) is not None:
+        if outcome is FillOutcome.STORED and (failure := await self._publisher.finish(notices)) is not None:
             return failure
         return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
 
@@ -95,22 +89,22 @@ class Filler:
         known = self._store.remembered({tag: ttl_ms + stale_ms for _, tag in (*key.tags, *extra)})
         if known is None:
             return None
-        holder, epochs = known
-        if lease.block != expected_block(key, extra, holder.identity, epochs):
+        basis, epochs = known
+        if lease.block != expected_block(key, extra, basis.identity, epochs):
             return None
-        entry = self._entry(fill, lease, holder.redis_now_ms, ttl_ms, stale_ms)
+        entry = self._entry(fill, lease, basis.redis_now_ms, ttl_ms, stale_ms)
         stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
-        return Fill(key.text, entry, ttl_ms + stale_ms, raw, holder.identity, stamps)
+        return Fill(key.text, entry, ttl_ms + stale_ms, raw, basis.identity, stamps)
 
     async def _asked(self, fill: FillItem, ttl_ms: int, stale_ms: int) -> Fill | None:
         """What is to be stored; None where the lease is lost, or its stamps are no longer current."""
         key = fill.item.key
-        (values, leases, _), (_, minted) = await asyncio.gather(
+        (values, leases, _), (_, ensured) = await asyncio.gather(
             self._store.read_leased([key.text], ()),
-            self._store.mint([], dict.fromkeys((tag for _, tag in key.tags), ttl_ms + stale_ms)),
+            self._store.ensure_epochs([], dict.fromkeys((tag for _, tag in key.tags), ttl_ms + stale_ms)),
         )
         read, raw = values[0], leases[0] or b""
-        lease = await current_lease(self._store, key, raw, read.identity, dict(minted), ttl_ms + stale_ms)
+        lease = await current_lease(self._store, key, raw, read.identity, dict(ensured), ttl_ms + stale_ms)
         if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
             return None
         entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from coherd.contract.lease import Lease
+from coherd_server.core.lease_bytes import Lease
 
 MOST_GRANTS: Final = 65_536
 

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem
 from coherd.contract.tags import TagRef
-from coherd_server.core.ports import PutOutcome
-
-
-class SetItem(NamedTuple):
-    """One value to store. Bounds as in `coherd.v1.SetRequest`."""
-
-    key: ResolvedKey
-    payload: bytes
-    ttl_ms: int | None = None
-    extra_tags: Mapping[str, str] = {}
-    only_if_absent: bool = False
-    version: int | None = None
-    negative: bool = False
+from coherd_server.core.store import PutOutcome
 
 
 class SetDone(NamedTuple):
     """What a set did."""
 
     outcome: PutOutcome
-    """STORED, OCCUPIED (a fresh value is present) or OLDER."""
+    """STORED, PRESENT (a fresh value is present) or OLDER_VERSION."""
     ttl_ms: int = 0
 
 

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import SetItem
 from coherd_server.core.failure import Failure
-from coherd_server.core.ports import Store
-from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import Store
 from coherd_server.core.together import Asked, Together
-from coherd_server.core.writing import Writer
 
 MOST_BYTES: Final = 1 << 16
 """Longest payload of a set that shares a group."""
@@ -39,13 +40,13 @@ class Singles:
         self._store = store
         self._reader = reader
         self._writer = writer
-        self._gets: dict[bool, Together[ResolvedKey, Found | Failure]] = {
+        self._gets: dict[bool, Together[ResolvedKey, Lookup | Failure]] = {
             accept_stale: Together(store.when_gathered, partial(self._get, accept_stale))
             for accept_stale in (False, True)
         }
         self._sets: Together[_Set, SetDone | Failure] = Together(store.when_gathered, self._set, self._split)
 
-    async def get(self, key: ResolvedKey, *, accept_stale: bool = False) -> Found | Failure:
+    async def get(self, key: ResolvedKey, *, accept_stale: bool = False) -> Lookup | Failure:
         """As `Reader.get`, of one key."""
         if self._store.is_crowded:
             return await self._gets[accept_stale].ask(key)
@@ -60,7 +61,7 @@ class Singles:
             return await self._sets.ask(_Set(item, turn_ms))
         return (await self._writer.set([item], turns_ms=[turn_ms]))[0]
 
-    async def _get(self, accept_stale: bool, group: Sequence[Asked[ResolvedKey, Found | Failure]]) -> None:
+    async def _get(self, accept_stale: bool, group: Sequence[Asked[ResolvedKey, Lookup | Failure]]) -> None:
         found = await self._reader.get([one.item for one in group], accept_stale=accept_stale)
         for one, answer in zip(group, found, strict=True):
             one.answer(answer)

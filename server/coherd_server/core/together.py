@@ -50,7 +50,7 @@ class Together(Generic[Item, Outcome]):
     """Items that are asked for one by one, and done in groups.
 
     Args:
-        when_gathered: see `coherd_server.core.ports.Store.when_gathered`.
+        when_gathered: see `coherd_server.core.store.Store.when_gathered`.
         do: does a group and answers each of its items.
         split: takes apart what should not be one group.
     """

@@ -1,4 +1,4 @@
-"""Callers that wait for somebody else's load, and how a change wakes them (P5: no polling; a timer stands behind)."""
+"""Callers that wait for somebody else's load, and how a change wakes them [timer-behind-wakes]."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Room:
 
     async def mark(self, store_mark: Callable[[], Coroutine[None, None, None]], lasts_s: float) -> None:
         """Let the store remember, for ``lasts_s`` at least, that somebody waits. Callers that come together share one
-        request, and each returns when it is done: who looks before that could miss the change that nobody was told.
+        request, and each returns when it is done: a caller that looked earlier could miss a change nobody was told of.
 
         Raises:
             StoreUnavailable: it could not.
@@ -63,7 +63,7 @@ class WaitingRooms:
         self._keys_by_tag: defaultdict[str, set[str]] = defaultdict(set)
 
     def wake(self, name: str, is_key: bool) -> None:
-        """See `coherd_server.core.ports.Wake`."""
+        """Wake the callers who wait for a key or for a key with a tag; the arguments are those of `Wake`."""
         if not name:
             keys = list(self._rooms)
         elif is_key:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from coherd_server.core.ports import StoreUnavailable
-from coherd_server.redis.drive import Done
+from coherd_server.core.store import StoreUnavailable
+from coherd_server.redis.router import Done
 
 
 def bytes_of(answer: object) -> bytes:

@@ -18,10 +18,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from coherd.contract.entry import EPOCH_BYTES
-from coherd_server.core.ports import ValueRead
+from coherd_server.core.entry import EPOCH_BYTES
+from coherd_server.core.store import ValueRead
+from coherd_server.redis.connection import Arg, Command, Reply
 from coherd_server.redis.scripts import LATE, Script
-from coherd_server.redis.wire import Arg, Command, Reply
 
 _numbers: Final = itertools.count(1)
 ITEMS_PER_CALL: Final = 500
@@ -39,7 +39,7 @@ class Job(NamedTuple):
     identity: bytes | None = None
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
-    """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed (rule 8)."""
+    """Members that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
 
 
 class Moved(NamedTuple):
@@ -93,11 +93,11 @@ class Batch:
         self.answers: list[Reply] = []
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
-        self.mark = b""
+        self.fencing_token = b""
         """The state of the node's fences after its scripts (`fences.py`); empty where none has told it."""
         self.redis_now_ms = 0
         self.redirected = False
-        """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again (rule 3)."""
+        """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again [node-identity]."""
         self.late = False
         self.scripts_missing = False
         self.readonly = False
@@ -110,7 +110,8 @@ class Batch:
         self._names.update(dict.fromkeys(names))
 
     def add_job(self, job: Job) -> int:
-        """Position of the job's answer. Mints and invalidations of one tag by several callers are one (rule 9)."""
+        """Position of the job's answer. Epochs that several callers ensure or replace are one: nothing of
+        the batch was sent yet [join-before-sending]."""
         if job.script is not None and job.script.merge is not None:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
             if place < len(self._jobs):
@@ -143,8 +144,8 @@ class Batch:
 
     def pack(self, identity: bytes, deadline_ms: int, wait_ms: int) -> list[Command]:
         """The commands, for a connection with this identity. Called once, right before sending: fresh epochs are made
-        here and leave in one command (rule 1). ``deadline_ms`` is in the node's time; ``wait_ms`` bounds the wait for
-        replicas, which comes last and covers all that the connection wrote before."""
+        here and leave in one command, once [fresh-id-once]. ``deadline_ms`` is in the node's time; ``wait_ms`` bounds
+        the wait for replicas, which comes last and covers all that the connection wrote before."""
         self.sent = True
         self.answers = [None] * len(self._jobs)
         commands: list[Command] = []
@@ -243,9 +244,9 @@ class Batch:
             self.answers[places[0]] = reply
             if isinstance(reply, ResponseError):
                 self._note(reply)
-        elif isinstance(reply, list) and len(reply) == len(places) + script.marks:
-            if script.marks:
-                self.mark = cast(bytes, reply.pop())
+        elif isinstance(reply, list) and len(reply) == len(places) + script.tells_token:
+            if script.tells_token:
+                self.fencing_token = cast(bytes, reply.pop())
             for place, answer in zip(places, reply, strict=True):
                 self.answers[place] = self._checked(answer)
         elif isinstance(reply, ResponseError) or reply == LATE:

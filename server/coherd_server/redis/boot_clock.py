@@ -1,4 +1,4 @@
-"""The clock of leases: one that goes on while the machine sleeps (section 6, "The log moves near caches", 3)."""
+"""The clock of leases: one that goes on while the machine sleeps [lease-from-sending]."""
 
 from __future__ import annotations
 

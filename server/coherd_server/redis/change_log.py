@@ -1,4 +1,4 @@
-"""The `ChangeLog` port: a Redis stream that only its scripts write, and the registry of replicas in its hash slot."""
+"""The `ChangeLog` port: a Redis stream that only its scripts write, and the registry of members in its hash slot."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from coherd.contract.entry import IDENTITY_BYTES
-from coherd_server.core.near.ports import Answer, Changes, Field, Heard, LogUnavailable, Place, Registry
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.entry import IDENTITY_BYTES
+from coherd_server.core.near.log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.batch import Job
-from coherd_server.redis.drive import Done, Driver
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
+from coherd_server.redis.router import Done, Router
 from coherd_server.redis.scripts import APPEND, FORGET, JOIN
 
 GENERATION_BYTES: Final = 8
 _WATERMARK: Final = struct.Struct(f">{IDENTITY_BYTES}s{GENERATION_BYTES}sQ")
 _BEAT_BYTES: Final = 8
-REPLICA_CHARACTERS: Final = 32
-"""A replica's id is that many hex digits."""
+MEMBER_CHARACTERS: Final = 32
+"""A member's id is that many hex digits."""
 
 
 class RedisChangeLog:
-    """Implements `coherd_server.core.near.ports.ChangeLog`.
+    """Implements `coherd_server.core.near.log.ChangeLog`.
 
     Args:
-        driver: routes the scripts.
+        router: routes the scripts.
         reader: of the log's key, `log_name`.
-        listener: hears what replicas publish.
+        listener: hears what members publish.
         prefix: of the deployment.
         length: how many entries are kept, about.
     """
 
-    def __init__(self, driver: Driver, reader: LogReader, listener: Listener, *, prefix: str, length: int) -> None:
-        self._driver = driver
+    def __init__(self, router: Router, reader: LogReader, listener: Listener, *, prefix: str, length: int) -> None:
+        self._router = router
         self._reader = reader
         self._listener = listener
         self._length = length
@@ -51,16 +51,16 @@ class RedisChangeLog:
         """The append as one job, for a batch that carries the change itself."""
         return Job(APPEND, (self._log, self._registry), (self._length, "\n".join(names), int(awaited)))
 
-    async def join(self, replica: str, watermark: Place | None, complete: bytes) -> Answer:
+    async def join(self, member: str, watermark: LogPosition | None, complete: bytes) -> Answer:
         """See `ChangeLog.join`. Doing it twice is harmless."""
         field = (b"" if watermark is None else _WATERMARK.pack(*watermark)) + os.urandom(_BEAT_BYTES)
-        return self.answer_of(await self._do(Job(JOIN, (self._log, self._registry), (replica, field, complete))))
+        return self.answer_of(await self._do(Job(JOIN, (self._log, self._registry), (member, field, complete))))
 
-    async def forget(self, replica: str, field: bytes) -> None:
+    async def forget(self, member: str, field: bytes) -> None:
         """See `ChangeLog.forget`."""
-        await self._do(Job(FORGET, (self._registry,), (replica, field)))
+        await self._do(Job(FORGET, (self._registry,), (member, field)))
 
-    async def follow(self, after: Place) -> Changes:
+    async def follow(self, after: LogPosition) -> Changes:
         """See `ChangeLog.follow`."""
         return await self._reader.read(after)
 
@@ -73,9 +73,9 @@ class RedisChangeLog:
                 awaited()
                 return
             at = len(message) - len(log)
-            replica, raw = message[:REPLICA_CHARACTERS], message[REPLICA_CHARACTERS:at]
+            member, raw = message[:MEMBER_CHARACTERS], message[MEMBER_CHARACTERS:at]
             if message[at:] == log and len(raw) in (_BEAT_BYTES, _WATERMARK.size + _BEAT_BYTES):
-                heard(replica.decode("ascii", "replace"), _field(raw))
+                heard(member.decode("ascii", "replace"), _field(raw))
 
         self._listener.on_near(take)
 
@@ -92,7 +92,7 @@ class RedisChangeLog:
         return answer
 
     async def _do(self, job: Job) -> Done:
-        [done] = await self._driver.do([job], repeat=True)
+        [done] = await self._router.do([job], repeat=True)
         if isinstance(done, StoreUnavailable):
             raise LogUnavailable(str(done), maybe_done=done.outcome_unknown)
         return done
@@ -111,7 +111,7 @@ def registry_name(prefix: str) -> str:
 def _field(raw: bytes) -> Field:
     if len(raw) != _WATERMARK.size + _BEAT_BYTES:
         return Field(raw, None)
-    return Field(raw, Place(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
+    return Field(raw, LogPosition(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
 
 
 def _answer_of(done: Done) -> Answer:
@@ -124,4 +124,4 @@ def _answer_of(done: Done) -> Answer:
     flat = dict(zip(found[2::2], found[3::2], strict=True))
     incarnation, complete = flat.pop(b"*", b""), flat.pop(b"+", b"")
     fields = {name.decode("ascii", "replace"): _field(raw) for name, raw in flat.items()}
-    return Answer(Place(done.identity, found[0], found[1]), Registry(incarnation, complete, fields))
+    return Answer(LogPosition(done.identity, found[0], found[1]), Registry(incarnation, complete, fields))

@@ -10,17 +10,17 @@ from typing import Final
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
-from coherd_server.redis.journal import Journal
-from coherd_server.redis.link import Link
+from coherd_server.redis.connection import CONNECTION_ERRORS, Address, Reply, open_connection
+from coherd_server.redis.node import Node
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Watch
-from coherd_server.redis.wire import CONNECTION_ERRORS, Address, Reply, open_connection
 
 ASKED_AT_ONCE: Final = 3
 """Nodes asked for the map at the same time; the first good answer counts, so a stalled node delays nothing."""
 UNUSED_AFTER_S: Final = 10.0
-"""A link without slots is closed after this: targets of ASK, primaries that were demoted."""
+"""A node without slots is closed after this: targets of ASK, primaries that were demoted."""
 
 
 class ClusterTopology:
@@ -28,40 +28,42 @@ class ClusterTopology:
 
     wide = False
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
+        self._recent_writes = recent_writes
         self._target = target
         self._settings = settings
         self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        self._links: dict[Address, Link] = {}
+        self._nodes: dict[Address, Node] = {}
         self._known: list[Address] = [Address(host, port) for host, port in target.addresses]
         self._turn = 0
         self._watch = Watch(settings.check_every_ms)
         self._trouble = "no seed answered"
 
-    def link_for(self, name: str) -> Link | None:
+    def node_for(self, name: str) -> Node | None:
         address = self._slots[key_slot(name.encode())]
-        return None if address is None else self._link(address)
+        return None if address is None else self._node(address)
 
-    def links(self) -> Sequence[Link]:
-        return [self._link(address) for address in dict.fromkeys(self._slots) if address is not None]
+    def nodes(self) -> Sequence[Node]:
+        return [self._node(address) for address in dict.fromkeys(self._slots) if address is not None]
 
-    def _link(self, address: Address) -> Link:
-        link = self._links.get(address)
-        if link is None:
-            link = Link(self._target, address, self._settings, self._journal, cluster=True, on_trouble=self.refresh)
-            self._links[address] = link
-        return link
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            node = Node(
+                self._target, address, self._settings, self._recent_writes, cluster=True, on_trouble=self.refresh
+            )
+            self._nodes[address] = node
+        return node
 
-    def redirect(self, error: AskError, source: Link) -> Link | None:
+    def redirect(self, error: AskError, source: Node) -> Node | None:
         address = Address(error.host or source.address.host, error.port)
-        link = self._link(address)
+        node = self._node(address)
         if not isinstance(error, MovedError):
-            link.distrust()
-            return link
+            node.distrust()
+            return node
         if self._slots[error.slot_id] != address:
             self._slots[error.slot_id] = address
-            link.distrust()
+            node.distrust()
             self.refresh()
         return None
 
@@ -90,15 +92,15 @@ class ClusterTopology:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        for address, link in list(self._links.items()):
-            if address not in self._slots and time.monotonic() - link.last_used_at_s > UNUSED_AFTER_S:
-                del self._links[address]
-                await link.close()
+        for address, node in list(self._nodes.items()):
+            if address not in self._slots and time.monotonic() - node.last_used_at_s > UNUSED_AFTER_S:
+                del self._nodes[address]
+                await node.close()
 
     def _adopt(self, slots: list[Address | None]) -> None:
         primaries = [address for address in dict.fromkeys(slots) if address is not None]
         for address in primaries:
-            self._link(address)
+            self._node(address)
         self._slots = slots
         self._trouble = "no primary serves the slot"
         seeds = [Address(host, port) for host, port in self._target.addresses]
@@ -121,7 +123,7 @@ class ClusterTopology:
 
     async def close(self) -> None:
         await self._watch.close()
-        await asyncio.gather(*(link.close() for link in self._links.values()))
+        await asyncio.gather(*(node.close() for node in self._nodes.values()))
 
 
 def _slot_map(reply: Reply, asked: Address) -> list[Address | None] | None:

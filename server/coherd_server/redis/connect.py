@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.cluster import ClusterTopology
-from coherd_server.redis.journal import Journal
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import Mode, RedisTarget, parse_redis_url
 from coherd_server.redis.sentinel import SentinelTopology
 from coherd_server.redis.settings import StoreSettings
@@ -28,9 +28,9 @@ async def open_store(
         raise ValueError("the key prefix must not hold braces")
     settings = settings or StoreSettings()
     target = parse_redis_url(target) if isinstance(target, str) else target
-    journal = Journal()
-    topology = _topology(target, settings, journal)
-    store = RedisStore(target, topology, settings, journal, prefix=prefix)
+    recent_writes = RecentWrites()
+    topology = _topology(target, settings, recent_writes)
+    store = RedisStore(target, topology, settings, recent_writes, prefix=prefix)
     try:
         await topology.start()
         await store.ping()
@@ -45,11 +45,11 @@ async def open_store(
     return store
 
 
-def _topology(target: RedisTarget, settings: StoreSettings, journal: Journal) -> Topology:
+def _topology(target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> Topology:
     match target.mode:
         case Mode.SINGLE:
-            return SingleTopology(target, settings, journal)
+            return SingleTopology(target, settings, recent_writes)
         case Mode.SENTINEL:
-            return SentinelTopology(target, settings, journal)
+            return SentinelTopology(target, settings, recent_writes)
         case Mode.CLUSTER:
-            return ClusterTopology(target, settings, journal)
+            return ClusterTopology(target, settings, recent_writes)

@@ -43,7 +43,7 @@ class Crowd:
         return time.monotonic() < self._until_s
 
     def when_gathered(self, call: Callable[[], None]) -> None:
-        """See `coherd_server.core.ports.Store.when_gathered`."""
+        """See `coherd_server.core.store.Store.when_gathered`."""
         if self._due:
             self._until_s = time.monotonic() + CROWD_S
         self._due[call] = None

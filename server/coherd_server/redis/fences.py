@@ -1,10 +1,10 @@
-"""Fences: what keeps a write that arrives late from undoing a later one (DESIGN section 6, rule 6).
+"""Fences: what keeps a write that arrives late from undoing a later one [late-write-fence].
 
-A set names a mark from before it began, and is void where its key was written since. Where all keys are on one node,
-one string there serves them all: a mark says how far it was written, and every script that writes tells the new one.
-So the mark is mostly known before a set begins, and the set needs no round trip to ask for it. Of `PLACES` places in
-the string each key has two, by its hash, and a write changes both: only where both were changed a key may have been
-written. So a key that shares a place with another that is written all the time is not held up by it.
+A set names a **fencing token** from before it began, and is void where its key was written since. Where all keys are on
+one node, one string there serves them all: a token says how far it was written, and every script that writes tells the
+new one. So the token is mostly known before a set begins, and the set needs no round trip to ask for it. Of `PLACES`
+places in the string each key has two, by its hash, and a write changes both: only where both were changed a key may
+have been written. So a key that shares a place with another that is written all the time is not held up by it.
 
 On a cluster a script may only touch names of one slot. Each key has a fence of its own there, made when it is asked for
 and taken away by the next write.
@@ -24,7 +24,7 @@ PLACES: Final = 32_768
 """Two servers of one store must agree on it: another number needs another format of the string (`lua/fences.lua`)."""
 PLACE_BYTES: Final = 6
 INCARNATION_BYTES: Final = 8
-MARK_BYTES: Final = INCARNATION_BYTES + 8
+FENCING_TOKEN_BYTES: Final = INCARNATION_BYTES + 8
 _TWO: Final = struct.Struct(">HH")
 
 
@@ -49,12 +49,12 @@ class Fences(Protocol):
         ...
 
     def ask(self, values: Sequence[str]) -> list[Job]:
-        """Jobs that answer with the marks of these: one for all, or one for each."""
+        """Jobs that answer with the fencing tokens of these: one for all, or one for each."""
         ...
 
 
 class SharedFences:
-    """One string for all keys of a node. Its scripts tell the new mark (`Script.marks`).
+    """One string for all keys of a node. Its scripts tell the new token (`Script.tells_token`).
 
     Args:
         name: of the string.
@@ -85,7 +85,9 @@ class SharedFences:
         return (one % half << 16) + half + other % half
 
     def ask(self, values: Sequence[str]) -> list[Job]:
-        return [Job(scripts.MARK, (self._name,), (MARK_BYTES + PLACE_BYTES * PLACES,))] if values else []
+        return (
+            [Job(scripts.FENCING_TOKEN, (self._name,), (FENCING_TOKEN_BYTES + PLACE_BYTES * PLACES,))] if values else []
+        )
 
 
 class KeyFences:
@@ -119,11 +121,11 @@ class KeyFences:
         return 0
 
     def ask(self, values: Sequence[str]) -> list[Job]:
-        return [Job(scripts.MINT, (self.name(value),), (self._lifetime_ms,)) for value in values]
+        return [Job(scripts.ENSURE_EPOCH, (self.name(value),), (self._lifetime_ms,)) for value in values]
 
 
-def later(mark: bytes, other: bytes | None) -> bytes:
-    """Of two marks of one node, told in this order over its connections, the one that knows of more writes."""
-    if other is None or mark[:INCARNATION_BYTES] != other[:INCARNATION_BYTES]:
-        return mark
-    return max(mark, other)
+def later(token: bytes, other: bytes | None) -> bytes:
+    """Of two fencing tokens of one node, told in this order over its connections, the one that knows of more writes."""
+    if other is None or token[:INCARNATION_BYTES] != other[:INCARNATION_BYTES]:
+        return token
+    return max(token, other)

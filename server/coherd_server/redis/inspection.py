@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from coherd_server.core.ports import NodeReport, StoreUnavailable
+from coherd_server.core.store import NodeReport, StoreUnavailable
+from coherd_server.redis.connection import Address, Connection, ConnectionLost, parse_info
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
-from coherd_server.redis.wire import Address, Wire, WireLost, parse_info
 
 
 async def inspect_node(target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> NodeReport:
@@ -14,18 +14,18 @@ async def inspect_node(target: RedisTarget, address: Address, settings: StoreSet
     Raises:
         StoreUnavailable: it does not answer in time, or is not a primary.
     """
-    wires: list[Wire] = []
+    connections: list[Connection] = []
     try:
         for _ in range(2):
-            wires.append(await Wire.dial(target, address, settings, cluster=cluster))
-        [reply] = await wires[0].exchange([("INFO", "memory")], timeout_ms=settings.reply_timeout_ms)
-    except WireLost as lost:
+            connections.append(await Connection.dial(target, address, settings, cluster=cluster))
+        [reply] = await connections[0].exchange([("INFO", "memory")], timeout_ms=settings.reply_timeout_ms)
+    except ConnectionLost as lost:
         raise StoreUnavailable(str(lost)) from None
     finally:
-        for wire in wires:
-            wire.close()
+        for connection in connections:
+            connection.close()
     memory = parse_info(reply) if isinstance(reply, bytes) else {}
-    info = wires[0].info
+    info = connections[0].info
     valkey = "valkey_version" in info
     return NodeReport(
         address=str(address),
@@ -36,5 +36,5 @@ async def inspect_node(target: RedisTarget, address: Address, settings: StoreSet
         used_memory_bytes=int(memory.get("used_memory", 0)),
         maxmemory_policy=memory.get("maxmemory_policy"),
         run_id=info["run_id"],
-        identity_stable=info["run_id"] == wires[1].info["run_id"],
+        identity_stable=info["run_id"] == connections[1].info["run_id"],
     )

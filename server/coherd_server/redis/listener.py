@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from coherd_server.core.ports import Wake
+from coherd_server.core.store import Wake
+from coherd_server.redis.connection import CONNECTION_ERRORS, open_connection
 from coherd_server.redis.ending import end
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import NEAR_CHANNEL, WAKE_CHANNEL
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
-from coherd_server.redis.wire import CONNECTION_ERRORS, open_connection
 
 _PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
@@ -71,10 +71,10 @@ class Listener:
 
     async def _listen(self) -> None:
         """One connection, from connect to loss; always ends with one of `CONNECTION_ERRORS`."""
-        links = self._topology.links()
-        if not links:
+        nodes = self._topology.nodes()
+        if not nodes:
             raise ConnectionError
-        connection = open_connection(self._target, links[0].address, self._settings)
+        connection = open_connection(self._target, nodes[0].address, self._settings)
         timeout_s = self._settings.reply_timeout_ms / 1000
         try:
             async with asyncio.timeout(2 * self._settings.connect_timeout_ms / 1000):

@@ -7,11 +7,11 @@ from typing import Final
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.near.ports import Change, Changes, LogUnavailable, Place
+from coherd_server.core.near.log import Change, Changes, LogPosition, LogUnavailable
+from coherd_server.redis.connection import Connection, ConnectionLost, Reply, error_code
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
-from coherd_server.redis.wire import Reply, Wire, WireLost, error_code
 
 WAIT_MS: Final = 1_000
 """How long one read waits for something new; then it looks whether the log is still held there."""
@@ -26,53 +26,55 @@ class LogReader:
         self._topology = topology
         self._settings = settings
         self._name = name
-        self._wire: Wire | None = None
+        self._connection: Connection | None = None
         self._address = ""
 
-    async def read(self, after: Place) -> Changes:
-        """The entries behind a place, under the identity of the connection that gave them.
+    async def read(self, after: LogPosition) -> Changes:
+        """The entries behind a position, under the identity of the connection that gave them.
 
         Raises:
             LogUnavailable: no answer, or none of a primary. The next read connects anew.
         """
         try:
-            wire = await self._connected(after.identity)
-            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.position}-0")
+            connection = await self._connected(after.identity)
+            command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.offset}-0")
             timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
             # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
-            found, role = await wire.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
+            found, role = await connection.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
             entries = self._entries(found, role)
-            return Changes(wire.identity, entries, len(entries) >= READ_ENTRIES)
-        except WireLost as lost:
-            self._wire = None
+            return Changes(connection.identity, entries, len(entries) >= READ_ENTRIES)
+        except ConnectionLost as lost:
+            self._connection = None
             self._topology.refresh()
             raise LogUnavailable(str(lost)) from None
         except BaseException:
             self.close()
             raise
 
-    async def _connected(self, identity: bytes) -> Wire:
+    async def _connected(self, identity: bytes) -> Connection:
         """A connection that knows its node by this identity, or a new one: it learns who the node is when it is made,
         and an identity may change under it (slots that move)."""
-        link = self._topology.link_for(self._name)
-        if link is None:
+        node = self._topology.node_for(self._name)
+        if node is None:
             raise LogUnavailable(self._topology.trouble())
-        if self._wire is not None and (self._address != str(link.address) or self._wire.identity != identity):
+        if self._connection is not None and (
+            self._address != str(node.address) or self._connection.identity != identity
+        ):
             self.close()
-        if self._wire is None:
+        if self._connection is None:
             cluster = not self._topology.wide
-            self._wire = await Wire.dial(self._target, link.address, self._settings, cluster=cluster)
-            self._address = str(link.address)
-        return self._wire
+            self._connection = await Connection.dial(self._target, node.address, self._settings, cluster=cluster)
+            self._address = str(node.address)
+        return self._connection
 
     def _entries(self, found: Reply, role: Reply) -> Sequence[Change]:
         """Raises:
         LogUnavailable: the node refuses, or is no primary.
         """
         if isinstance(found, ResponseError):
-            link = self._topology.link_for(self._name)
-            if isinstance(found, AskError) and link is not None:
-                self._topology.redirect(found, link)
+            node = self._topology.node_for(self._name)
+            if isinstance(found, AskError) and node is not None:
+                self._topology.redirect(found, node)
             self._topology.refresh()
             raise LogUnavailable(f"{self._address}: the node answered {error_code(found)}")
         if not isinstance(role, bytes) or b"role:master" not in role:
@@ -86,9 +88,9 @@ class LogReader:
 
     def close(self) -> None:
         """Close the connection. Idempotent."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _change(entry: Sequence[bytes | Sequence[bytes]]) -> Change:
@@ -98,6 +100,6 @@ def _change(entry: Sequence[bytes | Sequence[bytes]]) -> Change:
         raise LogUnavailable("unexpected reply")
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     names = fields.get(b"n", b"").decode("utf-8", "replace")
-    position, _, sequence = name.partition(b"-")
+    offset, _, sequence = name.partition(b"-")
     generation = fields.get(b"g", b"") if sequence == b"0" else b""
-    return Change(generation, int(position), tuple(names.split("\n")) if names else (), fields.get(b"w") == b"1")
+    return Change(generation, int(offset), tuple(names.split("\n")) if names else (), fields.get(b"w") == b"1")

@@ -1,8 +1,8 @@
 """The Lua scripts: what each takes per item, and its digest.
 
-Every script gets the deadline in the node's own time as ``ARGV[1]`` (rule 6) and answers ``late``, or one answer per
-item; an answer that starts with ``!`` is the code of a refused write. All keys are declared (rule 7). They carry no
-``#!lua`` line: with one Redis refuses them at maxmemory, even those that only delete (PITFALLS).
+Every script gets the deadline in the node's own time as ``ARGV[1]`` [node-time-deadline] and answers ``late``, or one
+answer per item; an answer that starts with ``!`` is the code of a refused write. All keys are declared, and what could
+be refused comes first [all-or-nothing]. They carry no ``#!lua`` line [plain-scripts].
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ class Script(NamedTuple):
     source: str
     sha: str
     fresh: bool
-    """The first argument of an item is a fresh epoch, made when the call is packed, for that call only (rule 1)."""
+    """The first argument of an item is a fresh epoch, made when the call is packed, for that call only
+    [fresh-id-once]."""
     merge: Merge | None
-    """How the items of several callers in one batch that name the same key become one (rule 9); None: they do not."""
+    """How the items of several callers in one batch that name the same key become one [join-before-sending]; None:
+    they do not."""
     last: bool
     """Goes behind all other commands of its batch."""
-    marks: bool
-    """Behind the answers comes the mark of the node's fences (`fences.py`)."""
+    tells_token: bool
+    """Behind the answers comes the node's new fencing token (`fences.py`)."""
 
 
 def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:
@@ -67,13 +69,13 @@ def _joined(one: Args, other: Args) -> Args:
 PUT: Final = _load("put", "entry", "wake", "fences")
 REMOVE: Final = _load("remove", "entry", "wake", "fences")
 FILL: Final = _load("fill", "entry", "wake", "fences")
-MARK: Final = _load("mark", fresh=True, merge=_any)
+FENCING_TOKEN: Final = _load("fencing_token", fresh=True, merge=_any)
 PUT_APART: Final = _load("put", "entry", "wake", "fence")
 REMOVE_APART: Final = _load("remove", "entry", "wake", "fence")
 FILL_APART: Final = _load("fill", "entry", "wake", "fence")
 TOUCH: Final = _load("touch", "entry")
 UNLINK_DEAD: Final = _load("unlink_dead", "entry")
-MINT: Final = _load("mint", fresh=True, merge=_longest)
+ENSURE_EPOCH: Final = _load("ensure_epoch", fresh=True, merge=_longest)
 INVALIDATE: Final = _load("invalidate", fresh=True, merge=_longest)
 GRANT: Final = _load("grant", "entry")
 HOLD: Final = _load("hold", "wake")
@@ -82,8 +84,8 @@ APPEND: Final = _load("append", "log", fresh=True, merge=_joined, last=True)
 JOIN: Final = _load("join", "log", fresh=True)
 FORGET: Final = _load("forget")
 ALL: Final = (
-    *(PUT, REMOVE, FILL, MARK, PUT_APART, REMOVE_APART, FILL_APART),
-    *(TOUCH, UNLINK_DEAD, MINT, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
+    *(PUT, REMOVE, FILL, FENCING_TOKEN, PUT_APART, REMOVE_APART, FILL_APART),
+    *(TOUCH, UNLINK_DEAD, ENSURE_EPOCH, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
 )
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""

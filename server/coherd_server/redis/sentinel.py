@@ -11,12 +11,12 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError
 
-from coherd_server.redis.journal import Journal
-from coherd_server.redis.link import Link
+from coherd_server.redis.connection import CONNECTION_ERRORS, Address
+from coherd_server.redis.node import Node
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Watch
-from coherd_server.redis.wire import CONNECTION_ERRORS, Address
 
 
 class SentinelTopology:
@@ -24,11 +24,11 @@ class SentinelTopology:
 
     wide = True
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
+        self._recent_writes = recent_writes
         self._target = target
         self._settings = settings
-        self._link: Link | None = None
+        self._node: Node | None = None
         self._retired: set[asyncio.Task[None]] = set()
         self._watch = Watch(settings.check_every_ms)
         timeout_s = settings.connect_timeout_ms / 1000
@@ -45,13 +45,13 @@ class SentinelTopology:
         make = cast(Callable[..., Sentinel], Sentinel)  # its constructor is not annotated
         self._sentinel = make(list(target.addresses), sentinel_kwargs=options)
 
-    def link_for(self, name: str) -> Link | None:
-        return self._link
+    def node_for(self, name: str) -> Node | None:
+        return self._node
 
-    def links(self) -> Sequence[Link]:
-        return () if self._link is None else (self._link,)
+    def nodes(self) -> Sequence[Node]:
+        return () if self._node is None else (self._node,)
 
-    def redirect(self, error: AskError, source: Link) -> Link | None:
+    def redirect(self, error: AskError, source: Node) -> Node | None:
         return None
 
     def refresh(self) -> None:
@@ -71,11 +71,11 @@ class SentinelTopology:
             address = Address(str(found[0]), int(found[1]))
         except CONNECTION_ERRORS:
             return
-        if self._link is not None and self._link.address == address:
+        if self._node is not None and self._node.address == address:
             return
-        old, self._link = (
-            self._link,
-            Link(self._target, address, self._settings, self._journal, cluster=False, on_trouble=self.refresh),
+        old, self._node = (
+            self._node,
+            Node(self._target, address, self._settings, self._recent_writes, cluster=False, on_trouble=self.refresh),
         )
         if old is not None:
             task = asyncio.create_task(old.close())
@@ -86,6 +86,6 @@ class SentinelTopology:
         await self._watch.close()
         for client in self._sentinel.sentinels:
             await client.aclose()
-        if self._link is not None:
-            await self._link.close()
+        if self._node is not None:
+            await self._node.close()
         await asyncio.gather(*self._retired)

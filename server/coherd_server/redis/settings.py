@@ -18,11 +18,12 @@ class StoreSettings:
     connect_timeout_ms: int = 500
     """For the connect and, again, for the handshake on it."""
     reply_timeout_ms: int = 1000
-    """From sending a batch to its last reply; also how long after sending a script still takes effect (rule 6)."""
+    """From sending a batch to its last reply; also how long after sending a script still takes effect
+    [node-time-deadline]."""
     deadline_ms: int = 2000
     """A call ends by then: waiting, redirections and repetition included."""
     check_every_ms: int = 1000
-    """How often role, identity and clock of every connection, and the topology, are read again (rule 3)."""
+    """How often role, identity and clock of every connection, and the topology, are read again [node-identity]."""
     batch_items: int = 2000
     batch_bytes: int = 1 << 20
     """A batch takes nothing more once its payload has reached this; one item may be larger."""

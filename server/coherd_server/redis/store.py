@@ -7,15 +7,14 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, TypeVar
 
-from coherd_server.core.near.ports import NAMES_PER_ENTRY, Announcement
-from coherd_server.core.ports import (
+from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeNotice
+from coherd_server.core.store import (
     EPOCH_BYTES,
     EpochRead,
     Fill,
     FillOutcome,
     Grant,
     GrantOutcome,
-    Holder,
     HoldOutcome,
     Outdated,
     Put,
@@ -25,21 +24,22 @@ from coherd_server.core.ports import (
     TouchOutcome,
     ValueRead,
     Wake,
+    WriteBasis,
 )
 from coherd_server.redis.answers import all_of, bytes_of, text_of
 from coherd_server.redis.batch import Job, Moved
 from coherd_server.redis.change_log import RedisChangeLog, log_name
-from coherd_server.redis.drive import Done, LateRefusal
 from coherd_server.redis.fences import Fences, KeyFences, SharedFences
-from coherd_server.redis.journal import Journal
-from coherd_server.redis.lifetimes import Lifetimes, minted_ms
+from coherd_server.redis.known_epochs import KnownEpochs, lifetime_to_ask_ms
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
+from coherd_server.redis.maintenance import Maintenance
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
-from coherd_server.redis.scripts import GRANT, HOLD, INVALIDATE, MINT, TOUCH, UNLINK_DEAD
+from coherd_server.redis.router import Done, LateRefusal
+from coherd_server.redis.scripts import ENSURE_EPOCH, GRANT, HOLD, INVALIDATE, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
-from coherd_server.redis.upkeep import Upkeep
 
 E = TypeVar("E", GrantOutcome, FillOutcome)
 W = TypeVar("W", PutOutcome, FillOutcome)
@@ -47,19 +47,25 @@ FENCE_LIFETIMES: Final = 5
 """A fence outlives its write's deadline this many times."""
 
 
-class RedisStore(Upkeep):
-    """Implements `coherd_server.core.ports.Store`; every name gets the deployment's prefix here and nowhere else."""
+class RedisStore(Maintenance):
+    """Implements `coherd_server.core.store.Store`; every name gets the deployment's prefix here and nowhere else."""
 
     def __init__(
-        self, target: RedisTarget, topology: Topology, settings: StoreSettings, journal: Journal, *, prefix: str
+        self,
+        target: RedisTarget,
+        topology: Topology,
+        settings: StoreSettings,
+        recent_writes: RecentWrites,
+        *,
+        prefix: str,
     ) -> None:
         super().__init__(target, topology, settings, prefix=prefix)
-        self._journal = journal
+        self._recent_writes = recent_writes
         self._listener = Listener(target, topology, settings, prefix=prefix)
         reader = LogReader(target, topology, settings, log_name(prefix))
-        self.log = RedisChangeLog(self._driver, reader, self._listener, prefix=prefix, length=settings.log_length)
+        self.log = RedisChangeLog(self._router, reader, self._listener, prefix=prefix, length=settings.log_length)
         """The log of changes beside the entries."""
-        self._lifetimes = Lifetimes()
+        self._known_epochs = KnownEpochs()
         self._epoch_prefix = f"{prefix}coherd:epoch:"
         self._fences: Fences = (
             SharedFences(f"{prefix}coherd:fences")
@@ -77,38 +83,38 @@ class RedisStore(Upkeep):
     @property
     def is_crowded(self) -> bool:
         """See `Store.is_crowded`."""
-        link = self._topology.link_for("") if self._topology.wide else None
-        return link is not None and link.crowd.is_on
+        node = self._topology.node_for("") if self._topology.wide else None
+        return node is not None and node.crowd.is_on
 
     def when_gathered(self, call: Callable[[], None]) -> None:
         """See `Store.when_gathered`."""
-        link = self._topology.link_for("") if self._topology.wide else None
-        if link is None:
+        node = self._topology.node_for("") if self._topology.wide else None
+        if node is None:
             asyncio.get_running_loop().call_soon(call)
         else:
-            link.crowd.when_gathered(call)
+            node.crowd.when_gathered(call)
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""
         prefix, epoch_prefix = self._prefix, self._epoch_prefix
         key_names = [prefix + key for key in keys]
         tag_names = [epoch_prefix + tag for tag in tags]
-        values = await self._driver.read(key_names + tag_names)
+        values = await self._router.read(key_names + tag_names)
         return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
 
-    async def mint(
+    async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
-    ) -> tuple[Sequence[Holder], Mapping[str, EpochRead]]:
-        """See `Store.mint`. Minting twice is harmless: the second finds what the first made."""
+    ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
+        """See `Store.ensure_epochs`. Ensuring twice is harmless: the second finds what the first made."""
         now_ms = int(time.monotonic() * 1000)
-        known = {tag: kept for tag, need_ms in tags.items() if (kept := self._lifetimes.of(tag, now_ms + need_ms))}
+        known = {tag: kept for tag, need_ms in tags.items() if (kept := self._known_epochs.of(tag, now_ms + need_ms))}
         fences = self._fences.ask([self._prefix + key for key in keys])
         wanted = [tag for tag in tags if tag not in known]
         epochs: dict[str, EpochRead] = {}
         try:
-            values, answers = await self._driver.read_and_do(
+            values, answers = await self._router.read_and_do(
                 [self._epoch_prefix + tag for tag in known],
-                fences + [self._mint(tag, tags[tag]) for tag in wanted],
+                fences + [self._ensure_epoch(tag, tags[tag]) for tag in wanted],
                 repeat=True,
             )
             found = list(all_of(answers))
@@ -117,38 +123,40 @@ class RedisStore(Upkeep):
                 if (read.raw, read.identity) == kept:
                     epochs[tag] = kept
             lost = [tag for tag in known if tag not in epochs]
-            minted = zip(wanted, found[len(fences) :], strict=True)
+            ensured = zip(wanted, found[len(fences) :], strict=True)
             if lost:
-                again = await self._driver.do([self._mint(tag, tags[tag]) for tag in lost], repeat=True)
-                minted = zip(wanted + lost, [*found[len(fences) :], *all_of(again)], strict=True)
+                again = await self._router.do([self._ensure_epoch(tag, tags[tag]) for tag in lost], repeat=True)
+                ensured = zip(wanted + lost, [*found[len(fences) :], *all_of(again)], strict=True)
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
             raise StoreUnavailable(str(error), full=error.full) from None
-        for tag, done in minted:
+        for tag, done in ensured:
             epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
-            self._lifetimes.note(tag, epochs[tag], now_ms + minted_ms(tags[tag]))
-        holders = [Holder(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]]
-        if holders and self._topology.wide:
-            holders *= len(keys)
-            if (link := self._topology.link_for("")) is not None:
-                link.learn(holders[0].identity, holders[0].fence)
-        return holders, epochs
+            self._known_epochs.note(tag, epochs[tag], now_ms + lifetime_to_ask_ms(tags[tag]))
+        bases = [
+            WriteBasis(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in found[: len(fences)]
+        ]
+        if bases and self._topology.wide:
+            bases *= len(keys)
+            if (node := self._topology.node_for("")) is not None:
+                node.learn(bases[0].identity, bases[0].fencing_token)
+        return bases, epochs
 
-    def remembered(self, tags: Mapping[str, int]) -> tuple[Holder, Mapping[str, EpochRead]] | None:
+    def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
         """See `Store.remembered`."""
-        link = self._topology.link_for("") if self._topology.wide else None
-        holder = link.remembered() if link is not None else None
-        if holder is None:
+        node = self._topology.node_for("") if self._topology.wide else None
+        basis = node.remembered() if node is not None else None
+        if basis is None:
             return None
         now_ms = int(time.monotonic() * 1000)
-        unknown = EpochRead(None, holder.identity)
+        unknown = EpochRead(None, basis.identity)
         epochs: dict[str, EpochRead] = {}
         for tag, need_ms in tags.items():
-            read = self._lifetimes.of(tag, now_ms + need_ms)
-            epochs[tag] = read if read is not None and read.identity == holder.identity else unknown
-        return holder, epochs
+            read = self._known_epochs.of(tag, now_ms + need_ms)
+            epochs[tag] = read if read is not None and read.identity == basis.identity else unknown
+        return basis, epochs
 
-    def _mint(self, tag: str, need_ms: int) -> Job:
-        return Job(MINT, (self._epoch_prefix + tag,), (minted_ms(need_ms),))
+    def _ensure_epoch(self, tag: str, need_ms: int) -> Job:
+        return Job(ENSURE_EPOCH, (self._epoch_prefix + tag,), (lifetime_to_ask_ms(need_ms),))
 
     async def read_leased(
         self, keys: Sequence[str], tags: Sequence[str]
@@ -156,7 +164,7 @@ class RedisStore(Upkeep):
         """See `Store.read_leased`."""
         pairs = [self._names(key, "lease") for key in keys]
         tag_names = [self._epoch_prefix + tag for tag in tags]
-        found = await self._driver.read([name for pair in pairs for name in pair] + tag_names)
+        found = await self._router.read([name for pair in pairs for name in pair] + tag_names)
         values = [found[value] for value, _ in pairs]
         leases = [found[lease].raw for _, lease in pairs]
         return values, leases, [_epoch(found[name]) for name in tag_names]
@@ -178,11 +186,11 @@ class RedisStore(Upkeep):
             for one in grants
         ]
         return [
-            _outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._driver.do(jobs, repeat=False)
+            _outcome(GrantOutcome, answer, GrantOutcome.CHANGED) for answer in await self._router.do(jobs, repeat=False)
         ]
 
     async def fill(
-        self, fills: Sequence[Fill], announcements: Collection[Announcement] = ()
+        self, fills: Sequence[Fill], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs = [
@@ -195,7 +203,7 @@ class RedisStore(Upkeep):
             for one in fills
         ]
         again = [self._removal(one.key) for one in fills]
-        values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(fills))
+        values, answers = await self._do_noted(jobs, again, notices, names=self._unasked(fills))
         found: list[FillOutcome | Outdated | StoreUnavailable] = []
         for one, answer in zip(fills, answers, strict=True):
             outcome: FillOutcome | Outdated | StoreUnavailable = _outcome(FillOutcome, answer, FillOutcome.REJECTED)
@@ -207,14 +215,14 @@ class RedisStore(Upkeep):
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
         job = Job(HOLD, self._names(key, "lease", "waiting"), (holder, lease_ms))
-        [done] = all_of(await self._driver.do([job], repeat=True))
+        [done] = all_of(await self._router.do([job], repeat=True))
         return HoldOutcome(text_of(done.answer))
 
     async def await_changes(self, key: str, wait_ms: int) -> None:
         """See `Store.await_changes`."""
         _, waiting = self._names(key, "waiting")
         for _ in all_of(
-            await self._driver.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)
+            await self._router.do([Job(None, (waiting,), ("SET", waiting, "1", "PX", wait_ms))], repeat=True)
         ):
             pass
 
@@ -223,7 +231,7 @@ class RedisStore(Upkeep):
 
         def heard(name: str, is_key: bool) -> None:
             if not is_key:
-                self._lifetimes.forget(name)
+                self._known_epochs.forget(name)
             wake(name, is_key)
 
         self._listener.on_wake(heard)
@@ -232,23 +240,23 @@ class RedisStore(Upkeep):
         self,
         jobs: Sequence[Job],
         again: Sequence[Job],
-        announcements: Collection[Announcement],
+        notices: Collection[ChangeNotice],
         *,
         repeat: bool = False,
         names: Sequence[str] = (),
     ) -> tuple[Mapping[str, ValueRead], Sequence[Done | StoreUnavailable]]:
         """Do jobs, beside reading names, and note how to repeat the jobs on a new primary: before, since a switch may
         come between the node's answer and its arrival here, and after, since the window begins with the
-        acknowledgement (rule 8).
+        acknowledgement [repeat-on-switch].
 
-        On one primary the announcements go behind them in the same batch. They are made good as soon as all that was
+        On one primary the notices go behind them in the same batch. They are made good as soon as all that was
         done was done by the batch that carried them: what was repeated came later than they did.
         """
-        self._journal.note(again)
-        riding = [one for one in announcements if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
+        self._recent_writes.note(again)
+        riding = [one for one in notices if self._topology.wide and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self.log.append_job(one.names, awaited=one.awaited) for one in riding]
-        values, answers, _ = await self._driver.fetch(names, [*jobs, *appends], repeat=repeat)
-        self._journal.note(again)
+        values, answers, _ = await self._router.fetch(names, [*jobs, *appends], repeat=repeat)
+        self._recent_writes.note(again)
         changes = answers[: len(jobs)]
         batches = {done.batch for done in changes if isinstance(done, Done)}
         for one, appended in zip(riding, answers[len(jobs) :], strict=True):
@@ -261,7 +269,7 @@ class RedisStore(Upkeep):
         return Job(self._fences.remove, names, (self._settings.tombstone_ms, self._fences.places(names[0])))
 
     async def put(
-        self, puts: Sequence[Put], announcements: Collection[Announcement] = ()
+        self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
@@ -273,7 +281,7 @@ class RedisStore(Upkeep):
             condition = b"-" if replaces is None else b"=" + replaces
             jobs.append(Job(put, names, (entry, lifetime_ms, condition, fence, places), identity))
             again.append(Job(remove, names, (self._settings.tombstone_ms, places)))
-        values, answers = await self._do_noted(jobs, again, announcements, names=self._unasked(puts))
+        values, answers = await self._do_noted(jobs, again, notices, names=self._unasked(puts))
         found: list[PutOutcome | Outdated | StoreUnavailable] = []
         for one, answer in zip(puts, answers, strict=True):
             outcome: PutOutcome | Outdated | StoreUnavailable = _put_outcome(answer)
@@ -297,18 +305,18 @@ class RedisStore(Upkeep):
                 return StoreUnavailable("no answer in time", outcome_unknown=True)
             epochs[tag] = _epoch(read)
             if epochs[tag] != (epoch, write.identity):
-                self._lifetimes.forget(tag)
+                self._known_epochs.forget(tag)
                 current = False
         return outcome if current else Outdated(epochs)
 
     async def remove(
-        self, keys: Mapping[str, int], announcements: Collection[Announcement] = ()
+        self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
         jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
-            for answer in (await self._do_noted(jobs, jobs, announcements))[1]
+            for answer in (await self._do_noted(jobs, jobs, notices))[1]
         ]
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
@@ -320,25 +328,25 @@ class RedisStore(Upkeep):
         if not header or len(header) != len(new_header):
             raise ValueError("touch needs two headers of one length")
         job = Job(TOUCH, (self._prefix + key,), (header, new_header, lifetime_ms))
-        [done] = all_of(await self._driver.do([job], repeat=False))
+        [done] = all_of(await self._router.do([job], repeat=False))
         return TouchOutcome(text_of(done.answer))
 
     async def unlink_dead(self, items: Sequence[tuple[str, bytes]]) -> None:
         """See `Store.unlink_dead`; harmless to repeat, since the bytes are compared."""
         jobs = [Job(UNLINK_DEAD, (self._prefix + key,), (header,)) for key, header in items if header]
-        for _ in all_of(await self._driver.do(jobs, repeat=True)):
+        for _ in all_of(await self._router.do(jobs, repeat=True)):
             pass
 
-    async def invalidate(self, tags: Mapping[str, int], announcements: Collection[Announcement] = ()) -> None:
+    async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         for tag in tags:
-            self._lifetimes.forget(tag)
+            self._known_epochs.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
             Job(INVALIDATE, (self._epoch_prefix + tag,), (keep_ms,), replicas=replicas)
             for tag, replicas in tags.items()
         ]
-        _, answers = await self._do_noted(jobs, jobs, announcements, repeat=True)
+        _, answers = await self._do_noted(jobs, jobs, notices, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
@@ -362,7 +370,7 @@ class RedisStore(Upkeep):
 
 
 def _epoch(value: ValueRead) -> EpochRead:
-    """Bytes of another length are no epoch (P4); the next mint replaces them."""
+    """Bytes of another length are no epoch (P4); they are replaced when they are ensured next."""
     raw = value.raw
     return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
 

@@ -8,32 +8,32 @@ from typing import Protocol
 
 from redis.exceptions import AskError
 
+from coherd_server.redis.connection import Address
 from coherd_server.redis.ending import end
-from coherd_server.redis.journal import Journal
-from coherd_server.redis.link import Link
+from coherd_server.redis.node import Node
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
-from coherd_server.redis.wire import Address
 
 
 class Topology(Protocol):
-    """Finds primaries and keeps finding them; a `Link` belongs to the topology that gave it."""
+    """Finds primaries and keeps finding them; a `Node` belongs to the topology that gave it."""
 
     @property
     def wide(self) -> bool:
         """Every name is on one primary."""
         ...
 
-    def link_for(self, name: str) -> Link | None:
+    def node_for(self, name: str) -> Node | None:
         """The primary that holds a full key name; None while none is known."""
         ...
 
-    def links(self) -> Sequence[Link]:
+    def nodes(self) -> Sequence[Node]:
         """All primaries known."""
         ...
 
-    def redirect(self, error: AskError, source: Link) -> Link | None:
-        """Take note of a MOVED or ASK reply of ``source``; for ASK the link to send the command to, once."""
+    def redirect(self, error: AskError, source: Node) -> Node | None:
+        """Take note of a MOVED or ASK reply of ``source``; for ASK the node to send the command to, once."""
         ...
 
     def refresh(self) -> None:
@@ -41,15 +41,15 @@ class Topology(Protocol):
         ...
 
     async def start(self) -> None:
-        """Find the primaries for the first time; returns also when that failed (`link_for` then gives None)."""
+        """Find the primaries for the first time; returns also when that failed (`node_for` then gives None)."""
         ...
 
     def trouble(self) -> str:
-        """Why there is no link for a name, for error texts."""
+        """Why there is no node for a name, for error texts."""
         ...
 
     async def close(self) -> None:
-        """Close all links. Idempotent."""
+        """Close all nodes. Idempotent."""
         ...
 
 
@@ -58,18 +58,18 @@ class SingleTopology:
 
     wide = True
 
-    def __init__(self, target: RedisTarget, settings: StoreSettings, journal: Journal) -> None:
+    def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
         host, port = target.addresses[0] if target.addresses else ("", 0)
         address = Address(host, port, target.path)
-        self._link = Link(target, address, settings, journal, cluster=False, on_trouble=self.refresh)
+        self._node = Node(target, address, settings, recent_writes, cluster=False, on_trouble=self.refresh)
 
-    def link_for(self, name: str) -> Link | None:
-        return self._link
+    def node_for(self, name: str) -> Node | None:
+        return self._node
 
-    def links(self) -> Sequence[Link]:
-        return (self._link,)
+    def nodes(self) -> Sequence[Node]:
+        return (self._node,)
 
-    def redirect(self, error: AskError, source: Link) -> Link | None:
+    def redirect(self, error: AskError, source: Node) -> Node | None:
         return None
 
     def refresh(self) -> None:
@@ -79,10 +79,10 @@ class SingleTopology:
         """Nothing to find."""
 
     def trouble(self) -> str:
-        return f"{self._link.address}: not connected"
+        return f"{self._node.address}: not connected"
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._node.close()
 
 
 class Watch:

@@ -10,9 +10,9 @@ import asyncio
 import secrets
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 import structlog
@@ -24,10 +24,9 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Principal
 from coherd_server.core.failure import UNKNOWN, Failure, refused
-from coherd_server.core.reading import Found
-from coherd_server.rpc.errors import DETAILS_KEY, Failed, failure_in, status_code, status_details
+from coherd_server.core.get import Lookup
+from coherd_server.rpc.errors import Context, Failed, abort, failure_in, malformed
 from coherd_server.rpc.principals import Principals
-from coherd_server.rpc.types import Context, Handler
 
 _log = structlog.get_logger("coherd.rpc")
 _DEADLINE_SHARE: Final = 0.9
@@ -44,11 +43,12 @@ _UNANSWERED: Final = Failure(
 )
 
 
-KeepNear = Callable[[pb.Hit, Found], None]
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+KeepNear: TypeAlias = Callable[[pb.Hit, Lookup], None]
 
 
-def _not_kept(hit: pb.Hit, found: Found) -> None:
-    """A unary call has no near cache."""
+def not_kept(hit: pb.Hit, lookup: Lookup) -> None:
+    """The `KeepNear` of a caller without a near cache."""
 
 
 class Call(NamedTuple):
@@ -61,8 +61,8 @@ class Call(NamedTuple):
     """While it is entered the call waits for somebody else and does not count as in flight."""
     context: Context | None = None
     """gRPC's, of a unary call."""
-    keep_near: KeepNear = _not_kept
-    """Told of each value that is found, and where it is written: a session lets its near cache keep it."""
+    keep_near: KeepNear = not_kept
+    """Called with each value that is found and the message it is in: a session lets its near cache keep it."""
 
     def wait_ms(self, wanted_ms: int) -> int:
         """The longest wait that leaves time for an answer within the caller's deadline."""
@@ -153,7 +153,7 @@ class Endpoint:
         *,
         reads_only: bool,
         context: Context | None = None,
-        keep_near: KeepNear = _not_kept,
+        keep_near: KeepNear = not_kept,
     ) -> Message | bytes | Failure:
         """The answer of a method, or why there is none; raises nothing but cancellation, and what ends a unary call.
 
@@ -204,14 +204,7 @@ def parse(request_type: type[M], data: bytes) -> M:
     try:
         return request_type.FromString(data)
     except DecodeError:
-        name = request_type.DESCRIPTOR.full_name
-        raise Refusal(ErrorReason.ERROR_REASON_REQUEST_MALFORMED, f"the request is not a valid {name}") from None
-
-
-async def abort(context: Context, failure: Failure) -> None:
-    """End a call with a failure; raises `grpc.aio.AbortError`."""
-    metadata = ((DETAILS_KEY, status_details(failure)),)
-    await context.abort(status_code(failure), failure.message, trailing_metadata=metadata)
+        raise malformed(request_type) from None
 
 
 def not_served(what: str) -> Failure:
@@ -225,3 +218,14 @@ def incident(error: Exception) -> Failure:
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     _log.error("internal error", incident=incident, error=type(error).__name__, frames=frames[-8:])
     return Failure(ErrorReason.ERROR_REASON_INTERNAL, f"internal error; incident {incident} in the server's log")
+
+
+class Handlers(grpc.GenericRpcHandler):
+    """Finds the handler of a call by its path."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler of a call; None: unknown to this server."""
+        return self._handlers.get(handler_call_details.method)

@@ -10,7 +10,7 @@ from typing import Final
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import ANONYMOUS, Principal
-from coherd_server.rpc.types import Context
+from coherd_server.rpc.errors import Context
 
 _AUTHORIZATION: Final = "authorization"
 _BEARER: Final = "bearer "

@@ -20,7 +20,8 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
-from coherd_server.rpc.types import Context, Handler
+from coherd_server.rpc.endpoint import Handler
+from coherd_server.rpc.errors import Context
 
 SERVICE_NAMES: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _METHOD: Final = "ServerReflectionInfo"
@@ -76,9 +77,9 @@ class Reflection:
             case "all_extension_numbers_of_type":
                 name = request.all_extension_numbers_of_type.lstrip(".")
                 if name in self._symbols:
-                    found = response.all_extension_numbers_response
-                    found.base_type_name = name
-                    found.extension_number.extend(sorted(self._extensions.get(name, {})))
+                    numbers_response = response.all_extension_numbers_response
+                    numbers_response.base_type_name = name
+                    numbers_response.extension_number.extend(sorted(self._extensions.get(name, {})))
                 else:
                     _not_found(response)
             case _:

@@ -1,4 +1,4 @@
-"""The read method of every resource (DESIGN section 3): ``/package.AnalyticsCache/Daily`` takes the key message and
+"""The read method of every resource (docs/use/wire.md): ``/package.AnalyticsCache/Daily`` takes the key message and
 answers the cached value message, in every language, with stock stubs.
 """
 
@@ -10,15 +10,14 @@ from google.protobuf.message import Message
 
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.declared import DomainSpec, ResourceSpec
-from coherd.catalog.load import link_pool
-from coherd.contract.entry import Flags
+from coherd.catalog.descriptor_sets import link_pool
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action
+from coherd_server.core.entry import Flags
 from coherd_server.core.failure import Failure
 from coherd_server.core.singles import Singles
-from coherd_server.rpc.endpoint import Call, Endpoint, Method
+from coherd_server.rpc.endpoint import Call, Endpoint, Handler, Method
 from coherd_server.rpc.errors import Failed
-from coherd_server.rpc.types import Handler
 
 _NOT_CACHED = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "nothing is cached under this key")
 _NOTHING = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "it is remembered that there is nothing under this key")
@@ -43,18 +42,18 @@ def _method(
         access.check(call.principal, domain, Action.READ)
         values = {identifier.name: getattr(request, identifier.name) for identifier in resource.identifiers}
         key = catalog.resolve(catalog.build(domain.name, resource.name, values))
-        found = await reads.get(key)
-        if isinstance(found, Failure):
-            raise Failed(found)
-        verdict = found.verdict
-        if not found.is_hit(False) or verdict.header is None:
+        lookup = await reads.get(key)
+        if isinstance(lookup, Failure):
+            raise Failed(lookup)
+        validity = lookup.validity
+        if not lookup.is_hit(False) or validity.header is None:
             raise Failed(_NOT_CACHED)
-        if verdict.header.flags & Flags.NEGATIVE:
+        if validity.header.flags & Flags.NEGATIVE:
             raise Failed(_NOTHING)
         if call.context is not None:
             call.context.set_trailing_metadata(
-                (("coherd-age-ms", str(verdict.age_ms)), ("coherd-remaining-ttl-ms", str(verdict.remaining_ms)))
+                (("coherd-age-ms", str(validity.age_ms)), ("coherd-remaining-ttl-ms", str(validity.remaining_ms)))
             )
-        return verdict.payload
+        return validity.payload
 
     return read

@@ -203,7 +203,7 @@ def delete_log(scene: NearScene) -> None:
 
 
 def delete_registry(scene: NearScene) -> None:
-    """The registry of replicas is evicted."""
+    """The registry of members is evicted."""
     _delete(scene, "delete_registry", registry_name(""))
 
 

@@ -153,7 +153,8 @@ def restart_from_old_snapshot(scene: Scene) -> None:
 
 
 def restart_all_from_old_snapshot(scene: Scene) -> None:
-    """As before, and every server with it: nobody is left who remembers what was acknowledged (rule 8)."""
+    """As before, and every server with it: nobody is left who remembers what was acknowledged
+    [repeat-on-switch]."""
     assert isinstance(scene.rig, Node)
     with recorded(scene, "restart_from_old_snapshot", "servers"):
         scene.rig.client().save()

@@ -37,7 +37,7 @@ def slow_reads(patch: Patch) -> None:
 
 def slow_questions(patch: Patch) -> None:
     """What a set asks for, fences and epochs, is asked late: it is told what is there then."""
-    _late(patch, RedisStore, "mint", 0.5, 0.05, before=True)
+    _late(patch, RedisStore, "ensure_epochs", 0.5, 0.05, before=True)
 
 
 def moving_sessions(patch: Patch) -> None:

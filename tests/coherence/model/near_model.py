@@ -1,8 +1,8 @@
-"""An exhaustive search of near caches: what the log, a replica, a client and writers may do, step by step.
+"""An exhaustive search of near caches: what the log, a member, a client and writers may do, step by step.
 
 One key with a tag and an extra tag, in a store that is right by itself (`store_model` is about that). A client holds a
-session with one replica and keeps the key; somebody changes it through another server; the log may fail over, be
-evicted or trimmed, the registry be lost, the replica be cut off, streams break and leases end. Breadth first, so the
+session with one member and keeps the key; somebody changes it through another server; the log may fail over, be
+evicted or trimmed, the registry be lost, the member be cut off, streams break and leases end. Breadth first, so the
 first violation found has the shortest trace.
 
 Promises (P2): OWN, a client sees its own acknowledged changes; STRICT, nothing is served that is older than a change
@@ -30,9 +30,9 @@ from coherence.model.near_state import (
     Bounds,
     Client,
     Log,
-    Place,
+    LogPosition,
+    Member,
     Registry,
-    Replica,
     Rules,
     Session,
     State,
@@ -59,7 +59,7 @@ class NearModel:
             yield f"somebody loads v{s.source}", s._replace(stored=s.source, left=minus(s, FILLS))
         yield from self._writer(s)
         yield from self._own(s)
-        yield from self._replica(s)
+        yield from self._member(s)
         yield from self._read(s)
         yield from self._client(s)
         yield from self._faults(s)
@@ -75,12 +75,12 @@ class NearModel:
                 raise Broken(f"STUCK: v{client.near} is served for ever after v{s.floor}")
 
     def _at_rest(self, s: State) -> bool:
-        """Nothing is under way that could end it. A replica that is cut off, or a session that is closed, extends no
+        """Nothing is under way that could end it. A member that is cut off, or a session that is closed, extends no
         lease; so that ends with the lease, unless that rule is left out."""
-        ending = (s.replica.cut and self.rules.extended_only_in_step) or s.session.closed
+        ending = (s.member.cut and self.rules.extended_only_in_step) or s.session.closed
         busy = s.queue or s.client.flight or s.reading or s.writer or s.own
-        following = not s.replica.cut and any(True for _ in self._followed(s))
-        return s.replica.up and not (ending or busy or following)
+        following = not s.member.cut and any(True for _ in self._followed(s))
+        return s.member.up and not (ending or busy or following)
 
     # Somebody else's change.
 
@@ -93,24 +93,27 @@ class NearModel:
                     if not rules.registry_read_by_append:
                         yield "the writer looks who is registered", begun._replace(writer=("looked", verb, s.registry))
                     elif not rules.change_before_append:
-                        place, log = _appended(s.log, verb)
+                        position, log = _appended(s.log, verb)
                         version = _after(s, verb)
-                        told = ("told", verb, version, place, s.registry)
+                        told = ("told", verb, version, position, s.registry)
                         yield f"{verb} of v{version} is appended", begun._replace(source=version, log=log, writer=told)
                     else:
                         yield f"{verb} of v{_after(s, verb)} holds", self._changed(begun, verb, _after(s, verb), None)
             case ("looked", verb, registry):
                 yield f"{verb} of v{_after(s, verb)} holds", self._changed(s, verb, _after(s, verb), registry)
-            case ("told", verb, version, place, registry):
+            case ("told", verb, version, position, registry):
                 after = self._changed(s, verb, version, None)
-                yield f"{verb} of v{version} holds", after._replace(writer=("appended", verb, version, place, registry))
+                yield (
+                    f"{verb} of v{version} holds",
+                    after._replace(writer=("appended", verb, version, position, registry)),
+                )
             case ("changed", verb, version, seen):
-                place, log = _appended(s.log, verb)
-                writer = ("appended", verb, version, place, seen or s.registry)
+                position, log = _appended(s.log, verb)
+                writer = ("appended", verb, version, position, seen or s.registry)
                 yield f"{verb} of v{version} is appended", s._replace(log=log, writer=writer)
-            case ("appended", verb, version, place, registry):
-                moved = rules.watermarks_name_their_log and not s.log.tail.is_of(place)
-                if not self.bounds.strict or (not moved and self._confirmed(s, place, registry)):
+            case ("appended", verb, version, position, registry):
+                moved = rules.watermarks_name_their_log and not s.log.tail.is_of(position)
+                if not self.bounds.strict or (not moved and self._confirmed(s, position, registry)):
                     yield f"v{version} is acknowledged", s._replace(writer=(), floor=max(s.floor, version))
                 elif moved:
                     again = ("changed", verb, version, None if rules.registry_read_by_append else registry)
@@ -120,18 +123,18 @@ class NearModel:
         stored = s.stored if verb == "O" else version if verb == "K" else None
         return s._replace(source=version, stored=stored, writer=("changed", verb, version, seen))
 
-    def _confirmed(self, s: State, place: Place, appended: Registry) -> bool:
+    def _confirmed(self, s: State, position: LogPosition, appended: Registry) -> bool:
         """What a waiter may conclude from the registry as the append found it, and as it is now."""
         rules, now = self.rules, s.registry
-        over = not s.client.valid  # all that the replica granted is over: it has been silent for a lease and a margin
-        if over or (s.replica.cut and not rules.silent_for_a_lease):
+        over = not s.client.valid  # all that the member granted is over: it has been silent for a lease and a margin
+        if over or (s.member.cut and not rules.silent_for_a_lease):
             return True
-        trusted = not rules.young_registry_not_trusted or self._is_complete(appended, place.identity)
+        trusted = not rules.young_registry_not_trusted or self._is_complete(appended, position.identity)
         if trusted and not appended.joined:
             return True
         mark = now.watermark
-        same = mark.is_of(place) or not rules.watermarks_name_their_log
-        return now.joined and same and mark.position >= place.position
+        same = mark.is_of(position) or not rules.watermarks_name_their_log
+        return now.joined and same and mark.offset >= position.offset
 
     def _is_complete(self, registry: Registry, identity: int) -> bool:
         return registry.complete == identity or (bool(registry.complete) and not self.rules.completeness_names_its_node)
@@ -152,7 +155,7 @@ class NearModel:
                     yield f"own v{version} is acknowledged", self._own_acknowledged(s, version)
                 elif s.session.alive and not s.session.closed and len(s.queue) < QUEUE:
                     queue = (*s.queue, ("own", version))
-                    yield "the replica answers the own change", s._replace(queue=queue, own=("answered", version))
+                    yield "the member answers the own change", s._replace(queue=queue, own=("answered", version))
                 else:
                     yield "the own change's outcome is unknown", self._own_dropped(s)._replace(own=())
             case ("answered", _) if not any(one[0] == "own" for one in s.queue):
@@ -167,30 +170,30 @@ class NearModel:
         floor = s.floor if self.bounds.strict else max(s.floor, version)
         return self._own_dropped(s)._replace(own=(), own_floor=version, floor=floor)
 
-    # The replica: joins, follows, publishes.
+    # The member: joins, follows, publishes.
 
-    def _replica(self, s: State) -> Iterator[Step]:
+    def _member(self, s: State) -> Iterator[Step]:
         registry, tail = s.registry, s.log.tail
-        if not s.replica.up:
+        if not s.member.up:
             session, client = s.session._replace(alive=True), s.client._replace(valid=True)
-            serving = s._replace(replica=Replica(True, tail), session=session, client=client)
+            serving = s._replace(member=Member(True, tail), session=session, client=client)
             if self.rules.joined_before_serving:
                 joined = registry._replace(joined=True, watermark=tail)
-                yield "the replica joins and serves", serving._replace(registry=joined)
+                yield "the member joins and serves", serving._replace(registry=joined)
             else:
-                yield "the replica serves without having joined", serving
+                yield "the member serves without having joined", serving
             return
         watched = registry.joined or not s.client.valid  # for a lease: who has not joined in it serves no more
         if self.bounds.strict and watched and not self._is_complete(registry, s.log.identity):
             yield "the registry is complete", s._replace(registry=registry._replace(complete=s.log.identity))
-        if s.replica.cut:
+        if s.member.cut:
             return
         yield from self._followed(s)
         mark = self._watermark(s)
         if self.bounds.strict and (True, mark) != registry[:2]:
-            yield "the replica joins", s._replace(registry=registry._replace(joined=True, watermark=mark))
+            yield "the member joins", s._replace(registry=registry._replace(joined=True, watermark=mark))
 
-    def _watermark(self, s: State) -> Place:
+    def _watermark(self, s: State) -> LogPosition:
         """What all sessions have acknowledged; there is one."""
         if s.session.alive and self.rules.acknowledged_before_published:
             if s.session.undelivered is not None:
@@ -198,39 +201,39 @@ class NearModel:
             for one in s.queue[s.ack_first :]:
                 if one[0] in ("push", "flush"):
                     return one[1]
-        return s.replica.place
+        return s.member.position
 
     def _followed(self, s: State) -> Iterator[Step]:
         if len(s.queue) >= QUEUE:
             return
-        place, log = s.replica.place, s.log
-        other = (self.rules.identity_watched and log.identity != place.identity) or (
-            self.rules.generation_watched and log.generation != place.generation
+        position, log = s.member.position, s.log
+        other = (self.rules.identity_watched and log.identity != position.identity) or (
+            self.rules.generation_watched and log.generation != position.generation
         )
         if other:
             yield (
-                "the replica finds another log and flushes",
-                self._told(s, log.tail, "flush", log.tail._replace(position=0)),
+                "the member finds another log and flushes",
+                self._told(s, log.tail, "flush", log.tail._replace(offset=0)),
             )
             return
-        first = max(place.position + 1, log.base + 1)
-        if log.tail.position < first:
+        first = max(position.offset + 1, log.base + 1)
+        if log.tail.offset < first:
             return
-        at = place._replace(position=first)
-        if first != place.position + 1 and self.rules.gaps_noticed:
-            yield "the replica finds a gap and flushes", self._told(s, at, "flush", place)
+        at = position._replace(offset=first)
+        if first != position.offset + 1 and self.rules.gaps_noticed:
+            yield "the member finds a gap and flushes", self._told(s, at, "flush", position)
             return
         verb = log.entries[first - log.base - 1]
         if verb == "O":
-            yield "the replica applies O", s._replace(replica=s.replica._replace(place=at))
+            yield "the member applies O", s._replace(member=s.member._replace(position=at))
             return
         holds = s.session.holds_extra if verb == "X" else s.session.holds
-        yield f"the replica applies {verb}", self._told(s, at, "push" if holds else "", at._replace(position=first - 1))
+        yield f"the member applies {verb}", self._told(s, at, "push" if holds else "", at._replace(offset=first - 1))
 
-    def _told(self, s: State, place: Place, kind: str, before: Place) -> State:
-        """The replica is up to a place; what it tells the session of is forgotten, until a reply asks anew."""
+    def _told(self, s: State, position: LogPosition, kind: str, before: LogPosition) -> State:
+        """The member is up to a position; what it tells the session of is forgotten, until a reply asks anew."""
         reading, session = _touched_reading(s.reading), s.session
-        after = s._replace(replica=s.replica._replace(place=place), reading=reading)
+        after = s._replace(member=s.member._replace(position=position), reading=reading)
         if not kind or not session.alive:
             return after
         forgotten = session._replace(holds=False, holds_extra=False)
@@ -252,7 +255,7 @@ class NearModel:
             yield "a later get joins", s._replace(client=joined)
         match s.reading:
             case ("asked",):
-                yield "the replica issues the read", s._replace(reading=("issued", False))
+                yield "the member issues the read", s._replace(reading=("issued", False))
             case ("issued", touched):
                 yield "the store answers", s._replace(reading=("read", touched, s.stored))
             case ("read", touched, value) if len(s.queue) < QUEUE:
@@ -260,7 +263,7 @@ class NearModel:
                 extra = session.holds_extra or (keeps and self.rules.extra_tags_registered)
                 held = session._replace(holds=session.holds or keeps, holds_extra=extra)
                 after = s._replace(session=held, reading=(), queue=(*s.queue, ("reply", value, keeps)))
-                yield "the replica replies", after
+                yield "the member replies", after
 
     # The client.
 
@@ -296,29 +299,29 @@ class NearModel:
 
     def _faults(self, s: State) -> Iterator[Step]:
         yield from self._log_faults(s)
-        session, client, replica = s.session, s.client, s.replica
-        if replica.cut:
-            yield "the replica reaches the log again", s._replace(replica=replica._replace(cut=False))
-        elif s.left[CUTS] and replica.up:
+        session, client, member = s.session, s.client, s.member
+        if member.cut:
+            yield "the member reaches the log again", s._replace(member=member._replace(cut=False))
+        elif s.left[CUTS] and member.up:
             yield (
-                "the replica is cut off from the log",
-                s._replace(replica=replica._replace(cut=True), left=minus(s, CUTS)),
+                "the member is cut off from the log",
+                s._replace(member=member._replace(cut=True), left=minus(s, CUTS)),
             )
         if s.left[HANGUPS] and session.alive and not session.closed:
             mark = self._watermark(s)
             broken = s._replace(queue=(), reading=(), ack_first=False, left=minus(s, HANGUPS))
-            closed = session._replace(closed=True, undelivered=None if mark == replica.place else mark)
+            closed = session._replace(closed=True, undelivered=None if mark == member.position else mark)
             if not self.rules.closed_sessions_count:
                 closed = session._replace(closed=True, holds=False, holds_extra=False)
             yield "the stream breaks unnoticed", broken._replace(session=closed)
-        if client.valid and (s.left[LAPSES] or session.closed or replica.cut):
-            left = s.left if session.closed or replica.cut else minus(s, LAPSES)
+        if client.valid and (s.left[LAPSES] or session.closed or member.cut):
+            left = s.left if session.closed or member.cut else minus(s, LAPSES)
             yield "the client's lease ends", s._replace(client=client._replace(valid=False), left=left)
-        if not client.valid and replica.up and session.alive:
+        if not client.valid and member.up and session.alive:
             gone = Session(False, False, False)
-            yield "the replica drops the session", s._replace(session=gone, reading=(), queue=(), ack_first=False)
+            yield "the member drops the session", s._replace(session=gone, reading=(), queue=(), ack_first=False)
         joined = s.registry.joined or not self.bounds.strict or not self.rules.joined_before_serving
-        if not client.valid and replica.up and not session.alive and not replica.cut and joined:
+        if not client.valid and member.up and not session.alive and not member.cut and joined:
             near = None if self.rules.flushed_after_lapse else client.near
             again = s._replace(client=Client(True, near), session=Session(True, False, False))
             yield "the client has a lease again", again
@@ -348,8 +351,8 @@ def _after(s: State, verb: str) -> int:
     return s.source + (verb != "O")
 
 
-def _appended(log: Log, verb: str) -> tuple[Place, Log]:
-    return log.tail._replace(position=log.tail.position + 1), log._replace(entries=(*log.entries, verb))
+def _appended(log: Log, verb: str) -> tuple[LogPosition, Log]:
+    return log.tail._replace(offset=log.tail.offset + 1), log._replace(entries=(*log.entries, verb))
 
 
 def _touched(flight: tuple[bool, int, int] | None) -> tuple[bool, int, int] | None:

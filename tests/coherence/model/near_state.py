@@ -8,33 +8,48 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of DESIGN section 6, "The log moves near caches"; each can be left out."""
+    """The rules of the log, by their names in docs/internals/rules.md; each can be left out."""
 
     marked_before_asking: bool = True
+    """[mark-before-asking]"""
     checked_at_reply: bool = True
-    """A reply is uncacheable if a matching entry was applied since the read was issued."""
+    """A reply is uncacheable if a matching entry was applied since the read was issued [registered-with-the-reply]."""
     extra_tags_registered: bool = True
+    """[registered-with-the-reply]"""
     change_before_append: bool = True
+    """[change-then-log]"""
     own_changes_dropped: bool = True
+    """[own-changes-drop]"""
     joins_only_unsent: bool = True
-    """A get joins one that is under way only if that was not sent yet (section 6 rule 9)."""
+    """A get joins one that is under way only if that was not sent yet [join-before-sending]."""
     identity_watched: bool = True
+    """[gap-means-flush]"""
     generation_watched: bool = True
+    """[gap-means-flush]"""
     gaps_noticed: bool = True
+    """[gap-means-flush]"""
     extended_only_in_step: bool = True
+    """[in-step-lease]"""
     joined_before_serving: bool = True
+    """[join-before-serving]"""
     flushed_after_lapse: bool = True
+    """[flush-after-a-lapse]"""
     dropped_before_acknowledging: bool = True
+    """[acknowledge-after-dropping]"""
     acknowledged_before_published: bool = True
-    """A watermark says what sessions have acknowledged, not what was read."""
+    """A watermark says what sessions have acknowledged, not what was read [published-after-acknowledged]."""
     watermarks_name_their_log: bool = True
+    """[watermarks-name-their-log]"""
     registry_read_by_append: bool = True
+    """[registry-by-the-append]"""
     young_registry_not_trusted: bool = True
+    """[watched-registry]"""
     completeness_names_its_node: bool = True
+    """[watched-registry]"""
     silent_for_a_lease: bool = True
-    """A waiter drops a replica only after all that it granted is over."""
+    """A waiter drops a member only after all that it granted is over [silent-for-a-lease]."""
     closed_sessions_count: bool = True
-    """A session whose stream broke counts until its lease is over."""
+    """A session whose stream broke counts until its lease is over [closed-sessions-count]."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Bounds:
     reads: int = 2
     fills: int = 2
     started: bool = True
-    """The replica has joined and serves."""
+    """The member has joined and serves."""
     failovers: int = 0
     """Of the log's node, to a copy that lags."""
     evictions: int = 0
@@ -62,7 +77,7 @@ class Bounds:
     trims: int = 0
     """Of the oldest entry of the log."""
     cuts: int = 0
-    """Of the replica from the log."""
+    """Of the member from the log."""
     losses: int = 0
     """Of the registry."""
     lapses: int = 0
@@ -71,12 +86,12 @@ class Bounds:
     """The stream breaks, and the client does not notice."""
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     identity: int
     generation: int
-    position: int
+    offset: int
 
-    def is_of(self, other: Place) -> bool:
+    def is_of(self, other: LogPosition) -> bool:
         """Both are of one log."""
         return self[:2] == other[:2]
 
@@ -90,23 +105,23 @@ class Log(NamedTuple):
     """Verb each."""
 
     @property
-    def tail(self) -> Place:
-        return Place(self.identity, self.generation, self.base + len(self.entries))
+    def tail(self) -> LogPosition:
+        return LogPosition(self.identity, self.generation, self.base + len(self.entries))
 
 
 class Registry(NamedTuple):
     joined: bool
-    """The replica is in it."""
-    watermark: Place
+    """The member is in it."""
+    watermark: LogPosition
     complete: int = 1
     """Identity of the node on which it was found complete; 0: on none."""
 
 
-class Replica(NamedTuple):
+class Member(NamedTuple):
     """The server of the client's session, as it follows the log."""
 
     up: bool
-    place: Place
+    position: LogPosition
     cut: bool = False
 
 
@@ -117,7 +132,7 @@ class Session(NamedTuple):
     holds_extra: bool
     closed: bool = False
     """Its stream broke, and its lease may still run."""
-    undelivered: Place | None = None
+    undelivered: LogPosition | None = None
     """Of a closed session: what it had acknowledged when the first push could not be delivered."""
 
 
@@ -134,7 +149,7 @@ class State(NamedTuple):
     copy: tuple[Log, Registry]
     """What the node that takes over has."""
     registry: Registry
-    replica: Replica
+    member: Member
     session: Session
     client: Client
     left: tuple[int, ...]
@@ -149,7 +164,7 @@ class State(NamedTuple):
     own: tuple[Any, ...] = ()
     reading: tuple[Any, ...] = ()
     queue: tuple[tuple[Any, ...], ...] = ()
-    """On its way from the replica to the client, in order."""
+    """On its way from the member to the client, in order."""
     ack_first: bool = False
     """The head of the queue was acknowledged and not applied."""
 
@@ -175,8 +190,8 @@ def start(bounds: Bounds) -> State:
         b.hangups,
     )
     registry = Registry(up, log.tail)
-    replica, session = Replica(up, log.tail), Session(up, False, False)
-    return State(log, (log, registry), registry, replica, session, Client(up), left)
+    member, session = Member(up, log.tail), Session(up, False, False)
+    return State(log, (log, registry), registry, member, session, Client(up), left)
 
 
 def minus(s: State, at: int) -> tuple[int, ...]:

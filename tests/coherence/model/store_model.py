@@ -1,4 +1,4 @@
-"""An exhaustive search of the protocol's interleavings: what the rules of DESIGN section 6 allow, step by step.
+"""An exhaustive search of the protocol's interleavings: what the rules (docs/internals/rules.md) allow, step by step.
 
 One key on its node, its tags on theirs; readers that get or load under a lease, each before a server of its own; a
 writer that commits a version and then invalidates a tag, deletes or sets; and faults: a lost epoch, fence or lease, a
@@ -104,27 +104,27 @@ class Model(Sets):
     def _lease_copy(self, s: State, token: int) -> State:
         """Granted at once if nothing stands against it; nobody loads for the answer."""
         for tag in range(len(s.tags)):
-            s = self._mint(s, tag)
+            s = self._ensure_epoch(s, tag)
         key, epochs = s.key, self._now(s)
         if self._valid(key.entry, key.identity, epochs) or self._valid(key.lease, key.identity, epochs):
             return s
         lease = Stamped(fresh(s), key.identity if self.rules.key_node_identity else 0, epochs, token)
         return s._replace(key=key._replace(lease=lease))
 
-    # Readers: read key and tags, in any order; a hit, or mint what is missing, and ask for the lease, load and fill.
+    # Readers: read key and tags, in any order; a hit, or make what is missing, and ask for the lease, load and fill.
 
     def _reader(self, s: State, i: int, reader: tuple[Any, ...]) -> Iterator[Step]:
         match reader:
             case ("idle",):
                 yield from self._reader(s, i, ("read", s.floor, None, (None,) * len(s.tags)))
-            case ("read" | "mint" as way, floor, key, epochs) if key is None or None in epochs:
+            case ("read" | "ensure" as way, floor, key, epochs) if key is None or None in epochs:
                 if key is None:
                     yield "reads the key", with_reader(s, i, (way, floor, s.key[:3], epochs))
                 for tag in (tag for tag, seen in enumerate(epochs) if seen is None):
-                    after = s if way == "read" else self._mint(s, tag)
+                    after = s if way == "read" else self._ensure_epoch(s, tag)
                     seen = (*epochs[:tag], self._stamp(after.tags[tag]), *epochs[tag + 1 :])
                     yield f"{way}s tag {tag}", with_reader(after, i, (way, floor, key, seen))
-            case ("read" | "mint" as way, floor, (node, entry, lease), epochs):
+            case ("read" | "ensure" as way, floor, (node, entry, lease), epochs):
                 if self._valid(entry, node, epochs):
                     if entry.what < floor:
                         raise Broken(f"P1: reader {i} started after v{floor} was made known, and gets v{entry.what}")
@@ -134,7 +134,7 @@ class Model(Sets):
                 elif way == "read" and (self.rules.judged_by_later_epochs or not all(epoch for _, epoch in epochs)):
                     if self.bounds.remembers and not entry and not lease and all(epoch for _, epoch in epochs):
                         yield from self._grant(s, i, (node, entry, lease), epochs)  # nothing was judged dead
-                    again = ("mint", floor, (node, entry, lease), (None,) * len(s.tags))
+                    again = ("ensure", floor, (node, entry, lease), (None,) * len(s.tags))
                     yield "misses", with_reader(s, i, again)
                 elif self._valid(lease, node, epochs):
                     yield "finds a lease", with_reader(s, i, IDLE)

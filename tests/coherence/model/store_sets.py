@@ -40,7 +40,7 @@ class Sets:
     def _stamp(self, node: TagNode) -> tuple[int, int]:
         return (node.identity if self.rules.tag_node_identity else 0, node.epoch)
 
-    def _mint(self, s: State, tag: int) -> State:
+    def _ensure_epoch(self, s: State, tag: int) -> State:
         if s.tags[tag].epoch or not self.rules.missing_is_a_miss:
             return s
         return with_tag(s, tag, epoch=fresh(s) if self.rules.epochs_unique else 1)
@@ -64,7 +64,7 @@ class Sets:
                     after = self._fenced(s)
                     yield "Set reads the fence", after._replace(writer=("S", self._fence(after.key), *read[1:]))
                 for tag in (tag for tag in range(len(s.tags)) if read[1 + tag] is None):
-                    after = self._mint(s, tag)
+                    after = self._ensure_epoch(s, tag)
                     seen = (*read[: 1 + tag], self._stamp(after.tags[tag]), *read[2 + tag :])
                     yield f"Set reads tag {tag}", after._replace(writer=("S", *seen))
             case ("S", fence, *epochs):
@@ -163,7 +163,7 @@ class Sets:
         if self.bounds.remembers:
             s = self._fenced(s._replace(memories=((None,) * (1 + len(s.tags)),) * self.bounds.remembers))
             for tag in range(len(s.tags)):
-                s = self._mint(s, tag)
+                s = self._ensure_epoch(s, tag)
         return s
 
     def _part(self, s: State, part: int) -> tuple[int, ...] | None:
@@ -199,7 +199,7 @@ class Sets:
             return
         if s.memories[at][part] is not None:
             yield from self._recall(s, at, part + 1)
-        after = self._mint(s, part - 1) if part else self._fenced(s) if self._counts else s
+        after = self._ensure_epoch(s, part - 1) if part else self._fenced(s) if self._counts else s
         now = self._part(after, part)
         if s.memories[at][part] != now:
             yield from self._recall(with_memory(after, at, part, now), at, part + 1)

@@ -12,36 +12,49 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules; each can be left out."""
+    """The rules, by their names in docs/internals/rules.md; each can be left out."""
 
     epochs_compared: bool = True
+    """[current-stamps]"""
     missing_is_a_miss: bool = True
+    """[missing-is-a-miss]"""
     epochs_unique: bool = True
-    """Else counters, which begin anew when they are lost."""
+    """Else counters, which begin anew when they are lost [unique-epochs]."""
     copies_have_ids_of_their_own: bool = True
+    """[fresh-id-once]"""
     tag_node_identity: bool = True
+    """[node-identity]"""
     key_node_identity: bool = True
+    """[node-identity]"""
     stamps_of_the_grant: bool = True
+    """[grant-time-stamps]"""
     fill_needs_lease: bool = True
+    """[fill-names-its-grant]"""
     fill_needs_grant: bool = True
-    """Else the token suffices."""
+    """Else the token suffices [fill-names-its-grant]."""
     delete_voids_lease: bool = True
+    """[writes-void-leases]"""
     set_voids_lease: bool = True
+    """[writes-void-leases]"""
     fenced: bool = True
+    """[late-write-fence]"""
     writes_change_the_fence: bool = True
+    """[late-write-fence]"""
     judged_by_later_epochs: bool = True
+    """[later-epochs]"""
     grant_compares: bool = True
+    """[grant-compares]"""
     absence_is_no_fence: bool = True
-    """Else servers remember that there is none, too, and a write takes it away."""
+    """Else servers remember that there is none, too, and a write takes it away [remembered-then-verified]."""
     stamps_of_before: bool = True
-    """Else a put has those that are current when it is executed."""
+    """Else a put has those that are current when it is executed [start-time-stamps]."""
     fast_put_compares: bool = True
-    """The fence it remembers."""
+    """The fence it remembers [remembered-then-verified]."""
     put_needs_identity: bool = True
-    """Else it is sent to whatever the key's node has become, and stamped with that. (Stamped with the node it was meant
-    for, it would do no harm: no reader takes it.)"""
+    """Else it is sent to whatever the key's node has become, and stamped with that [remembered-then-verified]. (Stamped
+    with the node it was meant for, it would do no harm: no reader takes it.)"""
     lost_fence_fences: bool = True
-    """Else any fence passes where there is none."""
+    """Else any fence passes where there is none [remembered-then-verified]."""
 
 
 @dataclass(frozen=True)

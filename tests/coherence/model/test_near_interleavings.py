@@ -23,11 +23,11 @@ CORRECT = {
     "strict": Bounds(strict=True, writes=2, verbs="TXK"),
     "strict, the log fails over": Bounds(strict=True, reads=1, writes=2, failovers=1),
     "strict, the log is lost": Bounds(strict=True, evictions=1, lapses=1),
-    "strict, the replica is cut off": Bounds(strict=True, writes=2, cuts=1),
+    "strict, the member is cut off": Bounds(strict=True, writes=2, cuts=1),
     "strict, the registry is lost": Bounds(strict=True, writes=2, losses=1),
     "strict, the stream breaks": Bounds(strict=True, writes=2, hangups=1),
-    "strict, the replica starts": Bounds(strict=True, writes=2, started=False),
-    "strict, the replica starts, failover": Bounds(strict=True, reads=1, fills=1, started=False, failovers=1),
+    "strict, the member starts": Bounds(strict=True, writes=2, started=False),
+    "strict, the member starts, failover": Bounds(strict=True, reads=1, fills=1, started=False, failovers=1),
     "strict, log and registry lost, cut off": Bounds(strict=True, reads=1, fills=1, evictions=1, losses=1, cuts=1),
     "strict, registry lost, lapsed, stream broken": Bounds(strict=True, fills=1, losses=1, lapses=1, hangups=1),
 }
@@ -60,7 +60,7 @@ MUTANTS = {
         Bounds(strict=True, reads=1, fills=1, started=False, failovers=1),
         "STRICT",
     ),
-    "a silent replica is dropped at once": (Rules(silent_for_a_lease=False), Bounds(strict=True, cuts=1), "STRICT"),
+    "a silent member is dropped at once": (Rules(silent_for_a_lease=False), Bounds(strict=True, cuts=1), "STRICT"),
     "a closed session counts no more": (Rules(closed_sessions_count=False), Bounds(strict=True, hangups=1), "STRICT"),
 }
 """Rules left out, the bounds that suffice, the promise that breaks."""

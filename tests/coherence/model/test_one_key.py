@@ -57,7 +57,7 @@ class OneKey(RuleBasedStateMachine):
         self.number += 1
         return self.number
 
-    def mint(self, tags: tuple[str, ...]) -> Stamps:
+    def ensure_epochs(self, tags: tuple[str, ...]) -> Stamps:
         return {tag: self.epochs.setdefault(tag, self.new()) for tag in tags}
 
     def is_current(self, stamps: Stamps) -> bool:
@@ -89,7 +89,7 @@ class OneKey(RuleBasedStateMachine):
         if version:
             options["version"] = version
         present = only_if_absent and self.expected is not None
-        stamps = self.mint(TAGS if extra else OWN)
+        stamps = self.ensure_epochs(TAGS if extra else OWN)
         outcome = self.caller.set(KEY, value, only_if_absent=only_if_absent, **options)
         if present:
             assert outcome == "PRESENT"
@@ -123,7 +123,7 @@ class OneKey(RuleBasedStateMachine):
             assert kind == "hit"
             assert bytes(answer.hit.value) == self.expected
             return
-        stamps = self.mint(TAGS if extra else OWN)
+        stamps = self.ensure_epochs(TAGS if extra else OWN)
         if self.lease is not None and self.is_current(self.lease[1]):
             assert kind == ("granted" if self.lease[0] == token else "held")
             assert answer.granted.grant in (b"", self.lease[2])
@@ -157,7 +157,7 @@ class OneKey(RuleBasedStateMachine):
         request = pb.FillRequest(set=pb.SetRequest(key=text_key(KEY), value=value), token=token, grant=grant)
         outcome = self.filled(request)
         held = self.lease is not None and (self.lease[0], self.lease[2]) == (token, grant)
-        self.mint(OWN)  # a fill renews the epochs of the key's own tags
+        self.ensure_epochs(OWN)  # a fill renews the epochs of the key's own tags
         if held and self.lease is not None and self.is_current(self.lease[1]):
             assert outcome == "STORED"
             self.value, self.version, self.lease = (value, self.lease[1]), 0, None

@@ -1,4 +1,4 @@
-"""Deliberately broken near caches: a rule of "The log moves near caches" (DESIGN section 6) left out.
+"""Deliberately broken near caches: a rule of the log (docs/internals/rules.md) left out.
 
 As in `coherence.mutants.service_mutants` each is made from outside, and each must be caught within 60 s. A mutant of
 the client breaks client processes, one of the server breaks servers; in one process it does not matter which.
@@ -19,8 +19,9 @@ from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Answer, Changes, Place, Registry
-from coherd_server.core.near.replica import Replica
+from coherd_server.core.near.interest import Interest
+from coherd_server.core.near.log import Answer, Changes, LogPosition, Registry
+from coherd_server.core.near.member import Member
 from coherd_server.core.near.session import NearSession
 
 Patch = Callable[[Any, str, Any], None]
@@ -31,22 +32,22 @@ Mutant = Callable[[Patch], None]
 
 
 def no_mark_before_the_request(patch: Patch) -> None:
-    """Rule 1: a key is marked when its reply is there, so that nothing that happened meanwhile counts."""
+    """[mark-before-asking] A key is marked when its reply is there, so that nothing that happened meanwhile counts."""
     keep = coherd._rpc.stream.keep
 
-    def marked_late(near: NearCache, marks: list[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
+    def marked_late(near: NearCache, marks: list[Mark | None], method: Any, answer: Any, *, serving: bool) -> None:
         late: list[Mark | None] = []
         for mark in marks:
             if mark is not None:
                 near.release(mark)
             late.append(None if mark is None else near.mark(mark.key, boottime_s()))
-        keep(near, late, kind, answer, serving=serving)
+        keep(near, late, method, answer, serving=serving)
 
     patch(coherd._rpc.stream, "keep", marked_late)
 
 
 def lease_counted_from_the_reply(patch: Patch) -> None:
-    """Rule 3: a lease runs from when its extension arrived."""
+    """[lease-from-sending] A lease runs from when its extension arrived."""
 
     def take(self: SessionStream, extension: Any) -> None:
         if self.near is not None and self.is_open:
@@ -57,7 +58,7 @@ def lease_counted_from_the_reply(patch: Patch) -> None:
 
 
 def acknowledges_before_it_drops(patch: Patch) -> None:
-    """A push is acknowledged at once, and done later."""
+    """[acknowledge-after-dropping] A push is acknowledged at once, and done later."""
     take = SessionStream._take_push
 
     def done(near: NearCache, push: Any) -> None:
@@ -79,7 +80,7 @@ def acknowledges_before_it_drops(patch: Patch) -> None:
 
 
 def not_flushed_on_reconnect(patch: Patch) -> None:
-    """Rule 2: what was kept is served on under the next session."""
+    """[flush-after-a-lapse] What was kept is served on under the next session."""
 
     def kept(self: NearCache) -> None:
         """The stream is lost: as if nothing was."""
@@ -88,7 +89,7 @@ def not_flushed_on_reconnect(patch: Patch) -> None:
 
 
 def tag_push_does_not_void_marks(patch: Patch) -> None:
-    """Rule 1: a tag drops what is kept, and not what is being asked for."""
+    """[mark-before-asking] A tag drops what is kept, and not what is being asked for."""
 
     def drop_tags(self: NearCache, tags: Iterable[str]) -> None:
         for tag in tags:
@@ -100,7 +101,7 @@ def tag_push_does_not_void_marks(patch: Patch) -> None:
 
 
 def lapsed_lease_still_served(patch: Patch) -> None:
-    """Rule 2: the lease is not looked at."""
+    """[in-step-lease] The lease is not looked at."""
 
     def lookup(self: NearCache, key: str, now_s: float) -> Kept | None:
         kept = self._entries.get(key)
@@ -113,9 +114,9 @@ def lapsed_lease_still_served(patch: Patch) -> None:
 
 
 def own_change_not_dropped(patch: Patch) -> None:
-    """Rule 1: a client's own change waits for its push."""
+    """[own-changes-drop] A client's own change waits for its push."""
 
-    def ignored(near: NearCache, kind: str, request: Any, answer: Any | None) -> None:
+    def ignored(near: NearCache, method: Any, request: Any, answer: Any | None) -> None:
         """Drops nothing."""
 
     patch(coherd._rpc.stream, "drop_changed", ignored)
@@ -126,31 +127,31 @@ def own_change_not_dropped(patch: Patch) -> None:
 
 
 def gap_ignored(patch: Patch) -> None:
-    """Rule 2: entries are applied whatever is missing before them."""
+    """[gap-means-flush] Entries are applied whatever is missing before them."""
     read = Follower.read
 
-    def blind(self: Follower, changes: Changes, after: Place) -> bool:
-        place = self._hub.place
-        if place is not None and changes.entries and changes.entries[0].generation == place.generation:
-            self._hub.place = place._replace(position=changes.entries[0].position - 1)
-            after = self._hub.place
+    def blind(self: Follower, changes: Changes, after: LogPosition) -> bool:
+        position = self._hub.position
+        if position is not None and changes.entries and changes.entries[0].generation == position.generation:
+            self._hub.position = position._replace(offset=changes.entries[0].offset - 1)
+            after = self._hub.position
         return read(self, changes, after)
 
     patch(Follower, "read", blind)
 
 
 def published_before_acknowledged(patch: Patch) -> None:
-    """A replica's watermark is what it has applied, whatever its sessions have acknowledged."""
-    patch(Hub, "watermark", property(lambda self: self.place))
+    """[published-after-acknowledged] A watermark is what was applied, whatever sessions have acknowledged."""
+    patch(Hub, "watermark", property(lambda self: self.position))
 
 
 def in_flight_window_not_checked(patch: Patch) -> None:
-    """Rule 1: a reply may be kept though what it depends on changed while it was read."""
-    patch(Hub, "has_changed", lambda self, key, tags, started: False)
+    """[registered-with-the-reply] A reply may be kept though what it depends on changed while it was read."""
+    patch(Interest, "has_changed", lambda self, key, tags, started: False)
 
 
 def interest_without_extra_tags(patch: Patch) -> None:
-    """Rule 1: a session is registered for the tags of the key alone."""
+    """[registered-with-the-reply] A session is registered for the tags of the key alone."""
     register = NearSession.register
 
     def narrow(self: NearSession, key: ResolvedKey, extra: object, started: int) -> bool:
@@ -160,16 +161,16 @@ def interest_without_extra_tags(patch: Patch) -> None:
 
 
 def registry_read_before_the_append(patch: Patch) -> None:
-    """Rule 4: a strict change waits for the replicas that were known before, not for those its append found."""
-    confirm, joined = Replica.confirm, Replica._join_once
+    """[registry-by-the-append] A strict change waits for the members known before, not for those its append found."""
+    confirm, joined = Member.confirm, Member._join_once
 
-    async def remembering(self: Replica) -> None:
+    async def remembering(self: Member) -> None:
         await joined(self)
         known: Any = self
         if not hasattr(known, "first_registry"):
-            known.first_registry = frozenset(self._watch._since_s)
+            known.first_registry = frozenset(self._view._since_s)
 
-    async def outdated(self: Replica, appended: Answer, *, asked_s: float) -> bool:
+    async def outdated(self: Member, appended: Answer, *, asked_s: float) -> bool:
         known = getattr(self, "first_registry", None)
         if known is not None:
             registry = appended.registry
@@ -177,8 +178,8 @@ def registry_read_before_the_append(patch: Patch) -> None:
             appended = appended._replace(registry=Registry(registry.incarnation, registry.complete, fields))
         return await confirm(self, appended, asked_s=asked_s)
 
-    patch(Replica, "_join_once", remembering)
-    patch(Replica, "confirm", outdated)
+    patch(Member, "_join_once", remembering)
+    patch(Member, "confirm", outdated)
 
 
 CLIENT_MUTANTS: Final[dict[str, Mutant]] = {

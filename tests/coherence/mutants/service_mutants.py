@@ -1,7 +1,7 @@
 """Deliberately broken servers. A check that cannot fail is no check: every mutant must be caught within 60 s.
 
-Each is a rule of DESIGN section 6 left out, made by replacing parts of the server from outside: no switch for it is in
-production code. ``patch`` is `setattr`, or pytest's ``monkeypatch.setattr`` where it must be undone.
+Each is a rule of docs/internals/rules.md left out, made by replacing parts of the server from outside: no switch for it
+is in production code. ``patch`` is `setattr`, or pytest's ``monkeypatch.setattr`` where it must be undone.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from typing import Any, Final
 
 import coherd_server.app  # noqa: F401 - all modules are there before one is patched
 from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.requests import FillItem, SetItem
 from coherd.contract import tags as tag_rules
-from coherd.contract.entry import EntryFormatError, Header
-from coherd.contract.lease import TOKEN_BYTES, Lease, decode_lease
-from coherd_server.core import filling
-from coherd_server.core import judge as judging
-from coherd_server.core.changing import Changer
-from coherd_server.core.filling import Filler, FillItem
+from coherd.contract.limits import TOKEN_BYTES
+from coherd_server.core import filling, validity
+from coherd_server.core.entry import EntryFormatError, Header
+from coherd_server.core.filling import Filler
+from coherd_server.core.get import Reader
 from coherd_server.core.grants import Grants
-from coherd_server.core.ports import EpochRead, Grant, PutOutcome, Store, ValueRead
-from coherd_server.core.putting import Tries
-from coherd_server.core.reading import Reader
-from coherd_server.core.set_plan import SetDone, SetItem
-from coherd_server.core.writing import Writer
-from coherd_server.redis import scripts, wire
-from coherd_server.redis.journal import Journal
+from coherd_server.core.invalidate import Changer
+from coherd_server.core.lease_bytes import Lease, decode_lease
+from coherd_server.core.set import Writer
+from coherd_server.core.set_attempt import SetProgress
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import EpochRead, Grant, PutOutcome, Store, ValueRead
+from coherd_server.redis import connection, scripts
+from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.store import RedisStore
 
 Patch = Callable[[Any, str, Any], None]
@@ -57,7 +58,7 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     broken = script._replace(source=source, sha=sha)
     _everywhere(patch, name, script, broken)
-    patch(wire, "ALL", tuple(broken if one.name == script.name else one for one in wire.ALL))
+    patch(connection, "ALL", tuple(broken if one.name == script.name else one for one in connection.ALL))
 
 
 def _look_first(patch: Patch) -> None:
@@ -77,7 +78,7 @@ def _mark_fills(patch: Patch) -> None:
 
 
 def fill_without_lease_check(patch: Patch) -> None:
-    """Rule 4: a fill is stored though its lease is gone; the stamps are those of the grant."""
+    """[fill-names-its-grant] A fill is stored though its lease is gone; the stamps are those of the grant."""
     _mark_fills(patch)
     granted: dict[tuple[str, bytes], Lease] = {}
     grant, current = RedisStore.grant, filling.current_lease
@@ -98,7 +99,7 @@ def fill_without_lease_check(patch: Patch) -> None:
 
 
 def fill_of_any_grant(patch: Patch) -> None:
-    """Rule 4: a fill presents its token only, so a copy of the lease's request may have it granted anew."""
+    """[fill-names-its-grant] A fill presents its token only: a copy of the lease's request may have it granted anew."""
     _mark_fills(patch)
     current = filling.current_lease
 
@@ -110,7 +111,7 @@ def fill_of_any_grant(patch: Patch) -> None:
 
 
 def epochs_read_after_the_load(patch: Patch) -> None:
-    """Stamps: a fill carries the epochs of the fill, not of the grant."""
+    """[grant-time-stamps] A fill carries the epochs of the fill, not of the grant."""
     _look_first(patch)
     current = filling.current_lease
 
@@ -121,7 +122,7 @@ def epochs_read_after_the_load(patch: Patch) -> None:
             return None
         await current(store, key, raw, identity, epochs, needs_ms)  # reads the epochs of extra tags
         lease = decode_lease(raw)
-        block = judging.expected_block(key, judging.extra_refs_of(key, lease.block), identity, epochs)
+        block = validity.expected_block(key, validity.extra_refs_of(key, lease.block), identity, epochs)
         return None if block is None else lease._replace(block=block)
 
     patch(filling, "current_lease", restamped)
@@ -138,52 +139,52 @@ def _with_stored_epochs(
     return known
 
 
-def _judging_with(patch: Patch, *, only_missing: bool) -> None:
-    judge = judging.judge
+def _validating_with(patch: Patch, *, only_missing: bool) -> None:
+    validate = validity.validate
 
-    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> judging.Verdict:
+    def lenient(key: ResolvedKey, read: ValueRead, header: Header, extra: Any, epochs: Any) -> validity.Validity:
         with contextlib.suppress(EntryFormatError):
             epochs = _with_stored_epochs(key, header, extra, epochs, only_missing)
-        return judge(key, read, header, extra, epochs)
+        return validate(key, read, header, extra, epochs)
 
-    _everywhere(patch, "judge", judge, lenient)
+    _everywhere(patch, "validate", validate, lenient)
 
 
 def missing_epoch_accepted(patch: Patch) -> None:
-    """Rule 1: an entry whose epoch is missing is served."""
-    _judging_with(patch, only_missing=True)
+    """[missing-is-a-miss] An entry whose epoch is missing is served."""
+    _validating_with(patch, only_missing=True)
 
 
 def epochs_not_compared(patch: Patch) -> None:
-    """An entry is served whatever its epochs."""
-    _judging_with(patch, only_missing=False)
+    """[current-stamps] An entry is served whatever its epochs."""
+    _validating_with(patch, only_missing=False)
 
 
 def no_node_identity(patch: Patch) -> None:
-    """Rule 3: stamps name no node."""
-    expected = judging.expected_block
+    """[node-identity] Stamps name no node."""
+    expected = validity.expected_block
 
     def anywhere(key: ResolvedKey, extra: Any, identity: bytes, epochs: Mapping[str, EpochRead]) -> bytes | None:
-        nowhere = judging.ANY_IDENTITY
+        nowhere = validity.ANY_IDENTITY
         return expected(key, extra, nowhere, {tag: EpochRead(read.epoch, nowhere) for tag, read in epochs.items()})
 
     _everywhere(patch, "expected_block", expected, anywhere)
 
 
 def delete_keeps_lease(patch: Patch) -> None:
-    """Rule 4: Delete does not void the lease."""
+    """[writes-void-leases] Delete does not void the lease."""
     for name in ("REMOVE", "REMOVE_APART"):
         _rewrite(patch, name, "redis.call('DEL', KEYS[4 * i - 2])", "")
 
 
 def set_keeps_lease(patch: Patch) -> None:
-    """Rule 4: Set does not void the lease."""
+    """[writes-void-leases] Set does not void the lease."""
     for name in ("PUT", "PUT_APART"):
         _rewrite(patch, name, "redis.call('DEL', lease)", "")
 
 
 def reply_to_the_wrong_caller(patch: Patch) -> None:
-    """P3: now and then a caller gets the reply to another one."""
+    """[no-crossing] Now and then a caller gets the reply to another one."""
     get = Reader.get
     last: list[Any] = []
     reads = itertools.count(1)
@@ -199,27 +200,27 @@ def reply_to_the_wrong_caller(patch: Patch) -> None:
 
 
 def no_fence(patch: Patch) -> None:
-    """Rule 6: a late write is stored whatever took effect meanwhile."""
+    """[late-write-fence] A late write is stored whatever took effect meanwhile."""
     for name in ("PUT", "PUT_APART"):
-        _rewrite(patch, name, "not holds(fence, places, mark)", "false")
+        _rewrite(patch, name, "not holds(fence, places, token)", "false")
 
 
 def fence_from_after_giving_up(patch: Patch) -> None:
-    """Rule 6: a set that asked for its fence is written with it, also where its caller has given up meanwhile."""
-    whole = Tries.__init__
+    """[given-up-is-not-written] A set that asked for its fence is written, also where its caller has given up."""
+    whole = SetProgress.__init__
 
-    def unasked(self: Tries, wanted: Callable[[int], bool]) -> None:
+    def unasked(self: SetProgress, wanted: Callable[[int], bool]) -> None:
         whole(self, lambda _: True)
 
-    patch(Tries, "__init__", unasked)
+    patch(SetProgress, "__init__", unasked)
 
 
 def counters_as_epochs(patch: Patch) -> None:
-    """Rule 1: epochs are counters, which begin anew when they are lost."""
+    """[unique-epochs] Epochs are counters, which begin anew when they are lost."""
     is_epoch = "string.find(KEYS[i], 'coherd:epoch:', 1, true)"
     _rewrite(
         patch,
-        "MINT",
+        "ENSURE_EPOCH",
         "local fresh, need_ms = ARGV[2 * i]",
         f"local fresh, need_ms = {is_epoch} and '00000001' or ARGV[2 * i]",
     )
@@ -229,17 +230,17 @@ def counters_as_epochs(patch: Patch) -> None:
 
 
 def no_repetition(patch: Patch) -> None:
-    """Rule 8: a server serves from a new primary without repeating there what it acknowledged on the old one."""
-    patch(Journal, "recent", lambda _: [])
+    """[repeat-on-switch] A server serves from a new primary without repeating what it acknowledged on the old one."""
+    patch(RecentWrites, "recent", lambda _: [])
 
 
 def two_leases(patch: Patch) -> None:
-    """Rule 4: a grant does not look whether the lease is still what was judged."""
+    """[grant-compares] A grant does not look whether the lease is still what was judged."""
     _rewrite(patch, "GRANT", "~= judged_lease", "== nil")
 
 
 def early_acknowledgement(patch: Patch) -> None:
-    """Rule 2: an invalidation is acknowledged before it holds."""
+    """[hold-then-acknowledge] An invalidation is acknowledged before it holds."""
     invalidate = Changer.invalidate
     running: set[asyncio.Task[Any]] = set()
 
@@ -256,7 +257,7 @@ def early_acknowledgement(patch: Patch) -> None:
 
 
 def sets_dropped(patch: Patch) -> None:
-    """P6: one set in twenty is answered and not done."""
+    """[nothing-silent] One set in twenty is answered and not done."""
     whole, sets = Writer.set, itertools.count(1)
 
     async def lazy(self: Writer, items: Sequence[SetItem], **options: Any) -> Any:
@@ -268,12 +269,12 @@ def sets_dropped(patch: Patch) -> None:
 
 
 def extra_tags_forgotten(patch: Patch) -> None:
-    """Rule 5: what is stored does not carry the extra tags its writer gave."""
+    """[tags-with-the-lease] What is stored does not carry the extra tags its writer gave."""
     patch(tag_rules, "extra_tags", lambda *_: ())
 
 
 def joins_a_read_that_was_sent(patch: Patch) -> None:
-    """Rule 9: a get joins a read that is on its way already."""
+    """[join-before-sending] A get joins a read that is on its way already."""
     read = RedisStore.read
     running: dict[Any, asyncio.Task[Any]] = {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ from coherence.scenarios.service_scenarios import REVEALING, SCENARIOS
 from coherence.scenarios.service_stage import service_stage
 from coherence.validate.checkers import check_all
 from rig.process import Node
-from rig.valkey import standalone
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """One Valkey for all scenarios, emptied before each."""
-    with standalone() as one:
-        yield one
 
 
 @pytest.mark.parametrize("name", MUTANTS)

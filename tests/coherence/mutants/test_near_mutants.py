@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,18 +15,10 @@ from coherence.validate.checkers import CHECKS, check_all
 from coherence.validate.near_checkers import check_near_cache_bound
 from coherence.validate.violation import Violation
 from rig.process import Node
-from rig.valkey import standalone
 
 RUNS: Final = 10
 """Most of a scenario, the first of which mostly does: the wrong answer of some is there for a third of a second, which
 a busy machine may miss."""
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """One Valkey for all scenarios; log and registry stay, all else goes before each."""
-    with standalone() as one:
-        yield one
 
 
 def judge(history: History) -> list[Violation]:

@@ -12,8 +12,9 @@ from typing import Final
 
 from coherd.v1 import keys_pb2
 from coherd_server.redis.change_log import log_name
-from coherence.scenarios.near_stage import BOUNDS, LEASE_S, NearStage, is_extension, pair, until
+from coherence.scenarios.near_stage import BOUNDS, LEASE_S, NearStage, is_extension, pair
 from coherence.traffic.keyspace import ITEMS, Item, Target
+from rig.waiting import until
 
 PUSHED: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u1:date:20250101")
 OTHER: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u2:date:20250101")

@@ -15,9 +15,10 @@ from typing import Any, Final
 from coherd import CacheClient
 from coherd._rpc.stream import SessionStream
 from coherd.v1 import session_pb2
-from coherd_server.app import Server, catalog_of
+from coherd_server.app import Server
 from coherd_server.core.near.hub import Hub
 from coherd_server.redis.change_log import log_name, registry_name
+from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings
 from coherence.history import History, Recorder
 from coherence.traffic.caller import Caller
@@ -27,6 +28,7 @@ from coherence.traffic.source import Source
 from coherence.validate.near_checkers import NearBounds
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 LEASE_S: Final = 1.0
 BOUNDS: Final = NearBounds(LEASE_S)
@@ -122,14 +124,14 @@ class NearStage:
 
     def hub(self, server: int) -> Hub:
         """Of a server."""
-        hub: Hub = self.servers[server]._replica._hub
+        hub: Hub = self.servers[server]._member._hub
         return hub
 
     def log_gate(self, server: int) -> Gate:
         """Between the log and a server."""
         one: Any = self.servers[server]
         gate = Gate(one._store.log._reader, "read")
-        one._replica._following.cancel()  # a read that waits already would pass by
+        one._member._following.cancel()  # a read that waits already would pass by
         return gate
 
     def read_gate(self, server: int) -> Gate:
@@ -164,7 +166,7 @@ class NearStage:
         raise AssertionError(f"the near cache does not hold {item.key}")
 
     async def trusted_registry(self) -> None:
-        """Until it is known that the registry of replicas is whole: strict changes take no longer than they must."""
+        """Until it is known that the registry of members is whole: strict changes take no longer than they must."""
         with self.node.client() as client:
             await until("the registry is whole", lambda: client.hexists(registry_name(""), "+"))
 
@@ -172,9 +174,9 @@ class NearStage:
         """Until a server has applied all of the log."""
         with self.node.client() as client:
             last = client.xrevrange(log_name(""), count=1)[0][0]
-        position = int(last.split(b"-")[0])
+        offset = int(last.split(b"-")[0])
         hub = self.hub(server)
-        await until("the log is applied", lambda: hub.place is not None and hub.place.position >= position)
+        await until("the log is applied", lambda: hub.position is not None and hub.position.offset >= offset)
 
     async def stop(self) -> None:
         """Stop everything."""
@@ -211,19 +213,6 @@ def _gate_streams(patch: Callable[[Any, str, Any], None]) -> None:
 def is_extension(raw: Any) -> bool:
     """Whether a message of the server extends a lease."""
     return isinstance(raw, bytes) and session_pb2.SessionResponse.FromString(raw).WhichOneof("message") == "extension"
-
-
-async def until(what: str, holds: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
-    """Wait until it holds.
-
-    Raises:
-        AssertionError: it does not in time.
-    """
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + timeout_s
-    while not holds():
-        assert loop.time() < end_s, f"not within {timeout_s:.0f} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

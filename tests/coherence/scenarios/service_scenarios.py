@@ -15,8 +15,8 @@ from coherence.faults.late_proxy import LateProxy
 from coherence.scenarios.service_stage import ServiceStage
 from coherence.traffic.keyspace import ITEMS, Item, choose_target, probe, tag_target
 from coherence.traffic.session_caller import SessionCaller
-from rig.process import wait_until
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 DAILY: Final = next(item for item in ITEMS if item.key.startswith("analytics:daily"))
 SIBLING: Final = next(item for item in ITEMS if item.key == "analytics:daily:user:u1:date:20250102")
@@ -90,7 +90,7 @@ async def epoch_lost(on: ServiceStage) -> None:
 
 async def restart_from_snapshot(on: ServiceStage) -> None:
     """The store goes back to before an acknowledged change. The servers that took part are gone, nobody is left to
-    repeat it (rule 8): only the identity of the node tells that its entries are of another time."""
+    repeat it [repeat-on-switch]: only the identity of the node tells that its entries are of another time."""
     await load_and_fill(on, DAILY)
     await on.caller.set(0, EXTRA, 1)
     on.node.client().save()

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coherd_server.app import Server, catalog_of
+from coherd_server.app import Server
+from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings
 from coherence.faults.late_proxy import LateProxy
 from coherence.history import History, Recorder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,6 @@ from coherence.scenarios.service_scenarios import EXTRA, USER, load_and_fill
 from coherence.scenarios.service_stage import service_stage
 from coherence.validate.checkers import check_all
 from rig.process import Node
-from rig.valkey import standalone
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """One Valkey, emptied before each."""
-    with standalone() as one:
-        yield one
 
 
 async def test_an_extra_tags_epoch_lost_between_mint_and_judgement(
@@ -28,18 +19,18 @@ async def test_an_extra_tags_epoch_lost_between_mint_and_judgement(
 ) -> None:
     """Soak of 2026-11-22, redis7, seed 426, maxmemory with allkeys-random: Lease answered INTERNAL."""
     lost = f"coherd:epoch:{EXTRA.extra_texts[0]}"
-    mint = RedisStore.mint
+    ensure_epochs = RedisStore.ensure_epochs
 
-    async def mint_and_evict(self: RedisStore, *args: Any) -> Any:
-        minted = await mint(self, *args)
+    async def ensure_and_evict(self: RedisStore, *args: Any) -> Any:
+        ensured = await ensure_epochs(self, *args)
         with node.client() as client:
             client.delete(lost)
-        return minted
+        return ensured
 
     async with service_stage(node, tmp_path) as on:
         await load_and_fill(on, EXTRA)
         await on.forget(lost)
-        monkeypatch.setattr(RedisStore, "mint", mint_and_evict)
+        monkeypatch.setattr(RedisStore, "ensure_epochs", ensure_and_evict)
         leased = await on.caller.lease(0, EXTRA)
         assert leased.outcome == "granted"
         value = await on.caller.load(EXTRA, 0)

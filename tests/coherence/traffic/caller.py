@@ -267,7 +267,7 @@ class Caller:
         self, path: str, server: int, leased: Operation, item: Item, value: Traced, **options: Any
     ) -> tuple[Operation, pb.FillRequest]:
         begun = self.recorder.begin(path, key=item.key, server=server, value=value, token=leased.token)
-        item = item._replace(extra=())  # rule 5: a fill can add none
+        item = item._replace(extra=())  # a fill can add none [tags-with-the-lease]
         return begun, pb.FillRequest(
             set=_set_request(item, value, **options),
             token=bytes.fromhex(leased.token),

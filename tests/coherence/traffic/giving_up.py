@@ -1,9 +1,9 @@
 """Callers that give up on a set while it is under way, then undo it elsewhere: it may not come back.
 
 Such a set may be stored late, or never. But once its server knows that nobody wants it, what it still sends of it has a
-fence and epochs from before: an invalidation or delete that begins after that ends it (P1; rule 6). When the server
-knows is not for a clock to say: the caller is told so, or asks something behind it on the same connection. Before that
-nothing is promised (docs/use/coherence.md), and the set counts as lost.
+fence and epochs from before: an invalidation or delete that begins after that ends it (P1) [given-up-is-not-written].
+When the server knows is not for a clock to say: the caller is told so, or asks something behind it on the same
+connection. Before that nothing is promised (docs/use/coherence.md), and the set counts as lost.
 """
 
 from __future__ import annotations

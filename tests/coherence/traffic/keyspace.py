@@ -1,7 +1,7 @@
 """The few keys every process of a run fights over, the tags each carries, and what can be invalidated.
 
-Tags are spelled out here by the text of DESIGN section 2, not taken from the catalog's code: a checker that asked the
-code under test which entries an invalidation reaches would agree with its mistakes.
+Tags are spelled out here by the text of docs/use/catalog.md, not taken from the catalog's code: a checker that asked
+the code under test which entries an invalidation reaches would agree with its mistakes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The promises of DESIGN section 6 as pure functions over a recorded history. Each gives the violations it finds."""
+"""The promises P1 to P6 as pure functions over a recorded history. Each gives the violations it finds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ CALL_BOUND_S: Final = 3.0 + 3.0
 """A call ends by its deadline, and the time its process gets to notice on a busy machine."""
 NOTICED_NS: Final = 2_000_000_000
 """A node that has another identity after a fault is noticed by the one-second check, which may take a second on a busy
-machine; until then entries are stamped with the old one, and are dead when it is noticed (rule 3)."""
+machine; until then entries are stamped with the old one, and are dead when it is noticed
+[node-identity]."""
 _REFUSED: Final = (
     *("rejected", "older", "present", "error:STORE_UNAVAILABLE", "error:STORE_FULL", "error:CONTENDED"),
     *("error:Unavailable", "error:Overloaded", "error:StoreFull", "error:Contended"),

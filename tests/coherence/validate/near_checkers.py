@@ -1,4 +1,4 @@
-"""P2 of DESIGN section 6, near caches, as pure functions over a recorded history."""
+"""P2, near caches, as pure functions over a recorded history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coherence.validate.floors import Floors, is_floor, origins, scopes_of
 from coherence.validate.violation import Violation
 
 STRICT: Final = frozenset({"psychology", "session"})
-"""Domains whose changes wait for near caches, by the text of DESIGN section 3."""
+"""Domains whose changes wait for near caches, by the text of docs/use/catalog-reference.md."""
 LEASE_S: Final = 1.5
 """Of near caches, as long as a server is not told otherwise (docs/internals/log.md)."""
 

@@ -18,10 +18,10 @@ from click.testing import CliRunner, Result
 from coherd.cli.app import coherd
 from coherd.v1.values_pb2 import Json
 from rig.ports import release_port, reserve_port
-from rig.process import wait_until
 from rig.protos import compile_text
 from rig.server import CoherdServer
 from rig.shop_catalog import shop_set
+from rig.waiting import wait_until
 
 
 class Cli:

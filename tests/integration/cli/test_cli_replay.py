@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
-from rig.calls import eventually
 from rig.server import CoherdServer
+from rig.waiting import wait_until
 
 EXCERPT = Path(__file__).parents[2] / "data" / "web12-first-5000.trace.xz"
 IDS = [random.Random(7).randrange(60) for _ in range(600)]
@@ -148,7 +148,7 @@ def test_a_server_that_dies_ends_the_run(own_server: CoherdServer, tmp_path: Pat
         "500ms",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        eventually("it has begun", lambda: _analytics(own_server)["sets"])
+        wait_until("it has begun", lambda: _analytics(own_server)["sets"])
         own_server.kill()
         out, err = process.communicate(timeout=300)
     assert process.returncode == 4
@@ -168,7 +168,7 @@ def test_ctrl_c_removes_what_was_stored(own_server: CoherdServer, tmp_path: Path
     path.write_bytes(lines(list(range(100_000))))
     command = [sys.executable, "-m", "coherd.cli", "replay", str(path), "--server", own_server.target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        eventually("it has begun", lambda: _analytics(own_server)["sets"])
+        wait_until("it has begun", lambda: _analytics(own_server)["sets"])
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err.decode().strip()) == (130, b"", "coherd: interrupted")

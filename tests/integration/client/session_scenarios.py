@@ -143,6 +143,41 @@ def warned_of(cache: CacheClient) -> bool:
     return "GRPC_ENABLE_FORK_SUPPORT=0" in said
 
 
+def forked_beside_a_near_cache(cache: CacheClient) -> bool:
+    """What a loop at rest keeps, under a lease that still runs, the child does not serve [fork-drops]."""
+    resting = asyncio.new_event_loop()
+
+    def serves() -> bool:
+        """Whether the near cache answers: a hit takes no turn of the event loop."""
+
+        async def first_step() -> bool:
+            get = cache.get(KEY)
+            try:
+                get.send(None)
+            except StopIteration as answer:
+                return answer.value == 7
+            except Unavailable:
+                return False
+            get.close()
+            return False
+
+        return resting.run_until_complete(first_step())
+
+    async def fork() -> bool:
+        return in_child(lambda: not serves())
+
+    drops = True
+    still = False
+    while drops and not still:  # anew, if the lease was over too soon to tell
+        while not serves():  # until it is kept, under a lease
+            resting.run_until_complete(cache.get(KEY))
+            resting.run_until_complete(asyncio.sleep(0.01))
+        drops = asyncio.run(fork())  # beside a running loop nobody can let the session of this one go
+        still = serves()
+    resting.run_until_complete(cache.close())
+    return drops
+
+
 def stream_of(cache: CacheClient) -> object:
     """The session of the running loop."""
     return cache._transport._links.current().stream  # type: ignore[attr-defined]
@@ -162,6 +197,7 @@ SCENARIOS = {
         never_closed,
         never_closed_blocking,
         warned_of,
+        forked_beside_a_near_cache,
     )
 }
 

@@ -14,7 +14,7 @@ from rig.server import CoherdServer
 
 SCRIPT = Path(__file__).parent / "session_scenarios.py"
 SHARED = Path(__file__).parents[2] / "unit" / "client"
-IN_A_RUNNING_LOOP = ("forked_beside_a_session", "fork_in_a_loop_beside_a_resting_one")
+IN_A_RUNNING_LOOP = ("forked_beside_a_session", "fork_in_a_loop_beside_a_resting_one", "forked_beside_a_near_cache")
 """gRPC's own handlers crash some children of these; the client warns, see `warned_of`."""
 
 
@@ -28,6 +28,7 @@ IN_A_RUNNING_LOOP = ("forked_beside_a_session", "fork_in_a_loop_beside_a_resting
         "never_closed",
         "never_closed_blocking",
         "warned_of",
+        "forked_beside_a_near_cache",
     ],
 )
 def test_scenario(server: CoherdServer, scenario: str) -> None:

@@ -5,26 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from coherd.domains import analytics
 from coherd.sync import CacheClient
 from rig.server import CoherdServer
+from rig.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "celery"
 TIMEOUT_S = 200.0
-
-
-def until(what: str, holds: Callable[[], bool]) -> None:
-    """Wait until it holds; what is looked at tells nobody."""
-    pause = threading.Event()
-    end_s = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < end_s, what
-        pause.wait(0.1)
 
 
 def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path: Path) -> None:
@@ -48,7 +37,7 @@ def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path
             send(call)  # before the worker runs: it may find a file that is begun and not written yet, and ends
             worker = subprocess.Popen([*command, "--loglevel=INFO"], cwd=EXAMPLE, env=environ, stdout=out, stderr=out)
             try:
-                until(line, lambda line=line: line in log.read_text())
+                wait_until(line, lambda line=line: line in log.read_text(), timeout_s=TIMEOUT_S)
                 assert cache.get(stats) == stored
                 worker.terminate()
                 assert worker.wait(TIMEOUT_S) == 0

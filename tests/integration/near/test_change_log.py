@@ -8,7 +8,7 @@ import os
 import pytest
 import redis
 
-from coherd_server.core.near.ports import Change, Changes, Field, LogUnavailable, Place
+from coherd_server.core.near.log import Change, Changes, Field, LogPosition, LogUnavailable
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
@@ -24,13 +24,13 @@ def log(store: RedisStore) -> RedisChangeLog:
 
 
 async def test_what_is_appended_is_followed_in_order(log: RedisChangeLog) -> None:
-    tail = (await log.join(A, None, b"")).place
-    assert tail.position == 1
+    tail = (await log.join(A, None, b"")).position
+    assert tail.offset == 1
     assert len(tail.generation) == 8
     first = await log.append(["kdomain:key", "tdomain/user:u"], awaited=False)
     second = await log.append(["tdomain"], awaited=True)
-    assert first.place == tail._replace(position=2)
-    assert second.place == tail._replace(position=3)
+    assert first.position == tail._replace(offset=2)
+    assert second.position == tail._replace(offset=3)
     changes = await log.follow(tail)
     assert changes.identity == tail.identity
     assert changes.entries == [
@@ -41,7 +41,7 @@ async def test_what_is_appended_is_followed_in_order(log: RedisChangeLog) -> Non
 
 
 async def test_who_follows_is_woken(log: RedisChangeLog) -> None:
-    tail = (await log.join(A, None, b"")).place
+    tail = (await log.join(A, None, b"")).position
     waiting = asyncio.ensure_future(log.follow(tail))
     await asyncio.sleep(0.05)
     assert not waiting.done()
@@ -52,13 +52,13 @@ async def test_who_follows_is_woken(log: RedisChangeLog) -> None:
 
 
 async def test_following_says_when_there_is_nothing(log: RedisChangeLog) -> None:
-    tail = (await log.join(A, None, b"")).place
+    tail = (await log.join(A, None, b"")).position
     assert (await log.follow(tail)).entries == ()
     await log.close()
 
 
 async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisChangeLog) -> None:
-    tail = (await log.join(A, None, b"")).place
+    tail = (await log.join(A, None, b"")).position
     await asyncio.gather(*(log.append([f"k{i}", f"t{i}"], awaited=i == 7) for i in range(40)))
     [change, *more] = (await log.follow(tail)).entries
     assert not more
@@ -70,7 +70,7 @@ async def test_appends_of_one_turn_share_an_entry(backend: Backend, log: RedisCh
 async def test_an_awaited_append_tells_all_to_hurry(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
     other = (await opener(backend.url, backend.prefix)).log
     told = asyncio.Event()
-    other.on_heard(lambda replica, field: None, told.set)
+    other.on_heard(lambda member, field: None, told.set)
     async with asyncio.timeout(60):
         while not told.is_set():  # the subscription may come after the first ones
             await log.append(["kx"], awaited=True)
@@ -86,10 +86,10 @@ async def test_an_awaited_append_tells_all_to_hurry(log: RedisChangeLog, backend
 async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backend, opener: Opener) -> None:
     other = (await opener(backend.url, backend.prefix)).log
     heard: list[tuple[str, Field]] = []
-    other.on_heard(lambda replica, field: heard.append((replica, field)), lambda: None)
+    other.on_heard(lambda member, field: heard.append((member, field)), lambda: None)
     answer = await log.join(A, None, b"")
     assert answer.registry.fields[A].watermark is None
-    mark = answer.place
+    mark = answer.position
     answer = await log.join(A, mark, b"")
     assert answer.registry.fields[A].watermark == mark
     beat = answer.registry.fields[A].raw
@@ -97,7 +97,7 @@ async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backen
     # The subscription may come after the first joins: publish other watermarks until one is heard.
     async with asyncio.timeout(60):
         while not heard:
-            mark = mark._replace(position=mark.position + 1)
+            mark = mark._replace(offset=mark.offset + 1)
             await log.join(A, mark, b"")
             await asyncio.sleep(0.02)
     assert heard[-1][0] == A
@@ -113,7 +113,7 @@ async def test_join_registers_and_publishes(log: RedisChangeLog, backend: Backen
     assert (unwatched.incarnation, unwatched.fields) == (b"", {}), "nobody needs it"
 
 
-async def test_a_replica_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> None:
+async def test_a_member_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> None:
     old = (await log.join(A, None, b"")).registry.fields[A].raw
     new = (await log.join(A, None, b"")).registry.fields[A].raw
     await log.forget(A, old)
@@ -125,7 +125,7 @@ async def test_a_replica_is_forgotten_only_as_it_stood(log: RedisChangeLog) -> N
 async def test_a_registry_is_complete_once_somebody_watched_this_very_one(log: RedisChangeLog) -> None:
     answer = await log.join(A, None, b"")
     assert not answer.is_complete
-    assert not (await log.join(A, None, os.urandom(8) + answer.place.identity)).is_complete, "another incarnation"
+    assert not (await log.join(A, None, os.urandom(8) + answer.position.identity)).is_complete, "another incarnation"
     assert not (await log.join(A, None, answer.registry.incarnation + os.urandom(8))).is_complete, "another node"
     assert (await log.join(A, None, answer.completeness)).is_complete
     assert (await log.append(["kx"], awaited=True)).is_complete
@@ -145,7 +145,7 @@ async def test_a_registry_that_was_lost_is_another_one(backend: Backend, log: Re
 
 @pytest.mark.parametrize("how", ["deleted", "emptied", "last entry deleted", "of another type", "of somebody else"])
 async def test_a_lost_log_begins_a_new_generation(backend: Backend, log: RedisChangeLog, how: str) -> None:
-    before = (await log.append(["ka"], awaited=False)).place
+    before = (await log.append(["ka"], awaited=False)).position
     await log.append(["kb"], awaited=False)
     name, client = log_names(backend)[0], backend.client()
     match how:
@@ -154,24 +154,24 @@ async def test_a_lost_log_begins_a_new_generation(backend: Backend, log: RedisCh
         case "emptied":
             client.xtrim(name, maxlen=0, approximate=False)
         case "last entry deleted":
-            client.xdel(name, f"{before.position + 1}-0")
+            client.xdel(name, f"{before.offset + 1}-0")
         case "of another type":
             client.set(name, "x")
         case "of somebody else":
             client.xadd(name, {"g": "short"}, id="77-0")
-    after = (await log.append(["kc"], awaited=False)).place
+    after = (await log.append(["kc"], awaited=False)).position
     assert after.generation != before.generation
-    assert after.position == 1
-    assert (await log.join(A, None, b"")).place == after
+    assert after.offset == 1
+    assert (await log.join(A, None, b"")).position == after
 
 
 async def test_a_trimmed_log_keeps_its_generation_and_shows_the_gap(backend: Backend, log: RedisChangeLog) -> None:
-    tail = (await log.join(A, None, b"")).place
+    tail = (await log.join(A, None, b"")).position
     for number in range(5):
         await log.append([f"k{number}"], awaited=False)
     backend.client().xtrim(log_names(backend)[0], maxlen=2, approximate=False)
     entries = (await log.follow(tail)).entries
-    assert [(one.generation, one.position) for one in entries] == [(tail.generation, 5), (tail.generation, 6)]
+    assert [(entry.generation, entry.offset) for entry in entries] == [(tail.generation, 5), (tail.generation, 6)]
     await log.close()
 
 
@@ -192,7 +192,7 @@ async def test_changes_are_told_when_memory_is_full(opener: Opener) -> None:
         with pytest.raises(redis.OutOfMemoryError):
             node.client().set("x", "y")
         first = await log.append(["kx"], awaited=False)
-        assert (await log.append(["ky"], awaited=False)).place == first.place._replace(position=2)
+        assert (await log.append(["ky"], awaited=False)).position == first.position._replace(offset=2)
         assert A in (await log.join(A, None, b"")).registry.fields
 
 
@@ -200,7 +200,7 @@ async def test_a_restarted_node_has_another_identity(opener: Opener) -> None:
     with standalone() as node:
         store = await opener(node.url)
         log = store.log
-        before = (await log.join(A, None, b"")).place
+        before = (await log.join(A, None, b"")).position
         waiting = asyncio.ensure_future(log.follow(before))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(node.restart)
@@ -219,7 +219,7 @@ async def test_a_node_that_got_another_identity_is_followed_by_that(opener: Open
     with standalone("--enable-debug-command", "yes") as node:
         store = await opener(node.url)
         log = store.log
-        before = (await log.join(A, None, b"")).place
+        before = (await log.join(A, None, b"")).position
         await log.append(["kx"], awaited=False)
         assert (await log.follow(before)).identity == before.identity
         node.client().execute_command("DEBUG", "CHANGE-REPL-ID")
@@ -229,7 +229,7 @@ async def test_a_node_that_got_another_identity_is_followed_by_that(opener: Open
                 after = await _joined(log)
         await log.append(["ky"], awaited=False)
         changes = await log.follow(after)
-        assert (changes.identity, [one.names for one in changes.entries]) == (after.identity, [("ky",)])
+        assert (changes.identity, [entry.names for entry in changes.entries]) == (after.identity, [("ky",)])
         await log.close()
 
 
@@ -237,7 +237,7 @@ async def test_a_demoted_node_gives_no_entries(opener: Opener) -> None:
     with standalone() as node, standalone() as successor:
         store = await opener(node.url)
         log = store.log
-        tail = (await log.join(A, None, b"")).place
+        tail = (await log.join(A, None, b"")).position
         await log.append(["kx"], awaited=False)
         await log.follow(tail)
         node.client().replicaof("127.0.0.1", successor.port)
@@ -246,22 +246,22 @@ async def test_a_demoted_node_gives_no_entries(opener: Opener) -> None:
         await log.close()
 
 
-async def _joined(log: RedisChangeLog) -> Place:
-    places: list[Place] = []
+async def _joined(log: RedisChangeLog) -> LogPosition:
+    positions: list[LogPosition] = []
 
     async def attempt() -> None:
         try:
-            places.append((await log.join(A, None, b"")).place)
+            positions.append((await log.join(A, None, b"")).position)
         except LogUnavailable:
             await asyncio.sleep(0.05)
 
     async with asyncio.timeout(60):
-        while not places:
+        while not positions:
             await attempt()
-    return places[0]
+    return positions[0]
 
 
-async def _followed_again(log: RedisChangeLog, after: Place) -> Changes:
+async def _followed_again(log: RedisChangeLog, after: LogPosition) -> Changes:
     async with asyncio.timeout(60):
         while True:
             try:
@@ -271,7 +271,7 @@ async def _followed_again(log: RedisChangeLog, after: Place) -> Changes:
 
 
 async def test_cancelling_who_follows_disturbs_nobody(log: RedisChangeLog) -> None:
-    tail = (await log.join(A, None, b"")).place
+    tail = (await log.join(A, None, b"")).position
     for _ in range(5):
         waiting = asyncio.ensure_future(log.follow(tail))
         await asyncio.sleep(0.01)

@@ -10,29 +10,31 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNCONFIRMED
-from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.leasing import Granted, LeaseItem
-from coherd_server.core.near.ports import Announcement, Answer, LogUnavailable
+from coherd_server.core.filling import Filled
+from coherd_server.core.lease_attempt import Granted
+from coherd_server.core.near.log import Answer, ChangeNotice, LogUnavailable
 from coherd_server.core.near.session import Push
-from coherd_server.core.ports import PutOutcome
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import PutOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import Backend, Opener
-from rig.near import PUSHED, STRICT, NearClient, NearOpener, NearReplica, log_names, until
+from rig.near import PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names
+from rig.waiting import until
 
 OFF = builtin_catalog().resolve("crisis:user_risk:user:u1")
 TAG = "analytics/user:u1"
 BOTH_WAYS = pytest.mark.parametrize("backend", ["standalone", "cluster"], indirect=True)
-"""The announcement travels with the change, or behind it."""
+"""The notice travels with the change, or behind it."""
 
 
-def verbs(replica: NearReplica) -> Cache:
-    """The verbs before this replica's store."""
-    return build_cache(replica.store, replica.announcer, Counters(), max_value_bytes=1_000)
+def verbs(member: NearMember) -> Cache:
+    """The verbs before this member's store."""
+    return build_cache(member.store, member.publisher, Counters(), max_value_bytes=1_000)
 
 
 async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
@@ -55,12 +57,12 @@ async def change(cache: Cache, verb: str, key: ResolvedKey) -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("verb", ["set", "delete", "touch", "fill", "invalidate"])
-async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: str) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_a_change_is_told(backend: Backend, members: NearOpener, verb: str) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     cache, client = verbs(one), NearClient(other)
     if verb == "touch":
         await change(cache, "set", PUSHED)
-        await until("followed", lambda: other.hub.place is not None and other.hub.place.position > 1)
+        await until("followed", lambda: other.hub.position is not None and other.hub.position.offset > 1)
     await client.hold(PUSHED)
     await change(cache, verb, PUSHED)
     await until("pushed", lambda: not client.serves(PUSHED))
@@ -71,9 +73,9 @@ async def test_a_change_is_told(backend: Backend, replicas: NearOpener, verb: st
 @BOTH_WAYS
 @pytest.mark.parametrize("verb", ["set", "delete", "touch", "fill"])
 async def test_a_strict_change_is_acknowledged_after_it_was_dropped(
-    backend: Backend, replicas: NearOpener, verb: str
+    backend: Backend, members: NearOpener, verb: str
 ) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     cache = verbs(one)
     clients = [NearClient(one), NearClient(other)]
     if verb == "touch":
@@ -85,8 +87,8 @@ async def test_a_strict_change_is_acknowledged_after_it_was_dropped(
 
 
 @BOTH_WAYS
-async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, replicas: NearOpener) -> None:
-    one, other = [await replicas(backend.url, backend.prefix) for _ in range(2)]
+async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, members: NearOpener) -> None:
+    one, other = [await members(backend.url, backend.prefix) for _ in range(2)]
     cache, client = verbs(one), NearClient(other)
     await client.hold(PUSHED)
     assert await cache.changes.invalidate({TAG: PUSHED.domain}, wait_for_near_caches=True) is None
@@ -97,8 +99,8 @@ async def test_waiting_for_near_caches_can_be_asked_for(backend: Backend, replic
 
 
 @BOTH_WAYS
-async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
+async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
     cache = verbs(one)
     before = backend.client().xlen(log_names(backend)[0])
     for verb in ("set", "touch", "delete", "fill"):
@@ -108,8 +110,8 @@ async def test_what_no_near_cache_keeps_is_not_told(backend: Backend, replicas: 
 
 
 @BOTH_WAYS
-async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
+async def test_what_changed_nothing_is_not_waited_for(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
     cache = verbs(one)
     client = NearClient(one)
     await change(cache, "set", STRICT)
@@ -117,14 +119,14 @@ async def test_what_changed_nothing_is_not_waited_for(backend: Backend, replicas
     client.acknowledges = False
     [done] = await cache.writes.set([SetItem(STRICT, b"v", only_if_absent=True)])
     assert isinstance(done, SetDone)
-    assert done.outcome is PutOutcome.OCCUPIED
+    assert done.outcome is PutOutcome.PRESENT
 
 
 @BOTH_WAYS
 async def test_a_change_that_cannot_be_told_is_not_acknowledged(
-    backend: Backend, replicas: NearOpener, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, members: NearOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = await replicas(backend.url, backend.prefix)
+    one = await members(backend.url, backend.prefix)
     cache = verbs(one)
 
     async def refuse(names: Sequence[str], *, awaited: bool) -> Answer:
@@ -154,8 +156,8 @@ def _carry_nothing(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @BOTH_WAYS
-async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, replicas: NearOpener) -> None:
-    one = await replicas(backend.url, backend.prefix)
+async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, members: NearOpener) -> None:
+    one = await members(backend.url, backend.prefix)
     client = NearClient(one)
     await client.hold(STRICT)
     client.acknowledges = False
@@ -170,16 +172,16 @@ async def test_a_strict_set_holds_up_no_other_of_its_batch(backend: Backend, rep
 
 
 @pytest.mark.parametrize("backend", ["standalone", "sentinel"], indirect=True)
-async def test_one_primary_carries_the_announcement_with_the_change(backend: Backend, opener: Opener) -> None:
+async def test_one_primary_carries_the_notice_with_the_change(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix)
-    one = Announcement(["kx"], False, 0.0)
+    one = ChangeNotice(["kx"], False, 0.0)
     await store.put([await put_of(store, "x")], [one])
     assert one.appended is not None
-    another = Announcement(["tx"], True, 0.0)
+    another = ChangeNotice(["tx"], True, 0.0)
     await store.invalidate({"x": 0}, [another])
     assert another.appended is not None
-    assert another.appended.place == one.appended.place._replace(position=one.appended.place.position + 1)
-    changes = await store.log.follow(one.appended.place._replace(position=0))
+    assert another.appended.position == one.appended.position._replace(offset=one.appended.position.offset + 1)
+    changes = await store.log.follow(one.appended.position._replace(offset=0))
     assert [change.names for change in changes.entries] == [("kx",), ("tx",)]
 
 
@@ -187,14 +189,14 @@ async def test_one_primary_carries_the_announcement_with_the_change(backend: Bac
 async def test_what_did_not_travel_with_the_whole_change_is_not_made_good(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix, batch_items=2)
     puts = [await put_of(store, f"x{number}") for number in range(5)]
-    one = Announcement(["kx"], False, 0.0)
+    one = ChangeNotice(["kx"], False, 0.0)
     assert await store.put(puts, [one]) == [PutOutcome.STORED] * 5
     assert one.appended is None
 
 
 @pytest.mark.parametrize("backend", ["cluster"], indirect=True)
-async def test_a_cluster_carries_no_announcements(backend: Backend, opener: Opener) -> None:
+async def test_a_cluster_carries_no_notices(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix)
-    one = Announcement(["kx"], False, 0.0)
+    one = ChangeNotice(["kx"], False, 0.0)
     await store.put([await put_of(store, "x")], [one])
     assert one.appended is None

@@ -1,8 +1,7 @@
-"""Who may do what, by bearer token: every rpc, every item of a batch, every typed method (DESIGN section 8)."""
+"""Who may do what, by bearer token: every rpc, every item of a batch, every typed method (docs/operate/security.md)."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,26 +11,9 @@ import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
 from rig.calls import Caller, problem_in, reason_in, text_key
-from rig.protos import HEAD, compile_text
 from rig.server import CoherdServer
+from rig.vault import PRINCIPALS, vault_catalog, vault_server, vault_token
 
-VAULT = (
-    HEAD.replace("package t;", "package vault.v1;")
-    + """
-// Reserved.
-service VaultCache {
-  option (coherd.v1.domain) = {
-    name: "vault" ttl: { seconds: 60 } tags: "user"
-    readers: "reader" readers: "admin"
-    writers: "writer" writers: "admin"
-    invalidators: "janitor" invalidators: "admin"
-  };
-  rpc Item(ItemKey) returns (coherd.v1.Json) {}
-}
-message ItemKey { string user = 1; }
-"""
-)
-NAMES = ("reader", "writer", "janitor", "admin", "stranger")
 KEY = text_key("vault:item:user:s3cretuser")
 OPEN_KEY = text_key("celery:own:id:1")
 SENSITIVE_KEY = text_key("psychology:profile:user:s3cretuser")
@@ -72,8 +54,7 @@ class Guarded:
     def __init__(self, server: CoherdServer, stack: ExitStack) -> None:
         self.server = server
         self._callers = {
-            name: stack.enter_context(Caller(server.target, token=f"token-of-{name}" if name else None))
-            for name in (*NAMES, None)
+            name: stack.enter_context(Caller(server.target, token=vault_token(name))) for name in (*PRINCIPALS, None)
         }
 
     def __getitem__(self, name: str | None) -> Caller:
@@ -83,20 +64,9 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Serving a reserved domain beside the built-in ones."""
-    directory = tmp_path_factory.mktemp("access")
-    catalog = directory / "vault.binpb"
-    catalog.write_bytes(compile_text(directory, VAULT))
-    tokens = "\n".join(f'{name} = "{hashlib.sha256(f"token-of-{name}".encode()).hexdigest()}"' for name in NAMES)
-    config = directory / "coherd.toml"
-    config.write_text(f'catalog = ["{catalog}"]\n[tokens]\n{tokens}\n')
     with ExitStack() as stack:
-        logging = ("--log-format", "json", "--log-level", "debug")
-        server = stack.enter_context(CoherdServer("--config", str(config), *logging))
+        server = stack.enter_context(vault_server(tmp_path_factory.mktemp("access")))
         yield Guarded(server, stack)
-        log = server.errors()
-        assert "s3cret" not in log
-        assert "token-of" not in log
-        assert '"level": "error"' not in log
 
 
 def verdict(caller: Caller, rpc: str, request: Any) -> str:
@@ -130,7 +100,7 @@ def test_every_item_of_a_batch(guarded: Guarded, who: str | None) -> None:
     refusal = "UNAUTHENTICATED" if who is None else "PERMISSION_DENIED"
     keys = [OPEN_KEY, KEY, OPEN_KEY]
     results = guarded[who].call("BatchGet", pb.BatchGetRequest(keys=keys)).results
-    assert [one.hit.value for one in results[::2]] == [b"open"] * 2
+    assert [result.hit.value for result in results[::2]] == [b"open"] * 2
     if "read" in MAY[who]:
         assert results[1].hit.value == b"s3cret"
     else:
@@ -138,7 +108,7 @@ def test_every_item_of_a_batch(guarded: Guarded, who: str | None) -> None:
         assert b"s3cret" not in results[1].SerializeToString()
     items = [pb.SetRequest(key=key, value=b"open") for key in keys]
     results = guarded[who].call("BatchSet", pb.BatchSetRequest(items=items)).results
-    assert [one.set.outcome for one in results[::2]] == [pb.SET_OUTCOME_STORED] * 2
+    assert [result.set.outcome for result in results[::2]] == [pb.SET_OUTCOME_STORED] * 2
     if "write" not in MAY[who]:
         assert reason_in(results[1]) == refusal
 
@@ -204,9 +174,7 @@ def test_health_and_reflection_need_no_credential(guarded: Guarded) -> None:
 def test_without_credentials_configured_everybody_may(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Except where a domain reserves something: then nobody can, and is told so."""
     directory = tmp_path_factory.mktemp("plain")
-    catalog = directory / "vault.binpb"
-    catalog.write_bytes(compile_text(directory, VAULT))
-    with CoherdServer("--catalog", str(catalog)) as server, Caller(server.target) as caller:
+    with CoherdServer("--catalog", str(vault_catalog(directory))) as server, Caller(server.target) as caller:
         assert verdict(caller, "Set", pb.SetRequest(key=SENSITIVE_KEY, value=b"v")) == ""
         for requests in REQUESTS.values():
             for rpc, request in requests:

@@ -155,14 +155,14 @@ def test_a_name_of_an_identifier_that_is_none(single: Stand, secret: str, bad: s
 def test_hostile_values_are_values(single: Stand, secret: str) -> None:
     """Each gets a key of its own, and nothing of it reaches Redis unencoded."""
     caller, redis = single.caller, single.redis()
-    values = [STATED + secret, *(secret + one for one in STATED), secret, f"{secret}:user", "..", "-1", "None"]
+    values = [STATED + secret, *(secret + stated for stated in STATED), secret, f"{secret}:user", "..", "-1", "None"]
     before = set(redis.keys())
     for index, value in enumerate(values):
         key = parts_key("celery", "own", ("id", value), suffix=secret)
         caller.call("Set", pb.SetRequest(key=key, value=f"{index}".encode(), ttl_ms=20_000))
     keys = [parts_key("celery", "own", ("id", value), suffix=secret) for value in values]
     answers = caller.call("BatchGet", pb.BatchGetRequest(keys=keys)).results
-    assert [one.hit.value for one in answers] == [f"{index}".encode() for index in range(len(values))]
+    assert [answer.hit.value for answer in answers] == [f"{index}".encode() for index in range(len(values))]
     made = [name for name in set(redis.keys()) - before if secret.encode() in name]
     assert len(made) == len(values)
     for stored in made:

@@ -99,14 +99,14 @@ async def counted(node: Node, start: Starter) -> tuple[list[Any], dict[str, int]
 
 async def test_gets_that_arrive_together_share_round_trips(node: Node) -> None:
     answers, sent = await counted(node, Async.get)
-    assert [one.hit.value.decode() for one in answers] == KEYS[:50]
+    assert [answer.hit.value.decode() for answer in answers] == KEYS[:50]
     assert 0 < sent["mget"] <= 35, f"50 calls must share: {sent}"
     assert sent.get("get", 0) + sent.get("eval", 0) == 0
 
 
 async def test_sets_that_arrive_together_share_round_trips(node: Node) -> None:
     answers, sent = await counted(node, Async.set)
-    assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
+    assert {answer.outcome for answer in answers} == {pb.SET_OUTCOME_STORED}
     assert 0 < sent["evalsha"] <= 40, f"a few scripts per shared batch, not per call: {sent}"
 
 
@@ -129,7 +129,7 @@ async def test_a_set_that_only_waited_for_its_turn_was_not_sent_and_is_told_so(n
             )
             assert (problem.code, problem.reason, problem.retry_ms) == ("ABORTED", "CONTENDED", 20)
             assert "nothing was changed" in problem.message
-            assert [reason_in(one) for one in answer.results] == ["CONTENDED"] * 2
+            assert [reason_in(result) for result in answer.results] == ["CONTENDED"] * 2
             assert not first.done(), "the test is void: nothing stood in the way"
             first.cancel()
             proxy.half_open = False
@@ -141,7 +141,7 @@ async def test_a_burst_of_sets_on_a_new_connection_loses_none(server: CoherdServ
     keys = [f"celery:burst:id:{number}" for number in range(1_000)]
     async with calling(server) as caller:
         answers = await asyncio.gather(*(caller.set(key) for key in keys))
-    assert {one.outcome for one in answers} == {pb.SET_OUTCOME_STORED}
+    assert {answer.outcome for answer in answers} == {pb.SET_OUTCOME_STORED}
 
 
 async def test_callers_that_are_held_keep_nobody_from_the_same_connection(server: CoherdServer, name: str) -> None:
@@ -210,7 +210,7 @@ async def test_a_storm_of_cancelled_calls_disturbs_nobody(node: Node) -> None:
                 for start in range(0, len(KEYS), 20):  # far below the limit of streams, see above
                     some = KEYS[start : start + 20]
                     answers = await asyncio.gather(*(caller.get(key) for caller in (stormy, calm) for key in some))
-                    assert [one.hit.value.decode() for one in answers] == some * 2
+                    assert [answer.hit.value.decode() for answer in answers] == some * 2
             assert proxy.connections < 20, "a cancelled call must not cost its connection"
             assert '"level": "error"' not in server.errors()
             assert "Traceback" not in server.errors()

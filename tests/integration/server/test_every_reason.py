@@ -11,11 +11,12 @@ import pytest
 
 from coherd.contract.reasons import REASONS, reason_name
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import RPCS, Caller, Problem, eventually, problem_in, problem_of, text_key
+from rig.calls import RPCS, Caller, Problem, problem_in, problem_of, text_key
 from rig.own_catalog import OwnCatalog
 from rig.process import Node
 from rig.server import CoherdServer
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 KEY = text_key("celery:own:id:1")
 TYPED = "/coherd.domains.celery.v1.CeleryCache/TaskMetrics"
@@ -47,7 +48,7 @@ ELSEWHERE = {
 }
 
 
-class Stage:
+class NarrowServer:
     """A server with narrow limits, and its store."""
 
     def __init__(self, server: CoherdServer, caller: Caller, node: Node) -> None:
@@ -55,7 +56,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NarrowServer]:
     """Batches of at most 10, at most 2 calls in flight, 4 MiB of memory, tokens."""
     directory = tmp_path_factory.mktemp("reasons")
     catalog = OwnCatalog(directory)
@@ -67,7 +68,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with ExitStack() as stack:
         node = stack.enter_context(standalone("--maxmemory", "4mb", "--maxmemory-policy", "noeviction"))
         server = stack.enter_context(CoherdServer("--redis", node.url, "--config", str(config)))
-        yield Stage(server, stack.enter_context(Caller(server.target)), node)
+        yield NarrowServer(server, stack.enter_context(Caller(server.target)), node)
 
 
 def check(problem: Problem, reason: str) -> None:
@@ -78,24 +79,24 @@ def check(problem: Problem, reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", SIMPLE)
-def test_by_one_call(stage: Stage, reason: str) -> None:
+def test_by_one_call(stage: NarrowServer, reason: str) -> None:
     rpc, request = SIMPLE[reason]
     check(stage.caller.refused(rpc, request), reason)
 
 
-def test_foreign_value(stage: Stage) -> None:
+def test_foreign_value(stage: NarrowServer) -> None:
     stage.node.client().set("celery:own:id:foreign", "x")
     check(stage.caller.refused("Set", pb.SetRequest(key=text_key("celery:own:id:foreign"))), "FOREIGN_VALUE")
 
 
 @pytest.mark.parametrize("rpc", sorted(NOT_SERVED))
-def test_not_served_yet(stage: Stage, rpc: str) -> None:
+def test_not_served_yet(stage: NarrowServer, rpc: str) -> None:
     problem = stage.caller.refused(rpc, b"")
     check(problem, "NOT_SERVED_YET")
     assert rpc in problem.message
 
 
-def test_the_store_is_full(stage: Stage) -> None:
+def test_the_store_is_full(stage: NarrowServer) -> None:
     problems: list[Problem] = []
     for number in range(100):
         try:
@@ -108,7 +109,7 @@ def test_the_store_is_full(stage: Stage) -> None:
     stage.node.client().config_set("maxmemory", "0")
 
 
-def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: Stage) -> None:
+def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: NarrowServer) -> None:
     """While the store stands still: calls over the limit, a read, a write."""
     stage.caller.set("celery:own:id:1")
     stage.node.pause()
@@ -120,7 +121,7 @@ def test_overloaded_then_the_store_is_away_then_unknown_outcome(stage: Stage) ->
         check(problem_of(delete), "OUTCOME_UNKNOWN")
     finally:
         stage.node.resume()
-    eventually("it answers again", lambda: stage.caller.get(KEY.text))
+    wait_until("it answers again", lambda: stage.caller.get(KEY.text))
 
 
 def test_the_end_is_told() -> None:
@@ -139,7 +140,7 @@ def test_the_end_is_told() -> None:
             problem = caller.refused("Get", pb.GetRequest(key=KEY), timeout_s=1.0)
             return problem if problem.reason == "DRAINING" else None
 
-        check(eventually("new calls are sent away", draining), "DRAINING")
+        check(wait_until("new calls are sent away", draining), "DRAINING")
         node.resume()
         assert held.result(60).HasField("hit")
 
@@ -154,7 +155,7 @@ def test_no_reason_is_forgotten() -> None:
     assert not (set(SIMPLE) | here) & set(ELSEWHERE)
 
 
-def test_every_rpc_has_a_handler(stage: Stage) -> None:
+def test_every_rpc_has_a_handler(stage: NarrowServer) -> None:
     """gRPC itself says UNIMPLEMENTED, without our details, to what it does not know."""
     for rpc in RPCS:
         problem = stage.caller.refused(rpc, b"\xff\xff")

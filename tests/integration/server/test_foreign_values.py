@@ -115,7 +115,7 @@ def test_every_truncation_of_an_entry(single: Stand, secret: str, size: int) -> 
     items = [pb.SetRequest(key=text_key(f"{key}{n}"), value=b"v", version=8) for n in ("", 2, 3)]
     failed, *others = caller.call("BatchSet", pb.BatchSetRequest(items=items)).results
     assert reason_in(failed) == "FOREIGN_VALUE"
-    assert [one.set.outcome for one in others] == [pb.SET_OUTCOME_STORED] * 2
+    assert [other.set.outcome for other in others] == [pb.SET_OUTCOME_STORED] * 2
     assert caller.refused("Delete", pb.DeleteRequest(key=text_key(key))).reason == "FOREIGN_VALUE"
     assert redis.get(SUITE_PREFIX + key) == cut
 

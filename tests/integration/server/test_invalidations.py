@@ -1,4 +1,4 @@
-"""Each selector removes exactly what DESIGN sections 2 and 3 say: all domains, all resources, before every store."""
+"""Each selector removes exactly what docs/use/catalog.md says: all domains, all resources, before every store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, eventually, text_key
+from rig.calls import Caller, text_key
 from rig.stand import SUITE_PREFIX, Stand
+from rig.waiting import wait_until
 
 DAY, OTHER_DAY = "20250806", "20250807"
 
@@ -212,4 +213,4 @@ def test_invalidations_are_counted(single: Stand, name: str) -> None:
 
     before = count()
     single.caller.invalidate({"named": {"name": "user", "value": name}})
-    eventually("one tag more", lambda: count() == before + 1)
+    wait_until("one tag more", lambda: count() == before + 1)

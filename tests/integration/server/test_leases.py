@@ -1,4 +1,4 @@
-"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values (rules 4 and 5)."""
+"""Leases over the wire, on every kind of store: one load, dead fills, waiters, stale values [one-load]."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fill(caller: Caller, key: str, token: bytes, grant: bytes, value: bytes = b"
     return pb.FillOutcome.Name(caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
 
 
-def abandon(caller: Caller, key: str, token: bytes, cooldown_ms: int = 0) -> str:
+def release(caller: Caller, key: str, token: bytes, cooldown_ms: int = 0) -> str:
     """Give a lease back; name of the outcome."""
     request = pb.FillRequest(set=pb.SetRequest(key=text_key(key)), token=token, abandon=True, cooldown_ms=cooldown_ms)
     return pb.FillOutcome.Name(caller.call("Fill", request).outcome).removeprefix("FILL_OUTCOME_")
@@ -142,12 +142,12 @@ def test_a_late_copy_of_a_lease_revives_no_load(stand: Stand, key: str, end: str
 def test_who_was_not_answered_gives_back_by_token_alone(stand: Stand, key: str) -> None:
     caller, token = stand.caller, os.urandom(16)
     granted(caller, key, token)
-    assert abandon(caller, key, token) == "ABANDONED"
+    assert release(caller, key, token) == "ABANDONED"
     granted(caller, key, os.urandom(16))
 
 
 def test_extra_tags_are_named_in_the_lease(stand: Stand, name: str) -> None:
-    """Rule 5: their epochs are from before the load."""
+    """Their epochs are from before the load [tags-with-the-lease]."""
     caller, key, token = stand.caller, f"session:data:id:{name}", os.urandom(16)
     grant = granted(caller, key, token, extra_tags={"user": name})
     assert fill(caller, key, token, grant) == "STORED"
@@ -171,16 +171,16 @@ def test_waiters_are_woken_by_the_fill(stand: Stand, key: str) -> None:
     assert [answer.hit.value for answer in answers] == [b"v"] * 8
 
 
-@pytest.mark.parametrize("end", ["abandon", "invalidate", "expire"])
+@pytest.mark.parametrize("end", ["release", "invalidate", "expire"])
 def test_exactly_one_waiter_takes_over(stand: Stand, key: str, name: str, end: str) -> None:
-    """P5: also when the holder dies and nothing but the lease's expiry tells."""
+    """P5: also when the holder dies and nothing but the lease's expiry tells [timer-behind-wakes]."""
     caller, token = stand.caller, os.urandom(16)
     assert kind(lease(caller, key, token, lease_ms=1_000 if end == "expire" else 60_000)) == "granted"
     with ThreadPoolExecutor(3) as pool:
         tokens = [os.urandom(16) for _ in range(3)]
-        waiting = {pool.submit(lease, caller, key, one, wait_ms=60_000, lease_ms=60_000): one for one in tokens}
-        if end == "abandon":
-            assert abandon(caller, key, token) == "ABANDONED"
+        waiting = {pool.submit(lease, caller, key, token, wait_ms=60_000, lease_ms=60_000): token for token in tokens}
+        if end == "release":
+            assert release(caller, key, token) == "ABANDONED"
         elif end == "invalidate":
             caller.invalidate(user(name))
         takers, others = wait(waiting, timeout=60, return_when=FIRST_COMPLETED)
@@ -215,13 +215,14 @@ def test_a_stale_value_is_served_while_one_refreshes(single: Stand, key: str) ->
     assert answer.granted.stale.stale
     held = lease(caller, key, wait_ms=10_000)
     assert held.held.stale.value == b"old", "nobody waits who can be served"
-    assert abandon(caller, key, token, cooldown_ms=60_000) == "ABANDONED"
+    assert release(caller, key, token, cooldown_ms=60_000) == "ABANDONED"
     assert lease(caller, key).held.stale.value == b"old", "the next load is not tried at once"
     caller.delete(key)
     assert kind(lease(caller, key)) == "granted", "a delete ends the cool-down too"
 
 
 def test_a_stale_value_that_was_invalidated_is_not_served(single: Stand, key: str, name: str) -> None:
+    """[stale-needs-current-epochs]"""
     caller = single.caller
     caller.set(key, b"old", ttl_ms=50)
     time.sleep(0.1)
@@ -262,8 +263,8 @@ def test_batches_of_leases_and_fills(stand: Stand, name: str) -> None:
     results = caller.call("BatchLease", pb.BatchLeaseRequest(items=items)).results
     assert results[0].lease.hit.value == b"there"
     assert reason_in(results[1]) == "KEY_INVALID"
-    assert [kind(one.lease) for one in results[2:]] == ["granted"] * 18
-    grants = [bytes(8), b"", *(one.lease.granted.grant for one in results[2:])]
+    assert [kind(result.lease) for result in results[2:]] == ["granted"] * 18
+    grants = [bytes(8), b"", *(result.lease.granted.grant for result in results[2:])]
     fills = [
         pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"v"), token=token, grant=grant)
         for key, token, grant in zip(keys, tokens, grants, strict=True)

@@ -15,13 +15,14 @@ from coherd.domains import psychology
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from rig import redis_user
-from rig.calls import Caller, eventually, text_key
+from rig.calls import Caller, text_key
 from rig.doctor import doctor
 from rig.process import Node
 from rig.sentinel import sentinel_trio
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 KEY = "crisis:user_risk:user:u1"
 PREFIX = "app:"
@@ -65,9 +66,9 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
 
         def is_counted() -> bool:
             domains = caller.call("Metrics", pb.MetricsRequest()).domains
-            return any(one.HasField("keyspace") and one.sets for one in domains)
+            return any(domain.HasField("keyspace") and domain.sets for domain in domains)
 
-        eventually("the census has walked", is_counted)
+        wait_until("the census has walked", is_counted)
         code, said = doctor(node.url, COHERD_KEY_PREFIX=PREFIX)
         assert (code, "warning" in said) == (0, False)
         code, said = doctor(node.url)
@@ -130,6 +131,6 @@ def test_the_user_of_the_sentinels(connect: CallerMaker) -> None:
             caller = connect(server.target)
             use_everything(caller)
             trio.failover()
-            eventually("the new primary is used", lambda: caller.set(KEY) == "STORED")
+            wait_until("the new primary is used", lambda: caller.set(KEY) == "STORED")
         for one in trio.nodes:
             assert redis_user.refused(one) == []

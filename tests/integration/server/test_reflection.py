@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as reflection
 
-from coherd.catalog.comments import Comments
+from coherd.catalog.source_files import Comments
 from coherd.v1.values_pb2 import Json
 from rig.calls import Caller
 from rig.own_catalog import SERVICE, OwnCatalog
@@ -73,7 +73,7 @@ def test_services(face: Face, version: str) -> None:
     names = [service.name for service in answer.list_services_response.service]
     assert names == sorted(names)
     expected = {"coherd.v1.CacheService", "coherd.v1.SessionService", BUILT_IN, SERVICE, "grpc.health.v1.Health"}
-    assert expected | {f"grpc.reflection.{one}.ServerReflection" for one in VERSIONS} <= set(names)
+    assert expected | {f"grpc.reflection.{version}.ServerReflection" for version in VERSIONS} <= set(names)
     assert sum(name.startswith("coherd.domains.") for name in names) == 8
     assert (answer.valid_host, answer.original_request.host) == ("h", "h")
 
@@ -82,7 +82,7 @@ def test_services(face: Face, version: str) -> None:
 def test_every_listed_service_can_be_described(face: Face, version: str) -> None:
     """With all its imports, in one answer."""
     [listed] = ask(face, [reflection.ServerReflectionRequest(list_services="")], version)
-    names = [one.name for one in listed.list_services_response.service]
+    names = [service_response.name for service_response in listed.list_services_response.service]
     for name, answer in zip(names, ask(face, [by_symbol(name) for name in names], version), strict=True):
         found = files(answer)
         first = next(iter(found.values()))

@@ -1,50 +1,34 @@
-"""Who may open a session, and who may do what on it: checked for every operation (DESIGN section 8)."""
+"""Who may open a session, and who may do what on it: checked for every operation (docs/operate/security.md)."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import session_pb2 as pb
-from coherd_server.rpc.stream import MOST_HITS
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
+from coherd_server.rpc.sessions import MOST_HITS
 from rig.calls import Caller, reason_in, text_key
-from rig.protos import HEAD, compile_text
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
+from rig.vault import vault_server, vault_token
 
-VAULT = (
-    HEAD.replace("package t;", "package vault.v1;")
-    + """
-// Reserved.
-service VaultCache {
-  option (coherd.v1.domain) = {
-    name: "vault" ttl: { seconds: 60 } tags: "user" near_cache: NEAR_CACHE_PUSH
-    readers: "reader" readers: "admin" writers: "writer" writers: "admin" invalidators: "janitor" invalidators: "admin"
-  };
-  rpc Item(ItemKey) returns (coherd.v1.Json) {}
-}
-message ItemKey { string user = 1; }
-"""
-)
-NAMES = ("reader", "writer", "janitor", "admin", "stranger")
 KEY = text_key("vault:item:user:s3cretuser")
 OPEN = text_key("celery:own:id:1")
 SENSITIVE = text_key("psychology:profile:user:s3cretuser")
 TOKEN = b"0123456789abcdef"
 REQUESTS: dict[str, list[tuple[str, Any]]] = {
-    "read": [("get", wire.GetRequest(key=KEY))],
+    "read": [("get", pb.GetRequest(key=KEY))],
     "write": [
-        ("set", wire.SetRequest(key=KEY, value=b"v")),
-        ("delete", wire.DeleteRequest(key=KEY)),
-        ("touch", wire.TouchRequest(key=KEY)),
-        ("fill", wire.FillRequest(set=wire.SetRequest(key=KEY), token=TOKEN, grant=TOKEN[:8])),
+        ("set", pb.SetRequest(key=KEY, value=b"v")),
+        ("delete", pb.DeleteRequest(key=KEY)),
+        ("touch", pb.TouchRequest(key=KEY)),
+        ("fill", pb.FillRequest(set=pb.SetRequest(key=KEY), token=TOKEN, grant=TOKEN[:8])),
     ],
-    "read and write": [("lease", wire.LeaseRequest(key=KEY, token=TOKEN, lease_ms=1_000))],
-    "invalidate": [("invalidate", wire.InvalidateRequest(selectors=[{"domain": {"domain": "vault"}}]))],
+    "read and write": [("lease", pb.LeaseRequest(key=KEY, token=TOKEN, lease_ms=1_000))],
+    "invalidate": [("invalidate", pb.InvalidateRequest(selectors=[{"domain": {"domain": "vault"}}]))],
 }
 MAY = {
     "reader": {"read"},
@@ -59,27 +43,13 @@ MAY = {
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoherdServer]:
     """Serving a reserved domain beside the built-in ones, with tokens."""
-    directory = tmp_path_factory.mktemp("access")
-    catalog = directory / "vault.binpb"
-    catalog.write_bytes(compile_text(directory, VAULT))
-    tokens = "\n".join(f'{name} = "{hashlib.sha256(f"token-of-{name}".encode()).hexdigest()}"' for name in NAMES)
-    config = directory / "coherd.toml"
-    config.write_text(f'catalog = ["{catalog}"]\n[tokens]\n{tokens}\n')
-    with CoherdServer("--config", str(config), "--log-format", "json", "--log-level", "debug") as server:
+    with vault_server(tmp_path_factory.mktemp("access")) as server:
         yield server
-        log = server.errors()
-        assert "s3cret" not in log
-        assert "token-of" not in log
-        assert '"level": "error"' not in log
-
-
-def token(who: str | None) -> str | None:
-    return None if who is None else f"token-of-{who}"
 
 
 @pytest.mark.parametrize("who", MAY, ids=str)
 async def test_every_operation_of_a_frame_is_checked(guarded: CoherdServer, who: str | None) -> None:
-    async with RawSession(guarded.target, token=token(who)) as session:
+    async with RawSession(guarded.target, token=vault_token(who)) as session:
         for _ in range(2):  # what was permitted once is no precedent for anything else
             frame = [
                 (action, session.operation(**{kind: request}))
@@ -98,10 +68,10 @@ async def test_every_operation_of_a_frame_is_checked(guarded: CoherdServer, who:
 
 
 async def test_every_item_of_a_batch_is_checked(guarded: CoherdServer) -> None:
-    async with RawSession(guarded.target, token=token("reader")) as session:
-        batch_get = session.operation(batch_get=wire.BatchGetRequest(keys=[KEY, OPEN]))
-        items = [wire.SetRequest(key=KEY, value=b"v"), wire.SetRequest(key=OPEN, value=b"v")]
-        batch_set = session.operation(batch_set=wire.BatchSetRequest(items=items))
+    async with RawSession(guarded.target, token=vault_token("reader")) as session:
+        batch_get = session.operation(batch_get=pb.BatchGetRequest(keys=[KEY, OPEN]))
+        items = [pb.SetRequest(key=KEY, value=b"v"), pb.SetRequest(key=OPEN, value=b"v")]
+        batch_set = session.operation(batch_set=pb.BatchSetRequest(items=items))
         got, done = await session.ask(batch_get, batch_set)
         assert not any(item.HasField("error") for item in got.batch_get.results)
         assert reason_in(done.batch_set.results[0]) == "PERMISSION_DENIED"
@@ -110,11 +80,11 @@ async def test_every_item_of_a_batch_is_checked(guarded: CoherdServer) -> None:
 
 async def test_sensitive_domains_refuse_anonymous_callers(guarded: CoherdServer) -> None:
     async with RawSession(guarded.target) as session:
-        closed, open_ = await session.ask(session.operation(get=wire.GetRequest(key=SENSITIVE)), session.get(OPEN.text))
+        closed, open_ = await session.ask(session.operation(get=pb.GetRequest(key=SENSITIVE)), session.get(OPEN.text))
         assert reason_in(closed) == "UNAUTHENTICATED"
         assert open_.HasField("get")
-    async with RawSession(guarded.target, token=token("stranger")) as session:
-        [result] = await session.ask(session.operation(get=wire.GetRequest(key=SENSITIVE)))
+    async with RawSession(guarded.target, token=vault_token("stranger")) as session:
+        [result] = await session.ask(session.operation(get=pb.GetRequest(key=SENSITIVE)))
         assert result.HasField("get")
 
 
@@ -125,14 +95,14 @@ async def test_a_wrong_token_opens_nothing(guarded: CoherdServer) -> None:
 
 async def test_hits_are_counted_only_of_domains_the_client_may_read(guarded: CoherdServer) -> None:
     async def report(who: str, hits: dict[str, int]) -> None:
-        async with RawSession(guarded.target, token=token(who), near_cache=True) as session:
-            await session.say(pb.SessionRequest(heartbeat=pb.Heartbeat(near_cache_hits=hits)))
+        async with RawSession(guarded.target, token=vault_token(who), near_cache=True) as session:
+            await session.say(session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(near_cache_hits=hits)))
             await session.ask(session.get(OPEN.text))
 
     await report("writer", {"vault": 1_000, "nowhere": 5, "content": 7})
     await report("admin", {"vault": 3, "analytics": 2**64 - 1})
-    with Caller(guarded.target, token=token("admin")) as caller:
-        request = wire.MetricsRequest(domains=["vault", "content", "analytics"])
+    with Caller(guarded.target, token=vault_token("admin")) as caller:
+        request = pb.MetricsRequest(domains=["vault", "content", "analytics"])
         vault, content, analytics = caller.call("Metrics", request).domains
         assert (vault.near_cache_hits, content.near_cache_hits) == (3, 7)
         assert analytics.near_cache_hits == MOST_HITS, "more than this would spoil the counters"

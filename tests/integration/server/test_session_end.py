@@ -12,15 +12,15 @@ import grpc
 import pytest
 
 from coherd import CacheClient, CacheError, OpenKey, OutcomeUnknown
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 from rig.calls import Caller, reason_in, text_key
-from rig.near import until
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
 from rig.stand import Stand
 from rig.valkey import standalone
+from rig.waiting import until
 
 
 async def test_a_server_that_stops_tells_its_sessions_and_answers_them(name: str) -> None:
@@ -43,7 +43,7 @@ async def test_a_server_that_stops_tells_its_sessions_and_answers_them(name: str
             node.resume()
             get, write = await session.answers(*pending)
             assert get.get.hit.value == b"v"
-            assert write.set.outcome == wire.SET_OUTCOME_STORED
+            assert write.set.outcome == pb.SET_OUTCOME_STORED
             assert await session.end() == []
             assert await asyncio.to_thread(server.process.wait, 60) == 0
         with CoherdServer("--redis", node.url) as again, Caller(again.target) as caller:
@@ -54,7 +54,7 @@ async def test_a_client_that_does_not_move_is_ended(name: str) -> None:
     """After the time it was given; what was not answered may have been done."""
     with CoherdServer("--drain-grace", "700ms", "--log-format", "json") as server:
         async with RawSession(server.target) as session:
-            wait = wire.LeaseRequest(key=text_key(f"celery:own:id:{name}"), token=os.urandom(16), lease_ms=60_000)
+            wait = pb.LeaseRequest(key=text_key(f"celery:own:id:{name}"), token=os.urandom(16), lease_ms=60_000)
             await session.ask(session.operation(lease=wait))
             server.process.send_signal(signal.SIGTERM)
             await session.next("drain")
@@ -138,11 +138,15 @@ async def test_one_process_lets_sessions_grow_old() -> None:
 
 
 async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> None:
-    """What was read before a change is answered before its push, or is not to be kept."""
+    """What was read before a change is answered before its push, or is not to be kept [one-order-down]."""
     key = f"content:topics:user:{name}"
     async with RawSession(single.server.target, near_cache=True) as session:
-        assert {one.domain for one in session.welcome.near_caches} >= {"content", "analytics", "psychology"}
-        asking = pb.SessionRequest(heartbeat=pb.Heartbeat(), asked_at_ms=1_000)
+        assert {near_cache.domain for near_cache in session.welcome.near_caches} >= {
+            "content",
+            "analytics",
+            "psychology",
+        }
+        asking = session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(), asked_at_ms=1_000)
         await session.say(asking)
         extension = await session.next("extension")
         assert extension.counted_from_ms == 1_000
@@ -163,7 +167,7 @@ async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> 
             for result in message.frame.results:
                 if result.get.hit.near_cacheable:
                     held, last = True, result.get.hit.value
-        pushes = [one.push.sequence for one in session.messages if one.HasField("push")]
+        pushes = [message.push.sequence for message in session.messages if message.HasField("push")]
         assert pushes == list(range(1, len(pushes) + 1))
         assert len(pushes) > 5
         if held:
@@ -175,17 +179,17 @@ async def test_for_whose_near_cache_a_strict_change_waits(single: Stand, name: s
     """Not for one that said goodbye, or whose client says hello again and so has emptied it; else for its lease."""
     key = f"psychology:profile:user:{name}"
     loop = asyncio.get_running_loop()
-    hello = pb.SessionRequest(hello=pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=True))
+    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=True))
     async with RawSession(single.server.target, hello=hello) as session:
         lease_s = session.welcome.near_cache_lease_ms / 1000
         await session.ask(session.set(key))
-        await session.say(pb.SessionRequest(heartbeat=pb.Heartbeat(), asked_at_ms=1_000))
+        await session.say(session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(), asked_at_ms=1_000))
         await session.next("extension")
         [answer] = await session.ask(session.get(key))
         assert answer.get.hit.near_cacheable
         granted_s = loop.time()
         if end == "goodbye":
-            await session.say(pb.SessionRequest(goodbye=pb.Goodbye()))
+            await session.say(session_pb.SessionRequest(goodbye=session_pb.Goodbye()))
             await session.end()
         # else: its connection ends with it, without a word
     async with contextlib.AsyncExitStack() as stack:
@@ -212,14 +216,16 @@ async def test_health_and_reflection_know_the_session(single: Stand) -> None:
             reflection_pb2.ServerReflectionRequest(file_containing_symbol="coherd.v1.SessionService"),
         ]
         listed, described = [answer async for answer in stub.ServerReflectionInfo(iter(requests))]
-        assert "coherd.v1.SessionService" in {one.name for one in listed.list_services_response.service}
-        assert any(b"Goodbye" in one for one in described.file_descriptor_response.file_descriptor_proto)
+        assert "coherd.v1.SessionService" in {
+            service_response.name for service_response in listed.list_services_response.service
+        }
+        assert any(b"Goodbye" in file for file in described.file_descriptor_response.file_descriptor_proto)
 
 
 async def test_an_operation_nobody_knows_is_an_error_of_its_own(single: Stand, name: str) -> None:
     """From a newer client."""
     async with RawSession(single.server.target) as session:
-        newer = pb.Operation.FromString(pb.Operation(id=10**6).SerializeToString() + b"\xfa\x3f\x00")
+        newer = session_pb.Operation.FromString(session_pb.Operation(id=10**6).SerializeToString() + b"\xfa\x3f\x00")
         [result, get] = await session.ask(newer, session.get(f"celery:own:id:{name}"))
         assert reason_in(result) == "REQUEST_INVALID"
         assert get.HasField("get")

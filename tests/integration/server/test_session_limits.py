@@ -13,13 +13,13 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Caller, Problem, reason_in, text_key
-from rig.near import until
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
 from rig.stand import Stand
+from rig.waiting import until
 
 PATHS = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -31,10 +31,10 @@ def small() -> Iterator[CoherdServer]:
         yield server
 
 
-def hello(**fields: object) -> pb.SessionRequest:
+def hello(**fields: object) -> session_pb.SessionRequest:
     """A hello that is good but for these fields."""
     good: dict[str, object] = {"protocol": 1, "client_id": os.urandom(16)}
-    return pb.SessionRequest(hello=pb.Hello(**(good | fields)))
+    return session_pb.SessionRequest(hello=session_pb.Hello(**(good | fields)))
 
 
 def memory_bytes(pid: int) -> int:
@@ -47,7 +47,7 @@ def memory_bytes(pid: int) -> int:
     [
         (b"\xff\xff", "REQUEST_MALFORMED", ()),
         (b"", "REQUEST_INVALID", ("hello",)),
-        (pb.SessionRequest(heartbeat=pb.Heartbeat()), "REQUEST_INVALID", ("hello",)),
+        (session_pb.SessionRequest(heartbeat=session_pb.Heartbeat()), "REQUEST_INVALID", ("hello",)),
         (hello(protocol=0), "REQUEST_INVALID", ("hello.protocol",)),
         (hello(protocol=2), "REQUEST_INVALID", ("hello.protocol",)),
         (hello(client_id=b"short"), "REQUEST_INVALID", ("hello.client_id",)),
@@ -55,7 +55,7 @@ def memory_bytes(pid: int) -> int:
     ],
 )
 async def test_a_session_begins_with_hello(
-    single: Stand, message: pb.SessionRequest | bytes, reason: str, field: tuple[str, ...]
+    single: Stand, message: session_pb.SessionRequest | bytes, reason: str, field: tuple[str, ...]
 ) -> None:
     problem = await refused(single.server.target, hello=message)
     assert (problem.reason, problem.fields, problem.code) == (reason, field, "INVALID_ARGUMENT")
@@ -67,12 +67,15 @@ async def test_a_session_begins_with_hello(
         (hello(), "REQUEST_INVALID"),
         (b"\xff\xff", "REQUEST_MALFORMED"),
         (b"", "REQUEST_INVALID"),
-        (pb.SessionRequest(frame=pb.RequestFrame()), "REQUEST_INVALID"),
-        (pb.SessionRequest(frame=pb.RequestFrame(operations=[pb.Operation()] * 8_193)), "REQUEST_INVALID"),
+        (session_pb.SessionRequest(frame=session_pb.RequestFrame()), "REQUEST_INVALID"),
+        (
+            session_pb.SessionRequest(frame=session_pb.RequestFrame(operations=[session_pb.Operation()] * 8_193)),
+            "REQUEST_INVALID",
+        ),
     ],
 )
 async def test_what_is_no_message_ends_the_session(
-    single: Stand, message: pb.SessionRequest | bytes, reason: str, secret: str
+    single: Stand, message: session_pb.SessionRequest | bytes, reason: str, secret: str
 ) -> None:
     async with RawSession(single.server.target) as session, RawSession(single.server.target) as neighbour:
         await session.ask(session.set(f"celery:own:id:{secret}"))
@@ -121,20 +124,20 @@ async def test_waiting_leases_do_not_keep_out_what_they_wait_for(small: CoherdSe
     async with RawSession(small.target) as session:
         window = session.welcome.window
         assert window == 50
-        held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
+        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
         grant = (await session.ask(session.operation(lease=held)))[0].lease.granted.grant
         waits = [
-            session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
+            session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
             for _ in range(window)
         ]
         await session.send(*waits)
-        one_more = session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
+        one_more = session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
         assert reason_in((await session.ask(one_more))[0]) == "OVERLOADED"
-        fill = wire.FillRequest(set=wire.SetRequest(key=text_key(key), value=b"loaded"), token=token, grant=grant)
+        fill = pb.FillRequest(set=pb.SetRequest(key=text_key(key), value=b"loaded"), token=token, grant=grant)
         await session.ask(session.operation(fill=fill))
         results = await session.answers(*waits)
-        assert {one.lease.hit.value for one in results} == {b"loaded"}
-        again = session.operation(lease=wire.LeaseRequest(key=text_key(f"{key}2"), token=os.urandom(16), wait_ms=1))
+        assert {result.lease.hit.value for result in results} == {b"loaded"}
+        again = session.operation(lease=pb.LeaseRequest(key=text_key(f"{key}2"), token=os.urandom(16), wait_ms=1))
         assert (await session.ask(again))[0].HasField("lease"), "their places are free"
 
 
@@ -148,8 +151,8 @@ async def test_a_client_that_does_not_read_costs_no_memory(name: str) -> None:
             await session.ask(*(session.get(key) for _ in range(256)))
             before = memory_bytes(server.process.pid)
             frames = [[session.get(key) for _ in range(500)] for _ in range(20)]
-            batch = wire.BatchGetRequest(keys=[text_key(key)] * 100)
-            sent: list[list[pb.Operation]] = []
+            batch = pb.BatchGetRequest(keys=[text_key(key)] * 100)
+            sent: list[list[session_pb.Operation]] = []
 
             async def send() -> None:
                 for frame in frames:
@@ -166,7 +169,7 @@ async def test_a_client_that_does_not_read_costs_no_memory(name: str) -> None:
             await asyncio.wait_for(sending, 120)
             for frame in frames:
                 results = await session.answers(*frame)
-                assert {len(one.get.hit.value) for one in results} == {100_000}
+                assert {len(result.get.hit.value) for result in results} == {100_000}
         assert '"level": "error"' not in server.errors()
 
 
@@ -178,12 +181,12 @@ async def test_values_and_answers_longer_than_a_message(name: str) -> None:
             keys = [f"celery:own:id:{name}{number}" for number in range(20)]
             for key in keys:
                 await session.ask(session.set(key, b"x" * 10_000))
-            batch = wire.BatchGetRequest(keys=[text_key(key) for key in keys])
+            batch = pb.BatchGetRequest(keys=[text_key(key) for key in keys])
             [result, one] = await session.ask(session.operation(batch_get=batch), session.get(keys[0]))
             assert reason_in(result) == "ANSWER_TOO_LARGE"
             assert len(one.get.hit.value) == 10_000
             results = await session.ask(*(session.get(key) for key in keys))
-            assert {len(one.get.hit.value) for one in results} == {10_000}, "in as many messages as they need"
+            assert {len(result.get.hit.value) for result in results} == {10_000}, "in as many messages as they need"
             await session.ask(session.set(keys[0], b"x" * 60_000))
             with Caller(server.target) as caller:
                 assert len(await asyncio.to_thread(caller.value, keys[0]) or b"") == 60_000
@@ -197,7 +200,7 @@ async def test_values_and_answers_longer_than_a_message(name: str) -> None:
 
 async def test_a_message_over_the_limit_ends_its_stream_alone(single: Stand) -> None:
     async with RawSession(single.server.target) as session, RawSession(single.server.target) as neighbour:
-        too_long = pb.SessionRequest(heartbeat=pb.Heartbeat(near_cache_hits={"x" * (17 << 20): 1}))
+        too_long = session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(near_cache_hits={"x" * (17 << 20): 1}))
         await session.say(too_long)
         assert (await session.problem()).code == "RESOURCE_EXHAUSTED"
         assert (await neighbour.ask(neighbour.get("celery:own:id:1")))[0].HasField("get")
@@ -212,8 +215,8 @@ async def test_killed_clients_leave_nothing(own_server: CoherdServer, name: str)
     async def abandon(number: int) -> None:
         session = RawSession(own_server.target, near_cache=bool(number % 2))
         async with session:
-            wait = wire.LeaseRequest(key=text_key(f"{key}{number}"), token=os.urandom(16), lease_ms=100)
-            held = wire.LeaseRequest(key=text_key(f"{key}{number}"), token=os.urandom(16), wait_ms=60_000)
+            wait = pb.LeaseRequest(key=text_key(f"{key}{number}"), token=os.urandom(16), lease_ms=100)
+            held = pb.LeaseRequest(key=text_key(f"{key}{number}"), token=os.urandom(16), wait_ms=60_000)
             await session.send(
                 *(session.get(key) for _ in range(100)),
                 session.operation(lease=wait),
@@ -240,7 +243,7 @@ async def test_idle_sessions_cost_three_tasks_each() -> None:
         async with AsyncExitStack() as stack:
             sessions = [RawSession(server.target, near_cache=True) for _ in range(200)]
             for at in range(0, 200, 50):
-                await asyncio.gather(*(stack.enter_async_context(one) for one in sessions[at : at + 50]))
+                await asyncio.gather(*(stack.enter_async_context(session) for session in sessions[at : at + 50]))
             assert (await counted(server)) - tasks_before <= 3 * 200 + 5
             assert memory_bytes(server.process.pid) - before < 200 * (400 << 10)
             used = cpu_s(server.process.pid)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import session_pb2 as pb
+from coherd.v1 import cache_service_pb2 as pb
+from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Caller, reason_in, text_key
 from rig.raw_session import RawSession
 from rig.server import CoherdServer
@@ -34,38 +34,38 @@ async def test_every_kind_of_operation(stand: Stand, key: str) -> None:
             return getattr(result, kind)
 
         target, other = text_key(key), text_key(f"{key}2")
-        assert (await one("get", wire.GetRequest(key=target))).miss.reason == wire.MISS_REASON_ABSENT
-        stored = await one("set", wire.SetRequest(key=target, value=b"v1", ttl_ms=60_000))
-        assert (stored.outcome, stored.ttl_ms) == (wire.SET_OUTCOME_STORED, 60_000)
-        assert (await one("get", wire.GetRequest(key=target))).hit.value == b"v1"
-        batch = wire.BatchSetRequest(items=[wire.SetRequest(key=other, value=b"v2"), wire.SetRequest(value=b"v3")])
+        assert (await one("get", pb.GetRequest(key=target))).miss.reason == pb.MISS_REASON_ABSENT
+        stored = await one("set", pb.SetRequest(key=target, value=b"v1", ttl_ms=60_000))
+        assert (stored.outcome, stored.ttl_ms) == (pb.SET_OUTCOME_STORED, 60_000)
+        assert (await one("get", pb.GetRequest(key=target))).hit.value == b"v1"
+        batch = pb.BatchSetRequest(items=[pb.SetRequest(key=other, value=b"v2"), pb.SetRequest(value=b"v3")])
         results = (await one("batch_set", batch)).results
-        assert results[0].set.outcome == wire.SET_OUTCOME_STORED
+        assert results[0].set.outcome == pb.SET_OUTCOME_STORED
         assert reason_in(results[1]) == "REQUEST_INVALID"
-        results = (await one("batch_get", wire.BatchGetRequest(keys=[target, other]))).results
+        results = (await one("batch_get", pb.BatchGetRequest(keys=[target, other]))).results
         assert [item.hit.value for item in results] == [b"v1", b"v2"]
-        assert (await one("touch", wire.TouchRequest(key=target, ttl_ms=30_000))).touched
-        assert (await one("delete", wire.DeleteRequest(key=target))).existed
+        assert (await one("touch", pb.TouchRequest(key=target, ttl_ms=30_000))).touched
+        assert (await one("delete", pb.DeleteRequest(key=target))).existed
         token = os.urandom(16)
-        lease = wire.LeaseRequest(key=target, token=token, lease_ms=10_000)
+        lease = pb.LeaseRequest(key=target, token=token, lease_ms=10_000)
         grant = (await one("lease", lease)).granted.grant
-        filling = wire.FillRequest(set=wire.SetRequest(key=target, value=b"v4"), token=token, grant=grant)
+        filling = pb.FillRequest(set=pb.SetRequest(key=target, value=b"v4"), token=token, grant=grant)
         filled = await one("fill", filling)
-        assert filled.outcome == wire.FILL_OUTCOME_STORED
+        assert filled.outcome == pb.FILL_OUTCOME_STORED
         third = text_key(f"{key}3")
-        lease = wire.LeaseRequest(key=third, token=token, lease_ms=10_000)
-        grant = (await one("batch_lease", wire.BatchLeaseRequest(items=[lease]))).results[0].lease.granted.grant
-        fills = [wire.FillRequest(set=wire.SetRequest(key=third, value=b"v5"), token=token, grant=grant)]
-        results = (await one("batch_fill", wire.BatchFillRequest(items=fills))).results
-        assert results[0].fill.outcome == wire.FILL_OUTCOME_STORED
-        invalidated = await one("invalidate", wire.InvalidateRequest(selectors=[{"key": target}]))
+        lease = pb.LeaseRequest(key=third, token=token, lease_ms=10_000)
+        grant = (await one("batch_lease", pb.BatchLeaseRequest(items=[lease]))).results[0].lease.granted.grant
+        fills = [pb.FillRequest(set=pb.SetRequest(key=third, value=b"v5"), token=token, grant=grant)]
+        results = (await one("batch_fill", pb.BatchFillRequest(items=fills))).results
+        assert results[0].fill.outcome == pb.FILL_OUTCOME_STORED
+        invalidated = await one("invalidate", pb.InvalidateRequest(selectors=[{"key": target}]))
         assert invalidated.deleted_keys == 1
         assert (await session.end()) == []
 
 
 def test_no_kind_of_operation_is_left_out() -> None:
     """A kind that is added to the contract needs a line above."""
-    assert {field.name for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields} == {
+    assert {field.name for field in session_pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields} == {
         "get", "set", "lease", "fill", "delete", "touch", "invalidate",
         "batch_get", "batch_set", "batch_lease", "batch_fill",
     }  # fmt: skip
@@ -79,18 +79,18 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
             session.get("nowhere:x:id:1"),
             session.get("content:topics"),
             session.operation(),
-            session.operation(get=wire.GetRequest()),
+            session.operation(get=pb.GetRequest()),
             session.set(key, b"x" * ((1 << 20) + 1)),
-            session.operation(set=wire.SetRequest(key=text_key(key), ttl_ms=-1)),
-            session.operation(touch=wire.TouchRequest(key=text_key(key), ttl_ms=-1)),
-            session.operation(invalidate=wire.InvalidateRequest()),
-            session.operation(lease=wire.LeaseRequest(key=text_key(key), token=b"short")),
-            session.operation(fill=wire.FillRequest(set=wire.SetRequest(key=text_key("content:")))),
+            session.operation(set=pb.SetRequest(key=text_key(key), ttl_ms=-1)),
+            session.operation(touch=pb.TouchRequest(key=text_key(key), ttl_ms=-1)),
+            session.operation(invalidate=pb.InvalidateRequest()),
+            session.operation(lease=pb.LeaseRequest(key=text_key(key), token=b"short")),
+            session.operation(fill=pb.FillRequest(set=pb.SetRequest(key=text_key("content:")))),
             session.get(key),
         ]
         results = await session.ask(*frame)
         assert [one.get.hit.value for one in (results[0], results[-1])] == [b"value"] * 2
-        reasons = [reason_in(one) for one in results[1:-1]]
+        reasons = [reason_in(result) for result in results[1:-1]]
         assert reasons[:5] == [
             "DOMAIN_UNKNOWN",
             "IDENTIFIER_INVALID",
@@ -103,12 +103,12 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
 
 
 async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> None:
-    """A lease that waits holds up nothing."""
+    """A lease that waits holds up nothing [concurrent-frame]."""
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
-        held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
+        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
         [granted] = await session.ask(session.operation(lease=held))
-        waits = session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
+        waits = session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
         get, write = session.get(f"{key}2"), session.set(f"{key}3")
         await session.send(waits, get, write)
         await session.answers(get, write)
@@ -121,14 +121,14 @@ async def test_a_frame_is_answered_as_results_come(single: Stand, key: str) -> N
 async def test_a_cancelled_wait_ends_and_is_not_answered(single: Stand, key: str) -> None:
     async with RawSession(single.server.target) as session:
         token = os.urandom(16)
-        held = wire.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
+        held = pb.LeaseRequest(key=text_key(key), token=token, lease_ms=60_000)
         [granted] = await session.ask(session.operation(lease=held))
         cancelled, kept = (
-            session.operation(lease=wire.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
+            session.operation(lease=pb.LeaseRequest(key=text_key(key), token=os.urandom(16), wait_ms=60_000))
             for _ in range(2)
         )
         await session.send(cancelled, kept)
-        await session.say(pb.SessionRequest(cancel=pb.CancelFrame(ids=[cancelled.id, 10**15])))
+        await session.say(session_pb.SessionRequest(cancel=session_pb.CancelFrame(ids=[cancelled.id, 10**15])))
         await session.ask(session.get(f"{key}2"))
         await session.ask(session.operation(fill=_fill(key, token, granted)))
         [answer] = await session.answers(kept)
@@ -143,12 +143,12 @@ async def test_each_operation_has_its_own_time(key: str) -> None:
         async with RawSession(server.target) as session:
             await session.ask(session.set(key, b"before"))
             node.pause()
-            hurried = session.operation(delete=wire.DeleteRequest(key=text_key(f"{key}2")), timeout_ms=400)
-            read = session.operation(batch_get=wire.BatchGetRequest(keys=[text_key(key)]), timeout_ms=400)
+            hurried = session.operation(delete=pb.DeleteRequest(key=text_key(f"{key}2")), timeout_ms=400)
+            read = session.operation(batch_get=pb.BatchGetRequest(keys=[text_key(key)]), timeout_ms=400)
             patient = session.get(key)
             await session.send(hurried, read, patient)
             results = await session.answers(hurried, read)
-            assert [reason_in(one) for one in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
+            assert [reason_in(result) for result in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
             assert not session.is_answered(patient)
             node.resume()
             [answer] = await session.answers(patient)
@@ -165,19 +165,19 @@ async def test_a_set_is_not_begun_after_its_time(key: str) -> None:
             cancelled = session.set(key, b"cancelled")
             await session.send(first)
             await session.send(late, cancelled)
-            await session.say(pb.SessionRequest(cancel=pb.CancelFrame(ids=[cancelled.id])))
+            await session.say(session_pb.SessionRequest(cancel=session_pb.CancelFrame(ids=[cancelled.id])))
             two, three = await session.answers(late, cancelled)
             node.resume()
             [one] = await session.answers(first)
-            assert one.set.outcome == wire.SET_OUTCOME_STORED
+            assert one.set.outcome == pb.SET_OUTCOME_STORED
             assert reason_in(two) == reason_in(three) == "DEADLINE_EXCEEDED"
             assert (await session.ask(session.get(key)))[0].get.hit.value == b"first"
 
 
 async def test_the_same_id_twice_harms_nobody_else(single: Stand, key: str) -> None:
     async with RawSession(single.server.target) as session, RawSession(single.server.target) as neighbour:
-        same = [pb.Operation(id=7, delete=wire.DeleteRequest(key=text_key(key))) for _ in range(3)]
-        await session.say(pb.SessionRequest(frame=pb.RequestFrame(operations=same)))
+        same = [session_pb.Operation(id=7, delete=pb.DeleteRequest(key=text_key(key))) for _ in range(3)]
+        await session.say(session_pb.SessionRequest(frame=session_pb.RequestFrame(operations=same)))
         for _ in range(50):
             await neighbour.ask(neighbour.get(key))
         with pytest.raises(AssertionError, match="answered twice"):
@@ -196,12 +196,12 @@ async def test_counts_and_values_are_those_of_unary_calls(single: Stand, key: st
         began_s = time.monotonic()
         many = [session.get(key) for _ in range(4_000)]
         results = await session.ask(*many)
-        assert [one.get.hit.value for one in results] == [b"2"] * 4_000
+        assert [result.get.hit.value for result in results] == [b"2"] * 4_000
         assert len(session.messages) < 60, "answers share messages"
         assert time.monotonic() - began_s < 60
 
 
-def _fill(key: str, token: bytes, lease: pb.OperationResult) -> wire.FillRequest:
+def _fill(key: str, token: bytes, lease: session_pb.OperationResult) -> pb.FillRequest:
     """The fill of a lease that was granted."""
-    loaded = wire.SetRequest(key=text_key(key), value=b"loaded")
-    return wire.FillRequest(set=loaded, token=token, grant=lease.lease.granted.grant)
+    loaded = pb.SetRequest(key=text_key(key), value=b"loaded")
+    return pb.FillRequest(set=loaded, token=token, grant=lease.lease.granted.grant)

@@ -16,15 +16,13 @@ import grpc
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from coherd.v1.cache_service_pb2_grpc import CacheServiceStub
-from rig.calls import Caller, eventually, problem_in, text_key
+from rig.calls import Caller, problem_in, text_key
 from rig.fixtures import RigPool
-from rig.near import until
-from rig.process import wait_until
 from rig.processes import command, descendants, is_running
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
 from rig.valkey import standalone
+from rig.waiting import until, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -141,7 +139,7 @@ def test_an_embedded_valkey_that_dies_is_replaced(connect: CallerMaker, workers:
         for _ in range(2):
             [valkey] = [pid for pid in descendants(server.process.pid) if "valkey-server" in command(pid)]
             os.kill(valkey, signal.SIGKILL)
-            eventually("it is stored again", lambda: _is_set(caller, "celery:own:id:2"))
+            wait_until("it is stored again", lambda: _is_set(caller, "celery:own:id:2"))
         assert caller.value("celery:own:id:1") is None, "it was in memory only"
         assert server.errors().count("the embedded Valkey ended; starting it again") == 2
         assert server.stop() == 0
@@ -191,12 +189,12 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
             caller.hold("BatchGet", pb.BatchGetRequest(keys=[text_key(key)] * 3)),
         ]
         server.process.send_signal(signal.SIGTERM)
-        sent_away = eventually("new calls are sent away", lambda: _draining(caller, key))
+        sent_away = wait_until("new calls are sent away", lambda: _draining(caller, key))
         assert (sent_away.code, sent_away.reason, sent_away.retry_ms) == ("UNAVAILABLE", "DRAINING", 50)
         assert caller.health() == "NOT_SERVING"
         assert server.process.poll() is None
         node.resume()
-        assert [type(one.result(60)) for one in held] == [pb.GetResponse, pb.BatchGetResponse]
+        assert [type(call.result(60)) for call in held] == [pb.GetResponse, pb.BatchGetResponse]
         assert server.process.wait(60) == 0
 
 
@@ -206,13 +204,17 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
     statuses: list[str] = []
     with CoherdServer("--redis", rig_pool.get("standalone").url) as server:
         async with grpc.aio.insecure_channel(server.target) as channel:
-            stub = CacheServiceStub(channel)
+            send = channel.unary_unary(
+                "/coherd.v1.CacheService/Set",
+                request_serializer=pb.SetRequest.SerializeToString,
+                response_deserializer=pb.SetResponse.FromString,
+            )
 
             async def ask_on(number: int) -> None:
                 request = pb.SetRequest(key=text_key(f"celery:load:id:{number}"), value=b"1")
                 try:
                     while True:
-                        await stub.Set(request, timeout=60)
+                        await send(request, timeout=60)
                         statuses.append("OK")
                 except grpc.aio.AioRpcError as error:
                     statuses.append(error.code().name)

@@ -13,12 +13,13 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, Problem, eventually, problem_in, problem_of, reason_in, text_key
+from rig.calls import Caller, Problem, problem_in, problem_of, reason_in, text_key
 from rig.cluster import cluster
 from rig.process import Node
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
 from rig.valkey import standalone
+from rig.waiting import wait_until
 
 TIMEOUT = ("--redis-timeout", "400ms")
 WITHIN_S = 10.0
@@ -53,7 +54,7 @@ def check(problem: Problem, *, unknown_allowed: bool) -> None:
 
 def stored(caller: Caller, key: str, value: bytes = b"before") -> None:
     """Store it, however late the store answers at times."""
-    eventually("it is stored", lambda: caller.set(key, value) == "STORED")
+    wait_until("it is stored", lambda: caller.set(key, value) == "STORED")
 
 
 def everything_fails(caller: Caller) -> None:
@@ -116,19 +117,19 @@ def test_single(connect: CallerMaker, how: str) -> None:
         for key in (KEY, CELERY):
             stored(caller, key)
         both = (caller.health, lambda: caller.health("coherd.v1.CacheService"))
-        eventually("health is good", lambda: {health() for health in both} == {"SERVING"})
+        wait_until("health is good", lambda: {health() for health in both} == {"SERVING"})
         with watching(caller) as seen:
-            eventually("the watcher starts", lambda: seen == ["SERVING"])
+            wait_until("the watcher starts", lambda: seen == ["SERVING"])
             gone(node, how)
             everything_fails(caller)
             services = ("", "coherd.v1.CacheService", "coherd.domains.psychology.v1.PsychologyCache")
-            eventually("health says so", lambda: {caller.health(one) for one in services} == {"NOT_SERVING"})
-            eventually("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING"])
+            wait_until("health says so", lambda: {caller.health(service) for service in services} == {"NOT_SERVING"})
+            wait_until("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING"])
             everything_fails(caller)
             back(node, how)
-            eventually("health is back", lambda: {caller.health(one) for one in services} == {"SERVING"})
-            eventually("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING", "SERVING"])
-        eventually("it stores again", lambda: caller.set(KEY, b"after") == "STORED")
+            wait_until("health is back", lambda: {caller.health(service) for service in services} == {"SERVING"})
+            wait_until("the watcher is told", lambda: seen == ["SERVING", "NOT_SERVING", "SERVING"])
+        wait_until("it stores again", lambda: caller.set(KEY, b"after") == "STORED")
         assert caller.value(KEY) == b"after"
         log = server.errors()
         assert "the store does not answer" in log
@@ -147,10 +148,10 @@ def test_a_short_deadline_is_kept(connect: CallerMaker) -> None:
         try:
             read, *writes = [caller.hold(rpc, request, timeout_s=3) for rpc, request in (READS[0], *WRITES[:2])]
             check(problem_of(read), unknown_allowed=False)
-            assert [problem_of(one).reason for one in writes] == ["OUTCOME_UNKNOWN"] * 2
+            assert [problem_of(call).reason for call in writes] == ["OUTCOME_UNKNOWN"] * 2
         finally:
             node.resume()
-        eventually("it answers again", lambda: caller.get(KEY))
+        wait_until("it answers again", lambda: caller.get(KEY))
 
 
 def test_redis_gone_for_good_does_not_hold_up_the_end(connect: CallerMaker) -> None:
@@ -199,7 +200,7 @@ def test_a_stopped_primary_of_a_cluster_fails_only_its_own_keys(connect: CallerM
                     assert one.set.outcome == pb.SET_OUTCOME_STORED
         finally:
             victim.resume()
-        eventually("all answer again", lambda: all(caller.get(key) for key in keys))
+        wait_until("all answer again", lambda: all(caller.get(key) for key in keys))
         assert caller.value(next(key for key in keys if key not in lost)) == b"new"
 
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, eventually, text_key
+from rig.calls import Caller, text_key
 from rig.fixtures import RigPool
 from rig.server import CoherdServer
 from rig.stand import CallerMaker, Stand
+from rig.waiting import wait_until
 
 ROUNDS = 60
 
@@ -115,7 +116,7 @@ def test_prefixes_are_worlds_apart(rig_pool: RigPool, connect: CallerMaker, name
         assert (a.value(key), b.value(key)) == (None, b"b")
         b.delete(key)
         for caller, sets in ((a, 1), (b, 1)):
-            eventually(
+            wait_until(
                 "each counts its own",
                 lambda caller=caller, sets=sets: (
                     caller.call("Metrics", pb.MetricsRequest(domains=["psychology"])).domains[0].sets == sets
@@ -152,7 +153,7 @@ def check_counts(first: Caller, second: Caller, name: str) -> None:
         now = counts(second)
         return (now.sets - before.sets, now.hits - before.hits, now.misses - before.misses) == (10, 20, 10)
 
-    eventually("the sum over both", grown)
+    wait_until("the sum over both", grown)
     now = counts(first)
     assert (now.read_bytes - before.read_bytes, now.written_bytes - before.written_bytes) == (100, 50)
     assert now.hit_ratio == pytest.approx((now.hits + now.stale_hits) / (now.hits + now.stale_hits + now.misses))

@@ -1,4 +1,4 @@
-"""The read method of every resource: stock stubs, every kind of identifier and value (DESIGN section 3)."""
+"""The read method of every resource: stock stubs, every kind of identifier and value (docs/use/wire.md)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ def test_every_typed_method_refuses_bytes_that_are_no_message(single: Stand, sec
         assert (problem.code, problem.reason) == ("INVALID_ARGUMENT", "REQUEST_MALFORMED"), resource.method
         assert secret.encode() not in problem.everything
     surrogate = b"\x0a\x03\xed\xa0\x80"  # the first field is the text of half a character
-    texts = [one.method for one in resources if one.identifiers and one.identifiers[0].type == "string"]
+    texts = [
+        resource.method for resource in resources if resource.identifiers and resource.identifiers[0].type == "string"
+    ]
     assert len(texts) > 15
     for method in texts:
         assert single.caller.refused(method, surrogate).reason == "REQUEST_MALFORMED", method
@@ -135,7 +137,7 @@ def test_every_kind_of_identifier(own: Own) -> None:
     report = own.catalog.message("Report")(count=7, words=["a", "b"])
     report.made_at.seconds = 9  # type: ignore[attr-defined]
     spec = own.caller.call("DescribeCatalog", pb.DescribeCatalogRequest(domains=["kinds"])).domains[0].resources[0]
-    types = {one.name: one.type for one in spec.identifiers}
+    types = {identifier.name: identifier.type for identifier in spec.identifiers}
     assert types["who"] == "string"
     assert (types["offset"], types["days"], types["day"], types["full"]) == ("int64", "uint32", "date", "bool")
     key = "kinds:mixed:who:me:offset:-5:days:30d:day:20250806:colour:dark_blue:full:true"

@@ -1,12 +1,13 @@
-"""What each verb does, before every kind of store (DESIGN section 4)."""
+"""What each verb does, before every kind of store (docs/use/wire.md)."""
 
 from __future__ import annotations
 
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import eventually, parts_key, reason_in, text_key
+from rig.calls import parts_key, reason_in, text_key
 from rig.stand import SUITE_PREFIX, Stand
+from rig.waiting import wait_until
 
 HOUR_MS = 3_600_000
 
@@ -54,8 +55,8 @@ def test_a_batch_mixes_domains_and_failures(stand: Stand, name: str) -> None:
     items[3].ttl_ms = -5
     done = caller.call("BatchSet", pb.BatchSetRequest(items=items)).results
     assert [one.set.outcome for one in done[:3]] == [pb.SET_OUTCOME_STORED] * 3
-    assert [one.set.ttl_ms for one in done[:3]] == [HOUR_MS, 24 * HOUR_MS, 24 * HOUR_MS]
-    assert [reason_in(one) for one in done[3:]] == ["TTL_INVALID", "DOMAIN_UNKNOWN"]
+    assert [outcome.set.ttl_ms for outcome in done[:3]] == [HOUR_MS, 24 * HOUR_MS, 24 * HOUR_MS]
+    assert [reason_in(outcome) for outcome in done[3:]] == ["TTL_INVALID", "DOMAIN_UNKNOWN"]
     asked = [*keys, keys[0], stats(name, 7)]
     results = caller.call("BatchGet", pb.BatchGetRequest(keys=map(text_key, asked))).results
     kinds = [one.WhichOneof("result") for one in results]
@@ -71,7 +72,7 @@ def test_a_large_batch_answers_in_order(stand: Stand, name: str) -> None:
     done = stand.caller.call("BatchSet", pb.BatchSetRequest(items=items)).results
     assert {one.set.outcome for one in done} == {pb.SET_OUTCOME_STORED}
     results = stand.caller.call("BatchGet", pb.BatchGetRequest(keys=map(text_key, keys))).results
-    assert [one.hit.value.decode() for one in results] == keys
+    assert [result.hit.value.decode() for result in results] == keys
 
 
 def test_only_if_absent(stand: Stand, name: str) -> None:
@@ -90,7 +91,7 @@ def test_only_if_absent(stand: Stand, name: str) -> None:
 def test_only_if_absent_after_the_ttl(stand: Stand, name: str) -> None:
     caller, key = stand.caller, stats(name)
     caller.set(key, b"old", ttl_ms=100)
-    eventually("it is stale", lambda: caller.get(key, accept_stale=True).hit.stale)
+    wait_until("it is stale", lambda: caller.get(key, accept_stale=True).hit.stale)
     assert caller.set(key, b"new", only_if_absent=True) == "STORED", "a stale entry counts as absent"
     assert caller.value(key) == b"new"
 
@@ -111,6 +112,7 @@ def test_versions(stand: Stand, name: str) -> None:
 
 
 def test_versions_outlive_a_delete_and_count_in_dead_entries(stand: Stand, name: str) -> None:
+    """[version-tombstone]"""
     caller, key = stand.caller, f"psychology:profile:user:{name}"
     caller.set(key, b"five", version=5)
     assert caller.delete(key)
@@ -138,6 +140,7 @@ def test_only_if_absent_over_a_tombstone(stand: Stand, name: str, fields: dict[s
 
 
 def test_negative_entries(stand: Stand, name: str) -> None:
+    """[nothing-is-an-entry]"""
     caller, key = stand.caller, f"psychology:profile:user:{name}"
     assert caller.set(key, b"", negative=True, ttl_ms=60_000) == "STORED"
     hit = caller.get(key).hit
@@ -150,6 +153,7 @@ def test_negative_entries(stand: Stand, name: str) -> None:
 
 
 def test_touch(stand: Stand, name: str) -> None:
+    """[touch-renews-epochs]"""
     caller, key = stand.caller, stats(name)
 
     def touch(**fields: int) -> pb.TouchResponse:
@@ -164,27 +168,28 @@ def test_touch(stand: Stand, name: str) -> None:
     assert HOUR_MS < hit.remaining_ttl_ms <= 2 * HOUR_MS
     assert (hit.value, hit.version, dict(hit.extra_tags)) == (b"v", 3, {"content": name})
     assert stand.redis().pttl(SUITE_PREFIX + key) > 2 * HOUR_MS
+    assert stand.redis().pttl(f"{SUITE_PREFIX}coherd:epoch:analytics/content:{name}") > 2 * HOUR_MS
     assert touch().ttl_ms == HOUR_MS, "the default is the catalog's"
     caller.invalidate({"tag": {"domain": "analytics", "identifier": "content", "value": name}})
     assert caller.miss(key) == "INVALIDATED"
     assert not touch().touched, "a dead entry is not revived"
     caller.set(key, b"v", ttl_ms=50)
-    eventually("it is past its TTL", lambda: caller.get(key).HasField("miss"))
+    wait_until("it is past its TTL", lambda: caller.get(key).HasField("miss"))
     assert not touch().touched, "a stale entry is not renewed"
 
 
 def test_an_entry_expires(stand: Stand, name: str) -> None:
     caller, key = stand.caller, task(name)
     assert caller.set(key, b"v", ttl_ms=150) == "STORED"
-    eventually("it is gone", lambda: caller.get(key).HasField("miss"))
+    wait_until("it is gone", lambda: caller.get(key).HasField("miss"))
     assert not caller.get(key, accept_stale=True).HasField("hit"), "celery serves nothing stale"
-    eventually("Redis dropped it", lambda: not stand.redis().exists(SUITE_PREFIX + key))
+    wait_until("Redis dropped it", lambda: not stand.redis().exists(SUITE_PREFIX + key))
 
 
 def test_stale_values_for_those_who_accept_them(stand: Stand, name: str) -> None:
     caller, key = stand.caller, stats(name)
     caller.set(key, b"v", ttl_ms=150)
-    eventually("it is past its TTL", lambda: caller.get(key).HasField("miss"))
+    wait_until("it is past its TTL", lambda: caller.get(key).HasField("miss"))
     assert caller.miss(key) == "EXPIRED"
     hit = caller.get(key, accept_stale=True).hit
     assert (hit.value, hit.stale) == (b"v", True)

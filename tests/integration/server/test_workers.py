@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
-from rig.calls import Caller, eventually
+from rig.calls import Caller
 from rig.processes import command, connections, descendants
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
+from rig.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_counts_are_whole(pair: CoherdServer, connect: CallerMaker) -> None:
         return (counts.sets, counts.hits, counts.misses, counts.read_bytes) == (1, 60, 60, 300)
 
     for caller in callers[:4]:
-        eventually("every worker tells the sum", lambda caller=caller: whole(caller))
+        wait_until("every worker tells the sum", lambda caller=caller: whole(caller))
 
 
 def test_who_is_killed_is_replaced(pair: CoherdServer, connect: CallerMaker) -> None:
@@ -76,7 +77,7 @@ def test_who_is_killed_is_replaced(pair: CoherdServer, connect: CallerMaker) -> 
         now = workers_of(pair)
         return len(now) == 2 and not now & before and reached(pair, connect) == now
 
-    eventually("two workers serve again", whole_again, timeout_s=120)
+    wait_until("two workers serve again", whole_again, timeout_s=120)
     settled = workers_of(pair)
     time.sleep(1.5)  # longer than a replacement takes: what came stays
     assert workers_of(pair) == settled

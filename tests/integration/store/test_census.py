@@ -8,10 +8,10 @@ import pytest
 import structlog
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.census import Census
 from coherd_server.core.counters import Counters
-from coherd_server.core.reading import Reader
-from coherd_server.core.set_plan import SetItem
+from coherd_server.core.get import Reader
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over

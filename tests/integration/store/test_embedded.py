@@ -17,16 +17,9 @@ from coherd_server.redis import embedded
 from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from rig.entries import put_of
 from rig.fixtures import Opener
-from rig.near import until
 from rig.ports import reserve_port
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+from rig.processes import is_running
+from rig.waiting import until
 
 
 async def test_start_use_stop(opener: Opener) -> None:

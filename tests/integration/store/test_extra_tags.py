@@ -1,4 +1,4 @@
-"""Extra tags of entries and leases when the catalog changes, and how long their epochs live (rules 1 and 5)."""
+"""Extra tags when the catalog changes [tags-by-name], and how long their epochs live [epochs-outlive-entries]."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pytest
 
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.load import builtin_catalog
-from coherd.contract.ttl import TtlOverride
+from coherd.catalog.overrides import TtlOverride, with_overrides
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core.cache import Cache
-from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.judge import State
-from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome
-from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.filling import Filled
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.lease_attempt import Granted, Held
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import PutOutcome
+from coherd_server.core.validity import State
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend
 from rig.near import cache_over
@@ -44,20 +45,20 @@ def asking_for_any_user() -> Catalog:
 
 async def state_of(reader: Reader, key: ResolvedKey) -> State:
     [found] = await reader.get([key])
-    assert isinstance(found, Found)
-    return found.verdict.state
+    assert isinstance(found, Lookup)
+    return found.validity.state
 
 
 async def test_an_entry_from_before_the_catalog_asked_for_any_value_is_a_miss(cache: Cache) -> None:
-    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it."""
+    """It lacks the tag ``session/user:*``, so the invalidation of any user would not reach it [tags-by-name]."""
     before, after = resolved(builtin_catalog()), resolved(asking_for_any_user())
     [done] = await cache.writes.set([SetItem(before, b"v", extra_tags=EXTRA)])
     assert isinstance(done, SetDone)
     assert await state_of(cache.reads, before) is State.FRESH
-    assert await state_of(cache.reads, after) is State.DEAD
+    assert await state_of(cache.reads, after) is State.INVALIDATED
     [done] = await cache.writes.set([SetItem(after, b"v", extra_tags=EXTRA, only_if_absent=True)])
     assert isinstance(done, SetDone)
-    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent"
+    assert done.outcome is PutOutcome.STORED, "a dead entry counts as absent [dead-is-absent]"
     assert await state_of(cache.reads, after) is State.FRESH
 
 
@@ -78,7 +79,7 @@ async def test_a_lease_from_before_the_catalog_asked_for_any_value_is_not_filled
 async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys(
     backend: Backend, cache: Cache
 ) -> None:
-    """An epoch that ends before the entry costs hits, and whoever mints it anew does not bring the entry back."""
+    """An epoch that ends before the entry costs hits, and whoever makes it anew does not bring the entry back."""
     key, token = resolved(builtin_catalog()), os.urandom(16)
     long_ms = 20 * DAY_MS
     granted = await cache.leases.lease(LeaseItem(key, token, 60_000, extra_tags=EXTRA))
@@ -93,7 +94,7 @@ async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys
 
 
 async def test_epochs_of_extra_tags_live_as_long_as_a_load_is_renewed(backend: Backend, cache: Cache) -> None:
-    key, token = resolved(builtin_catalog().with_overrides({"session": TtlOverride(ttl_ms=1_000)})), os.urandom(16)
+    key, token = resolved(with_overrides(builtin_catalog(), {"session": TtlOverride(ttl_ms=1_000)})), os.urandom(16)
     granted = await cache.leases.lease(LeaseItem(key, token, 1_000, extra_tags=EXTRA))
     assert isinstance(granted, Granted)
     assert await cache.leases.renew(LeaseItem(key, token, 60_000, grant=granted.grant)) == granted._replace(

@@ -1,4 +1,4 @@
-"""A set that another write fenced off starts over with the stamps it began with (rule 6 and P1)."""
+"""A set that another write fenced off starts over with the stamps it began with [start-time-stamps]."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
-from coherd_server.core.judge import State
-from coherd_server.core.ports import Put, PutOutcome, StoreUnavailable
-from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
-from coherd_server.core.writing import Writer
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import Put, PutOutcome, StoreUnavailable
+from coherd_server.core.validity import State
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
@@ -27,8 +28,8 @@ def writer_over(store: RedisStore) -> Writer:
 
 async def read(store: RedisStore) -> tuple[State, bytes]:
     [found] = await Reader(store, Counters()).get([KEY])
-    assert isinstance(found, Found)
-    return found.verdict.state, found.verdict.payload
+    assert isinstance(found, Lookup)
+    return found.validity.state, found.validity.payload
 
 
 @pytest.mark.parametrize("tag", ["analytics/user:u1", "analytics"])
@@ -50,7 +51,7 @@ async def test_a_set_that_starts_over_never_outlives_an_invalidation_that_came_a
     [done] = await writer_over(store).set([SetItem(KEY, b"from before")])
     assert outcomes == [PutOutcome.FENCED, PutOutcome.STORED], "the test is void: nothing fenced it off"
     assert isinstance(done, SetDone)
-    assert await read(other) == (State.DEAD, b"from before")
+    assert await read(other) == (State.INVALIDATED, b"from before")
     await writer_over(other).set([SetItem(KEY, b"after it")])
     assert await read(store) == (State.FRESH, b"after it")
 

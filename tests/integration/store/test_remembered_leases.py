@@ -9,16 +9,17 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import UNKNOWN
-from coherd_server.core.filling import Filled, FillItem
-from coherd_server.core.judge import State
-from coherd_server.core.leasing import Granted, Held, LeaseItem
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.filling import Filled
+from coherd_server.core.get import Lookup
+from coherd_server.core.lease_attempt import Granted, Held
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import PutOutcome, StoreUnavailable
+from coherd_server.core.validity import State
+from coherd_server.redis.connection import Connection
 from coherd_server.redis.store import RedisStore
-from coherd_server.redis.wire import Wire
 from rig.fixtures import Backend, Opener
 from rig.near import cache_over
 from rig.valkey import BACKENDS
@@ -47,8 +48,8 @@ class Server(NamedTuple):
 
     async def read(self, key: ResolvedKey) -> tuple[State, bytes]:
         [found] = await self.cache.reads.get([key])
-        assert isinstance(found, Found)
-        return found.verdict.state, found.verdict.payload
+        assert isinstance(found, Lookup)
+        return found.validity.state, found.validity.payload
 
 
 @pytest.fixture
@@ -73,15 +74,15 @@ async def two(backend: Backend, opener: Opener) -> Server:
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands of each exchange that reads or changes entries."""
     seen: list[list[str]] = []
-    send = Wire.send
+    send = Connection.send
 
-    def counted(self: Wire, commands: Any, *args: Any, **options: Any) -> None:
+    def counted(self: Connection, commands: Any, *args: Any, **options: Any) -> None:
         names = [str(one[0]) for one in commands]
         if {"MGET", "EVALSHA"} & set(names):
             seen.append(names)
         send(self, commands, *args, **options)
 
-    monkeypatch.setattr(Wire, "send", counted)
+    monkeypatch.setattr(Connection, "send", counted)
     return seen
 
 
@@ -108,7 +109,7 @@ async def test_a_lease_is_good_for_one_fill(one: Server) -> None:
 
 
 async def test_a_fill_needs_the_lease_that_is_stored(one: Server, two: Server) -> None:
-    for number, void in enumerate(("delete", "set", "give back")):
+    for number, void in enumerate(("delete", "set", "release")):
         key = DAYS[number]
         token, granted = await one.lease(key)
         if void == "delete":
@@ -116,7 +117,7 @@ async def test_a_fill_needs_the_lease_that_is_stored(one: Server, two: Server) -
         elif void == "set":
             await two.cache.writes.set([SetItem(key, b"other's")])
         else:
-            await two.cache.leases.hold(key, token, 0)
+            await two.cache.leases.release(key, token, 0)
         assert await one.fill(key, token, granted) == Filled(False), void
         assert (await one.read(key))[1] in (b"", b"other's"), void
 
@@ -132,7 +133,7 @@ async def test_a_fill_that_was_overtaken_is_rejected_whether_or_not_its_process_
         name = f"{backend.prefix}coherd:epoch:analytics/user:u1"
         backend.client().set(name, os.urandom(8), px=90_000_000)
     assert await one.fill(DAYS[0], token, granted) == Filled(False)
-    assert (await two.read(DAYS[0]))[0] in (State.ABSENT, State.DEAD)
+    assert (await two.read(DAYS[0]))[0] in (State.ABSENT, State.INVALIDATED)
     token, granted = await two.lease(DAYS[0])
     assert await two.fill(DAYS[0], token, granted, b"after") == Filled(True, 3_600_000)
     assert await one.read(DAYS[0]) == (State.FRESH, b"after")
@@ -167,11 +168,11 @@ async def test_extra_tags_of_the_lease_are_carried_and_compared(one: Server, two
         assert isinstance(await one.fill(SESSION, token, granted, b"%d" % number), Filled)
         assert await two.read(SESSION) == (State.FRESH, b"%d" % number)
         await two.store.invalidate({"session/user:u9": 0})
-        assert (await one.read(SESSION))[0] is State.DEAD
+        assert (await one.read(SESSION))[0] is State.INVALIDATED
     token, granted = await one.lease(SESSION, extra_tags=extra)
     await two.store.invalidate({"session/user:u9": 0})
     assert await one.fill(SESSION, token, granted) == Filled(False)
-    assert (await two.read(SESSION))[0] is State.DEAD
+    assert (await two.read(SESSION))[0] is State.INVALIDATED
 
 
 async def test_a_load_that_was_overtaken_leaves_what_is_there(
@@ -187,7 +188,7 @@ async def test_a_load_that_was_overtaken_leaves_what_is_there(
         item = SetItem(SESSION, b"loaded", version=version)
         assert await one.cache.fills.fill(FillItem(item, token, granted.grant)) == Filled(False)
         assert await one.read(SESSION) == (State.FRESH, b"fresh")
-        await one.cache.leases.hold(SESSION, token, 0)
+        await one.cache.leases.release(SESSION, token, 0)
 
 
 async def test_a_version_that_was_not_stored_does_not_count(backend: Backend, one: Server) -> None:
@@ -202,12 +203,12 @@ async def test_a_version_that_was_not_stored_does_not_count(backend: Backend, on
 
 async def test_a_fill_whose_stamps_could_not_be_read_is_unknown(one: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     token, granted = await one.lease(DAYS[0])
-    driver = one.store._driver
-    fetch = driver.fetch
+    router = one.store._router
+    fetch = router.fetch
 
     async def without_values(names: Any, jobs: Any, *, repeat: bool) -> Any:
         fetched = await fetch(names, jobs, repeat=repeat)
         return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
 
-    monkeypatch.setattr(driver, "fetch", without_values)
+    monkeypatch.setattr(router, "fetch", without_values)
     assert await one.fill(DAYS[0], token, granted) == UNKNOWN

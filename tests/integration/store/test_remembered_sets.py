@@ -1,4 +1,4 @@
-"""Sets that ask for nothing: on one node fence and stamps are mostly known before (rule 6 and P1)."""
+"""Sets that ask for nothing: on one node fence and stamps are mostly known before [remembered-then-verified]."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNKNOWN, Failure
-from coherd_server.core.judge import State
-from coherd_server.core.ports import (
+from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.set import Writer
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import (
     Fill,
     FillOutcome,
     Grant,
@@ -23,17 +26,16 @@ from coherd_server.core.ports import (
     PutOutcome,
     StoreUnavailable,
 )
-from coherd_server.core.reading import Found, Reader
-from coherd_server.core.set_plan import SetDone, SetItem
-from coherd_server.core.writing import Writer
+from coherd_server.core.validity import State
 from coherd_server.redis import fences
+from coherd_server.redis.connection import Connection
 from coherd_server.redis.fences import later
 from coherd_server.redis.store import RedisStore
-from coherd_server.redis.wire import Wire
 from rig.entries import header
 from rig.fixtures import Backend, Opener
-from rig.near import cache_over, until
+from rig.near import cache_over
 from rig.valkey import BACKENDS, standalone
+from rig.waiting import until
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250806")
@@ -48,8 +50,8 @@ def writer_over(store: RedisStore) -> Writer:
 
 async def read(store: RedisStore) -> tuple[State, bytes]:
     [found] = await Reader(store, Counters()).get([KEY])
-    assert isinstance(found, Found)
-    return found.verdict.state, found.verdict.payload
+    assert isinstance(found, Lookup)
+    return found.validity.state, found.validity.payload
 
 
 class Watched:
@@ -90,10 +92,10 @@ def put_remembered(store: RedisStore) -> Put:
     """A put as a set would make it now, without a question."""
     known = store.remembered(NEEDS)
     assert known is not None
-    holder, epochs = known
+    basis, epochs = known
     stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
     assert len(stamps) == len(NEEDS)
-    return Put(KEY.text, header(holder.identity) + b"late", 60_000, holder.identity, holder.fence, None, stamps)
+    return Put(KEY.text, header(basis.identity) + b"late", 60_000, basis.identity, basis.fencing_token, None, stamps)
 
 
 @ONE_NODE
@@ -102,18 +104,18 @@ async def test_the_second_set_takes_one_exchange(
 ) -> None:
     store = await opener(backend.url, backend.prefix)
     exchanges: list[list[str]] = []
-    send = Wire.send
+    send = Connection.send
 
-    def counted(self: Wire, commands: Any, *args: Any, **options: Any) -> None:
+    def counted(self: Connection, commands: Any, *args: Any, **options: Any) -> None:
         exchanges.append([str(one[0]) for one in commands])
         send(self, commands, *args, **options)
 
     writer = writer_over(store)
     for number, value in enumerate((b"first", b"second", b"third")):
-        monkeypatch.setattr(Wire, "send", counted)
+        monkeypatch.setattr(Connection, "send", counted)
         exchanges.clear()
         await writer.set([SetItem(KEY, value)])
-        monkeypatch.setattr(Wire, "send", send)
+        monkeypatch.setattr(Connection, "send", send)
         writes = [one for one in exchanges if "EVALSHA" in one]
         assert len(writes) == (2 if number == 0 else 1), exchanges
         assert await read(store) == (State.FRESH, value)
@@ -173,7 +175,7 @@ async def test_an_invalidation_between_memory_and_write_is_never_outlived_unnoti
     monkeypatch.setattr(warm, "put", looked_at)
     await writer_over(warm).set([SetItem(KEY, b"set")])
     assert watched.outcomes == [OUTDATED, STORED]
-    assert states == [(State.DEAD, b"set"), (State.FRESH, b"set")]
+    assert states == [(State.INVALIDATED, b"set"), (State.FRESH, b"set")]
 
 
 @ONE_NODE
@@ -184,7 +186,7 @@ async def test_a_set_that_is_done_again_keeps_the_stamps_that_were_read_beside_i
     """An invalidation behind the one that was noticed came after the set began, too."""
     other = await opener(backend.url, backend.prefix)
     watched = Watched(warm, monkeypatch)
-    mint = warm.mint
+    ensure_epochs = warm.ensure_epochs
 
     async def invalidated() -> None:
         await other.invalidate({"analytics/user:u1": 0})
@@ -192,13 +194,13 @@ async def test_a_set_that_is_done_again_keeps_the_stamps_that_were_read_beside_i
     async def after_another(*args: Any) -> Any:
         if again:
             await other.invalidate({"analytics": 0})
-        return await mint(*args)
+        return await ensure_epochs(*args)
 
     watched.before_first = invalidated
-    monkeypatch.setattr(warm, "mint", after_another)
+    monkeypatch.setattr(warm, "ensure_epochs", after_another)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [OUTDATED, STORED]
-    assert await read(other) == (State.DEAD if again else State.FRESH, b"mine")
+    assert await read(other) == (State.INVALIDATED if again else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -223,10 +225,10 @@ async def test_a_remembered_set_that_is_fenced_keeps_the_stamps_it_began_with(
 
     watched.before_first = set_by_another
     monkeypatch.setattr(warm, "put", after_an_invalidation)
-    monkeypatch.setattr(warm, "mint", asked)
+    monkeypatch.setattr(warm, "ensure_epochs", asked)
     await writer_over(warm).set([SetItem(KEY, b"mine")])
     assert watched.outcomes == [FENCED, STORED]
-    assert await read(other) == (State.DEAD if invalidated else State.FRESH, b"mine")
+    assert await read(other) == (State.INVALIDATED if invalidated else State.FRESH, b"mine")
 
 
 @ONE_NODE
@@ -256,7 +258,7 @@ async def test_a_late_set_is_void_after_any_other_write_and_without_its_fences(
     lost = late()
     client.delete(f"{backend.prefix}coherd:fences")
     assert await warm.put([lost]) == [FENCED]
-    await other.mint([KEY.text], {})  # there are fences again, of another incarnation
+    await other.ensure_epochs([KEY.text], {})  # there are fences again, of another incarnation
     assert await warm.put([lost]) == [FENCED]
     for foreign in (b"no fences", b"x" * 300_000, b"CF\1" + b"x" * 300, os.urandom(16), b"\xff" * 16):
         lost = late()
@@ -300,10 +302,10 @@ async def test_what_is_invalidated_is_forgotten(backend: Backend, warm: RedisSto
 async def test_stamps_that_were_found_outdated_are_asked_for_at_once(backend: Backend, warm: RedisStore) -> None:
     known = warm.remembered(NEEDS)
     assert known is not None
-    holder, epochs = known
+    basis, epochs = known
     stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
     backend.client().delete(epoch_name(backend, "analytics"))
-    put = Put(KEY.text, header(holder.identity), 60_000, holder.identity, holder.fence, None, stamps)
+    put = Put(KEY.text, header(basis.identity), 60_000, basis.identity, basis.fencing_token, None, stamps)
     [outdated] = await warm.put([put])
     assert isinstance(outdated, Outdated)
     assert {tag for tag, (epoch, _) in outdated.epochs.items() if epoch is None} == {"analytics"}
@@ -316,7 +318,7 @@ async def test_stamps_that_were_found_outdated_are_asked_for_at_once(backend: Ba
 async def test_a_set_of_what_must_be_absent_always_asks(warm: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(warm, monkeypatch)
     item = SetItem(KEY, b"if absent", only_if_absent=True)
-    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.OCCUPIED)]
+    assert await writer_over(warm).set([item]) == [SetDone(PutOutcome.PRESENT)]
     await warm.remove({KEY.text: 0})
     [done] = await writer_over(warm).set([item])
     assert isinstance(done, SetDone)
@@ -329,16 +331,16 @@ async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener)
     with standalone("--enable-debug-command", "yes") as node:
         store = await opener(node.url)
         await writer_over(store).set([SetItem(KEY, b"before")])
-        link = store._topology.link_for("")
-        assert link is not None
-        before = link.remembered()
+        primary = store._topology.node_for("")
+        assert primary is not None
+        before = primary.remembered()
         assert before is not None
         node.client().execute_command("DEBUG", "CHANGE-REPL-ID")
-        await until("another identity is noticed", lambda: link.identity != before.identity)
-        assert link.remembered() is None
-        link.learn(before.identity, before.fence)  # an answer that was under way
-        assert link.remembered() is None
-        await store.mint([KEY.text], {})
+        await until("another identity is noticed", lambda: primary.identity != before.identity)
+        assert primary.remembered() is None
+        primary.learn(before.identity, before.fencing_token)  # an answer that was under way
+        assert primary.remembered() is None
+        await store.ensure_epochs([KEY.text], {})
         known = store.remembered(NEEDS)
         assert known is not None
         assert {epoch for epoch, _ in known[1].values()} == {None}, "learned from what the node was before"
@@ -399,8 +401,8 @@ async def test_another_key_of_the_places_in_the_same_call_hides_no_write_from_be
     other = await opener(backend.url, backend.prefix)
     late = put_remembered(warm)
     await other.remove({KEY.text: 0})
-    [holder], _ = await warm.mint([OTHER.text], {})
-    fresh = Put(OTHER.text, header(holder.identity), 60_000, holder.identity, holder.fence)
+    [basis], _ = await warm.ensure_epochs([OTHER.text], {})
+    fresh = Put(OTHER.text, header(basis.identity), 60_000, basis.identity, basis.fencing_token)
     assert await warm.put([fresh, late]) == [STORED, FENCED]
     assert (await warm.read([KEY.text], []))[0][0].raw is None
 
@@ -409,13 +411,13 @@ async def test_another_key_of_the_places_in_the_same_call_hides_no_write_from_be
 async def test_a_write_whose_stamps_could_not_be_read_is_unknown(
     warm: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch = warm._driver.fetch
+    fetch = warm._router.fetch
 
     async def without_values(names: Sequence[str], jobs: Any, *, repeat: bool) -> Any:
         fetched = await fetch(names, jobs, repeat=repeat)
         return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
 
-    monkeypatch.setattr(warm._driver, "fetch", without_values)
+    monkeypatch.setattr(warm._router, "fetch", without_values)
     assert await writer_over(warm).set([SetItem(KEY, b"unknown")]) == [UNKNOWN]
 
 
@@ -433,7 +435,7 @@ async def test_a_set_that_fails_after_something_was_written_is_unknown(
 
     [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=wanted)
     assert done == UNKNOWN
-    assert (await read(warm))[0] is State.DEAD
+    assert (await read(warm))[0] is State.INVALIDATED
     asked.clear()
     [done] = await writer_over(warm).set([SetItem(KEY, b"given up")], wanted=lambda _: False)
     assert isinstance(done, Failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -11,32 +11,27 @@ import pytest
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import OUTWAITED, UNAVAILABLE, Failure
-from coherd_server.core.judge import State
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetDone, SetItem
+from coherd_server.core.get import Lookup
+from coherd_server.core.set_plan import SetDone
+from coherd_server.core.store import PutOutcome, StoreUnavailable
+from coherd_server.core.validity import State
 from coherd_server.redis import crowd as crowds
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import PATIENT, Backend, Opener
-from rig.near import cache_over, until
+from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
-from rig.valkey import standalone
+from rig.waiting import until
 
 TURN_MS = 10_000
 
 
 def key(number: int) -> ResolvedKey:
     return builtin_catalog().resolve(f"analytics:daily:user:u{number}:date:20250806")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    with standalone() as started:
-        yield started
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ class Watched:
         self.writes: list[int] = []
         get, set_ = cache.reads.get, cache.writes.set
 
-        async def noted_get(keys: Sequence[ResolvedKey], **how: Any) -> list[Found | Failure]:
+        async def noted_get(keys: Sequence[ResolvedKey], **how: Any) -> list[Lookup | Failure]:
             self.reads.append(len(keys))
             return await get(keys, **how)
 
@@ -71,8 +66,8 @@ class Watched:
 
     async def payload(self, number: int) -> bytes:
         found = await self.singles.get(key(number))
-        assert isinstance(found, Found)
-        return found.verdict.payload
+        assert isinstance(found, Lookup)
+        return found.validity.payload
 
 
 class HeldUp(NamedTuple):
@@ -180,7 +175,7 @@ async def test_stale_values_are_for_those_that_take_them(watched: Watched) -> No
     either = await asyncio.gather(
         *(watched.singles.get(key(number), accept_stale=accept) for number in range(2) for accept in (False, True))
     )
-    assert [one.verdict.state for one in either if isinstance(one, Found)] == [State.FRESH] * 4
+    assert [one.validity.state for one in either if isinstance(one, Lookup)] == [State.FRESH] * 4
     assert watched.reads == [2, 2]
 
 
@@ -322,7 +317,7 @@ async def test_only_where_keys_are_on_several_nodes_a_group_that_failed_is_tried
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(store, "read", gone)
-    monkeypatch.setattr(store, "mint", gone)
+    monkeypatch.setattr(store, "ensure_epochs", gone)
     found = await asyncio.gather(*(watched.singles.get(key(number)) for number in range(5)))
     assert found == [UNAVAILABLE] * 5
     assert asked == (1 if backend.name == "standalone" else 6)

@@ -1,40 +1,33 @@
-"""What only a cluster does: slots on the move, failover, one node that hangs (rules 3 and 7)."""
+"""What only a cluster does: slots on the move, failover, one node that hangs [node-identity] [no-blind-replay]."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
 
 import pytest
 from redis.crc import key_slot
 
-from coherd_server.core.ports import PutOutcome, StoreUnavailable
-from coherd_server.redis import journal
-from rig.cluster import Cluster, cluster
+from coherd_server.core.store import PutOutcome, StoreUnavailable
+from coherd_server.redis import recent_writes
+from rig.cluster import Cluster
 from rig.entries import identity_of, put_of
 from rig.fixtures import PATIENT, Opener
 from rig.process import Node
 
 
-@pytest.fixture(scope="module")
-def trio() -> Iterator[Cluster]:
-    with cluster() as made:
-        yield made
-
-
 @pytest.fixture(autouse=True)
 def lately(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was acknowledged in this test was acknowledged lately, however slow the machine is."""
-    monkeypatch.setattr(journal, "WINDOW_S", 300.0)
+    monkeypatch.setattr(recent_writes, "WINDOW_S", 300.0)
 
 
-def keys_by_owner(trio: Cluster) -> dict[Node, str]:
+def keys_by_owner(own_cluster: Cluster) -> dict[Node, str]:
     """One key for every primary."""
     found: dict[Node, str] = {}
     for i in range(100):
-        found.setdefault(trio.owner_of(f"key{i}"), f"key{i}")
+        found.setdefault(own_cluster.owner_of(f"key{i}"), f"key{i}")
         if len(found) == 3:
             break
     return found
@@ -46,10 +39,10 @@ def in_slot(slot: int, head: str, count: int) -> list[str]:
     return list(itertools.islice((name for name in tries if key_slot(name.encode()) == slot), count))
 
 
-async def test_a_stopped_node_stalls_nobody_else(trio: Cluster, opener: Opener) -> None:
+async def test_a_stopped_node_stalls_nobody_else(own_cluster: Cluster, opener: Opener) -> None:
     """The calls to it hang all the while: nobody else's waits for them."""
-    store, hasty = await opener(trio.url, **PATIENT), await opener(trio.url)
-    (stalled, dead_key), (_, one_key), (_, other_key) = keys_by_owner(trio).items()
+    store, hasty = await opener(own_cluster.url, **PATIENT), await opener(own_cluster.url)
+    (stalled, dead_key), (_, one_key), (_, other_key) = keys_by_owner(own_cluster).items()
     stalled.pause()
     try:
         hanging = [asyncio.create_task(store.read([dead_key, one_key], [])) for _ in range(20)]
@@ -73,22 +66,22 @@ async def test_a_stopped_node_stalls_nobody_else(trio: Cluster, opener: Opener) 
             assert time.monotonic() < end_s
 
 
-async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
+async def test_a_slot_on_the_move(own_cluster: Cluster, opener: Opener) -> None:
     """ASK for what has gone or never was, TRYAGAIN until value and lease are on one side, MOVED afterwards."""
-    store = await opener(trio.url, **PATIENT)
+    store = await opener(own_cluster.url, **PATIENT)
     slot = key_slot(b"moving")
-    source = trio.owner_of("moving")
-    target = next(node for node in keys_by_owner(trio) if node is not source)
+    source = own_cluster.owner_of("moving")
+    target = next(node for node in keys_by_owner(own_cluster) if node is not source)
     *names, absent, new = in_slot(slot, "moving:", 5)
     [tag] = (name.removeprefix("coherd:epoch:") for name in in_slot(slot, "coherd:epoch:t", 1))
     puts = [await put_of(store, name) for name in names]
     assert await store.put(puts) == [PutOutcome.STORED] * 3
-    _, minted = await store.mint([], {tag: 60_000})
-    trio.begin_migration(slot, source, target)
-    trio.move_key(names[0], source, target)
+    _, ensured = await store.ensure_epochs([], {tag: 60_000})
+    own_cluster.begin_migration(slot, source, target)
+    own_cluster.move_key(names[0], source, target)
     values, epochs = await store.read([*names, absent], [tag])
     assert [value.raw for value in values] == [put.entry for put in puts] + [None]
-    assert epochs[0].epoch == minted[tag].epoch
+    assert epochs[0].epoch == ensured[tag].epoch
     assert values[0].identity != values[1].identity, "a reply counts under the connection that carried it"
     assert values[0].identity == values[3].identity == await identity_of(store, names[0])
 
@@ -99,57 +92,57 @@ async def test_a_slot_on_the_move(trio: Cluster, opener: Opener) -> None:
     torn = asyncio.create_task(store.put([puts[1]]))  # value here, lease nowhere: TRYAGAIN
     await asyncio.sleep(0.3)
     assert not torn.done()
-    trio.finish_migration(slot, source, target)
+    own_cluster.finish_migration(slot, source, target)
     assert await torn == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, names[1])]) == [PutOutcome.STORED]
-    # The move gave its node a new identity, so what was set there lately was deleted first (rule 8).
+    # The move gave its node a new identity, so what was set there lately was deleted first [repeat-on-switch].
     assert [value.raw is None for value in (await store.read(names, []))[0]] == [True, False, True]
-    trio.begin_migration(slot, target, source)
-    trio.finish_migration(slot, target, source)
+    own_cluster.begin_migration(slot, target, source)
+    own_cluster.finish_migration(slot, target, source)
     values, _ = await store.read(names, [])
     assert values[2].identity != puts[2].identity, "a slot that returns does not bring its old identity back"
 
 
-async def test_try_again_ends_at_the_deadline(trio: Cluster, opener: Opener) -> None:
-    store = await opener(trio.url, reply_timeout_ms=800, deadline_ms=1_500)
+async def test_try_again_ends_at_the_deadline(own_cluster: Cluster, opener: Opener) -> None:
+    store = await opener(own_cluster.url, reply_timeout_ms=800, deadline_ms=1_500)
     key = "torn"
-    source = trio.owner_of(key)
-    target = next(node for node in keys_by_owner(trio) if node is not source)
+    source = own_cluster.owner_of(key)
+    target = next(node for node in keys_by_owner(own_cluster) if node is not source)
     put = await put_of(store, key)
     await store.put([put])
-    trio.begin_migration(key_slot(key.encode()), source, target)
+    own_cluster.begin_migration(key_slot(key.encode()), source, target)
     started_s = time.monotonic()
     [outcome] = await store.put([put])
     assert isinstance(outcome, StoreUnavailable)
     assert "TRYAGAIN" in str(outcome)
     assert not outcome.outcome_unknown
     assert 0.8 < time.monotonic() - started_s < 15
-    trio.finish_migration(key_slot(key.encode()), source, target)
+    own_cluster.finish_migration(key_slot(key.encode()), source, target)
 
 
-async def test_failover_brings_a_new_identity(trio: Cluster, opener: Opener) -> None:
-    store = await opener(trio.url)
+async def test_failover_brings_a_new_identity(own_cluster: Cluster, opener: Opener) -> None:
+    store = await opener(own_cluster.url)
     put = await put_of(store, "k")
     await store.put([put])
-    _, minted = await store.mint([], {"k": 60_000})
+    _, ensured = await store.ensure_epochs([], {"k": 60_000})
     await asyncio.sleep(0.1)
-    trio.failover("k")
+    own_cluster.failover("k")
     end_s = time.monotonic() + 60
     while (value := (await store.read(["k"], []))[0][0]).identity == put.identity:
         assert time.monotonic() < end_s, "the change of primary was not noticed"
         await asyncio.sleep(0.01)
-    assert value.raw is None, "what was set lately was deleted before anything was served (rule 8)"
+    assert value.raw is None, "what was set lately was deleted before anything was served [repeat-on-switch]"
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
     assert await store.put([await put_of(store, "k")]) == [PutOutcome.STORED]
     await store.invalidate(dict.fromkeys(["k"], 0))
-    assert (await store.read([], ["k"]))[1][0].epoch != minted["k"].epoch
+    assert (await store.read([], ["k"]))[1][0].epoch != ensured["k"].epoch
 
 
-async def test_killed_primary_is_replaced(trio: Cluster, opener: Opener) -> None:
-    store = await opener(trio.url)
+async def test_killed_primary_is_replaced(own_cluster: Cluster, opener: Opener) -> None:
+    store = await opener(own_cluster.url)
     put = await put_of(store, "k")
-    victim = trio.owner_of("k")
-    others = [key for node, key in keys_by_owner(trio).items() if node is not victim]
+    victim = own_cluster.owner_of("k")
+    others = [key for node, key in keys_by_owner(own_cluster).items() if node is not victim]
     victim.kill()
     failed: list[str] = []
     end_s = time.monotonic() + 90

@@ -1,4 +1,4 @@
-"""Loss, stalls and restarts of a single server (P4, P6, rules 3 and 6)."""
+"""Loss, stalls and restarts of a single server (P4, P6) [node-identity]."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Awaitable
 
 import pytest
 
-from coherd_server.core.ports import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
+from coherd_server.core.store import PutOutcome, RemoveOutcome, Store, StoreUnavailable, TouchOutcome
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.settings import StoreSettings
 from rig.entries import header, identity_of, put_of
 from rig.fixtures import Opener
-from rig.near import until
 from rig.process import Node
 from rig.proxy import FaultProxy
 from rig.valkey import redis7, redis7_binary, standalone
+from rig.waiting import until
 
 SECRET = "sensitive-key"
 IN_TIME = "no answer in time"
@@ -122,7 +122,7 @@ async def test_what_was_never_sent_is_not_done_later(opener: Opener) -> None:
 
 
 async def test_a_late_copy_of_a_put_is_void(opener: Opener) -> None:
-    """Rule 6: held on its way past its deadline, the command reaches the node and does nothing."""
+    """Held on its way past its deadline, the command reaches the node and does nothing [node-time-deadline]."""
     with standalone() as node:
         async with FaultProxy(node.port) as proxy:
             store = await opener(proxy.url, connections=1, reply_timeout_ms=500, deadline_ms=900, check_every_ms=60_000)
@@ -167,20 +167,20 @@ async def test_half_open_connection(opener: Opener) -> None:
 
 @pytest.mark.parametrize("make", [standalone, *([redis7] if redis7_binary() else [])])
 async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
-    """What only deletes or expires works; the rest says why not; invalidation holds."""
+    """What only deletes works [plain-scripts]; the rest says why not [all-or-nothing]; invalidation holds."""
     with make("--maxmemory-policy", "noeviction") as node:
         store = await opener(node.url)
         plain, versioned = await put_of(store, "plain"), await put_of(store, "versioned", version=3)
         keep, dead = await put_of(store, "keep"), await put_of(store, "dead")
         await store.put([plain, versioned, keep, dead])
         again, more = await put_of(store, "plain"), await put_of(store, "more")
-        _, before = await store.mint([], {"t": 60_000})
+        _, before = await store.ensure_epochs([], {"t": 60_000})
         node.client().config_set("maxmemory", 1)
         outcomes = await store.put([again, more])
         assert all(isinstance(one, StoreUnavailable) and "maxmemory" in str(one) for one in outcomes)
         assert not any(one.outcome_unknown for one in outcomes if isinstance(one, StoreUnavailable))
-        assert "maxmemory" in str(await unavailable(store.mint([], {"fresh": 1000})))
-        assert (await store.mint([], {"t": 90_000}))[1] == before
+        assert "maxmemory" in str(await unavailable(store.ensure_epochs([], {"fresh": 1000})))
+        assert (await store.ensure_epochs([], {"t": 90_000}))[1] == before
         await store.invalidate(dict.fromkeys(["t", "never"], 0))
         assert (await store.read([], ["t"]))[1][0].epoch not in (None, before["t"].epoch)
         judged, renewed = header(keep.identity), header(keep.identity, written_at_ms=9)

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from coherd_server.core.ports import RemoveOutcome, StoreUnavailable
+from coherd_server.core.store import RemoveOutcome, StoreUnavailable
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import PATIENT, Backend, Opener, RigPool
@@ -21,7 +21,7 @@ async def test_a_write_waits_for_replicas(backend: Backend, opener: Opener) -> N
     settings = PATIENT if backend.name in REPLICATED else {"reply_timeout_ms": 1_000, "deadline_ms": 2_000}
     store: RedisStore = await opener(backend.url, backend.prefix, **settings)
     await store.put([await put_of(store, "k"), await put_of(store, "other")])
-    _, before = await store.mint([], {"t": 60_000})
+    _, before = await store.ensure_epochs([], {"t": 60_000})
     [outcome] = await store.remove({"k": 1})
     if backend.name in REPLICATED:
         assert outcome is RemoveOutcome.REMOVED

@@ -6,13 +6,18 @@ import asyncio
 
 import pytest
 
-from coherd.contract.entry import Flags, decode_header
-from coherd_server.core.ports import Put, PutOutcome, RemoveOutcome, TouchOutcome
+from coherd_server.core.entry import Flags, decode_header
+from coherd_server.core.store import Put, PutOutcome, RemoveOutcome, TouchOutcome
 from coherd_server.redis.store import RedisStore
 from rig.entries import header, put_of, refenced
 from rig.fixtures import Backend, Opener
 
-STORED, OCCUPIED, OLDER, FOREIGN = PutOutcome.STORED, PutOutcome.OCCUPIED, PutOutcome.OLDER, PutOutcome.FOREIGN
+STORED, PRESENT, OLDER_VERSION, FOREIGN = (
+    PutOutcome.STORED,
+    PutOutcome.PRESENT,
+    PutOutcome.OLDER_VERSION,
+    PutOutcome.FOREIGN,
+)
 
 
 async def test_values_come_back_under_their_own_names(store: RedisStore) -> None:
@@ -36,15 +41,15 @@ async def test_node_time_is_the_nodes(backend: Backend, store: RedisStore) -> No
 
 async def test_minting_makes_once_renews_and_never_replaces(backend: Backend, store: RedisStore) -> None:
     tags = {f"t/{i}": 5_000 + i for i in range(40)}
-    first, second = await asyncio.gather(store.mint([], tags), store.mint([], tags))
+    first, second = await asyncio.gather(store.ensure_epochs([], tags), store.ensure_epochs([], tags))
     assert {tag: read.epoch for tag, read in first[1].items()} == {tag: read.epoch for tag, read in second[1].items()}
     assert len({read.epoch for read in first[1].values()}) == 40
     client = backend.client()
     name = f"{backend.prefix}coherd:epoch:t/0"
-    _, renewed = await store.mint([], {"t/0": 90_000})
+    _, renewed = await store.ensure_epochs([], {"t/0": 90_000})
     assert renewed["t/0"] == first[1]["t/0"]
     assert 90_000 <= client.pttl(name) + 10_000 <= 190_000, "as long as asked for, and at most twice"
-    await store.mint([], {"t/0": 10})
+    await store.ensure_epochs([], {"t/0": 10})
     assert client.pttl(name) > 80_000, "a shorter need must not shorten an epoch's life"
     _, read = await store.read([], ["t/0"])
     assert read[0] == first[1]["t/0"]
@@ -54,21 +59,21 @@ async def test_an_epoch_that_is_remembered_is_minted_anew_once_it_is_gone(backen
     """A store remembers how long an epoch lives and only reads it; what it reads decides, not what it remembers."""
     client = backend.client()
     name = f"{backend.prefix}coherd:epoch:t/1"
-    _, first = await store.mint([], {"t/1": 60_000, "t/2": 60_000})
-    _, second = await store.mint(["a:b"], {"t/1": 60_000, "t/2": 60_000})
+    _, first = await store.ensure_epochs([], {"t/1": 60_000, "t/2": 60_000})
+    _, second = await store.ensure_epochs(["a:b"], {"t/1": 60_000, "t/2": 60_000})
     assert second == first
     client.delete(name)
-    _, third = await store.mint(["a:b"], {"t/1": 60_000, "t/2": 60_000})
+    _, third = await store.ensure_epochs(["a:b"], {"t/1": 60_000, "t/2": 60_000})
     assert third["t/2"] == first["t/2"]
     assert third["t/1"].epoch is not None
     assert third["t/1"] != first["t/1"]
     assert client.get(name) == third["t/1"].epoch
     await store.invalidate({"t/1": 0})
-    _, fourth = await store.mint([], {"t/1": 60_000})
+    _, fourth = await store.ensure_epochs([], {"t/1": 60_000})
     assert fourth["t/1"] == (await store.read([], ["t/1"]))[1][0]
     assert fourth["t/1"] != third["t/1"]
     client.pexpire(name, 1_000)
-    _, longer = await store.mint([], {"t/1": 600_000})
+    _, longer = await store.ensure_epochs([], {"t/1": 600_000})
     assert longer == fourth
     assert client.pttl(name) >= 590_000, "more than is remembered is asked for again"
 
@@ -78,15 +83,15 @@ async def test_an_epoch_that_is_none_is_replaced_by_the_next_mint(backend: Backe
     client.set(f"{backend.prefix}coherd:epoch:short", b"x")
     client.rpush(f"{backend.prefix}coherd:epoch:list", b"x")
     assert [read.epoch for read in (await store.read([], ["short", "list"]))[1]] == [None, None]
-    _, minted = await store.mint([], {"short": 5000, "list": 5000})
+    _, ensured = await store.ensure_epochs([], {"short": 5000, "list": 5000})
     assert [read.epoch for read in (await store.read([], ["short", "list"]))[1]] == [
-        minted["short"].epoch,
-        minted["list"].epoch,
+        ensured["short"].epoch,
+        ensured["list"].epoch,
     ]
 
 
 async def test_invalidation_changes_the_epoch_and_keeps_the_longer_life(backend: Backend, store: RedisStore) -> None:
-    _, before = await store.mint([], {"x": 10_000, "y": 90_000_000})
+    _, before = await store.ensure_epochs([], {"x": 10_000, "y": 90_000_000})
     await store.invalidate(dict.fromkeys(["x", "y", "never seen", "x"], 0))
     _, after = await store.read([], ["x", "y", "never seen"])
     assert all(read.epoch and len(read.epoch) == 8 for read in after)
@@ -101,10 +106,10 @@ async def test_put_conditions(backend: Backend, store: RedisStore) -> None:
     judged = first.entry[:-1]
     assert await store.put([first._replace(replaces=b"")]) == [STORED]
     first = await refenced(store, first)
-    assert await store.put([first._replace(replaces=b"")]) == [OCCUPIED]
+    assert await store.put([first._replace(replaces=b"")]) == [PRESENT]
     other = first._replace(entry=header(first.identity, written_at_ms=2) + b"2")
     assert await store.put([other._replace(replaces=judged)]) == [STORED]
-    assert await store.put([(await refenced(store, other))._replace(replaces=judged)]) == [OCCUPIED]
+    assert await store.put([(await refenced(store, other))._replace(replaces=judged)]) == [PRESENT]
     assert (await store.read(["k"], []))[0][0].raw == other.entry
     absent = await put_of(store, "absent")
     assert await store.put([absent._replace(replaces=judged)]) == [STORED]
@@ -112,7 +117,8 @@ async def test_put_conditions(backend: Backend, store: RedisStore) -> None:
 
 
 async def test_a_write_is_fenced_by_any_later_one(backend: Backend, store: RedisStore) -> None:
-    """Rule 6: a put whose fence was read before another write of the key does nothing, also if the fence is evicted."""
+    """A put whose fence was read before another write of the key does nothing, also if the fence is evicted
+    [late-write-fence]."""
     late, first = await put_of(store, "k", b"late"), await put_of(store, "k", b"first")
     assert await store.put([first]) == [STORED]
     assert await store.put([late]) == [PutOutcome.FENCED]
@@ -161,7 +167,13 @@ async def test_foreign_values_are_never_touched(backend: Backend, store: RedisSt
 
 async def test_a_lower_version_never_overwrites_a_higher_one(store: RedisStore) -> None:
     big = 2**53  # beyond what a double tells apart
-    for version, outcome in [(big + 1, STORED), (big, OLDER), (big + 1, STORED), (big + 2, STORED), (7, OLDER)]:
+    for version, outcome in [
+        (big + 1, STORED),
+        (big, OLDER_VERSION),
+        (big + 1, STORED),
+        (big + 2, STORED),
+        (7, OLDER_VERSION),
+    ]:
         assert await store.put([await put_of(store, "k", version=version)]) == [outcome], version
     assert await store.put([await put_of(store, "k")]) == [STORED], "a put without version always wins"
 
@@ -177,7 +189,7 @@ async def test_a_delete_leaves_the_version_behind(backend: Backend, store: Redis
     assert 50_000 < backend.client().pttl(f"{backend.prefix}k") <= 60_000
     assert await store.remove(dict.fromkeys(["k"], 0)) == [RemoveOutcome.ABSENT]
     await store.unlink_dead([("k", value.raw)])
-    assert await store.put([await put_of(store, "k", version=8)]) == [OLDER]
+    assert await store.put([await put_of(store, "k", version=8)]) == [OLDER_VERSION]
     assert await store.put([await put_of(store, "k", version=10)]) == [STORED]
 
 
@@ -195,6 +207,7 @@ async def test_put_and_remove_void_the_lease(backend: Backend, store: RedisStore
 
 
 async def test_touch_compares_and_unlink_compares(backend: Backend, store: RedisStore) -> None:
+    """[unlink-by-bytes]"""
     put = await put_of(store, "k", b"payload")
     judged, renewed = header(put.identity), header(put.identity, written_at_ms=5)
     await store.put([put])
@@ -213,7 +226,7 @@ async def test_touch_compares_and_unlink_compares(backend: Backend, store: Redis
 async def test_prefixes_do_not_meet(backend: Backend, store: RedisStore, opener: Opener) -> None:
     other = await opener(backend.url, f"{backend.prefix}other:")
     await store.put([await put_of(store, "k")])
-    await store.mint([], {"x": 5000})
+    await store.ensure_epochs([], {"x": 5000})
     assert (await other.read(["k"], ["x"]))[0][0].raw is None
     assert (await other.read(["k"], ["x"]))[1][0].epoch is None
     assert await other.remove(dict.fromkeys(["k"], 0)) == [RemoveOutcome.ABSENT]
@@ -230,7 +243,7 @@ async def test_scripts_come_back_after_a_flush(backend: Backend, store: RedisSto
     assert await store.put([await put_of(store, key) for key in ("a", "b", "c")]) == [STORED] * 3
     for node in backend.primaries():
         node.client().script_flush()
-    before = (await store.mint([], {"x": 5000}))[1]["x"].epoch
+    before = (await store.ensure_epochs([], {"x": 5000}))[1]["x"].epoch
     await store.invalidate(dict.fromkeys(["x"], 0))
     assert (await store.read([], ["x"]))[1][0].epoch != before
 
@@ -252,10 +265,10 @@ async def test_inspect_reports_every_primary(backend: Backend, store: RedisStore
 async def test_large_batches_are_split_and_whole(backend: Backend, opener: Opener) -> None:
     store = await opener(backend.url, backend.prefix, reply_timeout_ms=20_000, deadline_ms=60_000)
     keys = [f"n:{i}" for i in range(4_500)]
-    holders, _ = await store.mint(keys, {})
+    bases, _ = await store.ensure_epochs(keys, {})
     puts = [
-        Put(key, header(one.identity) + key.encode(), 60_000, one.identity, one.fence)
-        for key, one in zip(keys, holders, strict=True)
+        Put(key, header(one.identity) + key.encode(), 60_000, one.identity, one.fencing_token)
+        for key, one in zip(keys, bases, strict=True)
     ]
     left = puts
     while left:  # those whose part of the fences another call wrote meanwhile start over, as a set does

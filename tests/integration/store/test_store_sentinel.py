@@ -1,23 +1,14 @@
-"""Failover under Sentinel: a new address, a new identity, and no use of the old primary (rules 3 and 8)."""
+"""Failover under Sentinel: a new address, a new identity, and no use of the old primary [node-identity]."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
-import pytest
-
-from coherd_server.core.ports import PutOutcome, Store, StoreUnavailable
+from coherd_server.core.store import PutOutcome, Store, StoreUnavailable
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
-from rig.sentinel import SentinelTrio, sentinel_trio
-
-
-@pytest.fixture(scope="module")
-def trio() -> Iterator[SentinelTrio]:
-    with sentinel_trio() as made:
-        yield made
+from rig.sentinel import SentinelTrio
 
 
 async def change_of(store: Store, before: bytes, *, within_s: float = 60.0) -> bytes:
@@ -33,22 +24,22 @@ async def change_of(store: Store, before: bytes, *, within_s: float = 60.0) -> b
         await asyncio.sleep(0.02)
 
 
-async def test_ordered_failover(trio: SentinelTrio, opener: Opener) -> None:
-    store = await opener(trio.url)
+async def test_ordered_failover(own_trio: SentinelTrio, opener: Opener) -> None:
+    store = await opener(own_trio.url)
     put = await put_of(store, "k")
     assert await store.put([put]) == [PutOutcome.STORED]
-    await asyncio.to_thread(trio.failover)
+    await asyncio.to_thread(own_trio.failover)
     await change_of(store, put.identity)
     assert await store.put([put]) == [PutOutcome.MOVED_IDENTITY]
     [report] = await store.inspect()
-    assert report.address == f"127.0.0.1:{trio.primary().port}"
+    assert report.address == f"127.0.0.1:{own_trio.primary().port}"
 
 
-async def test_a_paused_primary_is_left_and_not_returned_to(trio: SentinelTrio, opener: Opener) -> None:
+async def test_a_paused_primary_is_left_and_not_returned_to(own_trio: SentinelTrio, opener: Opener) -> None:
     """The dangerous case: it wakes up later, still thinks it is primary, and has what was deleted meanwhile."""
-    store = await opener(trio.url)
+    store = await opener(own_trio.url)
     before = await identity_of(store, "k")
-    old = trio.primary()
+    old = own_trio.primary()
     old.pause()
     try:
         after = await change_of(store, before)
@@ -60,14 +51,14 @@ async def test_a_paused_primary_is_left_and_not_returned_to(trio: SentinelTrio, 
         await asyncio.sleep(0.01)
 
 
-async def test_dead_sentinels_do_no_harm_while_the_primary_lives(trio: SentinelTrio, opener: Opener) -> None:
-    store = await opener(trio.url, check_every_ms=200)
-    for sentinel in trio.sentinels:
+async def test_dead_sentinels_do_no_harm_while_the_primary_lives(own_trio: SentinelTrio, opener: Opener) -> None:
+    store = await opener(own_trio.url, check_every_ms=200)
+    for sentinel in own_trio.sentinels:
         sentinel.pause()
     try:
         for _ in range(20):
             await store.read(["k"], [])
             await asyncio.sleep(0.05)
     finally:
-        for sentinel in trio.sentinels:
+        for sentinel in own_trio.sentinels:
             sentinel.resume()

@@ -1,4 +1,4 @@
-"""Coalescing (rule 9) and P3: who shares a round trip, and that nobody gets another's reply."""
+"""Coalescing [join-before-sending] and P3: who shares a round trip, and that nobody gets another's reply."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import random
 
 import pytest
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis import crowd
+from coherd_server.redis.connection import Address, Connection, ConnectionLost
 from coherd_server.redis.redis_url import parse_redis_url
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.store import RedisStore
-from coherd_server.redis.wire import Address, Wire, WireLost
 from rig.entries import put_of
 from rig.fixtures import PATIENT, Backend, Opener
-from rig.near import until
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 
 def calls(node: Node, command: str) -> int:
@@ -46,7 +46,7 @@ async def test_writes_of_one_turn_are_one_script(node: Node, opener: Opener) -> 
     before = calls(node, "evalsha")
     await asyncio.gather(*(store.put([put]) for put in puts))
     assert calls(node, "evalsha") - before == 1
-    await asyncio.gather(*(store.mint([], {f"t{i % 7}": 5000}) for i in range(60)))
+    await asyncio.gather(*(store.ensure_epochs([], {f"t{i % 7}": 5000}) for i in range(60)))
     assert calls(node, "evalsha") - before == 2
     await asyncio.gather(*(store.invalidate(dict.fromkeys([f"t{i % 7}"], 0)) for i in range(60)))
     assert calls(node, "evalsha") - before == 3
@@ -203,25 +203,29 @@ async def test_a_cancelled_caller_disturbs_no_neighbour(proxy: FaultProxy, node:
 
 async def test_a_connection_with_an_unread_reply_is_not_used_again(node: Node) -> None:
     settings = StoreSettings()
-    wire = await Wire.dial(parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False)
-    _write(wire, b"*1\r\n$4\r\nPING\r\n")
-    await until("it is not to be used", lambda: not wire.is_open)
-    with pytest.raises(WireLost) as lost:
-        await wire.exchange([("GET", "b")], timeout_ms=20_000)
+    connection = await Connection.dial(
+        parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False
+    )
+    _write(connection, b"*1\r\n$4\r\nPING\r\n")
+    await until("it is not to be used", lambda: not connection.is_open)
+    with pytest.raises(ConnectionLost) as lost:
+        await connection.exchange([("GET", "b")], timeout_ms=20_000)
     assert not lost.value.sent
 
 
 async def test_replies_out_of_step_are_noticed(node: Node) -> None:
     """Even if nobody looked before sending: the numbered ECHO at the end does not fit."""
     settings = StoreSettings()
-    wire = await Wire.dial(parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False)
+    connection = await Connection.dial(
+        parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False
+    )
     node.client().mset({"a": "1", "b": "2"})
-    _write(wire, b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
-    with pytest.raises(WireLost, match="out of step"):
-        await wire.exchange([("GET", "b")], timeout_ms=20_000)
+    _write(connection, b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
+    with pytest.raises(ConnectionLost, match="out of step"):
+        await connection.exchange([("GET", "b")], timeout_ms=20_000)
 
 
-def _write(wire: Wire, command: bytes) -> None:
-    """Send a command behind the wire's back."""
-    assert wire._transport is not None
-    wire._transport.write(command)
+def _write(connection: Connection, command: bytes) -> None:
+    """Send a command behind the connection's back."""
+    assert connection._transport is not None
+    connection._transport.write(command)

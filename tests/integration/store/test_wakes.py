@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from coherd.catalog.load import builtin_catalog
-from coherd_server.core import leasing
+from coherd.catalog.requests import FillItem, LeaseItem, SetItem
+from coherd_server.core import lease
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
-from coherd_server.core.filling import FillItem
-from coherd_server.core.leasing import Granted, LeaseItem
-from coherd_server.core.reading import Found
-from coherd_server.core.set_plan import SetItem
+from coherd_server.core.get import Lookup
+from coherd_server.core.lease_attempt import Granted
 from rig.fixtures import Backend
 from rig.near import NearOpener
 
@@ -27,15 +26,15 @@ WAIT_MS = 100_000
 
 @pytest.fixture(autouse=True)
 def no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leasing, "LOOK_AGAIN_S", 1_000.0)
-    monkeypatch.setattr(leasing, "LONGEST_LOOK_S", 1_000.0)
+    monkeypatch.setattr(lease, "LOOK_AGAIN_S", 1_000.0)
+    monkeypatch.setattr(lease, "LONGEST_LOOK_S", 1_000.0)
 
 
 @pytest.fixture
-async def caches(backend: Backend, replicas: NearOpener) -> tuple[Cache, Cache]:
+async def caches(backend: Backend, members: NearOpener) -> tuple[Cache, Cache]:
     """The verbs of two servers on one store."""
-    two = [await replicas(backend.url, backend.prefix) for _ in range(2)]
-    one, other = [build_cache(at.store, at.announcer, Counters(), max_value_bytes=1_000) for at in two]
+    two = [await members(backend.url, backend.prefix) for _ in range(2)]
+    one, other = [build_cache(at.store, at.publisher, Counters(), max_value_bytes=1_000) for at in two]
     return one, other
 
 
@@ -48,7 +47,7 @@ async def until_marked(backend: Backend, key: str) -> None:
                 await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("change", ["fill", "set", "delete", "give back", "invalidate"])
+@pytest.mark.parametrize("change", ["fill", "set", "delete", "release", "invalidate"])
 async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tuple[Cache, Cache], change: str) -> None:
     one, other = caches
     key = builtin_catalog().resolve(f"analytics:daily:user:{uuid.uuid4().hex}:date:20250806")
@@ -70,14 +69,14 @@ async def test_what_ends_a_wait_wakes_the_waiters(backend: Backend, caches: tupl
                 await one.writes.set([SetItem(key, b"new")])
             case "delete":
                 await one.changes.delete([key])
-            case "give back":
-                await one.leases.hold(key, token, 0)
+            case "release":
+                await one.leases.release(key, token, 0)
             case "invalidate":
                 await one.changes.invalidate({key.tags[0][1]: key.domain})
         async with asyncio.timeout(WITHIN_S):
             if change in ("fill", "set"):
                 answers = await asyncio.gather(*waiting)
-                assert [isinstance(answer, Found) and answer.verdict.payload for answer in answers] == [b"new"] * 3
+                assert [isinstance(answer, Lookup) and answer.validity.payload for answer in answers] == [b"new"] * 3
                 return
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         assert [type(waiter.result()) for waiter in waiting if waiter.done()] == [Granted]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherd.catalog.describe import describe
-from coherd.catalog.load import Source, builtin_catalog, load_catalog
-from coherd.cli.described import catalog_of
+from coherd.catalog.describe import catalog_of, describe
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_catalog, load_catalog
+from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.cli.diagnose import diagnose
 from coherd.cli.explain import explain, explanation_json, policy_lines, ttl_origin
-from coherd.contract.ttl import TtlOverride
 from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
 from rig.own_catalog import OwnCatalog
 
@@ -34,7 +34,7 @@ def test_everything_that_follows_from_a_key() -> None:
 
 
 def test_an_operators_override_shows() -> None:
-    catalog = CATALOG.with_overrides({"analytics:daily": TtlOverride(ttl_ms=60_000)})
+    catalog = with_overrides(CATALOG, {"analytics:daily": TtlOverride(ttl_ms=60_000)})
     found = explain("analytics:daily:user:u1:date:20250806", catalog)
     assert ("ttl", "1m, the operator's override on the server") in policy_lines(found)
 

@@ -18,11 +18,11 @@ from coherd import (
     Unavailable,
     UndecodableValue,
 )
-from coherd.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_sets
+from coherd._calls.batches import MAX_CALL_BYTES, MAX_CALL_ITEMS, split_payloads
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
 from coherd.v1 import cache_service_pb2 as wire
-from rig.near import until
+from rig.waiting import until
 
 FOREIGN = ErrorReason.ERROR_REASON_FOREIGN_VALUE
 AWAY = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
@@ -37,14 +37,14 @@ async def test_long_batches_are_split_and_joined_in_order(cache: CacheClient, fa
     assert all((await cache.set_many({key: n for n, key in enumerate(keys)}, timeout_ms=60_000)).values())
     gate = asyncio.Event()
     fake.fail("BatchGet", *[Fault(gate=gate)] * 7)
-    fake.most_running = 0
+    fake.watch.most_running = 0
     asked = asyncio.create_task(cache.get_many(keys[::-1], timeout_ms=60_000))
-    await until("some are under way together", lambda: fake.running > 1)
+    await until("some are under way together", lambda: fake.watch.running > 1)
     gate.set()
     many = await asked
     assert list(many.items()) == [(key, n) for n, key in reversed(list(enumerate(keys)))]
     assert (fake.largest_batch, fake.calls["BatchGet"], fake.calls["BatchSet"]) == (MAX_CALL_ITEMS, 7, 7)
-    assert 1 < fake.most_running <= 4
+    assert 1 < fake.watch.most_running <= 4
 
 
 async def test_misses_are_absent_and_keys_asked_once(cache: CacheClient, fake: FakeServer) -> None:
@@ -132,7 +132,10 @@ async def test_an_answer_too_large_for_the_connection_is_asked_for_in_parts() ->
 
 
 def test_sets_are_split_by_size_too() -> None:
+    def sizes(sets: list[tuple[OpenKey, wire.SetRequest]]) -> list[int]:
+        return [len(call) for call in split_payloads(sets, lambda request: request.value)]
+
     items = [(draft(n), wire.SetRequest(value=b"x" * (1 << 20))) for n in range(9)]
-    assert [len(call) for call in split_sets(items)] == [4, 4, 1]
+    assert sizes(items) == [4, 4, 1]
     huge = (draft("huge"), wire.SetRequest(value=b"x" * (2 * MAX_CALL_BYTES)))
-    assert [len(call) for call in split_sets([huge, *items[:1], huge])] == [1, 1, 1]
+    assert sizes([huge, *items[:1], huge]) == [1, 1, 1]

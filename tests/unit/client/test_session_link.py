@@ -15,8 +15,8 @@ from session_server import KEY, NEAR, WAIT_S, SessionServer, answered, hit, link
 from coherd import CacheClient, ClientClosed, OutcomeUnknown
 from coherd._rpc import link as link_module
 from coherd.v1 import session_pb2 as pb
-from rig.near import until
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 
 @pytest.fixture

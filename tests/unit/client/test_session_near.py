@@ -15,7 +15,7 @@ from coherd._rpc.clock import boottime_s
 from coherd._rpc.link import SessionLink
 from coherd.errors import CacheError
 from coherd.v1 import session_pb2 as pb
-from rig.near import until
+from rig.waiting import until
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from coherd.codegen import build, include_dir
-from coherd.codegen.blocking import TwinRefused
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,17 +37,12 @@ def test_stale_files_are_named_and_settled(checkout: Path, capfd: pytest.Capture
     (domains / "gone/v1").mkdir(parents=True)
     (domains / "gone/v1/gone_pb2.py").write_text("")
     (checkout / "docs/use/key-vectors.json").write_text("{}")
-    sync = checkout / "client/coherd/sync"
-    (sync / "client.py").unlink()
-    (sync / "verbs/gone.py").write_text("")
     code, told = check(checkout, capfd)
     stale = [
         "differs: client/coherd/domains/analytics/v1/analytics_coherd.py",
         "differs: docs/use/key-vectors.json",
         "missing: client/coherd/domains/builtin.binpb",
-        "missing: client/coherd/sync/client.py",
         "superfluous: client/coherd/domains/gone/v1/gone_pb2.py",
-        "superfluous: client/coherd/sync/verbs/gone.py",
     ]
     assert (code, told.splitlines()) == (1, [*stale, "run: make gen"])
     assert build.main(["--root", str(checkout)]) == 0
@@ -68,26 +62,6 @@ def test_a_changed_declaration_makes_its_files_stale(checkout: Path, capsys: pyt
         "builtin.binpb",
         "catalog-reference.md",
     }
-
-
-def test_a_changed_verb_makes_its_blocking_twin_stale(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changing = checkout / "client/coherd/verbs/changing.py"
-    parameter = "key: Key[Any], *, timeout_ms: int | None = None) -> bool"
-    changing.write_text(
-        changing.read_text().replace(parameter, parameter.replace("None)", "None, force: bool = False)"))
-    )
-    code, told = check(checkout, capsys)
-    assert (code, told.splitlines()[:-1]) == (1, ["differs: client/coherd/sync/verbs/changing.py"])
-    build.main(["--root", str(checkout)])
-    twin = (checkout / "client/coherd/sync/verbs/changing.py").read_text()
-    assert "self._wait(self._cache.delete(key, timeout_ms=timeout_ms, force=force))" in twin
-
-
-def test_a_phrase_that_is_no_longer_there_is_told(checkout: Path) -> None:
-    loading = checkout / "client/coherd/verbs/loading.py"
-    loading.write_text(loading.read_text().replace("The load belongs to no caller", "A load belongs to no caller"))
-    with pytest.raises(TwinRefused, match=r"verbs/loading\.py no longer says: The load belongs"):
-        build.main(["--check", "--root", str(checkout)])
 
 
 def test_a_catalog_that_does_not_generate_is_told(checkout: Path) -> None:

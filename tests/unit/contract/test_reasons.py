@@ -8,8 +8,8 @@ import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from coherd.catalog.comments import Comments
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.source_files import Comments
 from coherd.contract.reasons import REASONS, Refusal, Retry, reason_name, reason_of
 from coherd.v1.errors_pb2 import ErrorReason
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coherd.catalog.declared import CatalogError, OverrideError
+from coherd.catalog.declared import CatalogError
 from coherd.catalog.load import builtin_catalog
+from coherd.catalog.overrides import OverrideError, TtlOverride, with_overrides
 from coherd.contract.reasons import Refusal
-from coherd.contract.ttl import DAY_MS, MAX_TTL_MS, PolicySource, TtlOverride, TtlPolicy, choose_ttl_ms, refresh_early
+from coherd.contract.ttl import DAY_MS, MAX_TTL_MS, PolicySource, TtlPolicy, choose_ttl_ms, refresh_early
 from coherd.v1.errors_pb2 import ErrorReason
 
 HOUR_MS = 3_600_000
@@ -79,8 +80,8 @@ def test_an_override_replaces_what_it_names_and_raises_the_maximum() -> None:
 
 
 def test_overrides_of_a_catalog_resource_before_domain() -> None:
-    catalog = builtin_catalog().with_overrides(
-        {"analytics:daily": TtlOverride(ttl_ms=1_000), "analytics": TtlOverride(ttl_ms=2_000)}
+    catalog = with_overrides(
+        builtin_catalog(), {"analytics:daily": TtlOverride(ttl_ms=1_000), "analytics": TtlOverride(ttl_ms=2_000)}
     )
     assert catalog.resolve("analytics:daily:user:u:date:20250806").policy.ttl_ms == 1_000
     assert catalog.resolve("analytics:mood_trends:user:u:range:7d").policy.ttl_ms == 2_000
@@ -96,7 +97,7 @@ def test_overrides_that_name_nothing_or_lead_out_of_range_are_all_told() -> None
         "analytics": TtlOverride(ttl_ms=0),
     }
     with pytest.raises(CatalogError) as refused:
-        builtin_catalog().with_overrides(wrong)
+        with_overrides(builtin_catalog(), wrong)
     assert len(refused.value.problems) == 3
     assert {name for name in wrong if any(repr(name) in problem for problem in refused.value.problems)} == set(wrong)
 
@@ -104,21 +105,21 @@ def test_overrides_that_name_nothing_or_lead_out_of_range_are_all_told() -> None
 def test_an_override_of_a_domain_and_those_of_its_resources_are_judged_together() -> None:
     """analytics:daily has 1 h: a lower maximum of its domain needs its own TTL to be lower, too."""
     low = TtlOverride(ttl_ms=60_000, max_ttl_ms=1_200_000)
-    catalog = builtin_catalog().with_overrides({"analytics": low})
+    catalog = with_overrides(builtin_catalog(), {"analytics": low})
     assert catalog.resolve("analytics:daily:user:u:date:20250806").policy.max_ttl_ms == 1_200_000
     only_max = TtlOverride(max_ttl_ms=1_200_000)
     with pytest.raises(OverrideError, match=r"'analytics': max must be in 1h\.\.366d, not 20m") as refused:
-        builtin_catalog().with_overrides({"analytics": only_max})
+        with_overrides(builtin_catalog(), {"analytics": only_max})
     assert refused.value.names == ("analytics",)
     long = TtlOverride(ttl_ms=600_000)
     domain = builtin_catalog().domains["maintenance"]
     policies = {f"maintenance:{one}": long for one in domain.resources}
-    catalog = builtin_catalog().with_overrides(
-        {"maintenance": TtlOverride(ttl_ms=300_000, max_ttl_ms=1_200_000), **policies}
+    catalog = with_overrides(
+        builtin_catalog(), {"maintenance": TtlOverride(ttl_ms=300_000, max_ttl_ms=1_200_000), **policies}
     )
     assert {spec.policy.ttl_ms for spec in catalog.domains["maintenance"].resources.values()} == {600_000}
     with pytest.raises(OverrideError, match=r"'maintenance:\w+': ttl must be in 1ms\.\.366d") as refused:
-        builtin_catalog().with_overrides({next(iter(policies)): TtlOverride(ttl_ms=0), "maintenance": long})
+        with_overrides(builtin_catalog(), {next(iter(policies)): TtlOverride(ttl_ms=0), "maintenance": long})
     assert refused.value.names == (next(iter(policies)),)
 
 

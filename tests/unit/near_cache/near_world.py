@@ -1,7 +1,7 @@
-"""One key, one replica, one client, other writers: every order of what can happen, up to small budgets.
+"""One key, one member, one client, other writers: every order of what can happen, up to small budgets.
 
-The server's side is as DESIGN section 6 asks for (interest at reply time, the in-flight check, lapsed sessions hold
-nothing), the client's is the near cache under test. It follows the shared model of the log, reduced to what a near
+The server's side keeps the rules of the log [registered-with-the-reply] [in-step-lease] [flush-after-a-lapse], the
+client's is the near cache under test. It follows the search of the whole log (`near_model.py`), reduced to what a near
 cache can get wrong.
 """
 
@@ -113,7 +113,7 @@ class World:
             case "change":
                 self.budget = replace(self.budget, changes=self.budget.changes - 1)
                 self._change(kind)
-            case "own":  # through another replica: its acknowledgement overtakes the log
+            case "own":  # through another member: its acknowledgement overtakes the log
                 self.budget = replace(self.budget, own=self.budget.own - 1)
                 self._change(kind)
                 self._drop(kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coherd_server.core.doctor import Level, examine
-from coherd_server.core.ports import NodeReport
+from coherd_server.core.store import NodeReport
 
 MIB = 1 << 20
 GOOD = NodeReport(

@@ -17,9 +17,8 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.failure import Failure
 from coherd_server.rpc import endpoint as endpoints
-from coherd_server.rpc.endpoint import Call, Endpoint
+from coherd_server.rpc.endpoint import Call, Endpoint, Handlers
 from coherd_server.rpc.errors import Failed
-from coherd_server.rpc.handlers import Handlers
 from coherd_server.rpc.principals import Principals, token_digest
 from rig.calls import Problem, problem_in
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from coherd.contract.lease import Lease
 from coherd_server.core import grants as module
 from coherd_server.core.grants import Grants, Remembered
+from coherd_server.core.lease_bytes import Lease
 
 
 def lease(number: int) -> Lease:

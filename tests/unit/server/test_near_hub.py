@@ -11,18 +11,18 @@ from coherd.catalog.load import builtin_catalog
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Change, Place
+from coherd_server.core.near.log import Change, LogPosition
 from coherd_server.core.near.session import Extension, NearSession, Push
 from coherd_server.core.near.terms import Terms
 
-LOG = Place(b"node-one", b"begun-00", 10)
+LOG = LogPosition(b"node-one", b"begun-00", 10)
 DAILY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250807")
 EXTRA = (TagRef("content=c1", "analytics/content:c1"),)
 
 
-class Stage:
-    """A hub that has joined at position 10, with a clock to turn."""
+class JoinedHub:
+    """A hub that has joined at offset 10, with a clock to turn."""
 
     def __init__(self, terms: Terms | None = None) -> None:
         self.now_s = 1_000.0
@@ -40,10 +40,10 @@ class Stage:
 
     def change(self, *names: str) -> None:
         """The next entry of the log."""
-        place = self.hub.place
-        assert place is not None
-        after = place._replace(position=place.position + 1)
-        self.hub.apply([Change(place.generation, after.position, names)], after)
+        position = self.hub.position
+        assert position is not None
+        after = position._replace(offset=position.offset + 1)
+        self.hub.apply([Change(position.generation, after.offset, names)], after)
 
     def pass_s(self, seconds: float, *, in_step: bool = True) -> None:
         self.now_s += seconds
@@ -53,9 +53,9 @@ class Stage:
 
     @property
     def watermark(self) -> int:
-        place = self.hub.watermark
-        assert place is not None
-        return place.position
+        position = self.hub.watermark
+        assert position is not None
+        return position.offset
 
 
 def read(session: NearSession, key: ResolvedKey = DAILY, extra: tuple[TagRef, ...] = ()) -> bool:
@@ -74,7 +74,7 @@ def read(session: NearSession, key: ResolvedKey = DAILY, extra: tuple[TagRef, ..
     ],
 )
 def test_a_change_is_pushed_to_those_who_hold_it_once(name: str, keys: tuple[str, ...], tags: tuple[str, ...]) -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     _, idle = stage.open()
     assert read(session, extra=EXTRA)
@@ -89,7 +89,7 @@ def test_a_change_is_pushed_to_those_who_hold_it_once(name: str, keys: tuple[str
 
 
 def test_names_nobody_holds_are_not_pushed() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     assert read(session)
     stage.change("k" + OTHER.text, "tanalytics/user:u2", "tpsychology")
@@ -98,11 +98,11 @@ def test_names_nobody_holds_are_not_pushed() -> None:
 
 
 def test_what_arrives_together_is_one_push() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     assert read(session)
     assert read(session, OTHER)
-    after = LOG._replace(position=13)
+    after = LOG._replace(offset=13)
     names: list[tuple[str, ...]] = [("k" + DAILY.text,), (), ("k" + OTHER.text, "tanalytics/user:u1")]
     stage.hub.apply([Change(b"begun-00", 11 + at, names) for at, names in enumerate(names)], after)
     assert pushed == [Push(1, (DAILY.text, OTHER.text), ("analytics/user:u1",))]
@@ -113,7 +113,7 @@ def test_what_arrives_together_is_one_push() -> None:
 
 @pytest.mark.parametrize("name", ["k" + DAILY.text, "tanalytics/user:u1", "tanalytics/content:c1", "tanalytics"])
 def test_a_reply_is_not_kept_if_something_changed_while_it_was_read(name: str) -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, _ = stage.open()
     started = session.read_started()
     stage.change(name)
@@ -122,7 +122,7 @@ def test_a_reply_is_not_kept_if_something_changed_while_it_was_read(name: str) -
 
 
 def test_a_reply_is_kept_if_only_other_things_changed() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, _ = stage.open()
     started = session.read_started()
     stage.change("k" + OTHER.text, "tanalytics/user:u2")
@@ -130,7 +130,7 @@ def test_a_reply_is_kept_if_only_other_things_changed() -> None:
 
 
 def test_a_read_older_than_what_is_remembered_is_not_kept() -> None:
-    stage = Stage(Terms(recent_names=2))
+    stage = JoinedHub(Terms(recent_names=2))
     session, _ = stage.open()
     started = session.read_started()
     stage.change("k" + DAILY.text)
@@ -148,12 +148,12 @@ def test_nothing_is_kept_before_the_first_join() -> None:
     hub.flush(LOG)
     hub.in_step_as_of_s = 0.0
     assert session.extend(0) is not None
-    assert not session.register(DAILY, (), started), "read before the replica was registered"
+    assert not session.register(DAILY, (), started), "read before the member was registered"
     assert read(session)
 
 
 def test_nothing_is_kept_without_a_running_lease() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session = stage.hub.open(lambda push: None)
     assert not read(session)
     session.extend(0)
@@ -162,8 +162,8 @@ def test_nothing_is_kept_without_a_running_lease() -> None:
     assert not read(session, OTHER)
 
 
-def test_an_extension_counts_from_when_the_replica_was_in_step() -> None:
-    stage = Stage()
+def test_an_extension_counts_from_when_the_member_was_in_step() -> None:
+    stage = JoinedHub()
     session, _ = stage.open()
     assert session.extend(77) == Extension(77, 3_000)
     stage.pass_s(1.0, in_step=False)
@@ -177,7 +177,7 @@ def test_an_extension_counts_from_when_the_replica_was_in_step() -> None:
 
 
 def test_who_does_not_acknowledge_is_not_extended() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, _ = stage.open()
     assert read(session)
     stage.change("k" + DAILY.text)
@@ -190,7 +190,7 @@ def test_who_does_not_acknowledge_is_not_extended() -> None:
 
 
 def test_the_watermark_waits_for_the_slowest() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     one, _ = stage.open()
     two, _ = stage.open()
     assert read(one)
@@ -210,7 +210,7 @@ def test_the_watermark_waits_for_the_slowest() -> None:
 
 
 def test_a_lapsed_session_holds_nothing_back_and_is_flushed_before_it_serves_again() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     assert read(session)
     stage.change("k" + DAILY.text)
@@ -233,7 +233,7 @@ def test_a_lapsed_session_holds_nothing_back_and_is_flushed_before_it_serves_aga
 
 
 def test_rising_watermarks_are_told() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, _ = stage.open()
     assert read(session)
     risen: list[int] = []
@@ -245,12 +245,12 @@ def test_rising_watermarks_are_told() -> None:
 
 @pytest.mark.parametrize("generation", [b"begun-00", b"begun-11"])
 def test_a_flush_drops_everything_and_waits_for_everybody(generation: bytes) -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     started = session.read_started()
     assert read(session)
     stage.change("k" + DAILY.text)
-    stage.hub.flush(Place(b"node-one", generation, 20))
+    stage.hub.flush(LogPosition(b"node-one", generation, 20))
     assert pushed[1] == Push(2, flush=True)
     assert not session.register(DAILY, (), started)
     waits_at = stage.watermark
@@ -264,11 +264,11 @@ def test_a_flush_drops_everything_and_waits_for_everybody(generation: bytes) -> 
 
 
 def test_a_flush_is_not_pushed_to_a_lapsed_session_but_comes_with_its_next_lease() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     assert read(session)
     stage.now_s += 3.4
-    stage.hub.flush(Place(b"node-two", b"begun-00", 3))
+    stage.hub.flush(LogPosition(b"node-two", b"begun-00", 3))
     assert pushed == []
     assert stage.watermark == 3
     stage.hub.in_step_as_of_s = stage.now_s
@@ -277,7 +277,7 @@ def test_a_flush_is_not_pushed_to_a_lapsed_session_but_comes_with_its_next_lease
 
 
 def test_too_much_interest_begins_anew() -> None:
-    stage = Stage(Terms(interest_names=6))
+    stage = JoinedHub(Terms(interest_names=6))
     session, pushed = stage.open()
     assert read(session)
     assert not read(session, OTHER), "more than six names"
@@ -291,7 +291,7 @@ def test_too_much_interest_begins_anew() -> None:
 
 @pytest.mark.parametrize("dropped", [True, False])
 def test_a_closed_session_counts_until_its_lease_is_over_unless_it_is_known_to_be_empty(dropped: bool) -> None:
-    stage = Stage()
+    stage = JoinedHub()
     session, pushed = stage.open()
     assert read(session)
     session.close(dropped=dropped)
@@ -307,20 +307,20 @@ def test_a_closed_session_counts_until_its_lease_is_over_unless_it_is_known_to_b
 
 
 def test_closed_sessions_leave_nothing_behind() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     for _ in range(3):
         session, _ = stage.open()
         assert read(session, extra=EXTRA)
         session.close()
     stage.pass_s(3.4)
     hub = stage.hub
-    held: list[Callable[[], int]] = [hub._sessions.__len__, hub._by_key.__len__, hub._by_tag.__len__]
-    assert [count() for count in held] == [0, 0, 0]
+    held: list[Callable[[], int]] = [hub._sessions.__len__, lambda: hub.interest.names]
+    assert [count() for count in held] == [0, 0]
     assert hub.unacknowledged.lowest is None
 
 
 def test_hits_are_counted_for_domains_that_exist() -> None:
-    stage = Stage()
+    stage = JoinedHub()
     stage.hub.count_hits({"analytics": 3, "nowhere": 5, "": 1})
     stage.hub.count_hits({"analytics": 2})
     stage.hub.count_hits({"analytics": -7})

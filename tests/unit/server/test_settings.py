@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from coherd.catalog.declared import NearCacheMode
-from coherd_server.app import catalog_of
-from coherd_server.settings import Settings, SettingsError, load_settings
+from coherd.contract.near_cache import NearCacheMode
+from coherd_server.setting_files import catalog_of
+from coherd_server.settings import Settings, SettingsError
+from coherd_server.settings_sources import load_settings
 
 SECRET = "s3cret-token"
 

@@ -26,7 +26,7 @@ class Gathering:
         self._due[call] = None
 
     async def _noted(self, group: Group) -> None:
-        self.groups.append([one.item for one in group])
+        self.groups.append([asked.item for asked in group])
         await self._do(group)
 
     async def ask(self, *items: int) -> list[asyncio.Task[str]]:
@@ -99,7 +99,7 @@ async def test_who_gives_up_before_it_begins_is_left_out_and_later_it_is_not_wan
     async def slowly(group: Group) -> None:
         begun.set()
         await go_on.wait()
-        wanted.extend(one.is_wanted for one in group)
+        wanted.extend(asked.is_wanted for asked in group)
         await answer(group)
 
     gathering = Gathering(slowly)

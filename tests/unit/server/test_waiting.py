@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coherd_server.core.ports import StoreUnavailable
+from coherd_server.core.store import StoreUnavailable
 from coherd_server.core.waiting import Room
 
 LASTS_S = 60.0

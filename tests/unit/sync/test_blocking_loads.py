@@ -17,6 +17,7 @@ from coherd import LoadCancelled, LoadTimeout
 from coherd.domains import analytics, content
 from coherd.sync import CacheClient
 from coherd.testing import FakeCache, FakeClock
+from rig.waiting import wait_until
 
 KEY = content.Topics(user="u1")
 DAILY = analytics.Daily(user="u1", date="20250806")
@@ -64,16 +65,6 @@ class Gate:
         return self.value
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until it holds; what is looked at tells nobody."""
-    pause = threading.Event()
-    for _ in range(2_000):
-        if holds():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it does not hold in time")
-
-
 def test_a_loader_runs_in_its_callers_thread_and_context(cache: CacheClient) -> None:
     seen: list[tuple[threading.Thread, int]] = []
 
@@ -117,8 +108,8 @@ def test_a_stale_value_is_served_while_a_thread_of_its_own_loads(cache: CacheCli
     assert gate.started.wait(60)
     gate.open.set()
     assert gate.threads == ["coherd-load"]
-    until(lambda: cache.get(DAILY) == "new")
-    until(lambda: "coherd-load" not in {thread.name for thread in threading.enumerate()})
+    wait_until("it is stored", lambda: cache.get(DAILY) == "new")
+    wait_until("its thread is gone", lambda: "coherd-load" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_who_waits_for_the_load_brings_the_loader(
@@ -140,7 +131,7 @@ def test_a_soft_time_limit_holds(cache: CacheClient, fake: FakeCache) -> None:
     assert cache.get_or_load(DAILY, gate, stale="wait", soft_timeout_ms=50) == "old"
     assert gate.threads == ["coherd-load"]
     gate.open.set()
-    until(lambda: cache.get(DAILY) == "new")
+    wait_until("it is stored", lambda: cache.get(DAILY) == "new")
 
 
 def test_a_late_loader_is_given_up_and_others_load(cache: CacheClient, pool: ThreadPoolExecutor) -> None:

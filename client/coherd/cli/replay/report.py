@@ -9,10 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from coherd.cli.replay.session import Report, counts_of
+from coherd.cli.output import counted
+from coherd.cli.replay.session import Report, Way, counts_of
 from coherd.cli.replay.statistics import Quantiles
-from coherd.cli.replay.ways import Way
-from coherd.cli.text import counted
 
 
 def report_table(report: Report, title: str, source: str = "trace") -> Table:
@@ -44,8 +43,8 @@ def report_table(report: Report, title: str, source: str = "trace") -> Table:
     table.add_row("time", f"{outcome.elapsed_s:.2f} s")
     table.add_row("requests/s", f"{outcome.requests_per_s:,.0f}")
     for label, latencies in (("get", outcome.gets), ("whole request", outcome.whole)):
-        found = latencies.quantiles()
-        table.add_row(f"{label} p50 / p99", f"{found.p50_ms:.2f} / {found.p99_ms:.2f} ms")
+        quantiles = latencies.quantiles()
+        table.add_row(f"{label} p50 / p99", f"{quantiles.p50_ms:.2f} / {quantiles.p99_ms:.2f} ms")
     errors = ", ".join(f"{count:,} {name}" for name, count in outcome.errors.most_common()) or "0"
     table.add_row("errors", Text(errors, "" if errors == "0" else "bold red"))
     if outcome.wrong_values:
@@ -65,21 +64,21 @@ def side_by_side(reports: Mapping[Way, Report], title: str) -> Table:
     def row(label: str, cell: Callable[[Report], str | Text]) -> None:
         table.add_row(label, *map(cell, reports.values()))
 
-    row("requests", lambda one: f"{one.outcome.requests:,}")
-    row("hit ratio", lambda one: f"{one.outcome.hit_ratio:.4%}")
-    row("near hits, as the server was told", lambda one: f"{one.server.near_hits:,}")
-    row("loads", lambda one: f"{one.outcome.loads:,}")
+    row("requests", lambda report: f"{report.outcome.requests:,}")
+    row("hit ratio", lambda report: f"{report.outcome.hit_ratio:.4%}")
+    row("near hits, as the server was told", lambda report: f"{report.server.near_hits:,}")
+    row("loads", lambda report: f"{report.outcome.loads:,}")
     row("trace and server", _verdict)
     table.add_section()
-    row("requests/s", lambda one: f"{one.outcome.requests_per_s:,.0f}")
-    row("get p50 / p99, ms", lambda one: _pair(one.outcome.gets.quantiles()))
-    row("whole request p50 / p99, ms", lambda one: _pair(one.outcome.whole.quantiles()))
-    row("errors", lambda one: f"{one.outcome.errors.total():,}")
+    row("requests/s", lambda report: f"{report.outcome.requests_per_s:,.0f}")
+    row("get p50 / p99, ms", lambda report: _pair(report.outcome.gets.quantiles()))
+    row("whole request p50 / p99, ms", lambda report: _pair(report.outcome.whole.quantiles()))
+    row("errors", lambda report: f"{report.outcome.errors.total():,}")
     return table
 
 
-def _pair(found: Quantiles) -> str:
-    return f"{found.p50_ms:.3f} / {found.p99_ms:.2f}"
+def _pair(quantiles: Quantiles) -> str:
+    return f"{quantiles.p50_ms:.3f} / {quantiles.p99_ms:.2f}"
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -117,23 +116,23 @@ def report_json(report: Report) -> dict[str, Any]:
 def disagreements(report: Report, source: str = "trace") -> list[str]:
     """Why a report did not pass, one line each; empty if it did."""
     outcome = report.outcome
-    found: list[str] = []
+    reasons: list[str] = []
     if outcome.errors:
-        found.append(f"{counted(outcome.errors.total(), 'request')} failed")
+        reasons.append(f"{counted(outcome.errors.total(), 'request')} failed")
     if outcome.wrong_values:
-        found.append(f"{counted(outcome.wrong_values, 'hit')} returned another object's value")
+        reasons.append(f"{counted(outcome.wrong_values, 'hit')} returned another object's value")
     if report.as_expected is False and report.expected is not None:
-        found.append(
+        reasons.append(
             f"hits {outcome.hits:,} and misses {outcome.misses:,} differ from {report.expected.hits:,} and "
             f"{report.expected.distinct:,} that follow from the {source} (evictions, a short TTL, or an invalidation)"
         )
     if not report.server_agrees:
         wanted = counts_of(outcome)
-        found.append(
+        reasons.append(
             f"the server counted {report.server.hits:,} hits, {report.server.misses:,} misses, {report.server.sets:,} "
             f"sets, the client {wanted.hits:,}, {wanted.misses:,}, {wanted.sets:,} (did somebody else use the domain?)"
         )
-    return found
+    return reasons
 
 
 def _verdict(report: Report) -> Text:
@@ -142,5 +141,5 @@ def _verdict(report: Report) -> Text:
     return Text("agrees", "green") if report.as_expected else Text("server agrees (maybe warm)", "green")
 
 
-def _quantiles(found: Quantiles) -> dict[str, float]:
-    return found._asdict()
+def _quantiles(quantiles: Quantiles) -> dict[str, float]:
+    return quantiles._asdict()

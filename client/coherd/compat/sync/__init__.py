@@ -1,4 +1,3 @@
-# Generated from coherd/compat/__init__.py by `make gen`. Do not edit.
 """The familiar names, blocking: thin adapters over `coherd.sync.CacheClient`.
 
 ``unified_cache_service`` and ``redis_service`` connect on first use to ``COHERD_TARGET`` (default ``localhost:50051``),

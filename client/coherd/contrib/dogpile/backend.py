@@ -11,7 +11,7 @@ from dogpile.cache.api import NO_VALUE, BytesBackend, CacheMutex, SerializedRetu
 from coherd._rpc.protocol import Transport
 from coherd._rpc.unary import UnaryTransport
 from coherd.client import DEFAULT_TIMEOUT_MS, CacheClient
-from coherd.contract.lease import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
+from coherd.contract.limits import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
 from coherd.contrib.dogpile.keys import BytesKey, lock_key, value_key
 from coherd.contrib.dogpile.mutex import CoherdMutex
 from coherd.results import InvalidateResult

@@ -5,88 +5,88 @@ from __future__ import annotations
 from collections import deque
 
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.ports import Changes, Place
+from coherd_server.core.near.log import Changes, LogPosition
 
 
 class Follower:
-    """Decides what the hub applies and when all must be flushed (section 6, "The log moves near caches", 2)."""
+    """Decides what the hub applies and when all must be flushed [gap-means-flush]."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._tails: deque[tuple[int, float]] = deque()
         """Tails that are not applied yet, with when they were asked for."""
-        self.awaited_position = 0
-        """The last position somebody waits for; 0 where none is."""
+        self.awaited_offset = 0
+        """The last offset somebody waits for; 0 where none is."""
 
     @property
-    def place(self) -> Place | None:
+    def position(self) -> LogPosition | None:
         """Up to where the log is applied."""
-        return self._hub.place
+        return self._hub.position
 
-    def joined(self, tail: Place, *, asked_s: float, applied: Place | None) -> bool:
+    def joined(self, tail: LogPosition, *, asked_s: float, applied: LogPosition | None) -> bool:
         """A join was answered.
 
         Args:
             tail: the tail it found.
             asked_s: when it was sent.
-            applied: `place` when it was sent.
+            applied: `position` when it was sent.
 
         Returns:
-            Whether the log is another one, or went back: all were flushed, and it must be read anew from `place`.
+            Whether the log is another one, or went back: all were flushed, and it must be read anew from `position`.
         """
-        place = self._hub.place
+        position = self._hub.position
         went_back = applied is not None and tail.is_of(applied) and not tail.reaches(applied)
-        if place is None or not tail.is_of(place) or went_back:
+        if position is None or not tail.is_of(position) or went_back:
             self._flush(tail)
             self._hub.in_step_as_of_s = asked_s
             return True
-        self._tails.append((tail.position, asked_s))
+        self._tails.append((tail.offset, asked_s))
         self._settle()
         return False
 
-    def read(self, changes: Changes, after: Place) -> bool:
-        """Entries were read behind a place.
+    def read(self, changes: Changes, after: LogPosition) -> bool:
+        """Entries were read behind a position.
 
         Returns:
             Whether they are of the log that is followed. If not, a join must tell what it is now.
         """
-        place = self._hub.place
-        if place is None or changes.identity != place.identity or after != place:
+        position = self._hub.position
+        if position is None or changes.identity != position.identity or after != position:
             return False
         new = list(changes.entries)
         if not new:
             return True
         last = new[-1]
-        expected = place.position
+        expected = position.offset
         whole = True
         for change in new:
             expected += 1
-            whole = whole and change.generation == place.generation and change.position == expected
-        awaited = [change.position for change in new if change.awaited and change.generation == last.generation]
+            whole = whole and change.generation == position.generation and change.offset == expected
+        awaited = [change.offset for change in new if change.awaited and change.generation == last.generation]
         if whole:
             if awaited:  # before the hub says that it has applied them
-                self.awaited_position = awaited[-1]
-            self._hub.apply(new, place._replace(position=last.position))
+                self.awaited_offset = awaited[-1]
+            self._hub.apply(new, position._replace(offset=last.offset))
         elif last.generation:
-            self._flush(Place(place.identity, last.generation, last.position), awaited[-1] if awaited else 0)
+            self._flush(LogPosition(position.identity, last.generation, last.offset), awaited[-1] if awaited else 0)
         else:
             return False  # nobody of us wrote it; whoever appends next begins the log anew
         self._settle()
         return True
 
-    def _flush(self, place: Place, awaited: int = 0) -> None:
-        before = self._hub.place
-        if before is None or not place.is_of(before):
+    def _flush(self, position: LogPosition, awaited: int = 0) -> None:
+        before = self._hub.position
+        if before is None or not position.is_of(before):
             self._tails.clear()
             self._hub.in_step_as_of_s = None
-            self.awaited_position = 0
-        self.awaited_position = max(self.awaited_position, awaited)
-        self._hub.flush(place)
+            self.awaited_offset = 0
+        self.awaited_offset = max(self.awaited_offset, awaited)
+        self._hub.flush(position)
 
     def _settle(self) -> None:
-        """In step as of the last join whose tail is applied."""
-        place, tails = self._hub.place, self._tails
-        while tails and place is not None and tails[0][0] <= place.position:
+        """In step as of the last join whose tail is applied [in-step-lease]."""
+        position, tails = self._hub.position, self._tails
+        while tails and position is not None and tails[0][0] <= position.offset:
             _, asked_s = tails.popleft()
             if self._hub.in_step_as_of_s is None or asked_s > self._hub.in_step_as_of_s:
                 self._hub.in_step_as_of_s = asked_s

@@ -1,4 +1,4 @@
-"""All sessions of a process: who holds which names, whom to tell of a change, and what all have acknowledged.
+"""All sessions of a process: they are told of changes, and what all of them have acknowledged is known.
 
 Nothing here reads the log; `coherd_server.core.near.follower` decides what is applied and calls `Hub.apply` and
 `Hub.flush`. One event loop, no awaits: each method is one step.
@@ -6,14 +6,13 @@ Nothing here reads the log; `coherd_server.core.near.follower` decides what is a
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from coherd_server.core.counters import Counters
-from coherd_server.core.near.ports import Change, Clock, Place
-from coherd_server.core.near.session import NearSession, Push
+from coherd_server.core.near.interest import Interest
+from coherd_server.core.near.log import Change, Clock, LogPosition
+from coherd_server.core.near.session import NearSession, Push, Unacknowledged
 from coherd_server.core.near.terms import Terms
-from coherd_server.core.near.unacknowledged import Unacknowledged
 
 
 class Hub:
@@ -32,19 +31,13 @@ class Hub:
         self._counters = counters
         self._domains = frozenset(domains)
         self._sessions: dict[NearSession, None] = {}
-        self._by_key: dict[str, set[NearSession]] = {}
-        self._by_tag: dict[str, set[NearSession]] = {}
-        self._recent_keys: dict[str, int] = {}
-        self._recent_tags: dict[str, int] = {}
+        self.interest: Interest[NearSession] = Interest(terms.recent_names)
+        """Who holds what."""
         self.unacknowledged = Unacknowledged()
-        self.place: Place | None = None
+        self.position: LogPosition | None = None
         """Up to where the log is applied; None before the first join."""
         self.in_step_as_of_s: float | None = None
-        """When a log script was sent whose answer is applied (rule 2); None while out of step."""
-        self.revision = 0
-        """Counts what was applied, whatever the log's positions."""
-        self.floor = 1
-        """Reads that started at an older revision cannot be judged. Nothing can before the first join."""
+        """When a log script was sent whose answer is applied [in-step-lease]; None while out of step."""
         self.on_acknowledged: Callable[[], None] = lambda: None
         """Called when `watermark` may have risen."""
         self.on_opened: Callable[[], None] = lambda: None
@@ -68,61 +61,38 @@ class Hub:
     # What the follower calls.
 
     @property
-    def next_position(self) -> int:
-        """The position the next change will have."""
-        return 1 if self.place is None else self.place.position + 1
+    def next_offset(self) -> int:
+        """The offset the next change will have."""
+        return 1 if self.position is None else self.position.offset + 1
 
     @property
-    def watermark(self) -> Place | None:
-        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so."""
-        if self.place is None:
+    def watermark(self) -> LogPosition | None:
+        """Up to where all sessions have acknowledged; those with nothing to acknowledge count as having done so
+        [published-after-acknowledged]."""
+        if self.position is None:
             return None
         lowest = self.unacknowledged.lowest
-        if lowest is None or lowest > self.place.position:
-            return self.place
-        return self.place._replace(position=lowest - 1)
+        if lowest is None or lowest > self.position.offset:
+            return self.position
+        return self.position._replace(offset=lowest - 1)
 
-    def apply(self, changes: Sequence[Change], place: Place) -> None:
-        """The next changes, up to a place; each session that holds one of the names is told once."""
-        first = self.next_position
-        self.place = place
-        self.revision += 1
-        told: defaultdict[NearSession, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-        for change in changes:
-            for name in change.names:
-                text = name[1:]
-                if name[0] == "k":
-                    _remember(self._recent_keys, text, self.revision)
-                    for session in self._by_key.pop(text, ()):
-                        session.keys.discard(text)
-                        told[session][0].append(text)
-                elif name[0] == "t":
-                    _remember(self._recent_tags, text, self.revision)
-                    for session in self._by_tag.pop(text, ()):
-                        session.tags.discard(text)
-                        told[session][1].append(text)
-        self._trim(self._recent_keys)
-        self._trim(self._recent_tags)
-        for session, (keys, tags) in told.items():
+    def apply(self, changes: Iterable[Change], position: LogPosition) -> None:
+        """The next changes, up to a position; each session that holds one of the names is told once."""
+        first = self.next_offset
+        self.position = position
+        for session, (keys, tags) in self.interest.take(changes).items():
             session.push_names(first, keys, tags)
         self.acknowledged()
 
-    def flush(self, place: Place) -> None:
-        """Something was missed, or the log is another one, or went back: all drop everything, and are up to a place."""
-        same = self.place is not None and place.reaches(self.place)
-        first = self.next_position if same else 1
+    def flush(self, position: LogPosition) -> None:
+        """Something was missed, or the log is another one, or went back: all drop everything, and follow from there."""
+        same = self.position is not None and position.reaches(self.position)
+        first = self.next_offset if same else 1
         if not same:
             self.unacknowledged = Unacknowledged()
-        self.place = place
-        self.revision += 1
-        self.floor = self.revision
-        self._recent_keys.clear()
-        self._recent_tags.clear()
-        self._by_key.clear()
-        self._by_tag.clear()
+        self.position = position
+        self.interest.forget(self._sessions)
         for session in self._sessions:
-            session.keys.clear()
-            session.tags.clear()
             session.flushed(first, keep=same)
         self.acknowledged()
 
@@ -145,33 +115,6 @@ class Hub:
 
     # What sessions call.
 
-    def has_changed(self, key: str, tags: Iterable[str], started: int) -> bool:
-        """Whether a matching change was applied after a revision that is not below `floor`."""
-        if self._recent_keys.get(key, 0) > started:
-            return True
-        recent = self._recent_tags
-        return any(recent.get(tag, 0) > started for tag in tags)
-
-    def note_interest(self, session: NearSession, key: str, tags: Iterable[str]) -> None:
-        """Tell the session of these from now on."""
-        if key not in session.keys:
-            session.keys.add(key)
-            self._by_key.setdefault(key, set()).add(session)
-        for tag in tags:
-            if tag not in session.tags:
-                session.tags.add(tag)
-                self._by_tag.setdefault(tag, set()).add(session)
-
-    def drop_interest(self, session: NearSession) -> None:
-        """Tell the session of nothing any more."""
-        for names, index in ((session.keys, self._by_key), (session.tags, self._by_tag)):
-            for name in names:
-                holders = index[name]
-                holders.discard(session)
-                if not holders:
-                    del index[name]
-            names.clear()
-
     def remove(self, session: NearSession) -> None:
         """It is closed, and its lease is over."""
         self._sessions.pop(session, None)
@@ -179,14 +122,3 @@ class Hub:
     def acknowledged(self) -> None:
         """Something is not waited for any more."""
         self.on_acknowledged()
-
-    def _trim(self, recent: dict[str, int]) -> None:
-        while len(recent) > self.terms.recent_names:
-            oldest = next(iter(recent))
-            self.floor = max(self.floor, recent.pop(oldest))
-
-
-def _remember(recent: dict[str, int], name: str, revision: int) -> None:
-    """The latest at the end, so that the oldest is dropped first."""
-    recent.pop(name, None)
-    recent[name] = revision

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.tags import TagRef
-
-if TYPE_CHECKING:
-    from coherd_server.core.near.hub import Hub
+from coherd_server.core.near.interest import Interest
+from coherd_server.core.near.log import Clock
+from coherd_server.core.near.terms import Terms
 
 
 class Push(NamedTuple):
     """What a near cache must drop. The session stream carries pushes in order, before any answer that is sent later."""
 
     sequence: int
-    """In the session, from 1, without gaps."""
+    """Number of the push in its session, from 1, without gaps."""
     keys: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     flush: bool = False
-    """Everything, marks included."""
+    """True: drop everything, and keep no reply to what is being asked for."""
 
 
 class Extension(NamedTuple):
@@ -34,14 +34,70 @@ class Extension(NamedTuple):
 class _Outstanding(NamedTuple):
     sequence: int
     first: int
-    """The first position of the log it answers for."""
+    """The first offset of the log it answers for."""
     sent_s: float
 
 
-class NearSession:
-    """Made by `Hub.open`. Nothing here blocks or awaits."""
+class Unacknowledged:
+    """The lowest offset of the log that some session has not acknowledged.
 
-    def __init__(self, hub: Hub, push: Callable[[Push], None]) -> None:
+    Pushes are counted by the first offset they answer for, in constant time; offsets are added in rising order.
+    """
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._counts: dict[int, int] = {}
+
+    def add(self, offset: int) -> None:
+        """One more push waits for its acknowledgement."""
+        if offset in self._counts:
+            self._counts[offset] += 1
+        else:
+            self._order.append(offset)
+            self._counts[offset] = 1
+
+    def remove(self, offset: int) -> None:
+        """One push waits no more. An offset that is not known, as of a generation that is over, is no error."""
+        count = self._counts.get(offset)
+        if count is not None:
+            self._counts[offset] = count - 1
+
+    @property
+    def lowest(self) -> int | None:
+        """The lowest offset; None where no push waits for its acknowledgement."""
+        order, counts = self._order, self._counts
+        while order and not counts[order[0]]:
+            del counts[order.popleft()]
+        return order[0] if order else None
+
+
+class Sessions(Protocol):
+    """What a session needs of the sessions of its process; the `Hub` has it."""
+
+    now_s: Clock
+    terms: Terms
+    interest: Interest[NearSession]
+    unacknowledged: Unacknowledged
+    in_step_as_of_s: float | None
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the log the next change will have."""
+        ...
+
+    def acknowledged(self) -> None:
+        """Something is not waited for any more."""
+        ...
+
+    def remove(self, session: NearSession) -> None:
+        """It is closed, and its lease is over."""
+        ...
+
+
+class NearSession:
+    """One session with a near cache. `Hub.open` makes it; nothing here blocks or awaits."""
+
+    def __init__(self, hub: Sessions, push: Callable[[Push], None]) -> None:
         self._hub = hub
         self._push: Callable[[Push], None] | None = push
         self._sequence = 0
@@ -49,17 +105,19 @@ class NearSession:
         self._lease_until_s = float("-inf")
         self._must_flush = False
         self.keys: set[str] = set()
-        """What it is told of; the hub's index by name mirrors it."""
+        """Keys the session is told of; only `Interest` changes them."""
         self.tags: set[str] = set()
+        """Tags the session is told of; only `Interest` changes them."""
 
     # What the session rpc calls.
 
     def read_started(self) -> int:
-        """Mark to take before a read is issued, for `register`."""
-        return self._hub.revision
+        """What to give to `register`; to be taken before a read is issued."""
+        return self._hub.interest.revision
 
     def register(self, key: ResolvedKey, extra: Iterable[TagRef], started: int) -> bool:
-        """Tell this session of changes of a key and its tags from now on; at reply time, in one step with queueing it.
+        """Tell this session of changes of a key and its tags from now on; at reply time, in one step with queueing it
+        [registered-with-the-reply].
 
         Args:
             key: what was read.
@@ -71,17 +129,17 @@ class NearSession:
             issued, if that is no longer known, or if the session has no running lease.
         """
         hub = self._hub
-        if started < hub.floor or hub.now_s() > self._lease_until_s or self._push is None:
+        if started < hub.interest.floor or hub.now_s() > self._lease_until_s or self._push is None:
             return False
         tags = [tag for _, tag in key.tags]
         tags.extend(tag for _, tag in extra)
-        if hub.has_changed(key.text, tags, started):
+        if hub.interest.has_changed(key.text, tags, started):
             return False
         if len(self.keys) + len(self.tags) + 1 + len(tags) > hub.terms.interest_names:
-            hub.drop_interest(self)
-            self.push_flush(hub.next_position)
+            hub.interest.drop(self)
+            self.push_flush(hub.next_offset)
             return False
-        hub.note_interest(self, key.text, tags)
+        hub.interest.note(self, key.text, tags)
         return True
 
     def acknowledge(self, sequence: int) -> None:
@@ -95,7 +153,7 @@ class NearSession:
             self._hub.acknowledged()
 
     def extend(self, asked_at_ms: int, *, arrived_s: float | None = None) -> Extension | None:
-        """Let the near cache serve for longer; None: not now.
+        """Let the near cache serve for longer [in-step-lease]; None: not now.
 
         Args:
             asked_at_ms: the client's clock when it asked.
@@ -114,7 +172,7 @@ class NearSession:
             self.expire()
         if self._must_flush:
             self._must_flush = False
-            self.push_flush(hub.next_position)
+            self.push_flush(hub.next_offset)
         self._lease_until_s = max(self._lease_until_s, arrived_s + lease_ms / 1000)
         return Extension(asked_at_ms, lease_ms)
 
@@ -123,7 +181,8 @@ class NearSession:
 
         Args:
             dropped: the near cache is known to be empty now, as when the client ended the stream itself. Else it may
-                go on serving until its lease is over, and changes count as unacknowledged until then.
+                go on serving until its lease is over, and changes count as unacknowledged until then
+                [closed-sessions-count].
         """
         self._push = None
         if dropped or self.is_over(self._hub.now_s()):
@@ -137,14 +196,15 @@ class NearSession:
         return self._push is None
 
     def is_over(self, now_s: float) -> bool:
-        """Its lease has surely ended, also on a clock that runs slower."""
+        """Whether its lease has surely ended, also on a clock that runs slower."""
         return now_s > self._lease_until_s + self._hub.terms.margin_s
 
     def expire(self) -> None:
-        """It serves nothing any more: forget what it holds and was told; it is flushed before it serves again."""
+        """It serves nothing any more: forget what it holds and was told; it is flushed before it serves again
+        [flush-after-a-lapse]."""
         held = bool(self.keys or self.tags or self._outstanding)
         self._must_flush = self._must_flush or held
-        self._hub.drop_interest(self)
+        self._hub.interest.drop(self)
         self.forget_outstanding()
         if self.is_closed:
             self._hub.remove(self)
@@ -153,8 +213,8 @@ class NearSession:
 
     def forget_outstanding(self) -> None:
         """What it was told so far is not waited for any more."""
-        for one in self._outstanding:
-            self._hub.unacknowledged.remove(one.first)
+        for push in self._outstanding:
+            self._hub.unacknowledged.remove(push.first)
         self._outstanding.clear()
 
     def flushed(self, first: int, *, keep: bool) -> None:
@@ -168,7 +228,7 @@ class NearSession:
             self.push_flush(first)
 
     def push_flush(self, first: int) -> None:
-        """Tell it to drop everything; ``first``: the first position of the log this answers for."""
+        """Tell it to drop everything; ``first``: the first offset of the log this answers for."""
         self._send(first, Push(self._sequence + 1, flush=True))
 
     def push_names(self, first: int, keys: Iterable[str], tags: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
--- Put before the scripts that look at entries (format: coherd/contract/entry.py).
+-- Put before the scripts that look at entries (format: coherd_server/core/entry.py).
 -- The first `size` bytes under a key, 51 at least: the shortest header. False when the key is absent; nil when what it
 -- holds is foreign: no string, not our magic, a format this version does not know, or cut off.
 local function head_of(key, size)

@@ -1,7 +1,7 @@
 -- Put before the scripts that write values on a cluster (fences.py): each key has a fence of its own in its hash slot. A
--- mark is its id; a write takes it away.
-local function holds(fence, _, mark)
-  return redis.pcall('GET', fence) == mark
+-- token is its id; a write takes it away.
+local function holds(fence, _, token)
+  return redis.pcall('GET', fence) == token
 end
 
 local function change(fence)

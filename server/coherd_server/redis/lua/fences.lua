@@ -1,6 +1,6 @@
 -- Put before the scripts that write values where all are on one node (fences.py): one string fences all keys. Its first 8
 -- bytes are its incarnation ('CF\1' and random ones), the next 8 how many calls have written; then 6 for each place: the
--- number of the last call that wrote a key of it, 0 if none has. A key has two places. A mark is the first 16 bytes as
+-- number of the last call that wrote a key of it, 0 if none has. A key has two places. A token is the first 16 bytes as
 -- they were.
 local incarnation, began, changed
 local before = {}
@@ -11,19 +11,20 @@ local function open(fences)
     if type(head) == 'string' and #head == 16 and string.sub(head, 1, 3) == 'CF\1' and string.sub(head, 9, 10) == '\0\0' then
       incarnation, began = string.sub(head, 1, 8), struct.unpack('>I8', head, 9)
     else
-      incarnation, began = '', 0  -- lost, or never there: no mark holds, and who asks for one gets a new incarnation
+      -- Lost, or never there: no token holds [remembered-then-verified], and who asks for one gets a new incarnation.
+      incarnation, began = '', 0
     end
   end
 end
 
--- Whether no key of the place was written between the mark and this call. What the call itself writes is of other keys,
+-- Whether no key of the place was written between the token and this call. What the call itself writes is of other keys,
 -- since a process writes a key once at a time; a put looks at its places before it writes them.
-local function untouched(fences, place, mark)
+local function untouched(fences, place, token)
   if not before[place] then
     local raw = redis.call('GETRANGE', fences, 16 + 6 * place, 21 + 6 * place)
     before[place] = #raw == 6 and struct.unpack('>I6', raw) or 0
   end
-  return before[place] <= struct.unpack('>I8', mark, 9)
+  return before[place] <= struct.unpack('>I8', token, 9)
 end
 
 local function two(places)
@@ -31,13 +32,13 @@ local function two(places)
 end
 
 -- A write changes both places of its key: one that was not changed shows that the key was not written.
-local function holds(fences, places, mark)
+local function holds(fences, places, token)
   open(fences)
-  if incarnation == '' or string.sub(mark, 1, 8) ~= incarnation then
+  if incarnation == '' or string.sub(token, 1, 8) ~= incarnation then
     return false
   end
   local one, other = two(places)
-  one, other = untouched(fences, one, mark), untouched(fences, other, mark)
+  one, other = untouched(fences, one, token), untouched(fences, other, token)
   return one or other
 end
 
@@ -52,16 +53,16 @@ local function change(fences, places)
   end
 end
 
--- The answers, and the mark of now: empty where there is none.
+-- The answers, and the token of now: empty where there is none.
 local function finished(answers)
-  local mark = ''
+  local token = ''
   if incarnation and incarnation ~= '' then
     local count = struct.pack('>I8', changed and began + 1 or began)
     if changed then
       redis.call('SETRANGE', changed, 8, count)
     end
-    mark = incarnation .. count
+    token = incarnation .. count
   end
-  answers[#answers + 1] = mark
+  answers[#answers + 1] = token
   return answers
 end

@@ -13,7 +13,7 @@ for i = 1, #KEYS / 4 do
   elseif stored and versioned(stored) and versioned(entry) and version_above(stored, entry) then
     redis.call('DEL', lease)
     wake(key, waiting)
-    answer = 'older'
+    answer = 'older_version'
   else
     local written = redis.pcall('SET', key, entry, 'PX', lifetime_ms)
     if written.err then

@@ -1,5 +1,5 @@
 -- Per item KEYS: value, lease. ARGV: value as judged ('-' absent, '=' .. header), lease as judged (empty: none), new lease,
--- lifetime ms. Granted only if both are still what was judged (rule 4).
+-- lifetime ms. Granted only if both are still what was judged [grant-compares].
 local answers = {}
 for i = 1, #KEYS / 2 do
   local key, lease = KEYS[2 * i - 1], KEYS[2 * i]

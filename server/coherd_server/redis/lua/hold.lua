@@ -1,5 +1,5 @@
 -- Per item KEYS: value, lease, waiting. ARGV: holder, lifetime ms (0: give the lease back). Only for the lease's holder:
--- its bytes from the second are the token, then the grant (format: coherd/contract/lease.py); either that, or the token alone.
+-- its bytes from the second are the token, then the grant (format: coherd_server/core/lease_bytes.py); either that, or the token alone.
 local answers = {}
 for i = 1, #KEYS / 3 do
   local key, lease, waiting = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]

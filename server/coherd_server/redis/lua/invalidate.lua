@@ -1,5 +1,5 @@
--- Per item KEYS: epoch. ARGV: fresh id, lifetime ms. DEL first: a missing epoch is a miss already, and the SET after it
--- is not refused at maxmemory: an invalidation must hold when memory is full.
+-- Per item KEYS: epoch. ARGV: fresh id [unique-epochs], lifetime ms. DEL first: a missing epoch is a miss already, and
+-- the SET after it is not refused at maxmemory: an invalidation must hold when memory is full.
 local answers = {}
 for i = 1, #KEYS do
   local left_ms = redis.call('PTTL', KEYS[i])

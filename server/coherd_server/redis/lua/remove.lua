@@ -1,5 +1,6 @@
--- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone in ms, places.
--- The lease goes first: it is void whatever the value is, and what follows is then not refused at maxmemory.
+-- Per item KEYS: value, lease, fence, waiting. ARGV: lifetime of a tombstone in ms [version-tombstone], places.
+-- The lease goes first: it is void whatever the value is [writes-void-leases], and what follows is then not refused at
+-- maxmemory.
 local answers = {}
 for i = 1, #KEYS / 4 do
   local key, waiting = KEYS[4 * i - 3], KEYS[4 * i]

@@ -1,4 +1,5 @@
--- Per item KEYS: value. ARGV: header that was judged dead. What carries an item version still counts and stays.
+-- Per item KEYS: value. ARGV: header that was judged dead. What carries an item version still counts
+-- and stays [version-tombstone].
 local answers = {}
 for i = 1, #KEYS do
   local judged = ARGV[i + 1]

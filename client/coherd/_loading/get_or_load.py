@@ -1,0 +1,101 @@
+"""From a verb that loads to the loads of its event loop, and back to values."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from coherd._calls import messages
+from coherd._calls.batches import Part
+from coherd._loading.desk import Desk
+from coherd._loading.leases import Payload, Terms
+from coherd._loading.line import Call
+from coherd._loading.load import Source
+from coherd._loading.loader import call_loader
+from coherd._loading.many import ManyCall, ManyLoads
+from coherd._loading.policy import NOTHING, LoadPolicy
+from coherd.errors import UndecodableValue
+from coherd.key import Key
+from coherd.v1 import cache_service_pb2 as pb
+
+
+def terms_of(
+    policy: LoadPolicy,
+    ttl: timedelta | None,
+    nothing_ttl: timedelta | None,
+    tags: Mapping[str, str] | None,
+    timeout_ms: int,
+) -> Terms:
+    """What the requests of a call say.
+
+    Raises:
+        TypeError: a TTL is no timedelta, or a tag no text.
+    """
+    pb.LeaseRequest(extra_tags=tags)  # a tag that is no text is refused here, before anybody waits
+    return Terms(
+        lease_ms=policy.lease_ms,
+        tags=tags,
+        ttl_ms=messages.ttl_ms(ttl),
+        nothing_ttl_ms=messages.ttl_ms(nothing_ttl),
+        timeout_ms=timeout_ms,
+    )
+
+
+async def load_one(desk: Desk, key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: LoadPolicy) -> Any:
+    """The value of one key, cached or loaded, as `CacheClient.get_or_load` answers it.
+
+    Args:
+        desk: of the running event loop.
+        key: of the item.
+        loader: called with the key.
+        terms: what the requests say.
+        policy: how it is loaded.
+    """
+
+    async def source() -> Mapping[Key[Any], Payload]:
+        return {key: _payload(key, await call_loader(loader, key))}
+
+    return _value(key, await desk.get_or_load(Call(key, source, terms, policy, contextvars.copy_context())))
+
+
+async def load_many(
+    desk: Desk, keys: Sequence[Key[Any]], loader: Callable[[list[Any]], Any], terms: Terms, policy: LoadPolicy
+) -> Part:
+    """The values of many keys, cached or loaded, in the order of the keys, and the errors of those that failed.
+
+    Args:
+        desk: of the running event loop.
+        keys: each once.
+        loader: called with a list of keys; returns a mapping.
+        terms: what the requests say.
+        policy: how they are loaded.
+    """
+
+    def source_of(some: Sequence[Key[Any]]) -> Source:
+        async def source() -> Mapping[Key[Any], Payload]:
+            loaded = await call_loader(loader, list(some))
+            return {key: _payload(key, loaded.get(key, NOTHING)) for key in some}
+
+        return source
+
+    call = ManyCall(source_of, terms, policy, contextvars.copy_context())
+    part = await ManyLoads(desk, call).run(keys)
+    decoded = Part({}, part.errors)
+    for key, value in part.results.items():
+        try:
+            decoded.results[key] = _value(key, value)
+        except UndecodableValue as error:
+            decoded.errors[key] = error
+    return decoded
+
+
+def _payload(key: Key[Any], value: object) -> Payload:
+    return Payload(None if value is NOTHING else messages.encoded(key, value))
+
+
+def _value(key: Key[Any], outcome: pb.Hit | Payload) -> Any:
+    if isinstance(outcome, Payload):
+        return None if outcome.value is None else key.codec.decode(outcome.value)
+    return messages.decoded(key, outcome.value, outcome.negative)

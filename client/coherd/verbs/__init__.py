@@ -1,1 +1,0 @@
-"""The verbs of `CacheClient`, a class for each kind; they share what `base` holds."""
