@@ -16,10 +16,12 @@ from coherd._loading.cached import Cached, Decorator
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.per_loop import Desks
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
+from coherd._rpc.methods import DELETE, DESCRIBE_CATALOG, GET, INVALIDATE, METRICS, SET, TOUCH
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
+from coherd.contract.limits import MAX_SELECTORS
 from coherd.errors import InvalidRequest, ServerDefect
 from coherd.key import Key, KeyValues, ReadKey
 from coherd.results import Entry, InvalidateResult, SetResult
@@ -32,8 +34,6 @@ D = TypeVar("D")
 P = ParamSpec("P")
 
 DEFAULT_TIMEOUT_MS: Final = 2_000
-MAX_SELECTORS: Final = 100
-"""Most selectors of one call; more are sent in several."""
 
 
 class CacheClient:
@@ -187,7 +187,7 @@ class CacheClient:
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
         try:
-            answer = await self._transport.get(key, accept_stale, self._limit_ms(timeout_ms))
+            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
         except NO_READ:
             if self._lenient:
                 return None
@@ -469,7 +469,7 @@ class CacheClient:
 
     async def _set(self, request: pb.SetRequest, timeout_ms: int | None) -> SetResult:
         try:
-            answer = await self._transport.set(request, self._limit_ms(timeout_ms))
+            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms))
         except NO_WRITE:
             if self._lenient:
                 return DROPPED
@@ -513,7 +513,7 @@ class CacheClient:
         """
         request = pb.TouchRequest(key=messages.key_message(key), ttl_ms=messages.ttl_ms(ttl))
         try:
-            return (await self._transport.touch(request, self._limit_ms(timeout_ms))).touched
+            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms))).touched
         except NO_WRITE:
             if self._lenient:
                 return False
@@ -527,7 +527,7 @@ class CacheClient:
         A read that starts after the answer never returns the old value. Raises whenever that is not certain.
         """
         request = pb.DeleteRequest(key=messages.key_message(key))
-        return (await self._transport.delete(request, self._limit_ms(timeout_ms))).existed
+        return (await self._transport.call(DELETE, request, self._limit_ms(timeout_ms))).existed
 
     async def invalidate(
         self, *selectors: Selector, wait_for_near_caches: bool = False, timeout_ms: int | None = None
@@ -553,7 +553,7 @@ class CacheClient:
             request = pb.InvalidateRequest(
                 selectors=chosen[start : start + MAX_SELECTORS], wait_for_near_caches=wait_for_near_caches
             )
-            answer = await self._transport.invalidate(request, limit_ms)
+            answer = await self._transport.call(INVALIDATE, request, limit_ms)
             tags.update(dict.fromkeys(answer.tags))
             deleted_keys += answer.deleted_keys
         return InvalidateResult(tuple(tags), deleted_keys)
@@ -566,7 +566,7 @@ class CacheClient:
         Counts and catalog are answered as the messages of the contract: a new count needs no second definition here,
         and ``cache_service.proto`` says what each means.
         """
-        answer = await self._transport.metrics(pb.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
+        answer = await self._transport.call(METRICS, pb.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
         return {domain.domain: domain for domain in answer.domains}
 
     async def describe_catalog(self, *domains: str, timeout_ms: int | None = None) -> pb.DescribeCatalogResponse:
@@ -575,7 +575,7 @@ class CacheClient:
         As `metrics`, a message of the contract.
         """
         request = pb.DescribeCatalogRequest(domains=domains)
-        return await self._transport.describe_catalog(request, self._limit_ms(timeout_ms))
+        return await self._transport.call(DESCRIBE_CATALOG, request, self._limit_ms(timeout_ms))
 
 
 def transport_to(

@@ -126,8 +126,15 @@ class OpenKey(Key[Any]):
     def __new__(
         cls, domain: str, resource: str, identifiers: Mapping[str, str] | None = None, *, suffix: str | None = None
     ) -> Self:
-        """Raises:
-        Refusal: a name or value is refused; whether the domain is open is known to the server only.
+        """
+        Args:
+            domain: name of an open domain.
+            resource: name of the resource.
+            identifiers: texts by name, in key order.
+            suffix: text behind the identifiers.
+
+        Raises:
+            Refusal: a name or value is refused; whether the domain is open is known to the server only.
         """
         items = [(name, keys.string_text(value, name)) for name, value in (identifiers or {}).items()]
         return str.__new__(cls, keys.build_key(domain, resource, items, suffix))

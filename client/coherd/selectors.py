@@ -24,8 +24,12 @@ class NamedInvalidation:
     """Whether its value is a day."""
 
     def __init__(self, value: object) -> None:
-        """Raises:
-        Refusal: the value is empty, over 512 characters, not valid Unicode, or not a day where one is needed.
+        """
+        Args:
+            value: text; of a date a `datetime.date`, or its text as keys have it.
+
+        Raises:
+            Refusal: the value is empty, over 512 characters, not valid Unicode, or not a day where one is needed.
         """
         self.value = date_text(value, self.name) if self.is_date else string_text(value, self.name)
         encode_value(self.value, name=self.name)

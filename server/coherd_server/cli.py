@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coherd.catalog.catalog import Catalog
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode
 from coherd.contract.durations import format_duration
 from coherd_server import log
 from coherd_server.core.doctor import Finding, Level, examine

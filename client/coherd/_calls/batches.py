@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd._calls import messages
 from coherd._calls.messages import NO_READ, NO_WRITE
+from coherd._rpc.methods import BATCH_GET, BATCH_SET
 from coherd._rpc.protocol import Transport
 from coherd.codec import ValueDecodeError
 from coherd.errors import BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
@@ -193,7 +194,7 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
     for key in keys:
         add().text = key
     try:
-        answer = await transport.batch_get(request, timeout_ms)
+        answer = await transport.call(BATCH_GET, request, timeout_ms)
     except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
@@ -225,7 +226,7 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
 
 async def write_call(transport: Transport, items: SetItems, timeout_ms: int) -> Part:
     """One call of `CacheClient.set_many`."""
-    answer = await transport.batch_set(pb.BatchSetRequest(items=[item for _, item in items]), timeout_ms)
+    answer = await transport.call(BATCH_SET, pb.BatchSetRequest(items=[item for _, item in items]), timeout_ms)
     if len(answer.results) != len(items):
         raise ServerDefect("the answer does not have one result per item")
     part = Part({}, {})

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
+from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
@@ -89,10 +90,10 @@ class Leases:
             return
         requests = [lease_request(key, held.token, self._terms, renews=held.grant) for key, held in known]
         if len(requests) == 1:
-            kinds = [(await self._transport.lease(requests[0], self._terms.timeout_ms)).WhichOneof("result")]
+            kinds = [(await self._transport.call(LEASE, requests[0], self._terms.timeout_ms)).WhichOneof("result")]
         else:
             batch = wire.BatchLeaseRequest(items=requests)
-            results = (await self._transport.batch_lease(batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms)).results
             # An item that failed is left to the next renewal.
             kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
         if len(kinds) != len(known):
@@ -136,10 +137,10 @@ class Leases:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.fill(call[0][1], self._terms.timeout_ms)
+                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms)
                 return {}
             batch = wire.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.batch_fill(batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):
@@ -197,8 +198,8 @@ async def give_back(
     try:
         for call in split_keys(items):
             if len(call) == 1:
-                await transport.fill(call[0], timeout_ms)
+                await transport.call(FILL, call[0], timeout_ms)
             else:
-                await transport.batch_fill(wire.BatchFillRequest(items=call), timeout_ms)
+                await transport.call(BATCH_FILL, wire.BatchFillRequest(items=call), timeout_ms)
     except CacheError as error:
         log.debug("leases were not given back: %s", type(error).__name__)

@@ -25,6 +25,7 @@ from coherd._loading.decide import (
 from coherd._loading.leases import Granted, Leases, Terms, give_back, lease_request
 from coherd._loading.load import GIVE_BACK_TIMEOUT_S, Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
+from coherd._rpc.methods import LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
@@ -205,7 +206,7 @@ class Line:
             request = lease_request(call.key, token, call.terms, wait_ms=wait_ms)
             desk.held_calls += waits
             try:
-                answer = await desk.transport.lease(request, call.terms.timeout_ms + wait_ms)
+                answer = await desk.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms)
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):

@@ -17,7 +17,7 @@ async def call_loader(loader: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     A coroutine function runs in the loop. Any other callable is called in a thread of the loop's default executor, with
     the caller's context variables; if it returns an awaitable, that is awaited in the loop.
     """
-    if inspect.iscoroutinefunction(loader) or inspect.iscoroutinefunction(getattr(loader, "__call__", None)):  # noqa: B004
+    if is_coroutine_function(loader):
         return await loader(*args, **kwargs)
     context = contextvars.copy_context()
 
@@ -29,6 +29,12 @@ async def call_loader(loader: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
     value = await asyncio.get_running_loop().run_in_executor(None, call)
     return await value if inspect.isawaitable(value) else value
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it makes a coroutine."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - its kind is asked for, not whether there is one
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 async def within(timeout_ms: int, load: Callable[[], Awaitable[Any]]) -> Any:

@@ -17,6 +17,7 @@ from coherd._loading.leases import Granted, Leases, Payload, Terms, give_back, l
 from coherd._loading.line import Call
 from coherd._loading.load import Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
+from coherd._rpc.methods import BATCH_LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
@@ -97,7 +98,7 @@ class ManyLoads:
         tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
-            answer = await transport.batch_lease(wire.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+            answer = await transport.call(BATCH_LEASE, wire.BatchLeaseRequest(items=items), call.terms.timeout_ms)
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
                 self._desk.start(give_back(transport, tokens.items(), 0, call.terms.timeout_ms))

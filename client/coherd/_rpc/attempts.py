@@ -6,17 +6,20 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeVar
 
-from coherd._rpc.retries import Effect, retry_wait_ms
+from coherd._rpc.methods import Effect
+from coherd._rpc.retries import retry_wait_ms
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, OutcomeUnknown, Unavailable
 from coherd.v1.errors_pb2 import ErrorReason
 
+T = TypeVar("T")
+
 
 async def repeat(
-    send: Callable[[], Awaitable[Any]], effect: Effect, deadline_s: float, *, failed: CacheError | None = None
-) -> Any:
+    send: Callable[[], Awaitable[T]], effect: Effect, deadline_s: float, *, failed: CacheError | None = None
+) -> T:
     """What ``send`` answers, called until it does, may not be called again, or the time is up.
 
     Args:

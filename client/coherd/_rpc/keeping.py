@@ -6,40 +6,41 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from coherd._near import Mark, NearCache
+from coherd._rpc.methods import BATCH_GET, Method, Request
 
 _NO_TAGS: Final[dict[str, str]] = {}
 
 
-def marks_of(near: NearCache, kind: str, request: Any, now_s: float) -> list[Mark | None] | None:
-    """The marks of the keys an operation asks for, in their order; None where its answer is never kept.
+def marks_of(near: NearCache, method: Method[Request, Any], request: Request, now_s: float) -> list[Mark | None] | None:
+    """The marks of the keys a request asks for, in their order; None where its answer is never kept.
 
     Args:
         near: the near cache.
-        kind: of the operation, as in `coherd.v1.Operation`.
-        request: of the operation.
+        method: the rpc.
+        request: to it.
         now_s: now, on the clock of the near cache.
     """
-    match kind:
-        case "get" if not request.accept_stale:
-            return [near.mark(request.key.text, now_s)]
-        case "batch_get" if not request.accept_stale:
-            return [near.mark(key.text, now_s) for key in request.keys]
-        case "lease" if not request.renew:
-            return [near.mark(request.key.text, now_s)]
-    return None
+    if method.keeps is None:
+        return None
+    keys = method.keeps(request)
+    if len(keys) == 1:
+        return [near.mark(keys[0], now_s)]
+    return [near.mark(key, now_s) for key in keys] or None
 
 
-def keep(near: NearCache, marks: Sequence[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
-    """End the marks of an operation with its answer.
+def keep(
+    near: NearCache, marks: Sequence[Mark | None], method: Method[Any, Any], answer: Any, *, serving: bool
+) -> None:
+    """End the marks of a request with its answer.
 
     Args:
         near: the near cache.
         marks: of `marks_of`.
-        kind: of the operation.
-        answer: to the operation.
+        method: the rpc.
+        answer: of it.
         serving: whether the stream that brought it still keeps the near cache coherent.
     """
-    results = answer.results if kind == "batch_get" else (answer,)
+    results = answer.results if method is BATCH_GET else (answer,)
     for mark, result in zip(marks, results, strict=False):
         if mark is None:
             continue

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from coherd._rpc.methods import Method, Request
 from coherd.v1 import session_pb2 as wire
 
 FRAME_OPERATIONS: Final = 2_000
@@ -31,6 +32,7 @@ class Outgoing:
 
     def __init__(self, largest_bytes: int, window: int) -> None:
         self.queued_bytes = 0
+        """Reckoned bytes of operations that wait to be sent; above `QUEUED_BYTES` there is no room for more."""
         self._frame_bytes_limit = min(FRAME_BYTES, largest_bytes // 2)
         self._frame_operations = min(FRAME_OPERATIONS, window or FRAME_OPERATIONS)
         self._last_id = 0
@@ -48,22 +50,27 @@ class Outgoing:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
 
-    def add(self, timeout_ms: int) -> tuple[int, wire.Operation]:
-        """A new operation's id, and the operation, whose request must be filled in at once; then call `added`."""
+    def add(self, method: Method[Request, Any], request: Request, size_bytes: int, timeout_ms: int) -> int:
+        """Queue an operation; its id.
+
+        Args:
+            method: its rpc.
+            request: to it; only read now.
+            size_bytes: about the size of the request.
+            timeout_ms: until when its answer is waited for, >= 1.
+        """
         self._last_id = operation_id = self._last_id + 1
         if self._frame is None:
             self._frame = wire.SessionRequest()
             self._operations = self._frame.frame.operations
             self._filled.set()
-        return operation_id, self._operations.add(id=operation_id, timeout_ms=timeout_ms)
-
-    def added(self, request_bytes: int) -> None:
-        """The operation is complete, and its request has about this size."""
-        size_bytes = request_bytes + OPERATION_BYTES
+        method.write(self._operations.add(id=operation_id, timeout_ms=timeout_ms), request)
+        size_bytes += OPERATION_BYTES
         self._frame_bytes += size_bytes
         self.queued_bytes += size_bytes
         if self._frame_bytes >= self._frame_bytes_limit or len(self._operations) >= self._frame_operations:
             self._seal()
+        return operation_id
 
     def is_sent(self, operation_id: int) -> bool:
         """Whether it was handed to the transport, and so may have arrived."""
@@ -100,11 +107,6 @@ class Outgoing:
         """Nothing will be added; `run` returns when all is sent."""
         self._ending = True
         self._filled.set()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether an operation need not wait before it is queued."""
-        return self.queued_bytes <= QUEUED_BYTES
 
     async def room(self) -> None:
         """Wait until there may be room, or the stream takes nothing any more."""

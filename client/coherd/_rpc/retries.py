@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 
-from google.protobuf.descriptor_pb2 import MethodOptions
-
+from coherd._rpc.methods import Effect
 from coherd.contract.reasons import Retry
-from coherd.v1 import cache_service_pb2
 
 MAX_ATTEMPTS: Final = 4
 """Most times one call is sent."""
 FIRST_BACKOFF_MS: Final = 50
 MAX_BACKOFF_MS: Final = 1_000
-
-
-class Effect(enum.Enum):
-    """What sending a request twice does, as `idempotency_level` declares it."""
-
-    READS = "reads"
-    """Nothing is ever changed."""
-    IDEMPOTENT = "idempotent"
-    """Twice is as once."""
-    ONCE = "once"
-    """It may only be repeated if it surely had no effect."""
-
-
-_EFFECTS: Final = {
-    MethodOptions.NO_SIDE_EFFECTS: Effect.READS,
-    MethodOptions.IDEMPOTENT: Effect.IDEMPOTENT,
-    MethodOptions.IDEMPOTENCY_UNKNOWN: Effect.ONCE,
-}
-
-EFFECTS: Final[dict[str, Effect]] = {
-    method.name: _EFFECTS[method.GetOptions().idempotency_level]
-    for method in cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"].methods
-}
-"""Effect of every rpc of CacheService, by name, read from the descriptor."""
 
 
 def retry_wait_ms(
@@ -49,7 +22,7 @@ def retry_wait_ms(
     return together (Brooker, "Exponential Backoff And Jitter", 2015).
 
     Args:
-        effect: of the rpc.
+        effect: of the request.
         retry: class of the failure.
         attempts: times the call was sent, >= 1.
         retry_after_ms: advised wait, 0 if none.

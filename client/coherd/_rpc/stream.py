@@ -16,11 +16,12 @@ from google.protobuf.message import DecodeError
 
 from coherd._near import Mark, NearCache, NearDomain
 from coherd._rpc.changes import drop_changed
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.keeping import keep, marks_of
-from coherd._rpc.outgoing import Outgoing
+from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.outgoing import QUEUED_BYTES, Outgoing
 from coherd._rpc.status import error_of_status
+from coherd.contract.clock import boottime_s
 from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
@@ -39,11 +40,13 @@ _MODES: Final = {WireMode.NEAR_CACHE_PUSH: NearCacheMode.PUSH, WireMode.NEAR_CAC
 class _Pending:
     """An operation that is not answered yet."""
 
-    __slots__ = ("future", "kind", "marks", "request")
+    __slots__ = ("future", "marks", "method", "request")
 
-    def __init__(self, future: asyncio.Future[Any], kind: str, request: Any, marks: list[Mark | None] | None) -> None:
+    def __init__(
+        self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any, marks: list[Mark | None] | None
+    ) -> None:
         self.future = future
-        self.kind = kind
+        self.method = method
         self.request = request
         self.marks = marks
 
@@ -113,58 +116,48 @@ class SessionStream:
     @property
     def has_room(self) -> bool:
         """Whether an operation need not wait before it is queued."""
-        return self._out.has_room
+        return self._out.queued_bytes <= QUEUED_BYTES
 
-    async def ask(self, kind: str, request: Any, timeout_ms: int) -> Any:
+    async def ask(
+        self, method: Method[Request, Response], request: Request, size_bytes: int, timeout_ms: int
+    ) -> Response:
         """The answer to an operation.
 
         Args:
-            kind: name of its field in `coherd.v1.Operation`.
-            request: its request.
+            method: its rpc.
+            request: to it.
+            size_bytes: of the request; at most `largest_bytes`.
             timeout_ms: until when it is waited for, >= 1.
 
         Raises:
             CacheError: it failed, as the service says; or the stream was lost, or the time is up.
         """
-        if not self._out.has_room:
+        if not self.has_room:
             timeout_ms = await self._wait_for_room(timeout_ms)
         if not self.is_open:
             raise Unavailable("the session ended", retry=Retry.SAFE)
-        operation_id, operation = self._out.add(timeout_ms)
-        getattr(operation, kind).CopyFrom(request)
-        self._out.added(operation.ByteSize())
-        marks = None if self.near is None else marks_of(self.near, kind, request, boottime_s())
-        future = self._wait_for(operation_id, kind, request, marks, timeout_ms)
+        operation_id, future = self.begin(method, request, size_bytes, timeout_ms)
         try:
             return await future
         except asyncio.CancelledError:
             self.give_up(operation_id)
             raise
 
-    def get(self, key: str, accept_stale: bool, timeout_ms: int) -> tuple[int, asyncio.Future[Any]]:
-        """Ask for a value; to be called only while it is open and has room. Who is cancelled must `give_up`.
+    def begin(
+        self, method: Method[Request, Response], request: Request, size_bytes: int, timeout_ms: int
+    ) -> tuple[int, asyncio.Future[Response]]:
+        """As `ask`; to be called only while it is open and has room. Who is cancelled must `give_up`.
 
         Returns:
             The operation's id, and the future of its answer, or `CacheError`.
         """
-        operation_id, operation = self._out.add(timeout_ms)
-        operation.get.key.text = key
-        self._out.added(len(key))
-        marks: list[Mark | None] | None = None
-        if accept_stale:
-            operation.get.accept_stale = True
-        elif self.near is not None and (mark := self.near.mark(key, boottime_s())) is not None:
-            marks = [mark]
-        return operation_id, self._wait_for(operation_id, "get", None, marks, timeout_ms)
-
-    def _wait_for(
-        self, operation_id: int, kind: str, request: Any, marks: list[Mark | None] | None, timeout_ms: int
-    ) -> asyncio.Future[Any]:
+        operation_id = self._out.add(method, request, size_bytes, timeout_ms)
+        marks = None if self.near is None else marks_of(self.near, method, request, boottime_s())
         self._used.set()
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending[operation_id] = _Pending(future, kind, request, marks)
+        self._pending[operation_id] = _Pending(future, method, request, marks)
         self._deadlines.add(operation_id, timeout_ms)
-        return future
+        return operation_id, future
 
     async def close(self) -> None:
         """End it; what is not answered fails. Safe to repeat."""
@@ -215,7 +208,7 @@ class SessionStream:
             for mark in pending.marks:
                 if mark is not None:
                     near.release(mark)
-        drop_changed(near, pending.kind, pending.request, None)
+        drop_changed(near, pending.method, pending.request, None)
 
     def _expire(self, operation_id: int) -> None:
         pending = self._pending[operation_id]
@@ -232,7 +225,7 @@ class SessionStream:
         until_s = self._loop.time() + timeout_ms / 1000
         try:
             async with asyncio.timeout_at(until_s):
-                while not self._out.has_room and self.is_open:
+                while not self.has_room and self.is_open:
                     await self._out.room()
         except TimeoutError:
             raise Unavailable("too much of this client waits to be sent", retry=Retry.SAFE) from None
@@ -339,15 +332,14 @@ class SessionStream:
             pending = pendings.pop(result.id, None)
             if pending is None:
                 continue
-            kind = pending.kind
-            answer: Any
-            if result.HasField(kind):
-                answer = getattr(result, kind)
+            method = pending.method
+            if result.HasField(method.field):
+                answer = getattr(result, method.field)
                 if self.near is not None:
                     if pending.marks is not None:
-                        keep(self.near, pending.marks, kind, answer, serving=self.is_open)
+                        keep(self.near, pending.marks, method, answer, serving=self.is_open)
                     else:
-                        drop_changed(self.near, kind, pending.request, answer)
+                        drop_changed(self.near, method, pending.request, answer)
                 if not pending.future.done():
                     pending.future.set_result(answer)
                 continue

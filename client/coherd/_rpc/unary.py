@@ -7,20 +7,17 @@ import time
 from typing import Any, Final
 
 import grpc.aio
-from google.protobuf.message import Message
 
 from coherd._near import Kept
 from coherd._rpc.attempts import repeat
 from coherd._rpc.channels import Connection, LoopChannels
-from coherd._rpc.retries import EFFECTS, Effect
+from coherd._rpc.methods import METHODS, Effect, Method, Request, Response
 from coherd._rpc.status import error_of_status
 from coherd._rpc.target import check_target
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.token import bearer_metadata
 from coherd.contract.reasons import Retry
 from coherd.errors import ClientClosed, DeadlineExceeded, ServerDefect, Unavailable
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import keys_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
@@ -47,21 +44,6 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 )
 """Channel options."""
 
-_RPCS: Final[dict[str, tuple[type[Message], type[Message]]]] = {
-    "Get": (wire.GetRequest, wire.GetResponse),
-    "BatchGet": (wire.BatchGetRequest, wire.BatchGetResponse),
-    "Set": (wire.SetRequest, wire.SetResponse),
-    "BatchSet": (wire.BatchSetRequest, wire.BatchSetResponse),
-    "Lease": (wire.LeaseRequest, wire.LeaseResponse),
-    "BatchLease": (wire.BatchLeaseRequest, wire.BatchLeaseResponse),
-    "Fill": (wire.FillRequest, wire.FillResponse),
-    "BatchFill": (wire.BatchFillRequest, wire.BatchFillResponse),
-    "Delete": (wire.DeleteRequest, wire.DeleteResponse),
-    "Touch": (wire.TouchRequest, wire.TouchResponse),
-    "Invalidate": (wire.InvalidateRequest, wire.InvalidateResponse),
-    "Metrics": (wire.MetricsRequest, wire.MetricsResponse),
-    "DescribeCatalog": (wire.DescribeCatalogRequest, wire.DescribeCatalogResponse),
-}
 _READY: Final = grpc.ChannelConnectivity.READY
 
 
@@ -101,86 +83,27 @@ class UnaryTransport:
     def _connect(self) -> Connection:
         channel = open_channel(self._target, self._tls)
         calls = {
-            name: channel.unary_unary(
-                f"/coherd.v1.CacheService/{name}",
-                request_serializer=request.SerializeToString,
-                response_deserializer=answer.FromString,
+            method.rpc: channel.unary_unary(
+                f"/coherd.v1.CacheService/{method.rpc}",
+                request_serializer=method.message.SerializeToString,
+                response_deserializer=method.response.FromString,
             )
-            for name, (request, answer) in _RPCS.items()
+            for method in METHODS.values()
         }
         return Connection(channel, calls)
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
-        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
-        answer: wire.GetResponse = await self._call("Get", request, timeout_ms)
-        return answer
-
-    async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
-        answer: wire.BatchGetResponse = await self._call("BatchGet", request, timeout_ms)
-        return answer
-
-    async def set(self, request: wire.SetRequest, timeout_ms: int) -> wire.SetResponse:
-        answer: wire.SetResponse = await self._call("Set", request, timeout_ms)
-        return answer
-
-    async def batch_set(self, request: wire.BatchSetRequest, timeout_ms: int) -> wire.BatchSetResponse:
-        answer: wire.BatchSetResponse = await self._call("BatchSet", request, timeout_ms)
-        return answer
-
-    async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
-        effect = Effect.IDEMPOTENT if request.renew else Effect.ONCE
-        answer: wire.LeaseResponse = await self._call("Lease", request, timeout_ms, effect)
-        return answer
-
-    async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:
-        answer: wire.FillResponse = await self._call("Fill", request, timeout_ms)
-        return answer
-
-    async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
-        effect = Effect.IDEMPOTENT if all(item.renew for item in request.items) else Effect.ONCE
-        answer: wire.BatchLeaseResponse = await self._call("BatchLease", request, timeout_ms, effect)
-        return answer
-
-    async def batch_fill(self, request: wire.BatchFillRequest, timeout_ms: int) -> wire.BatchFillResponse:
-        answer: wire.BatchFillResponse = await self._call("BatchFill", request, timeout_ms)
-        return answer
-
-    async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
-        answer: wire.DeleteResponse = await self._call("Delete", request, timeout_ms)
-        return answer
-
-    async def touch(self, request: wire.TouchRequest, timeout_ms: int) -> wire.TouchResponse:
-        answer: wire.TouchResponse = await self._call("Touch", request, timeout_ms)
-        return answer
-
-    async def invalidate(self, request: wire.InvalidateRequest, timeout_ms: int) -> wire.InvalidateResponse:
-        answer: wire.InvalidateResponse = await self._call("Invalidate", request, timeout_ms)
-        return answer
-
-    async def metrics(self, request: wire.MetricsRequest, timeout_ms: int) -> wire.MetricsResponse:
-        answer: wire.MetricsResponse = await self._call("Metrics", request, timeout_ms)
-        return answer
-
-    async def describe_catalog(
-        self, request: wire.DescribeCatalogRequest, timeout_ms: int
-    ) -> wire.DescribeCatalogResponse:
-        answer: wire.DescribeCatalogResponse = await self._call("DescribeCatalog", request, timeout_ms)
-        return answer
+    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+        deadline_s = time.monotonic() + timeout_ms / 1_000
+        return await repeat(lambda: self.send(method, request, deadline_s), method.effect_of(request), deadline_s)
 
     async def close(self) -> None:
         self._closed = True
         await self._channels.close()
 
-    async def _call(self, rpc: str, request: Message, timeout_ms: int, effect: Effect | None = None) -> Any:
-        """Sends until it is answered, may not be repeated, or its time is up. ``effect``: default as declared."""
-        effect = effect or EFFECTS[rpc]
-        deadline_s = time.monotonic() + timeout_ms / 1_000
-        return await repeat(lambda: self.send(rpc, effect, request, deadline_s), effect, deadline_s)
-
-    async def send(self, rpc: str, effect: Effect, request: Message, deadline_s: float) -> Any:
+    async def send(self, method: Method[Request, Response], request: Request, deadline_s: float) -> Response:
         """One attempt, at most until a moment of `time.monotonic`."""
         if self._closed:
             raise ClientClosed("the client is closed")
@@ -195,11 +118,12 @@ class UnaryTransport:
         try:
             if connection.channel.get_state() is not _READY:
                 connected = await connection.ready(remaining_s)
-                if not connected and effect is not Effect.READS:
+                if not connected and method.effect is not Effect.READS:
                     # Sent now, it might still arrive and be lost; a read may be, and its failure says why.
                     raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE)
                 remaining_s = deadline_s - time.monotonic()
-            gate = connection.waits if getattr(request, "wait_ms", 0) else connection.places
+            message = method.message_of(request)
+            gate = connection.waits if getattr(message, "wait_ms", 0) else connection.places
             if gate.locked():
                 try:
                     async with asyncio.timeout(remaining_s):
@@ -210,7 +134,9 @@ class UnaryTransport:
                 await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
-                answer = await connection.calls[rpc](request, timeout=remaining_s, metadata=self._metadata)
+                answer: Response | None = await connection.calls[method.rpc](
+                    message, timeout=remaining_s, metadata=self._metadata
+                )
             finally:
                 gate.release()
         except grpc.aio.AioRpcError as error:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from coherd.cli import streams
-from coherd.cli.exits import CommandFailure, ExitCode, show_failure
+from coherd.cli.output import CommandFailure, ExitCode, show_failure
 
 ENTRY_POINTS: Final = "coherd.commands"
 """Entry-point group of commands that other parts bring, for instance the server: name to `click.Command`."""

@@ -8,13 +8,17 @@ import click
 
 from coherd.catalog.diff import Severity, compare
 from coherd.catalog.load import builtin_catalog
-from coherd.cli.catalog_choice import Chosen, catalog_of_file, catalog_of_server, catalog_options
+from coherd.cli.catalog_choice import (
+    Chosen,
+    catalog_of_file,
+    catalog_of_server,
+    catalog_options,
+    load_file,
+    load_own_part,
+)
 from coherd.cli.catalog_view import catalog_json, catalog_views
 from coherd.cli.connection import ServerOptions, server_options
-from coherd.cli.console import out
-from coherd.cli.exits import ExitCode
-from coherd.cli.sources import load_file, load_own_part
-from coherd.cli.text import counted, plain, pretty_json
+from coherd.cli.output import ExitCode, counted, out, plain, pretty_json
 
 
 @click.group(invoke_without_command=True, short_help="Show what is declared.")

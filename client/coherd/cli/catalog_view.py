@@ -14,7 +14,7 @@ from rich.text import Text
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.declared import DomainSpec, ResourceSpec
 from coherd.cli.explain import policy_json
-from coherd.cli.text import plain
+from coherd.cli.output import plain
 from coherd.contract.durations import format_duration
 from coherd.contract.ttl import PolicySource
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import Final
 
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 15.0

@@ -17,7 +17,7 @@ import click
 from coherd._rpc.tls import TlsConfig
 from coherd.cli import parameters
 from coherd.cli.endpoint import EndpointError, NobodyThere, check_listening, parse_endpoint
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
 from coherd.contract.reasons import Refusal, reason_name

@@ -8,12 +8,11 @@ import click
 
 from coherd.cli.child_server import child_server
 from coherd.cli.connection import ServerOptions, run
-from coherd.cli.console import out
 from coherd.cli.metrics_view import metrics_view
+from coherd.cli.output import counted, out
 from coherd.cli.replay.run import replay_and_report
 from coherd.cli.replay.session import Settings
 from coherd.cli.replay.workload import ZipfWorkload
-from coherd.cli.text import counted
 from coherd.client import CacheClient
 
 _DEFAULT = ZipfWorkload()

@@ -10,11 +10,10 @@ import click
 
 from coherd.catalog.declared import JSON_TYPE
 from coherd.cli import parameters
+from coherd.cli.catalog_choice import files_of
 from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode, plain, pretty_json
 from coherd.cli.payload import RawCodec, ValueTypes, json_document
-from coherd.cli.sources import files_of
-from coherd.cli.text import plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark, show_remark_on
 from coherd.client import CacheClient
 from coherd.codec import Codec, ValueEncodeError
@@ -22,7 +21,7 @@ from coherd.contract.durations import format_duration
 from coherd.contract.keys import parse_key
 from coherd.key import OpenKey
 from coherd.results import SetOutcome, SetResult
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 
 _EXACT_BELOW_MS = 10_000
 _TTL_HELP = "For instance 90s, 30m, 7d; the catalog's if not given."
@@ -47,7 +46,7 @@ def _types(catalog_file: Path | None) -> ValueTypes:
     return ValueTypes(None if catalog_file is None else files_of(catalog_file))
 
 
-def _value_type(described: wire.DescribeCatalogResponse, key: RawKey) -> str:
+def _value_type(described: pb.DescribeCatalogResponse, key: RawKey) -> str:
     """Full name of the value message of a key, as the server's catalog has it."""
     parts = parse_key(key)
     declared = (resource for domain in described.domains for resource in domain.resources)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from coherd.cli.connection import ServerOptions, one_line_errors, run, server_options
+from coherd.cli.output import counted, plain, pretty_json
 from coherd.cli.selector_text import SelectorTextError, parse_selectors
-from coherd.cli.text import counted, plain, pretty_json
 from coherd.cli.undeclared import ask_and_show_remark
 from coherd.client import CacheClient
 from coherd.selectors import Resource

@@ -15,11 +15,9 @@ from rich.text import Text
 from coherd.catalog.load import builtin_catalog
 from coherd.cli.catalog_choice import Chosen, catalog_of_file, catalog_of_server, catalog_options
 from coherd.cli.connection import ServerOptions, server_options
-from coherd.cli.console import out
 from coherd.cli.diagnose import Diagnosis, diagnose
-from coherd.cli.exits import ExitCode
 from coherd.cli.explain import Explanation, explain, explanation_json, policy_lines
-from coherd.cli.text import plain, pretty_json
+from coherd.cli.output import ExitCode, out, plain, pretty_json
 from coherd.cli.undeclared import show_remark
 
 _OF_PREFIXES: Final = "A deployment's --key-prefix stands before every name in Redis, and before the key in braces."

@@ -13,9 +13,8 @@ from rich.live import Live
 
 from coherd.cli import parameters
 from coherd.cli.connection import ServerOptions, run, server_options
-from coherd.cli.console import out
 from coherd.cli.metrics_view import metrics_json, metrics_view
-from coherd.cli.text import pretty_json
+from coherd.cli.output import out, pretty_json
 from coherd.client import CacheClient
 from coherd.v1.cache_service_pb2 import DomainMetrics
 

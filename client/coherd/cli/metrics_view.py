@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from coherd._calls.messages import fields_of
-from coherd.cli.fold import fold_pattern
 from coherd.contract.durations import format_duration
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -175,3 +174,13 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
         case _:
             return value
+
+
+def fold_pattern(pattern: str, width: int) -> str:
+    """A key pattern in lines of at most this many characters, cut behind colons where that suffices."""
+    lines = [""]
+    for part in pattern.replace(":", ":\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)

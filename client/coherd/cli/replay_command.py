@@ -10,11 +10,10 @@ import click
 
 from coherd.cli import parameters
 from coherd.cli.connection import ServerOptions, server_options
-from coherd.cli.exits import CommandFailure, ExitCode
+from coherd.cli.output import CommandFailure, ExitCode
 from coherd.cli.replay.run import replay_and_report
-from coherd.cli.replay.session import Settings
+from coherd.cli.replay.session import Settings, Way
 from coherd.cli.replay.trace import TraceError, TraceFormat, read_trace
-from coherd.cli.replay.ways import Way
 
 
 @click.command(short_help="Replay an access trace and check the counts.")

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import click
 
 from coherd.cli.diagnose import nearest
-from coherd.cli.text import plain
+from coherd.cli.output import plain
 from coherd.client import CacheClient
 from coherd.errors import CacheError
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 
 
 def remark(domain: str, resource: str, declared: Iterable[str]) -> str | None:
@@ -30,7 +30,7 @@ def show_remark(domain: str, resource: str, declared: Iterable[str]) -> None:
         click.echo(plain(line), err=True)
 
 
-def show_remark_on(described: wire.DescribeCatalogResponse, domain: str, resource: str) -> None:
+def show_remark_on(described: pb.DescribeCatalogResponse, domain: str, resource: str) -> None:
     """`show_remark` by what a server describes; nothing on a domain that is not in it, or not open."""
     for description in described.domains:
         if description.name == domain and description.open:

@@ -14,10 +14,10 @@ from coherd.v1.errors_pb2 import ErrorReason
 _LEGACY: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
     (
         re.compile(r"writing_stats:(?P<user>.+):(?P<days>0|[1-9][0-9]*)d", re.ASCII | re.DOTALL),
-        lambda found: CachePatterns.writing_stats(found["user"], int(found["days"])),
+        lambda parts: CachePatterns.writing_stats(parts["user"], int(parts["days"])),
     ),
-    (re.compile(r"topics:(?P<user>.+):list", re.DOTALL), lambda found: CachePatterns.content_topics(found["user"])),
-    (re.compile(r"task_metrics:(?P<id>.+)", re.DOTALL), lambda found: CachePatterns.celery_task_metrics(found["id"])),
+    (re.compile(r"topics:(?P<user>.+):list", re.DOTALL), lambda parts: CachePatterns.content_topics(parts["user"])),
+    (re.compile(r"task_metrics:(?P<id>.+)", re.DOTALL), lambda parts: CachePatterns.celery_task_metrics(parts["id"])),
 )
 
 
@@ -38,9 +38,9 @@ class CacheMigrationHelper:
             return builtin_catalog().resolve(key).text
         except Refusal as refusal:
             for pattern, convert in _LEGACY:
-                found = pattern.fullmatch(key)
-                if found is not None:
-                    return str(convert(found))
+                parts = pattern.fullmatch(key)
+                if parts is not None:
+                    return str(convert(parts))
             raise Refusal(
                 ErrorReason.ERROR_REASON_KEY_INVALID,
                 "neither a canonical key nor of a known older form (writing_stats:<user>:<days>d, topics:<user>:list, "

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Job:
-    """A function that a thread runs for a coroutine; made in the loop.
+    """A function that a thread runs for a coroutine. The loop makes it.
 
     Args:
         function: what to run.
@@ -37,7 +37,8 @@ class Job:
         self.started = False
 
     def run(self) -> None:
-        """Run it here. What it raises is the future's; what is no `Exception` is this thread's, and cancels it."""
+        """Runs the function in this thread. What it raises becomes the future's exception; what is no `Exception` is
+        raised here, and cancels the future."""
         self.started = True
         value: Any = None
         error: Exception | None = None
@@ -55,11 +56,11 @@ class Job:
         self._post(self._settle, value, error)
 
     def run_in(self, ended: Callable[[], None]) -> None:
-        """In the loop: a thread is about to run it; ``ended`` is called in the loop once it is through."""
+        """Says, in the loop, that a thread is about to run the function; ``ended`` is called in the loop after it."""
         self._ended = ended
 
     def run_in_own_thread(self) -> None:
-        """Run it in a thread that ends with it, in a copy of the current context."""
+        """Runs the function in a thread that ends with it, in a copy of the current context."""
         self._ended = None
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self.run,), name="coherd-load", daemon=True).start()
@@ -80,7 +81,7 @@ class Job:
 
 
 class Call(Generic[T]):
-    """See the module. Made and waited for in the caller's thread.
+    """A blocking call: its thread makes it, hands it over to the loop, and waits for its answer.
 
     Args:
         coroutine: what to run in the loop, in a copy of the caller's context; closed if it never gets there.
@@ -89,7 +90,7 @@ class Call(Generic[T]):
     __slots__ = ("_answered", "_busy", "_context", "_coroutine", "_error", "_inbox", "_job", "_task", "_value", "loop")
 
     loop: asyncio.AbstractEventLoop | None
-    """Where it runs; None: it was not handed over."""
+    """The loop in which the coroutine runs; None until the call is handed over."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -123,9 +124,9 @@ class Call(Generic[T]):
             del error  # its traceback holds this frame
 
     def leave(self) -> bool:
-        """The thread waits no longer: the coroutine is cancelled, and a job that was not begun gets a thread.
+        """Ends the wait: the coroutine is cancelled, and a job that was not begun gets a thread of its own.
 
-        False if it was answered: then there is nothing to leave.
+        False if the call was answered: then there is nothing to leave.
         """
         if self._answered:
             return False
@@ -138,15 +139,15 @@ class Call(Generic[T]):
 
     @property
     def loads(self) -> bool:
-        """The thread runs a job."""
+        """Whether the thread runs a job."""
         return self._busy
 
     def close(self) -> None:
-        """The coroutine is not run."""
+        """Drops the coroutine, which was not run."""
         self._coroutine.close()
 
     def fail(self, error: Exception) -> None:
-        """Answer with an error, after the loop has ended, or in a process that does not have its thread."""
+        """Answers with an error, after the loop has ended, or in a process that does not have its thread."""
         if self._task is None:
             self.close()
         self._error = error
@@ -155,7 +156,7 @@ class Call(Generic[T]):
     # In the loop.
 
     def start(self, answered: Callable[[Call[Any]], None]) -> None:
-        """Run the coroutine; ``answered`` is called before the caller goes on."""
+        """Runs the coroutine; ``answered`` is called before the caller goes on."""
         if self._answered or self.loop is None:  # its caller left before
             return
         self._task = self.loop.create_task(self._run(answered), context=self._context)
@@ -175,7 +176,7 @@ class Call(Generic[T]):
         self._inbox.put(None)
 
     def offer(self, job: Job) -> bool:
-        """Whether the thread runs the job: it waits, and for nothing else than the answer."""
+        """Gives the job to the thread; False if the thread runs another one, or waits no longer."""
         if self._answered or self._busy:
             return False
         self._busy = True

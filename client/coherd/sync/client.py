@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls.messages import decoded
+from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._near import Kept
 from coherd._rpc.protocol import Transport
@@ -21,7 +22,7 @@ from coherd.key import Key, ReadKey
 from coherd.sync.blocking import blocking, done_by
 from coherd.sync.cached import Cached, Decorator
 from coherd.sync.call import Call
-from coherd.sync.loader import REFUSAL, PlainLoader, is_coroutine_function
+from coherd.sync.loader import REFUSAL, PlainLoader
 from coherd.sync.loop_thread import LOOP
 
 P = ParamSpec("P")

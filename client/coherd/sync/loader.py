@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coherd._loading.load import BEHIND
+from coherd._loading.loader import is_coroutine_function
 from coherd.sync.call import Call, Job
 
 
@@ -48,12 +49,6 @@ class PlainLoader:
 
 
 REFUSAL = "a blocking client takes plain functions that load; coroutine functions are for coherd.CacheClient"
-
-
-def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it makes a coroutine."""
-    call = getattr(function, "__call__", None)  # noqa: B004 - its kind is asked for, not whether there is one
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _plain(function: Callable[[Any], Any], wanted: Any) -> Any:

@@ -34,7 +34,7 @@ STOP_TIMEOUT_S: Final = 1.0
 """Longest `LoopThread.stop` waits for what runs in the loop."""
 
 _ROUNDS: Final = 5
-"""What is cancelled may begin something in its turn, which is to end, too: a session does that when it ends."""
+"""How often the end of the loop cancels its tasks: a task that is cancelled may begin others, as a session does."""
 
 REST_TIMEOUT_S: Final = 1.0
 """Longest a fork waits for calls of other threads. A caller that runs its own loader is not waited for."""
@@ -72,7 +72,7 @@ class LoopThread:
         return self.finish(Call(coroutine))
 
     def finish(self, call: Call[T]) -> T:
-        """As `run`, for a call whose thread also runs what the loop asks of it."""
+        """The result of a call, whose thread also runs what the loop asks of it. It raises as `run` does."""
         try:
             self._hand_over(call)
             return call.wait()
@@ -113,12 +113,12 @@ class LoopThread:
     # Its end.
 
     def attach(self, user: object) -> None:
-        """The loop has a user more. It is not kept alive by that."""
+        """Counts a user of the loop, without keeping that user alive."""
         with self._lock:
             self._users.add(user)
 
     def detach(self, user: object) -> None:
-        """It has one less; after the last one it stops. Safe to repeat."""
+        """Counts a user no longer; after the last one the loop stops. Safe to repeat."""
         with self._lock:
             self._users.discard(user)
             if self._users:
@@ -126,7 +126,7 @@ class LoopThread:
         self.stop()
 
     def stop(self) -> None:
-        """End the loop and cancel what runs in it; the next call starts another. Callers get `ClientClosed`."""
+        """Ends the loop and cancels what runs in it: callers get `ClientClosed`. The next call starts another loop."""
         with self._lock:
             loop, thread = self.loop, self._thread
             calls, self._handed_over, self._calls = self._calls, deque(), set()
@@ -143,7 +143,7 @@ class LoopThread:
     # Forks.
 
     def rest(self) -> None:
-        """Before a fork: let calls end that are under way, and none begin."""
+        """Lets calls end that are under way, and none begin, before a fork."""
         # Not for ever: a signal handler may fork in the thread that holds it.
         self._held = self._lock.acquire(timeout=REST_TIMEOUT_S)
         end_s = time.monotonic() + REST_TIMEOUT_S
@@ -155,12 +155,12 @@ class LoopThread:
             self._answered_one.wait(left_s)
 
     def go_on(self) -> None:
-        """After a fork, in the parent."""
+        """Lets calls begin again, in the parent after a fork."""
         if self._held:
             self._lock.release()
 
     def forget(self) -> None:
-        """In a forked child, which has the loop's memory and not its thread."""
+        """Begins anew in a forked child, which has the loop's memory and not its thread."""
         # Kept from destruction: closing the loop would take the parent's wake-ups off the selector that both share, and
         # the end of a call would wait for threads that are not here.
         self._lost.append((self.loop, self._calls))

@@ -18,9 +18,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from coherd.testing.catalogs import read_catalog
     from coherd.testing.clock import FakeClock
-    from coherd.testing.fake import FakeCache, Stored
+    from coherd.testing.fake import FakeCache, Stored, read_catalog
     from coherd.testing.memory import State
     from coherd.testing.transport import Call, MemoryTransport
 
@@ -33,7 +32,7 @@ _HOMES: Final = {
     "MemoryTransport": "coherd.testing.transport",
     "State": "coherd.testing.memory",
     "Stored": "coherd.testing.fake",
-    "read_catalog": "coherd.testing.catalogs",
+    "read_catalog": "coherd.testing.fake",
 }
 
 

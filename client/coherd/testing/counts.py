@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from coherd.catalog.declared import DomainSpec
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 
 
 class Counts:
@@ -23,22 +23,20 @@ class Counts:
         """One call was measured for each of the domains: ``read_latency`` or ``write_latency``."""
         self._timed[name].update(domains)
 
-    def of(self, spec: DomainSpec) -> wire.DomainMetrics:
+    def of(self, spec: DomainSpec) -> pb.DomainMetrics:
         """One domain's counts."""
         counts = self._counts[spec.name]
         hits = counts["hits"] + counts["stale_hits"]
         total = hits + counts["misses"]
-        return wire.DomainMetrics(
+        return pb.DomainMetrics(
             domain=spec.name,
             hit_ratio=hits / total if total else 0.0,
             recommended_ttl_ms=spec.policy.ttl_ms,
             resources=[
-                wire.ResourceMetrics(
-                    resource=one.name, key_pattern=one.key_pattern, recommended_ttl_ms=one.policy.ttl_ms
-                )
+                pb.ResourceMetrics(resource=one.name, key_pattern=one.key_pattern, recommended_ttl_ms=one.policy.ttl_ms)
                 for one in spec.resources.values()
             ],
-            read_latency=wire.LatencyQuantiles(count=self._timed["read_latency"][spec.name]),
-            write_latency=wire.LatencyQuantiles(count=self._timed["write_latency"][spec.name]),
+            read_latency=pb.LatencyQuantiles(count=self._timed["read_latency"][spec.name]),
+            write_latency=pb.LatencyQuantiles(count=self._timed["write_latency"][spec.name]),
             **counts,  # type: ignore[arg-type]
         )

@@ -1,4 +1,4 @@
-"""`FakeCache`: a `CacheClient` that needs no server."""
+"""`FakeCache`: a `CacheClient` that needs no server; and the catalogs it can be given."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from coherd._calls.messages import decoded
 from coherd._loading.policy import LoadLimits, LoadPolicy
 from coherd.catalog.catalog import Catalog
-from coherd.catalog.load import builtin_catalog
+from coherd.catalog.descriptor_sets import Source
+from coherd.catalog.load import builtin_catalog, builtin_source, load_catalog
 from coherd.client import DEFAULT_TIMEOUT_MS, CacheClient
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, Unavailable
@@ -69,7 +71,7 @@ class FakeCache(CacheClient):
     ) -> None:
         """
         Args:
-            catalog: what the service would run (`coherd.testing.read_catalog`); None: the built-in one.
+            catalog: what the service would run (`read_catalog`); None: the built-in one.
             clock: its time; None: one that stands still.
             draw: source of random numbers in ``[0, 1)``, for TTL jitter and early refresh. Default: always 0, which is
                 no jitter, never early.
@@ -147,3 +149,18 @@ class FakeCache(CacheClient):
         reason = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
         error = Unavailable("the fake is told to be unavailable", reason=reason, retry=Retry.SAFE)
         return self.failing(error, *rpcs)
+
+
+def read_catalog(*files: Path | str, builtin: bool = True) -> Catalog:
+    """The catalog of ``coherd serve --catalog FILE …``.
+
+    Args:
+        files: compiled descriptor sets (``protoc --include_imports --descriptor_set_out``).
+        builtin: with the built-in catalog, as a server has it by default.
+
+    Raises:
+        OSError: a file cannot be read.
+        CatalogError: they are no catalog; with every problem found.
+    """
+    sources = [builtin_source()] if builtin else []
+    return load_catalog([*sources, *(Source(str(file), Path(file).read_bytes()) for file in files)])

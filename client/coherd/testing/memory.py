@@ -167,7 +167,7 @@ class Memory:
         return lease
 
     def hold(self, key: ResolvedKey, token: bytes, lease_ms: int) -> bool:
-        """Let a token's lease live that long from now (0: give it back); whether the token held it."""
+        """Let a token's lease live that long from now (0: release it); whether the token held it."""
         lease = self._held(key.text)
         if lease is None or lease.token != token:
             return False

@@ -11,24 +11,24 @@ from typing import Final, NamedTuple
 from google.protobuf.message import Message
 
 from coherd._near import Kept
+from coherd._rpc.methods import Method, Request, Response
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
-from coherd.catalog.describe import describe
 from coherd.contract.reasons import REASONS, Refusal
 from coherd.errors import CacheError, ClientClosed, error_of
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
+from coherd.testing.rpcs import Rpcs
 from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 
-RPCS: Final = tuple(method.name for method in wire.DESCRIPTOR.services_by_name["CacheService"].methods)
+RPCS: Final = tuple(method.name for method in pb.DESCRIPTOR.services_by_name["CacheService"].methods)
 """Names of the rpcs of CacheService."""
 MAX_VALUE_BYTES: Final = 1 << 20
-MAX_BATCH_ITEMS: Final = 10_000
 
 
 class Call(NamedTuple):
@@ -67,8 +67,9 @@ class MemoryTransport:
         self._clock = clock
         self._changes = Changes()
         self.memory = Memory(clock, self._changes.wake)
-        self._counts = Counts()
-        self._verbs = Verbs(catalog, self.memory, self._counts, clock, draw=draw, max_value_bytes=max_value_bytes)
+        counts = Counts()
+        self._verbs = Verbs(catalog, self.memory, counts, clock, draw=draw, max_value_bytes=max_value_bytes)
+        self._rpcs = Rpcs(catalog, self._verbs, counts)
         self._faults = Faults(RPCS)
         self._closed = False
         self.lock = threading.RLock()
@@ -81,59 +82,18 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def get(self, key: str, accept_stale: bool, timeout_ms: int) -> wire.GetResponse:
-        request = wire.GetRequest(key=keys_pb2.Key(text=key), accept_stale=accept_stale)
-        with self._serving("Get", request):
-            resolved = self._key(request.key)
-            answer = self._verbs.get(resolved, accept_stale=accept_stale)
-            self._counts.timed("read_latency", {resolved.domain.name})
+    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+        message = method.message_of(request)
+        answer: Message
+        if isinstance(message, pb.LeaseRequest):
+            answer = await self._lease(message)
+        else:
+            with self._serving(method.rpc, message):
+                answer = self._rpcs.by_name[method.rpc](message)
+        assert isinstance(answer, method.response)
         return answer
 
-    async def batch_get(self, request: wire.BatchGetRequest, timeout_ms: int) -> wire.BatchGetResponse:
-        answer = wire.BatchGetResponse()
-        with self._serving("BatchGet", request):
-            requests.check_batch(len(request.keys), MAX_BATCH_ITEMS)
-            domains: set[str] = set()
-            for each in request.keys:
-                result = answer.results.add()
-                try:
-                    key = self._key(each)
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-                    continue
-                got = self._verbs.get(key, accept_stale=request.accept_stale)
-                domains.add(key.domain.name)
-                if got.HasField("hit"):
-                    result.hit.CopyFrom(got.hit)
-                else:
-                    result.miss.CopyFrom(got.miss)
-            self._counts.timed("read_latency", domains)
-        return answer
-
-    async def set(self, request: wire.SetRequest, timeout_ms: int) -> wire.SetResponse:
-        with self._serving("Set", request):
-            answer = self._verbs.set(request)
-            self._count_sets([(request, answer)])
-        return answer
-
-    async def batch_set(self, request: wire.BatchSetRequest, timeout_ms: int) -> wire.BatchSetResponse:
-        answer = wire.BatchSetResponse()
-        with self._serving("BatchSet", request):
-            requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
-            done: list[tuple[wire.SetRequest, wire.SetResponse]] = []
-            for item in request.items:
-                result = answer.results.add()
-                try:
-                    stored = self._verbs.set(item)
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-                else:
-                    done.append((item, stored))
-                    result.set.CopyFrom(stored)
-            self._count_sets(done)
-        return answer
-
-    async def lease(self, request: wire.LeaseRequest, timeout_ms: int) -> wire.LeaseResponse:
+    async def _lease(self, request: pb.LeaseRequest) -> pb.LeaseResponse:
         with self._changes.watch() as watch:
             with self._serving("Lease", request):
                 item = requests.lease_item(self.catalog, request)
@@ -145,7 +105,7 @@ class MemoryTransport:
                     return answer
             return await self._wait(item, watch)
 
-    async def _wait(self, item: requests.LeaseItem, watch: Watch) -> wire.LeaseResponse:
+    async def _wait(self, item: requests.LeaseItem, watch: Watch) -> pb.LeaseResponse:
         """Look again at every change, until there is another answer than that somebody else loads, or the wait is over:
         by the cache's clock, or by real time where that stands still."""
         loop = asyncio.get_running_loop()
@@ -167,62 +127,6 @@ class MemoryTransport:
         if ends_at_ms is None or not self._clock.runs:
             return float("inf")
         return (ends_at_ms - self._clock.now_ms) / 1000 + 0.001
-
-    async def batch_lease(self, request: wire.BatchLeaseRequest, timeout_ms: int) -> wire.BatchLeaseResponse:
-        answer = wire.BatchLeaseResponse()
-        with self._serving("BatchLease", request):
-            requests.check_batch_lease(request, MAX_BATCH_ITEMS)
-            for each in request.items:
-                result = answer.results.add()
-                try:
-                    item = requests.lease_item(self.catalog, each)
-                    leased = self._verbs.renew(item) if each.renew else self._verbs.lease(item)
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-                    continue
-                if not each.renew:
-                    self._verbs.count_lease(item.key, leased, waited=False)
-                result.lease.CopyFrom(leased)
-        return answer
-
-    async def fill(self, request: wire.FillRequest, timeout_ms: int) -> wire.FillResponse:
-        with self._serving("Fill", request):
-            return self._verbs.fill(request)
-
-    async def batch_fill(self, request: wire.BatchFillRequest, timeout_ms: int) -> wire.BatchFillResponse:
-        answer = wire.BatchFillResponse()
-        with self._serving("BatchFill", request):
-            requests.check_batch(len(request.items), MAX_BATCH_ITEMS)
-            for item in request.items:
-                result = answer.results.add()
-                try:
-                    result.fill.CopyFrom(self._verbs.fill(item))
-                except Refusal as refusal:
-                    result.error.CopyFrom(_item_error(refusal))
-        return answer
-
-    async def delete(self, request: wire.DeleteRequest, timeout_ms: int) -> wire.DeleteResponse:
-        with self._serving("Delete", request):
-            existed = self._verbs.delete(self._key(request.key))
-        return wire.DeleteResponse(existed=existed)
-
-    async def touch(self, request: wire.TouchRequest, timeout_ms: int) -> wire.TouchResponse:
-        with self._serving("Touch", request):
-            return self._verbs.touch(request)
-
-    async def invalidate(self, request: wire.InvalidateRequest, timeout_ms: int) -> wire.InvalidateResponse:
-        with self._serving("Invalidate", request):
-            return self._verbs.invalidate(request)
-
-    async def metrics(self, request: wire.MetricsRequest, timeout_ms: int) -> wire.MetricsResponse:
-        with self._serving("Metrics", request):
-            return self._verbs.metrics(request)
-
-    async def describe_catalog(
-        self, request: wire.DescribeCatalogRequest, timeout_ms: int
-    ) -> wire.DescribeCatalogResponse:
-        with self._serving("DescribeCatalog", request):
-            return describe(self.catalog, request.domains)
 
     async def close(self) -> None:
         self._closed = True
@@ -248,26 +152,10 @@ class MemoryTransport:
         if self._closed:
             raise ClientClosed(otherwise)
 
-    def _key(self, key: keys_pb2.Key) -> ResolvedKey:
-        return self.catalog.key_of(key)
 
-    def _count_sets(self, done: Sequence[tuple[wire.SetRequest, wire.SetResponse]]) -> None:
-        stored = [request for request, answer in done if answer.outcome == wire.SET_OUTCOME_STORED]
-        self._counts.timed("write_latency", {self._key(request.key).domain.name for request in stored})
-
-
-def _holds_back(answer: wire.LeaseResponse) -> bool:
+def _holds_back(answer: pb.LeaseResponse) -> bool:
     """Whether a caller that can wait does."""
     return answer.HasField("held") and not answer.held.HasField("stale")
-
-
-def _item_error(refusal: Refusal) -> wire.ItemError:
-    return wire.ItemError(
-        reason=refusal.reason,  # type: ignore[arg-type]
-        message=str(refusal),
-        field=refusal.field,
-        retry_after_ms=REASONS[refusal.reason].retry_after_ms,
-    )
 
 
 def _keys_in(message: Message) -> Iterator[str]:

@@ -16,13 +16,13 @@ from coherd.contract.ttl import choose_ttl_ms, refresh_early
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.memory import Kept, Lookup, Memory, State
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 
 HELD_RETRY_MS: Final = 100
 _MISSES: Final = {
-    State.ABSENT: wire.MISS_REASON_ABSENT,
-    State.INVALIDATED: wire.MISS_REASON_INVALIDATED,
-    State.STALE: wire.MISS_REASON_EXPIRED,
+    State.ABSENT: pb.MISS_REASON_ABSENT,
+    State.INVALIDATED: pb.MISS_REASON_INVALIDATED,
+    State.STALE: pb.MISS_REASON_EXPIRED,
 }
 
 
@@ -55,40 +55,40 @@ class Verbs:
         self._draw = draw
         self._max_value_bytes = max_value_bytes
 
-    def get(self, key: ResolvedKey, *, accept_stale: bool) -> wire.GetResponse:
+    def get(self, key: ResolvedKey, *, accept_stale: bool) -> pb.GetResponse:
         """The value or a miss."""
         lookup = self._memory.look(key)
         domain = key.domain.name
         if lookup.kept is not None and (lookup.state is State.FRESH or (accept_stale and lookup.state is State.STALE)):
             self._counts.add(domain, "hits" if lookup.state is State.FRESH else "stale_hits")
             self._counts.add(domain, "read_bytes", len(lookup.kept.payload))
-            return wire.GetResponse(hit=_hit(lookup, lookup.kept))
+            return pb.GetResponse(hit=_hit(lookup, lookup.kept))
         self._counts.add(domain, "misses")
         if lookup.state is State.INVALIDATED:
             self._counts.add(domain, "dead")
-        return wire.GetResponse(miss=wire.Miss(reason=_MISSES[lookup.state]))
+        return pb.GetResponse(miss=pb.Miss(reason=_MISSES[lookup.state]))
 
-    def set(self, request: wire.SetRequest) -> wire.SetResponse:
+    def set(self, request: pb.SetRequest) -> pb.SetResponse:
         """Store a value."""
         item = requests.set_item(self._catalog, request)
         key = item.key
         ttl_ms = self._check(item)
         extra = requests.extra_tags_of(item)
         if item.only_if_absent and self._memory.look(key).state is State.FRESH:
-            return wire.SetResponse(outcome=wire.SET_OUTCOME_PRESENT)
+            return pb.SetResponse(outcome=pb.SET_OUTCOME_PRESENT)
         entry = self._entry(item, ttl_ms)._replace(epochs=self._memory.stamps(key, extra), extra=extra)
         if not self._memory.store(key, entry):
-            return wire.SetResponse(outcome=wire.SET_OUTCOME_OLDER_VERSION)
+            return pb.SetResponse(outcome=pb.SET_OUTCOME_OLDER_VERSION)
         self._counts.add(key.domain.name, "sets")
         self._counts.add(key.domain.name, "written_bytes", len(item.payload))
-        return wire.SetResponse(outcome=wire.SET_OUTCOME_STORED, ttl_ms=ttl_ms)
+        return pb.SetResponse(outcome=pb.SET_OUTCOME_STORED, ttl_ms=ttl_ms)
 
     def delete(self, key: ResolvedKey) -> bool:
         """Remove an entry; whether one was stored."""
         self._counts.add(key.domain.name, "deletes")
         return self._memory.remove(key)
 
-    def touch(self, request: wire.TouchRequest) -> wire.TouchResponse:
+    def touch(self, request: pb.TouchRequest) -> pb.TouchResponse:
         """Give a fresh entry a new TTL."""
         key = self._catalog.key_of(request.key)
         requested_ms = request.ttl_ms if request.HasField("ttl_ms") else None
@@ -96,12 +96,12 @@ class Verbs:
             choose_ttl_ms(key.policy, requested_ms)
         lookup = self._memory.look(key)
         if lookup.state is not State.FRESH or lookup.kept is None:
-            return wire.TouchResponse()
+            return pb.TouchResponse()
         ttl_ms = choose_ttl_ms(key.policy, requested_ms, negative=lookup.kept.negative)
         self._memory.renew(key, lookup.kept, ttl_ms)
-        return wire.TouchResponse(touched=True, ttl_ms=ttl_ms)
+        return pb.TouchResponse(touched=True, ttl_ms=ttl_ms)
 
-    def invalidate(self, request: wire.InvalidateRequest) -> wire.InvalidateResponse:
+    def invalidate(self, request: pb.InvalidateRequest) -> pb.InvalidateResponse:
         """Invalidate all that the selectors select."""
         requests.check_selectors(request)
         tags: dict[str, DomainSpec] = {}
@@ -117,16 +117,16 @@ class Verbs:
         self._memory.invalidate(list(tags))
         for domain in tags.values():
             self._counts.add(domain.name, "invalidations")
-        return wire.InvalidateResponse(tags=list(tags), deleted_keys=sum(existed[key.text] for key in keys))
+        return pb.InvalidateResponse(tags=list(tags), deleted_keys=sum(existed[key.text] for key in keys))
 
-    def metrics(self, request: wire.MetricsRequest) -> wire.MetricsResponse:
+    def metrics(self, request: pb.MetricsRequest) -> pb.MetricsResponse:
         """Counts of the named domains, or of all."""
         specs = [self._catalog.domain(name) for name in dict.fromkeys(request.domains)] or list(
             self._catalog.domains.values()
         )
-        return wire.MetricsResponse(domains=[self._counts.of(spec) for spec in specs])
+        return pb.MetricsResponse(domains=[self._counts.of(spec) for spec in specs])
 
-    def lease(self, item: requests.LeaseItem) -> wire.LeaseResponse:
+    def lease(self, item: requests.LeaseItem) -> pb.LeaseResponse:
         """A value, the lease, or that somebody else has it; looks once and counts nothing."""
         requests.check_lease(item)
         key = item.key
@@ -134,13 +134,13 @@ class Verbs:
         fresh = lookup.state is State.FRESH
         early = fresh and self._is_early(key, lookup)
         if fresh and not early and lookup.kept is not None:
-            return wire.LeaseResponse(hit=_hit(lookup, lookup.kept))
+            return pb.LeaseResponse(hit=_hit(lookup, lookup.kept))
         extra = requests.extra_tags_of(item)
         stale = _hit(lookup, lookup.kept) if lookup.kept and (early or lookup.state is State.STALE) else None
         lease = self._memory.lease_of(key)
         if lease is not None and lease.token != item.token:
             if early:
-                return wire.LeaseResponse(hit=stale)
+                return pb.LeaseResponse(hit=stale)
             return _held(stale)
         if lease is not None:
             requests.check_same_extra(lease.extra, extra)
@@ -151,7 +151,7 @@ class Verbs:
             lease = self._memory.grant(key, item.token, item.lease_ms, extra)
         return _granted(item.lease_ms, lease.grant, stale)
 
-    def renew(self, item: requests.LeaseItem) -> wire.LeaseResponse:
+    def renew(self, item: requests.LeaseItem) -> pb.LeaseResponse:
         """Let a lease of this token and grant live on, or answer that it is lost."""
         requests.check_lease(item)
         requests.check_grant(item.grant)
@@ -162,7 +162,7 @@ class Verbs:
         self._memory.hold(item.key, item.token, item.lease_ms)
         return _granted(item.lease_ms, lease.grant)
 
-    def count_lease(self, key: ResolvedKey, answer: wire.LeaseResponse, *, waited: bool) -> None:
+    def count_lease(self, key: ResolvedKey, answer: pb.LeaseResponse, *, waited: bool) -> None:
         """Count the answer that a caller of `lease` gets in the end."""
         domain = key.domain.name
         part = answer.granted if answer.HasField("granted") else answer.held
@@ -176,14 +176,14 @@ class Verbs:
         else:
             self._counts.add(domain, "misses")
 
-    def fill(self, request: wire.FillRequest) -> wire.FillResponse:
-        """Store a value under its lease, or give the lease back."""
+    def fill(self, request: pb.FillRequest) -> pb.FillResponse:
+        """Store a value under its lease, or release that."""
         fill = requests.fill_item(self._catalog, request)
         key = fill.item.key
         if request.abandon:
             requests.check_release(fill.token, request.cooldown_ms)
             held = self._memory.hold(key, fill.token, request.cooldown_ms)
-            return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED if held else wire.FILL_OUTCOME_REJECTED)
+            return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if held else pb.FILL_OUTCOME_REJECTED)
         requests.check_grant(fill.grant)
         ttl_ms = self._check(fill.item)
         lease = self._memory.lease_of(key)
@@ -193,10 +193,10 @@ class Verbs:
             if self._memory.store(key, entry):
                 self._counts.add(key.domain.name, "fills")
                 self._counts.add(key.domain.name, "written_bytes", len(fill.item.payload))
-                return wire.FillResponse(outcome=wire.FILL_OUTCOME_STORED, ttl_ms=ttl_ms)
+                return pb.FillResponse(outcome=pb.FILL_OUTCOME_STORED, ttl_ms=ttl_ms)
             self._memory.release(key)
         self._counts.add(key.domain.name, "rejected_fills")
-        return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
+        return pb.FillResponse(outcome=pb.FILL_OUTCOME_REJECTED)
 
     def _check(self, item: requests.SetItem) -> int:
         return requests.check_set(item, self._max_value_bytes, self._draw())
@@ -218,16 +218,16 @@ class Verbs:
         return refresh_early(key.policy, remaining_ms=lookup.remaining_ms, load_ms=load_ms, draw=1.0 - self._draw())
 
 
-def _granted(lease_ms: int, grant: bytes, stale: wire.Hit | None = None) -> wire.LeaseResponse:
-    return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=lease_ms, stale=stale, grant=grant))
+def _granted(lease_ms: int, grant: bytes, stale: pb.Hit | None = None) -> pb.LeaseResponse:
+    return pb.LeaseResponse(granted=pb.LeaseGranted(lease_ms=lease_ms, stale=stale, grant=grant))
 
 
-def _held(stale: wire.Hit | None = None) -> wire.LeaseResponse:
-    return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=HELD_RETRY_MS, stale=stale))
+def _held(stale: pb.Hit | None = None) -> pb.LeaseResponse:
+    return pb.LeaseResponse(held=pb.LeaseHeld(retry_after_ms=HELD_RETRY_MS, stale=stale))
 
 
-def _hit(lookup: Lookup, kept: Kept) -> wire.Hit:
-    return wire.Hit(
+def _hit(lookup: Lookup, kept: Kept) -> pb.Hit:
+    return pb.Hit(
         value=kept.payload,
         age_ms=lookup.age_ms,
         remaining_ttl_ms=lookup.remaining_ms,

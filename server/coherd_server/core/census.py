@@ -144,7 +144,7 @@ class Census:
             tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
             if state is State.INVALIDATED:
                 dead.append(lookup)
-        if dead:  # only by epochs read after the value [judged-by-later-epochs]
+        if dead:  # only by epochs read after the value [later-epochs]
             again = await self._reader.find([lookup.key for lookup in dead])
             unlink = [
                 (second.key.text, second.validity.head)

@@ -11,7 +11,7 @@ from coherd.contract.ttl import refresh_early
 from coherd_server.core.entry import EntryFormatError
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.lease_bytes import Lease, decode_lease, token_of
 from coherd_server.core.store import (
     EpochRead,
@@ -58,7 +58,7 @@ class LeaseAttempt:
         self,
         store: Store,
         reader: Reader,
-        grants: Grants,
+        grants: GrantedLeases,
         draw: Callable[[], float],
         new_grant: Callable[[], bytes],
     ) -> None:
@@ -103,7 +103,7 @@ class LeaseAttempt:
         else:
             (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
             epochs = dict(ensured)
-        if state is State.INVALIDATED:  # only by epochs read after it [judged-by-later-epochs]
+        if state is State.INVALIDATED:  # only by epochs read after it [later-epochs]
             # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
             (lookup,) = await self._reader.classify([key], values, dict(epochs))
             if lookup.validity.state is State.FRESH:
@@ -145,7 +145,7 @@ class LeaseAttempt:
     def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
         """Whether epochs that were just read are all there are to be, and live long enough: none is to be ensured.
 
-        That does where nothing is stored: nothing is judged dead by them [judged-by-later-epochs], they are only what
+        That does where nothing is stored: nothing is judged dead by them [later-epochs], they are only what
         the load begins with.
         """
         known = self._store.remembered(needs) if needs.keys() == epochs.keys() else None

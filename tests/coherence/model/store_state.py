@@ -41,7 +41,7 @@ class Rules:
     writes_change_the_fence: bool = True
     """[late-write-fence]"""
     judged_by_later_epochs: bool = True
-    """[judged-by-later-epochs]"""
+    """[later-epochs]"""
     grant_compares: bool = True
     """[grant-compares]"""
     absence_is_no_fence: bool = True

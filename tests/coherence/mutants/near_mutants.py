@@ -14,9 +14,9 @@ import coherd._rpc.session_transport
 import coherd._rpc.stream
 from coherd._near import Kept, Mark, NearCache
 from coherd._near.domains import domain_of_tag
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
+from coherd.contract.clock import boottime_s
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.interest import Interest
@@ -35,13 +35,13 @@ def no_mark_before_the_request(patch: Patch) -> None:
     """[mark-before-asking] A key is marked when its reply is there, so that nothing that happened meanwhile counts."""
     keep = coherd._rpc.stream.keep
 
-    def marked_late(near: NearCache, marks: list[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
+    def marked_late(near: NearCache, marks: list[Mark | None], method: Any, answer: Any, *, serving: bool) -> None:
         late: list[Mark | None] = []
         for mark in marks:
             if mark is not None:
                 near.release(mark)
             late.append(None if mark is None else near.mark(mark.key, boottime_s()))
-        keep(near, late, kind, answer, serving=serving)
+        keep(near, late, method, answer, serving=serving)
 
     patch(coherd._rpc.stream, "keep", marked_late)
 
@@ -116,7 +116,7 @@ def lapsed_lease_still_served(patch: Patch) -> None:
 def own_change_not_dropped(patch: Patch) -> None:
     """[own-changes-drop] A client's own change waits for its push."""
 
-    def ignored(near: NearCache, kind: str, request: Any, answer: Any | None) -> None:
+    def ignored(near: NearCache, method: Any, request: Any, answer: Any | None) -> None:
         """Drops nothing."""
 
     patch(coherd._rpc.stream, "drop_changed", ignored)

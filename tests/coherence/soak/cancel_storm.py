@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
 
+from coherd._rpc.methods import BATCH_GET, GET
 from coherd.v1 import cache_service_pb2 as pb
 from coherence.faults.proxy_thread import ProxyThread
 from coherence.history import History, Recorder
@@ -105,11 +107,12 @@ async def session_storm(target: str, cancelled: int, directory: Path, seed: int)
             if lost < SESSIONS_LOST * (cancelled - left) / cancelled - 0.5 and caller.lose_session(0):
                 lost += 1
             item = rng.choice(ITEMS)
+            asked: Coroutine[Any, Any, Any]
             if rng.random() < 0.2:
                 keys = [one.wire for one in rng.sample(ITEMS, 5)]
-                asked = transport.batch_get(pb.BatchGetRequest(keys=keys), 10_000)
+                asked = transport.call(BATCH_GET, pb.BatchGetRequest(keys=keys), 10_000)
             else:
-                asked = transport._ask("get", "Get", pb.GetRequest(key=item.wire), 10_000)
+                asked = transport.call(GET, (item.wire.text, False), 10_000)
             call = asyncio.create_task(asked)
             await asyncio.sleep(rng.random() * 0.004)
             if call.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from coherd._rpc.methods import GET, METHODS
 from coherd._rpc.session_transport import SessionTransport
 from coherd._rpc.stream import SessionStream
 from coherd.contract.reasons import reason_name
@@ -24,9 +25,9 @@ class SessionCaller(Caller):
 
     async def call(self, server: int, rpc: str, request: Any, *, timeout_s: float | None = None) -> Any:
         timeout_ms = max(1, int((timeout_s or self._timeout_s) * 1_000))
-        kind = "".join("_" + one.lower() if one.isupper() else one for one in rpc)[1:]
+        asked = (request.key.text, request.accept_stale) if rpc == GET.rpc else request
         try:
-            return await self.transports[server]._ask(kind, rpc, request, timeout_ms)
+            return await self.transports[server].call(METHODS[rpc], asked, timeout_ms)
         except (OutcomeUnknown, DeadlineExceeded, Unavailable) as error:
             return f"lost:{type(error).__name__}"
         except CacheError as error:
@@ -42,7 +43,8 @@ class SessionCaller(Caller):
         if stream is None or stream is not connection:
             return False
         try:
-            await stream.ask("get", NOWHERE, 1_000)
+            key = NOWHERE.key.text
+            await stream.ask(GET, (key, False), len(key), 1_000)
         except CacheError as error:
             return error.reason == ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN
         return False

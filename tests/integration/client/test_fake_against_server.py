@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from coherd import BatchError, CacheClient, CacheError, Domain, Key, OpenKey, Refusal, Resource, Selector, Tag
+from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, GET, LEASE
 from coherd._rpc.protocol import Transport
 from coherd._rpc.unary import UnaryTransport
 from coherd.domains import analytics, celery, content, crisis, maintenance, psychology, session
@@ -230,7 +231,7 @@ def get_another_type(a: Arguments) -> Step:
 
 def get_raw(a: Arguments) -> Step:
     key = a.key()
-    return lambda s: s.transport.get(wire_key(s, key).text, False, 10_000)
+    return lambda s: s.transport.call(GET, (wire_key(s, key).text, False), 10_000)
 
 
 def set_(a: Arguments) -> Step:
@@ -280,7 +281,7 @@ def invalidate_one(a: Arguments) -> Step:
 
 
 async def leased(side: Side, request: wire.LeaseRequest) -> wire.LeaseResponse:
-    return side.note(request, await side.transport.lease(request, 10_000))
+    return side.note(request, await side.transport.call(LEASE, request, 10_000))
 
 
 def lease(a: Arguments) -> Step:
@@ -295,12 +296,13 @@ def renew(a: Arguments) -> Step:
 
 def fill(a: Arguments) -> Step:
     request = a.fill_request()
-    return lambda s: s.transport.fill(request(s), 10_000)
+    return lambda s: s.transport.call(FILL, request(s), 10_000)
 
 
 def abandon(a: Arguments) -> Step:
     key, token, cooldown_ms = a.key(), a.token(), a.among("cooldown_ms", (*(0, 60_000) * 8, 600_001))
-    return lambda s: s.transport.fill(
+    return lambda s: s.transport.call(
+        FILL,
         wire.FillRequest(
             set=wire.SetRequest(key=wire_key(s, key)), token=s.token(token), abandon=True, cooldown_ms=cooldown_ms
         ),
@@ -314,7 +316,7 @@ def batch_lease(a: Arguments) -> Step:
     async def step(s: Side) -> list[Any]:
         # Items are concurrent: of two about one key, which comes first is anybody's guess.
         items = list({item.key.text: item for item in (each(s) for each in requests)}.values())
-        answer = await s.transport.batch_lease(wire.BatchLeaseRequest(items=items), 10_000)
+        answer = await s.transport.call(BATCH_LEASE, wire.BatchLeaseRequest(items=items), 10_000)
         return [
             one.error if one.HasField("error") else s.note(item, one.lease)
             for item, one in zip(items, answer.results, strict=True)
@@ -325,7 +327,7 @@ def batch_lease(a: Arguments) -> Step:
 
 def batch_fill(a: Arguments) -> Step:
     request = a.fill_request()
-    return lambda s: s.transport.batch_fill(wire.BatchFillRequest(items=[request(s)]), 10_000)
+    return lambda s: s.transport.call(BATCH_FILL, wire.BatchFillRequest(items=[request(s)]), 10_000)
 
 
 READS: Final = (get, get_entry, get_many, get_another_type, get_raw)

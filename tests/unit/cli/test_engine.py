@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coherd.cli.replay.engine import MISS, Outcome, Replay, TooManyErrors
-from coherd.cli.replay.expected import Expected, expected
+from coherd.cli.replay.trace import Expected, expected
 
 
 class Broken(Exception):

@@ -10,9 +10,8 @@ from rich.console import Console, RenderableType
 
 from coherd.catalog.load import builtin_catalog
 from coherd.cli.catalog_view import catalog_views
-from coherd.cli.fold import fold_pattern
-from coherd.cli.metrics_view import metrics_json, metrics_view
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.cli.metrics_view import fold_pattern, metrics_json, metrics_view
+from coherd.v1 import cache_service_pb2 as pb
 
 NOW = datetime.datetime(2025, 8, 6, 12, tzinfo=datetime.UTC)
 
@@ -26,12 +25,12 @@ def shown(width: int, *views: RenderableType) -> str:
     return file.getvalue()
 
 
-def counted() -> dict[str, wire.DomainMetrics]:
-    keyspace = wire.KeyspaceCount(keys=1234, bytes=99_999)
+def counted() -> dict[str, pb.DomainMetrics]:
+    keyspace = pb.KeyspaceCount(keys=1234, bytes=99_999)
     keyspace.counted_at.FromDatetime(NOW - datetime.timedelta(seconds=42))
-    latency = wire.LatencyQuantiles(count=3, p50_us=590.123456789, p90_us=900, p99_us=12_345.6)
+    latency = pb.LatencyQuantiles(count=3, p50_us=590.123456789, p90_us=900, p99_us=12_345.6)
     pattern = "analytics:content_engagement:content:{content}:and:{and}:so:{so}:on:{on}"
-    domain = wire.DomainMetrics(
+    domain = pb.DomainMetrics(
         domain="analytics",
         hits=1_234_567,
         stale_hits=1_000,
@@ -45,7 +44,7 @@ def counted() -> dict[str, wire.DomainMetrics]:
         keyspace=keyspace,
         read_latency=latency,
         write_latency=latency,
-        resources=[wire.ResourceMetrics(resource="content_engagement", key_pattern=pattern, keyspace=keyspace)],
+        resources=[pb.ResourceMetrics(resource="content_engagement", key_pattern=pattern, keyspace=keyspace)],
     )
     return {"analytics": domain}
 
@@ -67,7 +66,7 @@ def test_without_the_keyspace() -> None:
 
 
 def test_one_of_a_kind_is_singular() -> None:
-    domain = wire.DomainMetrics(domain="a", fills=1, rejected_fills=2, loads_avoided=1, dead=1, foreign=1)
+    domain = pb.DomainMetrics(domain="a", fills=1, rejected_fills=2, loads_avoided=1, dead=1, foreign=1)
     text = " ".join(shown(160, metrics_view({"a": domain}, with_resources=True, width=160, now=NOW)).split())
     assert "1 fill, 2 rejected fills, 1 load avoided, 1 miss of an invalidated entry, 1 miss of foreign bytes" in text
 

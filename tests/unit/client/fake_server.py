@@ -1,44 +1,37 @@
-"""A real `grpc.aio` server with a dict behind it, that fails as told. Knows keys and tags of the built-in catalog."""
+"""gRPC in front of the memory of `coherd.testing`; interceptors watch the calls, and fail them as a test says.
+
+Its clock stands unless a test advances it: what expires does so when the test says.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
 
 import grpc
+import grpc.aio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from coherd._rpc.methods import METHODS
 from coherd.catalog.load import builtin_catalog
-from coherd.contract.limits import GRANT_BYTES
-from coherd.contract.reasons import REASONS, Refusal, reason_name
-from coherd.contract.ttl import choose_ttl_ms
-from coherd.v1 import cache_service_pb2 as wire
-from coherd.v1 import keys_pb2
+from coherd.catalog.overrides import TtlOverride, with_overrides
+from coherd.contract.reasons import REASONS, reason_name
+from coherd.errors import CacheError
+from coherd.testing import FakeClock
+from coherd.testing.memory import Kept
+from coherd.testing.transport import MemoryTransport
+from coherd.v1 import cache_service_pb2 as pb
 
-PATIENT_MS = 60_000
+PATIENT_MS: Final = 60_000
 """Time limit of calls that are to succeed: how long one takes says what else the machine does."""
-RPCS: dict[str, type[Message]] = {
-    "Get": wire.GetRequest,
-    "BatchGet": wire.BatchGetRequest,
-    "Set": wire.SetRequest,
-    "BatchSet": wire.BatchSetRequest,
-    "Lease": wire.LeaseRequest,
-    "BatchLease": wire.BatchLeaseRequest,
-    "Fill": wire.FillRequest,
-    "BatchFill": wire.BatchFillRequest,
-    "Delete": wire.DeleteRequest,
-    "Touch": wire.TouchRequest,
-    "Invalidate": wire.InvalidateRequest,
-    "Metrics": wire.MetricsRequest,
-    "DescribeCatalog": wire.DescribeCatalogRequest,
-}
+Act = Callable[[Any, Any], Awaitable[Message]]
+"""Answers a request, given its context."""
 
 
 @dataclass
@@ -59,61 +52,132 @@ class Fault:
     """The call takes effect before it fails."""
 
 
-@dataclass
-class Stored:
-    """An entry."""
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Puts `around` around every unary call."""
 
-    request: wire.SetRequest
-    tags: frozenset[str]
-    written_s: float
-    ttl_ms: int
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        rpc, act = handler_call_details.method.rpartition("/")[2], handler.unary_unary
+
+        async def answer(request: Any, context: Any) -> Message:
+            return await self.around(rpc, act, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+
+    async def around(self, rpc: str, act: Act, request: Any, context: Any) -> Message:
+        """The answer of ``act``, or what is to come instead."""
+        raise NotImplementedError
 
 
-@dataclass
-class Leased:
-    """A lease. One whose token nobody knows is somebody else's."""
+class Watch(Interceptor):
+    """Counts calls, those that fail too."""
 
-    token: bytes
-    until_s: float
-    grant: bytes = b""
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.metadata: dict[str, str] = {}
+        """Of the last call."""
+        self.running = 0
+        self.most_running = 0
+
+    async def around(self, rpc: str, act: Act, request: Any, context: Any) -> Message:
+        self.calls[rpc] += 1
+        self.metadata = dict(context.invocation_metadata())
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            return await act(request, context)
+        finally:
+            self.running -= 1
 
 
-@dataclass
+class Faults(Interceptor):
+    """Fails calls with the faults of their rpc, one after the other."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, list[Fault]] = {}
+        """By rpc; each call takes the first one left."""
+
+    async def around(self, rpc: str, act: Act, request: Any, context: Any) -> Message:
+        if not self.waiting.get(rpc):
+            return await act(request, context)
+        fault = self.waiting[rpc].pop(0)
+        answer = await act(request, context) if fault.after else None
+        if fault.gate is not None:
+            await fault.gate.wait()
+        if fault.code is not None:
+            await context.abort(fault.code, fault.text)
+        if fault.reason:
+            await _abort(context, fault)
+        return answer or await act(request, context)
+
+
+class BadItems(Interceptor):
+    """Fails items of batches, which then take no effect."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, int] = {}
+        """By canonical text of a key."""
+
+    async def around(self, rpc: str, act: Act, request: Any, context: Any) -> Message:
+        field = {"BatchGet": "keys", "BatchSet": "items", "BatchLease": "items"}.get(rpc, "")
+        items = getattr(request, field, ())
+        reasons = [self.reasons.get(item.text if field == "keys" else item.key.text, 0) for item in items]
+        if not any(reasons):
+            return await act(request, context)
+        good = [item for item, reason in zip(items, reasons, strict=True) if not reason]
+        answered: Any = await act(type(request)(**{field: good}), context)
+        results, answer = iter(answered.results), type(answered)()
+        for reason in reasons:
+            if reason:
+                retry_ms = REASONS[reason].retry_after_ms
+                answer.results.add(
+                    error=pb.ItemError(reason=reason, message="injected", field="key", retry_after_ms=retry_ms)
+                )  # type: ignore[arg-type]
+            else:
+                answer.results.append(next(results))
+        return answer
+
+
 class FakeServer:
-    """Use as an async context manager; `target` is where it listens."""
+    """Use as an async context manager; `target` is where it listens.
 
-    entries: dict[str, Stored] = field(default_factory=dict)
-    faults: dict[str, list[Fault]] = field(default_factory=dict)
-    """By rpc; each call takes the first one left."""
-    leases: dict[str, Leased] = field(default_factory=dict)
-    tokens: list[bytes] = field(default_factory=list)
-    """Of all requests for a grant, in order."""
-    fills: list[wire.FillRequest] = field(default_factory=list)
-    """As they came."""
-    stale: dict[str, wire.Hit] = field(default_factory=dict)
-    """Served beside leases; dropped by a fill."""
-    bad_items: dict[str, int] = field(default_factory=dict)
-    """Reason that items of batches with this key fail with."""
-    calls: Counter[str] = field(default_factory=Counter)
-    metadata: dict[str, str] = field(default_factory=dict)
-    """Of the last call."""
-    largest_batch: int = 0
-    running: int = 0
-    most_running: int = 0
-    now_s: float = 1_000.0
-    """Its clock, which stands unless a test moves it: what expires does so when the test says."""
-    target: str = ""
-    options: Sequence[tuple[str, Any]] = ()
-    extra_handlers: Sequence[grpc.GenericRpcHandler] = ()
+    Args:
+        target: to listen at; default: a free port of loopback.
+        options: further options of the gRPC server.
+        extra_handlers: of other services.
+    """
+
+    def __init__(
+        self,
+        *,
+        target: str = "127.0.0.1:0",
+        options: Sequence[tuple[str, Any]] = (),
+        extra_handlers: Sequence[grpc.GenericRpcHandler] = (),
+    ) -> None:
+        self.target = target
+        self.clock = FakeClock()
+        self.draw = 0.0
+        """Randomness of what it decides: no jitter, never early."""
+        catalog = with_overrides(builtin_catalog(), {"content": TtlOverride(early_refresh=1.0)})
+        self.transport = MemoryTransport(catalog, self.clock, draw=lambda: self.draw)
+        self.watch, self._faults, self._bad_items = Watch(), Faults(), BadItems()
+        self.bad_items = self._bad_items.reasons
+        """Reason that items of batches with this key fail with."""
+        self.calls = self.watch.calls
+        self._options = options
+        self._extra_handlers = extra_handlers
 
     async def __aenter__(self) -> FakeServer:
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *self.options])
-        handlers = {name: self._handler(name, request) for name, request in RPCS.items()}
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("coherd.v1.CacheService", handlers),)
+        self._server = grpc.aio.server(
+            options=[("grpc.so_reuseport", 0), *self._options],
+            interceptors=[self.watch, self._faults, self._bad_items],
         )
-        self._server.add_generic_rpc_handlers(tuple(self.extra_handlers))
-        port = self._server.add_insecure_port(self.target or "127.0.0.1:0")
+        handlers = {rpc: self._handler(rpc) for rpc in METHODS}
+        service = grpc.method_handlers_generic_handler("coherd.v1.CacheService", handlers)
+        self._server.add_generic_rpc_handlers((service, *self._extra_handlers))
+        port = self._server.add_insecure_port(self.target)
         self.target = f"127.0.0.1:{port}"
         await self._server.start()
         return self
@@ -127,246 +191,92 @@ class FakeServer:
 
     def fail(self, rpc: str, *faults: Fault) -> None:
         """The next calls of an rpc fail like this."""
-        self.faults.setdefault(rpc, []).extend(faults)
+        self._faults.waiting.setdefault(rpc, []).extend(faults)
 
-    def _handler(self, name: str, request: type[Message]) -> Any:
-        act: Callable[[Any], Awaitable[Message]] = getattr(self, "_" + name.lower())
+    # What it has, and what a test puts there.
 
-        async def handle(message: Any, context: Any) -> Any:
-            self.calls[name] += 1
-            self.metadata = dict(context.invocation_metadata())
-            self.running += 1
-            self.most_running = max(self.most_running, self.running)
-            try:
-                return await answer(message, context)
-            finally:
-                self.running -= 1
+    def pass_s(self, seconds: float) -> None:
+        """Let its time pass."""
+        self.clock.advance(timedelta(seconds=seconds))
 
-        async def answer(message: Any, context: Any) -> Any:
-            waiting = self.faults.get(name)
-            fault = waiting.pop(0) if waiting else None
-            if fault is None:
-                return await self._answered(act, message, context)
-            result = await self._answered(act, message, context) if fault.after else None
-            if fault.gate is not None:
-                await fault.gate.wait()
-            if fault.code is not None:
-                await context.abort(fault.code, fault.text)
-            if fault.reason:
-                await _abort(context, fault)
-            return result or await self._answered(act, message, context)
+    def requests(self, rpc: str) -> list[Any]:
+        """Those that took effect, in order."""
+        return [call.request for call in self.transport.calls if call.rpc == rpc]
 
-        return grpc.unary_unary_rpc_method_handler(
-            handle, request.FromString, lambda answer: answer.SerializeToString()
-        )
+    @property
+    def tokens(self) -> list[bytes]:
+        """Of all requests for a grant, in order."""
+        return [request.token for request in self.requests("Lease") if not request.renew]
 
-    async def _answered(self, act: Callable[[Any], Awaitable[Message]], message: Any, context: Any) -> Message:
-        try:
-            return await act(message)
-        except Refusal as refusal:
-            await _abort(context, Fault(refusal.reason, text=str(refusal), field=refusal.field))
-            raise AssertionError("aborted") from None
+    @property
+    def fills(self) -> list[pb.FillRequest]:
+        """As they came."""
+        return self.requests("Fill")
+
+    @property
+    def largest_batch(self) -> int:
+        """Most items of one call."""
+        sizes = [len(request.keys) for request in self.requests("BatchGet")]
+        return max(sizes + [len(request.items) for request in self.requests("BatchSet")])
+
+    def ttl_ms(self, key: object) -> int | None:
+        """For how long an entry was stored; None: nothing is there."""
+        kept = self._memory.look(self._resolved(key)).kept
+        return None if kept is None else kept.fresh_until_ms - kept.written_at_ms
+
+    def put(self, key: object, payload: bytes, *, fresh_s: float, load_ms: int = 0) -> None:
+        """Store a value that a load brought, fresh for so long (< 0: it is stale)."""
+        resolved, now_ms = self._resolved(key), self.clock.now_ms
+        until_ms, epochs = now_ms + int(fresh_s * 1000), self._memory.stamps(resolved, ())
+        self._memory.store(resolved, Kept(payload, now_ms - 3_600_000, until_ms, 600_000, epochs, load_ms=load_ms))
+
+    @property
+    def leased(self) -> set[str]:
+        """Keys that somebody has a lease of."""
+        return {key for key in list(self._memory._leases) if self._memory.lease_ends_at_ms(self._resolved(key))}
+
+    def grant(self, key: object, token: bytes, for_s: float = 60.0) -> None:
+        """Give a key's lease to a token, whoever had it."""
+        self._memory.grant(self._resolved(key), token, int(for_s * 1000), ())
+
+    def release(self, key: object) -> None:
+        """End a key's lease."""
+        self._memory.release(self._resolved(key))
+
+    def invalidate(self, key: object) -> None:
+        """As somebody else does it, by a tag of the key."""
+        self._memory.invalidate([self._resolved(key).tags[0][1]])
+
+    @property
+    def _memory(self) -> Any:
+        return self.transport.memory
+
+    def _resolved(self, key: object) -> Any:
+        return self.transport.catalog.resolve(str(key))
 
     # The verbs.
 
-    def _valid(self, key: keys_pb2.Key) -> Stored | None:
-        entry = self.entries.get(builtin_catalog().resolve(key.text).text)
-        if entry is None or (self.now_s - entry.written_s) * 1_000 >= entry.ttl_ms:
-            return None
-        return entry
+    def _handler(self, rpc: str) -> Any:
+        async def answer(request: Any, context: Any) -> Message:
+            try:
+                return await self._answer(rpc, request)
+            except CacheError as error:
+                await _abort(context, Fault(error.reason, text=str(error), field=error.field))
+                raise AssertionError("aborted") from None
 
-    def _read(self, key: keys_pb2.Key) -> wire.GetResponse:
-        entry = self._valid(key)
-        if entry is None:
-            return wire.GetResponse(miss=wire.Miss(reason=wire.MISS_REASON_ABSENT))
-        age_ms = int((self.now_s - entry.written_s) * 1_000)
-        request = entry.request
-        return wire.GetResponse(
-            hit=wire.Hit(
-                value=request.value,
-                age_ms=age_ms,
-                remaining_ttl_ms=entry.ttl_ms - age_ms,
-                negative=request.negative,
-                version=request.version if request.HasField("version") else None,
-                extra_tags=request.extra_tags,
-            )
+        return grpc.unary_unary_rpc_method_handler(
+            answer, METHODS[rpc].message.FromString, lambda one: one.SerializeToString()
         )
 
-    def _write(self, request: wire.SetRequest) -> wire.SetResponse:
-        resolved = builtin_catalog().resolve(request.key.text)
-        ttl_ms = choose_ttl_ms(
-            resolved.policy, request.ttl_ms if request.HasField("ttl_ms") else None, negative=request.negative
-        )
-        present = self._valid(request.key)
-        if request.only_if_absent and present is not None:
-            return wire.SetResponse(outcome=wire.SET_OUTCOME_PRESENT)
-        if present is not None and request.HasField("version") and present.request.version > request.version:
-            return wire.SetResponse(outcome=wire.SET_OUTCOME_OLDER_VERSION)
-        extra = {f"{resolved.domain.name}/{name}:{value}" for name, value in request.extra_tags.items()}
-        tags = frozenset({tag for _, tag in resolved.tags} | extra)
-        self.entries[resolved.text] = Stored(request, tags, self.now_s, ttl_ms)
-        return wire.SetResponse(outcome=wire.SET_OUTCOME_STORED, ttl_ms=ttl_ms)
-
-    async def _get(self, request: wire.GetRequest) -> Message:
-        return self._read(request.key)
-
-    async def _batchget(self, request: wire.BatchGetRequest) -> Message:
-        self.largest_batch = max(self.largest_batch, len(request.keys))
-        answer = wire.BatchGetResponse()
-        for key in request.keys:
-            try:
-                if key.text in self.bad_items:
-                    raise Refusal(self.bad_items[key.text], "injected", field="key")
-                result = self._read(key)
-            except Refusal as refusal:
-                answer.results.add(error=_item_error(refusal))
-            else:
-                answer.results.add(hit=result.hit) if result.HasField("hit") else answer.results.add(miss=result.miss)
+    async def _answer(self, rpc: str, request: Any) -> Message:
+        asked = (request.key.text, request.accept_stale) if rpc == "Get" else request  # as a client asks it
+        answer: Any = await self.transport.call(METHODS[rpc], asked, PATIENT_MS)
+        if rpc == "Metrics":
+            for domain in answer.domains:  # the census, which a memory has none of
+                keys = [key for key in self._memory.texts() if key.startswith(f"{domain.domain}:")]
+                domain.keyspace.keys = len(keys)
+                domain.keyspace.counted_at.FromMilliseconds(self.clock.now_ms)
         return answer
-
-    async def _set(self, request: wire.SetRequest) -> Message:
-        return self._write(request)
-
-    async def _batchset(self, request: wire.BatchSetRequest) -> Message:
-        self.largest_batch = max(self.largest_batch, len(request.items))
-        answer = wire.BatchSetResponse()
-        for item in request.items:
-            try:
-                if item.key.text in self.bad_items:
-                    raise Refusal(self.bad_items[item.key.text], "injected", field="key")
-                answer.results.add(set=self._write(item))
-            except Refusal as refusal:
-                answer.results.add(error=_item_error(refusal))
-        return answer
-
-    async def _lease(self, request: wire.LeaseRequest) -> Message:
-        end_s = time.monotonic() + request.wait_ms / 1_000
-        while True:
-            answer = self._judge(request)
-            if not answer.HasField("held") or answer.held.HasField("stale") or time.monotonic() >= end_s:
-                return answer
-            await asyncio.sleep(0.01)
-
-    def _judge(self, request: wire.LeaseRequest) -> wire.LeaseResponse:
-        name, now_s = builtin_catalog().resolve(request.key.text).text, self.now_s
-        lease = self.leases.get(name)
-        lives = lease is not None and now_s < lease.until_s
-        stale = self.stale.get(name)
-        if request.renew:
-            if lease is None or not lives or (lease.token, lease.grant) != (request.token, request.grant):
-                return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=200))
-            lease.until_s = now_s + request.lease_ms / 1_000
-            return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms, grant=lease.grant))
-        self.tokens.append(request.token)
-        read = self._read(request.key)
-        if read.HasField("hit") and stale is None:
-            return wire.LeaseResponse(hit=read.hit)
-        if lease is not None and lives and lease.token != request.token:
-            return wire.LeaseResponse(held=wire.LeaseHeld(retry_after_ms=200, stale=stale))
-        grant = os.urandom(GRANT_BYTES)
-        self.leases[name] = Leased(request.token, now_s + request.lease_ms / 1_000, grant)
-        return wire.LeaseResponse(granted=wire.LeaseGranted(lease_ms=request.lease_ms, stale=stale, grant=grant))
-
-    async def _batchlease(self, request: wire.BatchLeaseRequest) -> Message:
-        answer = wire.BatchLeaseResponse()
-        for item in request.items:
-            try:
-                if item.key.text in self.bad_items:
-                    raise Refusal(self.bad_items[item.key.text], "injected", field="key")
-                answer.results.add(lease=self._judge(item))
-            except Refusal as refusal:
-                answer.results.add(error=_item_error(refusal))
-        return answer
-
-    def _store(self, request: wire.FillRequest) -> wire.FillResponse:
-        self.fills.append(request)
-        name = request.set.key.text
-        lease = self.leases.get(name)
-        if lease is None or lease.token != request.token or self.now_s >= lease.until_s:
-            return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
-        if request.abandon:
-            del self.leases[name]
-            if request.cooldown_ms:
-                self.leases[name] = Leased(request.token, self.now_s + request.cooldown_ms / 1_000)
-            return wire.FillResponse(outcome=wire.FILL_OUTCOME_ABANDONED)
-        if lease.grant != request.grant:
-            return wire.FillResponse(outcome=wire.FILL_OUTCOME_REJECTED)
-        done = self._write(request.set)
-        del self.leases[name]
-        self.stale.pop(name, None)
-        return wire.FillResponse(outcome=wire.FILL_OUTCOME_STORED, ttl_ms=done.ttl_ms)
-
-    async def _fill(self, request: wire.FillRequest) -> Message:
-        return self._store(request)
-
-    async def _batchfill(self, request: wire.BatchFillRequest) -> Message:
-        answer = wire.BatchFillResponse()
-        for item in request.items:
-            try:
-                answer.results.add(fill=self._store(item))
-            except Refusal as refusal:
-                answer.results.add(error=_item_error(refusal))
-        return answer
-
-    async def _delete(self, request: wire.DeleteRequest) -> Message:
-        self.leases.pop(request.key.text, None)
-        return wire.DeleteResponse(existed=self.entries.pop(request.key.text, None) is not None)
-
-    async def _touch(self, request: wire.TouchRequest) -> Message:
-        entry = self._valid(request.key)
-        if entry is None:
-            return wire.TouchResponse()
-        entry.ttl_ms = request.ttl_ms
-        entry.written_s = self.now_s
-        return wire.TouchResponse(touched=True, ttl_ms=request.ttl_ms)
-
-    async def _invalidate(self, request: wire.InvalidateRequest) -> Message:
-        catalog = builtin_catalog()
-        answer = wire.InvalidateResponse()
-        for selector in request.selectors:
-            if selector.HasField("named"):
-                answer.tags.extend(catalog.tags_of_invalidation(selector.named.name, selector.named.value))
-            elif selector.HasField("tag"):
-                tag = selector.tag
-                answer.tags.extend(catalog.tags_of_identifier(tag.identifier, tag.value, tag.domain))
-            elif selector.HasField("resource"):
-                answer.tags.extend(catalog.tags_of_resource(selector.resource.domain, selector.resource.resource))
-            elif selector.HasField("domain"):
-                answer.tags.extend(catalog.tags_of_domain(selector.domain.domain))
-            else:
-                answer.deleted_keys += self.entries.pop(selector.key.text, None) is not None
-        gone = set(answer.tags)
-        self.entries = {key: entry for key, entry in self.entries.items() if not entry.tags & gone}
-        return answer
-
-    async def _metrics(self, request: wire.MetricsRequest) -> Message:
-        answer = wire.MetricsResponse()
-        for domain in request.domains or builtin_catalog().domains:
-            spec = builtin_catalog().domain(domain)
-            keys = sum(key.startswith(domain + ":") for key in self.entries)
-            metrics = answer.domains.add(domain=domain, hits=3, misses=1, hit_ratio=0.75)
-            metrics.recommended_ttl_ms = spec.policy.ttl_ms
-            metrics.keyspace.keys = keys
-            metrics.keyspace.counted_at.FromSeconds(1_754_438_400)
-            for resource in spec.resources.values():
-                metrics.resources.add(resource=resource.name, key_pattern=resource.key_pattern)
-        return answer
-
-    async def _describecatalog(self, request: wire.DescribeCatalogRequest) -> Message:
-        answer = wire.DescribeCatalogResponse(fingerprint="fake")
-        for domain in request.domains or builtin_catalog().domains:
-            answer.domains.add(name=builtin_catalog().domain(domain).name)
-        return answer
-
-
-def _item_error(refusal: Refusal) -> wire.ItemError:
-    rule = REASONS[refusal.reason]
-    return wire.ItemError(
-        reason=refusal.reason,  # type: ignore[arg-type]
-        message=str(refusal),
-        field=refusal.field,
-        retry_after_ms=rule.retry_after_ms,
-    )
 
 
 async def _abort(context: Any, fault: Fault) -> None:

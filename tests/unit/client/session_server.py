@@ -104,18 +104,15 @@ class SessionServer(FakeServer):
     """Use as an async context manager."""
 
     def __init__(self, welcome: pb.Welcome | None = None) -> None:
-        super().__init__()
+        sessions = {"Session": grpc.stream_stream_rpc_method_handler(self._session)}
+        handler = grpc.method_handlers_generic_handler("coherd.v1.SessionService", sessions)
+        super().__init__(extra_handlers=[handler])
         self.welcome = welcome or pb.Welcome(protocol=1)
         self.silent = False
         """It does not welcome."""
         self.refuses: grpc.StatusCode | None = None
         self.dials = 0
         self._opened: asyncio.Queue[PlayedSession] = asyncio.Queue()
-        self.extra_handlers = [
-            grpc.method_handlers_generic_handler(
-                "coherd.v1.SessionService", {"Session": grpc.stream_stream_rpc_method_handler(self._session)}
-            )
-        ]
 
     async def opened(self) -> PlayedSession:
         """The next stream that is opened."""

@@ -37,14 +37,14 @@ async def test_long_batches_are_split_and_joined_in_order(cache: CacheClient, fa
     assert all((await cache.set_many({key: n for n, key in enumerate(keys)}, timeout_ms=60_000)).values())
     gate = asyncio.Event()
     fake.fail("BatchGet", *[Fault(gate=gate)] * 7)
-    fake.most_running = 0
+    fake.watch.most_running = 0
     asked = asyncio.create_task(cache.get_many(keys[::-1], timeout_ms=60_000))
-    await until("some are under way together", lambda: fake.running > 1)
+    await until("some are under way together", lambda: fake.watch.running > 1)
     gate.set()
     many = await asked
     assert list(many.items()) == [(key, n) for n, key in reversed(list(enumerate(keys)))]
     assert (fake.largest_batch, fake.calls["BatchGet"], fake.calls["BatchSet"]) == (MAX_CALL_ITEMS, 7, 7)
-    assert 1 < fake.most_running <= 4
+    assert 1 < fake.watch.most_running <= 4
 
 
 async def test_misses_are_absent_and_keys_asked_once(cache: CacheClient, fake: FakeServer) -> None:

@@ -107,7 +107,7 @@ async def test_cancelling_one_call_disturbs_no_other(cache: CacheClient, fake: F
     gate = asyncio.Event()
     fake.fail("Get", *[Fault(gate=gate)] * 40)
     tasks = [asyncio.create_task(cache.get(key)) for key in keys]
-    await until("all are under way", lambda: fake.running == 40)
+    await until("all are under way", lambda: fake.watch.running == 40)
     for task in tasks[::2]:
         task.cancel()
     gate.set()
@@ -120,7 +120,7 @@ async def test_closing_ends_calls_with_an_error_not_a_cancellation(fake: FakeSer
     cache = CacheClient.connect(fake.target)
     fake.fail("Get", Fault(gate=asyncio.Event()))
     waiting = asyncio.create_task(cache.get(KEY))
-    await until("it is under way", lambda: fake.running == 1)
+    await until("it is under way", lambda: fake.watch.running == 1)
     await cache.close()
     await cache.close()
     with pytest.raises(ClientClosed):
@@ -132,7 +132,7 @@ async def test_closing_ends_calls_with_an_error_not_a_cancellation(fake: FakeSer
 async def test_the_token_travels(fake: FakeServer) -> None:
     async with CacheClient.connect(fake.target, token="t0k3n") as cache:
         await cache.get(KEY)
-    assert fake.metadata["authorization"] == "Bearer t0k3n"
+    assert fake.watch.metadata["authorization"] == "Bearer t0k3n"
 
 
 @pytest.mark.parametrize("token", ["s3cret\n", "s3crét", "s3cret\t", "s3cret\udcff"])
@@ -244,9 +244,9 @@ async def test_a_burst_of_calls_stays_below_the_services_limit_of_streams(cache:
     gate = asyncio.Event()
     fake.fail("Set", *(Fault(gate=gate) for _ in keys))
     sets = [asyncio.create_task(cache.set(key, 1, timeout_ms=120_000)) for key in keys]
-    await until("many are out", lambda: fake.running > 100, timeout_s=60)
+    await until("many are out", lambda: fake.watch.running > 100, timeout_s=60)
     await asyncio.sleep(0.3)  # whatever more it lets out has time to come
     gate.set()
     results = await asyncio.gather(*sets)
     assert {one.outcome for one in results} == {SetOutcome.STORED}
-    assert 100 < fake.most_running <= MAX_CALLS
+    assert 100 < fake.watch.most_running <= MAX_CALLS

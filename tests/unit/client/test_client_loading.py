@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
-from fake_server import FakeServer, Fault, Leased
+from fake_server import FakeServer, Fault
 
 from coherd import (
     NOTHING,
@@ -35,7 +35,6 @@ from coherd._loading import decide, line
 from coherd._rpc import channels
 from coherd.domains import celery, content
 from coherd.domains.celery.v1 import celery_pb2
-from coherd.v1 import cache_service_pb2 as wire
 
 KEY = content.Topics(user="u1")
 AWAY = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
@@ -99,7 +98,7 @@ async def no_task_is_left() -> AsyncIterator[None]:
 
 
 async def held_by_another(fake: FakeServer, key: Any = KEY, for_s: float = 60.0) -> None:
-    fake.leases[str(key)] = Leased(b"another's token.", fake.now_s + for_s)
+    fake.grant(key, b"another's token.", for_s)
 
 
 async def test_a_miss_loads_and_fills_and_a_hit_does_not(cache: CacheClient, fake: FakeServer) -> None:
@@ -133,7 +132,7 @@ async def test_a_running_load_is_joined_only_after_its_lease_was_confirmed(
     gate.clear()
     third = asyncio.create_task(cache.get_or_load(content.Topics(user="u2"), loader))
     await until(lambda: loader.calls == 2)
-    fake.leases.clear()  # as an invalidation that somebody else has noticed
+    fake.invalidate(content.Topics(user="u2"))
     fourth = asyncio.create_task(cache.get_or_load(content.Topics(user="u2"), loader))
     await until(lambda: loader.calls == 3)
     gate.set()
@@ -149,14 +148,14 @@ async def test_a_load_whose_token_was_granted_anew_is_neither_joined_nor_stored(
     loader = Loader(gate=gate)
     first = asyncio.create_task(cache.get_or_load(KEY, loader))
     await until(lambda: loader.calls == 1)
-    fake.leases[str(KEY)] = Leased(fake.tokens[0], fake.now_s + 1.0, b"another.")
+    fake.grant(KEY, fake.tokens[0], 1.0)
     asked = fake.calls["Lease"]
     second = asyncio.create_task(cache.get_or_load(KEY, loader))
     await until(lambda: fake.calls["Lease"] > asked)
     gate.set()
     assert await first == 1
-    assert str(KEY) not in fake.entries
-    fake.now_s += 1.1
+    assert fake.ttl_ms(KEY) is None
+    fake.pass_s(1.1)
     assert await second == 2
     assert await cache.get(KEY) == 2
 
@@ -168,7 +167,7 @@ async def test_no_two_loads_share_a_token_and_no_request_is_repeated_that_may_ha
     assert await cache.get_or_load(KEY, Loader()) == 1
     await until(lambda: any(fill.abandon for fill in fake.fills))
     assert len(set(fake.tokens)) == len(fake.tokens) >= 2
-    fake.tokens.clear()
+    fake.transport.calls.clear()
     fake.fail("Lease", Fault(code=grpc.StatusCode.UNAVAILABLE, after=True))
     assert await cache.get_or_load(content.Topics(user="u2"), Loader()) == 1
     assert len(set(fake.tokens)) == len(fake.tokens) >= 2
@@ -197,7 +196,7 @@ async def test_nothing_is_remembered_as_told(cache: CacheClient, fake: FakeServe
     unremembered = content.Topics(user="u2")
     assert [await cache.get_or_load(unremembered, loader) for _ in range(2)] == [None, None]
     assert loader.calls == 3
-    assert not fake.leases
+    assert not fake.leased
 
 
 async def test_sync_loaders_run_in_a_thread_and_may_return_awaitables(cache: CacheClient) -> None:
@@ -231,14 +230,14 @@ async def test_errors_of_loaders_reach_every_caller_and_poison_nothing(cache: Ca
     answers = await asyncio.gather(*(cache.get_or_load(KEY, loader) for _ in range(5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [KeyError] * 5
     assert loader.calls == 1
-    assert not fake.leases
+    assert not fake.leased
     assert await cache.get_or_load(KEY, loader) == "value"
 
 
 async def test_a_loader_that_cancels_itself_cancels_no_caller(cache: CacheClient, fake: FakeServer) -> None:
     with pytest.raises(LoadCancelled):
         await cache.get_or_load(KEY, Loader(asyncio.CancelledError()))
-    assert not fake.leases
+    assert not fake.leased
 
 
 async def test_wrong_values_are_refused_and_the_lease_given_back(cache: CacheClient, fake: FakeServer) -> None:
@@ -247,7 +246,7 @@ async def test_wrong_values_are_refused_and_the_lease_given_back(cache: CacheCli
         await cache.get_or_load(task, Loader({"state": "secret"}))
     with pytest.raises(InvalidRequest):
         await cache.get_or_load(KEY, Loader(1), ttl=timedelta(days=900))
-    assert not fake.leases
+    assert not fake.leased
     assert await cache.get_or_load(task, Loader(celery_pb2.TaskMetrics())) == celery_pb2.TaskMetrics()
 
 
@@ -300,7 +299,7 @@ async def test_a_lease_granted_to_callers_who_left_is_given_back(cache: CacheCli
     await asyncio.wait([caller])
     gate.set()
     await until(lambda: any(fill.abandon for fill in fake.fills))
-    assert not fake.leases
+    assert not fake.leased
 
 
 async def test_closing_cancels_loads_and_gives_their_leases_back(fake: FakeServer) -> None:
@@ -310,12 +309,12 @@ async def test_closing_cancels_loads_and_gives_their_leases_back(fake: FakeServe
     await held_by_another(fake, content.Topics(user="held"))
     waiting = asyncio.create_task(cache.get_or_load(content.Topics(user="held"), loader))
     await until(lambda: loader.running == 3)
-    await until(lambda: fake.running == 1)
+    await until(lambda: fake.watch.running == 1)
     await cache.close()
     answers = await asyncio.gather(*callers, waiting, return_exceptions=True)
     assert [type(answer) for answer in answers] == [ClientClosed] * 10
     assert loader.cancelled == 3
-    assert set(fake.leases) == {"content:topics:user:held"}
+    assert fake.leased == {"content:topics:user:held"}
     with pytest.raises(ClientClosed):
         await cache.get_or_load(KEY, loader)
     await cache.close()
@@ -329,7 +328,7 @@ async def test_long_loads_renew_their_lease(cache: CacheClient, fake: FakeServer
     load = asyncio.create_task(cache.get_or_load(KEY, Loader(gate=gate), lease_ms=200))
     for renewals in range(1, 6):
         await until(lambda: fake.calls["Lease"] > renewals)  # noqa: B023 - it is awaited here
-        fake.now_s += 0.15
+        fake.pass_s(0.15)
     gate.set()
     assert await load == 1
     assert await cache.get(KEY) == 1
@@ -344,12 +343,12 @@ async def test_a_load_that_lost_its_lease_answers_its_callers_and_stores_nothing
     await until(lambda: loader.calls == 1)
     await held_by_another(fake, for_s=0.4)
     asked = fake.calls["Lease"]
-    await until(lambda: fake.calls["Lease"] > asked and not fake.running)  # it could not renew
+    await until(lambda: fake.calls["Lease"] > asked and not fake.watch.running)  # it could not renew
     gate.set()
     assert await caller == 1
     assert await cache.get(KEY, default="miss") == "miss"
     assert fake.calls["Fill"] == 0
-    fake.now_s += 0.4
+    fake.pass_s(0.4)
     assert await cache.get_or_load(KEY, loader) == 2
 
 
@@ -359,7 +358,7 @@ async def test_a_fill_that_fails_costs_the_caller_nothing_and_frees_the_key(
     for fault in (Fault(reason=UNKNOWN), Fault(reason=ErrorReason.ERROR_REASON_STORE_FULL, retry_after_ms=90_000)):
         fake.fail("Fill", fault)
         assert await cache.get_or_load(KEY, Loader("value")) == "value"
-        assert not fake.leases
+        assert not fake.leased
         assert await cache.get(KEY, default="miss") == "miss"
 
 
@@ -383,11 +382,12 @@ async def test_waiting_calls_leave_room_for_fills(
     for key in keys:
         await held_by_another(fake, key)
     callers = [asyncio.create_task(cache.get_or_load(key, Loader(), load_timeout_ms=60_000)) for key in keys]
-    await until(lambda: fake.running >= 50)
-    assert fake.most_running <= len(keys)
+    await until(lambda: fake.watch.running >= 50)
+    assert fake.watch.most_running <= len(keys)
     assert await cache.get_or_load(KEY, Loader("through"), timeout_ms=10_000) == "through"
-    assert 50 <= fake.running < 100
-    fake.leases.clear()
+    assert 50 <= fake.watch.running < 100
+    for key in keys:
+        fake.release(key)
     assert await asyncio.gather(*callers) == [1] * len(keys)
 
 
@@ -395,7 +395,8 @@ async def test_waiting_calls_leave_room_for_fills(
 
 
 def serve_stale(fake: FakeServer, *, early: bool = False) -> None:
-    fake.stale[str(KEY)] = wire.Hit(value=OLD, stale=not early)
+    fake.put(KEY, OLD, fresh_s=60.0 if early else -1.0, load_ms=600_000)
+    fake.draw = 0.5
 
 
 async def test_stale_values_are_served_at_once_while_one_refreshes(cache: CacheClient, fake: FakeServer) -> None:
@@ -442,7 +443,7 @@ async def test_waiting_for_what_others_refresh(cache: CacheClient, fake: FakeSer
     asked = fake.calls["Lease"]
     waiting = asyncio.create_task(cache.get_or_load(KEY, loader, stale="wait"))
     await until(lambda: fake.calls["Lease"] > asked)
-    fake.now_s += 0.3
+    fake.pass_s(0.3)
     assert await waiting == "new"
     assert fake.calls["Lease"] - asked < 12
 
@@ -471,11 +472,11 @@ async def test_failed_refreshes_serve_the_stale_value_and_pause(
     assert fake.fills[0].cooldown_ms == 400
     assert [await cache.get_or_load(KEY, loader) for _ in range(5)] == ["old"] * 5
     assert loader.calls == 1
-    fake.now_s += 0.45
+    fake.pass_s(0.45)
     assert await cache.get_or_load(KEY, loader, stale="wait") == "old"
     assert loader.calls == 2
     await until(lambda: len(fake.fills) == 2)
-    fake.now_s += 1.05
+    fake.pass_s(1.05)
     with pytest.raises(KeyError):
         await cache.get_or_load(KEY, loader, stale="wait", on_load_error="raise")
 
@@ -486,12 +487,12 @@ async def test_background_loads_are_bounded(fake: FakeServer) -> None:
         loader = Loader("new", gate=asyncio.Event())
         keys = [content.Topics(user=f"b{n}") for n in range(6)]
         for key in keys:
-            fake.stale[str(key)] = wire.Hit(value=OLD, stale=True)
+            fake.put(key, OLD, fresh_s=-1.0)
         assert await asyncio.gather(*(cache.get_or_load(key, loader) for key in keys)) == ["old"] * 6
         await until(lambda: loader.running == 2)
-        await until(lambda: not fake.running)
+        await until(lambda: not fake.watch.running)
         assert loader.most_running == 2
-        assert len(fake.leases) == 2
+        assert len(fake.leased) == 2
 
 
 async def test_loads_past_their_limit_are_cancelled_and_given_back(cache: CacheClient, fake: FakeServer) -> None:
@@ -499,7 +500,7 @@ async def test_loads_past_their_limit_are_cancelled_and_given_back(cache: CacheC
     with pytest.raises(LoadTimeout):
         await cache.get_or_load(KEY, loader, load_timeout_ms=100)
     assert loader.cancelled == 1
-    assert not fake.leases
+    assert not fake.leased
     serve_stale(fake)
     assert await cache.get_or_load(KEY, loader, load_timeout_ms=100, stale="wait") == "old"
     with pytest.raises(TimeoutError, match="mine"):
@@ -562,7 +563,7 @@ async def test_foreign_bytes_are_loaded_around(cache: CacheClient, fake: FakeSer
 async def test_many_keys_are_loaded_with_one_call(cache: CacheClient, fake: FakeServer) -> None:
     keys = [content.Topics(user=f"m{n}") for n in range(6)]
     await cache.set(keys[0], "cached")
-    fake.stale[str(keys[1])] = wire.Hit(value=OLD, stale=True)
+    fake.put(keys[1], OLD, fresh_s=-1.0)
     await held_by_another(fake, keys[2], for_s=0.2)
     calls: list[list[str]] = []
 
@@ -572,7 +573,7 @@ async def test_many_keys_are_loaded_with_one_call(cache: CacheClient, fake: Fake
 
     asked = asyncio.create_task(cache.get_or_load_many([*keys, keys[0]], load, nothing_ttl=timedelta(minutes=1)))
     await until(lambda: len(calls) == 1)
-    fake.now_s += 0.2
+    fake.pass_s(0.2)
     answer = await asked
     assert list(answer.items()) == [
         (keys[0], "cached"),
@@ -592,7 +593,7 @@ async def test_many_keys_are_loaded_with_one_call(cache: CacheClient, fake: Fake
 async def test_many_stale_values_are_refreshed_behind(cache: CacheClient, fake: FakeServer) -> None:
     keys = [content.Topics(user=f"m{n}") for n in range(3)]
     for key in keys:
-        fake.stale[str(key)] = wire.Hit(value=OLD, stale=True)
+        fake.put(key, OLD, fresh_s=-1.0)
     loaded: list[Any] = []
 
     gate = asyncio.Event()
@@ -621,7 +622,7 @@ async def test_many_long_loads_renew_and_failures_give_back(cache: CacheClient, 
     loading = asyncio.create_task(cache.get_or_load_many(keys, load, lease_ms=200))
     for renewals in range(1, 5):
         await until(lambda: fake.calls["BatchLease"] > renewals)  # noqa: B023 - it is awaited here
-        fake.now_s += 0.15
+        fake.pass_s(0.15)
     gate.set()
     await loading
     assert await cache.get_many(keys) == dict.fromkeys(keys, 1)
@@ -631,7 +632,7 @@ async def test_many_long_loads_renew_and_failures_give_back(cache: CacheClient, 
 
     with pytest.raises(KeyError):
         await cache.get_or_load_many([content.Topics(user="m8"), content.Topics(user="m9")], fail)
-    assert not fake.leases
+    assert not fake.leased
 
 
 async def test_bad_keys_of_many_fail_no_other(cache: CacheClient, fake: FakeServer) -> None:
@@ -657,7 +658,7 @@ async def test_decorated_functions(cache: CacheClient, fake: FakeServer) -> None
     assert (topics.__name__, topics.__doc__) == ("topics", "Topics of a user.")
     assert [await topics("u1"), await topics("u1", limit=3)] == [["u1"] * 3] * 2
     assert calls == ["u1"]
-    assert fake.entries["content:topics:user:u1"].ttl_ms == 60_000
+    assert fake.ttl_ms("content:topics:user:u1") == 60_000
     assert topics.key("u1") == KEY
     assert await topics.invalidate("u1") is True
     assert await topics("u1", limit=1) == ["u1"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coherd._rpc.retries import EFFECTS, MAX_ATTEMPTS, MAX_BACKOFF_MS, Effect, retry_wait_ms
+from coherd._rpc.methods import METHODS, Effect
+from coherd._rpc.retries import MAX_ATTEMPTS, MAX_BACKOFF_MS, retry_wait_ms
 from coherd.contract.reasons import Retry
 
 
@@ -21,11 +22,11 @@ def test_which_failures_are_repeated(effect: Effect, retry: Retry) -> None:
 
 
 def test_effects_are_those_of_the_contract() -> None:
-    once = {name for name, effect in EFFECTS.items() if effect is Effect.ONCE}
-    reads = {name for name, effect in EFFECTS.items() if effect is Effect.READS}
+    once = {name for name, method in METHODS.items() if method.effect is Effect.ONCE}
+    reads = {name for name, method in METHODS.items() if method.effect is Effect.READS}
     assert {"Set", "BatchSet", "Fill"} <= once
     assert reads == {"Get", "BatchGet", "Metrics", "DescribeCatalog"}
-    assert {"Delete", "Touch", "Invalidate"} <= EFFECTS.keys() - once - reads
+    assert {"Delete", "Touch", "Invalidate"} <= METHODS.keys() - once - reads
 
 
 def test_attempts_are_bounded() -> None:

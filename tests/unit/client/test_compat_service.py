@@ -86,12 +86,13 @@ async def test_pair(service: Any, fake: FakeServer, name: str) -> None:
     value: Any = {"state": "online"} if name.startswith("celery_") else {"n": 0, "list": []}
     assert await get(*arguments) is None
     assert await set_(value, *arguments) is True
-    (key, entry) = next(iter(fake.entries.items()))
+    [request] = fake.requests("Set")
+    key = request.key.text
     assert key == getattr(CachePatterns, name)(*arguments)
-    assert entry.request.HasField("ttl_ms") is False
+    assert request.HasField("ttl_ms") is False
     assert value.items() <= (await get(*arguments)).items()
     assert await set_(value, *arguments, ttl=7) is True
-    assert fake.entries[key].ttl_ms == 7_000
+    assert fake.ttl_ms(key) == 7_000
 
 
 async def test_session_data_goes_with_its_user(service: Any) -> None:
@@ -117,6 +118,7 @@ async def test_invalidations(service: Any) -> None:
 
 async def test_metrics_are_plain(service: Any) -> None:
     await service.set_content_topics(["a"], "u")
+    assert [await service.get_content_topics(user) for user in "uuux"] == [["a"]] * 3 + [None]
     metrics = await service.get_cache_metrics()
     assert set(metrics) == {domain.value for domain in familiar.CacheDomain}
     assert (metrics["content"]["hit_ratio"], metrics["content"]["keyspace"]["keys"]) == (0.75, 1)
@@ -150,7 +152,7 @@ async def test_a_ttl_that_is_none_is_an_error(service: Any) -> None:
 async def test_key_text(services: Services, fake: FakeServer) -> None:
     redis = services.redis
     assert await redis.set("topics:user123:list", ["a"], ttl=300)
-    assert fake.entries["content:topics:user:user123"].ttl_ms == 300_000
+    assert fake.ttl_ms("content:topics:user:user123") == 300_000
     assert await redis.get("content:topics:user:user123") == ["a"]
     assert await redis.set("task_metrics:t1", TASK)
     shown = await redis.get("celery:task_metrics:id:t1")

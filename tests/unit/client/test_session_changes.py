@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 
 from coherd._near import NearCache, NearCacheMode, NearDomain
-from coherd._rpc.changes import READS, drop_changed
+from coherd._rpc.changes import drop_changed
 from coherd._rpc.keeping import keep, marks_of
+from coherd._rpc.methods import GET, INVALIDATE, METHODS
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
-from coherd.v1.keys_pb2 import Key
 
 KEY = "analytics:daily:user:u1:date:20250806"
 OTHER = "analytics:daily:user:u2:date:20250806"
-KINDS = [field.name for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields]
-CHANGES = [kind for kind in KINDS if kind not in READS and kind != "invalidate"]
+METHOD = {method.field: method for method in METHODS.values() if method.field}
+READS = {kind for kind, method in METHOD.items() if method.changes is None}
+CHANGES = sorted(METHOD.keys() - READS - {"invalidate"})
 
 
 def holding(*keys: str, ttl_ms: int = 10_000) -> NearCache:
@@ -25,10 +26,10 @@ def holding(*keys: str, ttl_ms: int = 10_000) -> NearCache:
     near.configure({"analytics": NearDomain(NearCacheMode.PUSH, frozenset({"user", "date"}))})
     near.extend(100.0, 0.0)
     for key in keys:
-        marks = marks_of(near, "get", wire.GetRequest(key=Key(text=key)), 1.0)
+        marks = marks_of(near, GET, (key, False), 1.0)
         assert marks is not None
         hit = wire.Hit(value=b"7", remaining_ttl_ms=ttl_ms, near_cacheable=True)
-        keep(near, marks, "get", wire.GetResponse(hit=hit), serving=True)
+        keep(near, marks, GET, wire.GetResponse(hit=hit), serving=True)
         assert near.lookup(key, 1.0) is not None
     return near
 
@@ -43,7 +44,8 @@ def request_of(kind: str) -> Any:
 
 
 def test_reads_and_changes_are_all_there_are() -> None:
-    assert set(KINDS) >= READS
+    assert METHOD.keys() == {field.name for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields}
+    assert {"get", "batch_get", "lease", "batch_lease"} == READS
     assert set(CHANGES) == {"set", "fill", "delete", "touch", "batch_set", "batch_fill"}
 
 
@@ -53,7 +55,8 @@ def test_a_change_drops_its_key_and_voids_its_marks_whatever_became_of_it(kind: 
     near = holding(KEY, OTHER)
     mark = near.mark(KEY, 1.0)
     assert mark is not None
-    drop_changed(near, kind, request_of(kind), object() if known else None)
+    method = METHOD[kind]
+    drop_changed(near, method, request_of(kind), method.response() if known else None)
     assert near.lookup(KEY, 1.0) is None
     assert mark.void
     assert near.lookup(OTHER, 1.0) is not None
@@ -67,16 +70,16 @@ def invalidate() -> wire.InvalidateRequest:
 
 def test_an_invalidation_drops_the_tags_that_the_answer_names_and_its_keys() -> None:
     near = holding(KEY, OTHER)
-    drop_changed(near, "invalidate", invalidate(), wire.InvalidateResponse())
+    drop_changed(near, INVALIDATE, invalidate(), wire.InvalidateResponse())
     assert near.lookup(KEY, 1.0) is None
     assert near.lookup(OTHER, 1.0) is not None
-    drop_changed(near, "invalidate", wire.InvalidateRequest(), wire.InvalidateResponse(tags=["analytics/user:u2"]))
+    drop_changed(near, INVALIDATE, wire.InvalidateRequest(), wire.InvalidateResponse(tags=["analytics/user:u2"]))
     assert near.lookup(OTHER, 1.0) is None
 
 
 def test_an_invalidation_without_an_answer_drops_everything() -> None:
     near = holding(KEY, OTHER)
-    drop_changed(near, "invalidate", invalidate(), None)
+    drop_changed(near, INVALIDATE, invalidate(), None)
     assert near.lookup(OTHER, 1.0) is None
 
 
@@ -84,7 +87,7 @@ def test_an_invalidation_without_an_answer_drops_everything() -> None:
 def test_a_change_makes_the_near_caches_of_other_loops_serve_nothing(kind: str) -> None:
     near, other = holding(KEY), holding(OTHER)
     near.elsewhere = lambda: (other,)
-    drop_changed(near, kind, invalidate() if kind == "invalidate" else request_of(kind), None)
+    drop_changed(near, METHOD[kind], invalidate() if kind == "invalidate" else request_of(kind), None)
     assert other.lookup(OTHER, 1.0) is None
 
 
@@ -92,7 +95,7 @@ def test_a_change_makes_the_near_caches_of_other_loops_serve_nothing(kind: str) 
 def test_a_read_drops_nothing_here_or_in_other_loops(kind: str) -> None:
     near, other = holding(KEY), holding(KEY)
     near.elsewhere = lambda: (other,)
-    drop_changed(near, kind, getattr(pb.Operation(), kind), None)
+    drop_changed(near, METHOD[kind], getattr(pb.Operation(), kind), None)
     assert near.lookup(KEY, 1.0) is not None
     assert other.lookup(KEY, 1.0) is not None
 

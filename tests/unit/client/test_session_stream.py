@@ -13,6 +13,7 @@ from fake_server import PATIENT_MS
 from session_server import JSON, WAIT_S, PlayedSession, SessionServer, failed, hit, stored
 
 from coherd import CacheClient, DeadlineExceeded, OpenKey, OutcomeUnknown, ServerDefect, SetResult, Unavailable
+from coherd._rpc.methods import GET
 from coherd._rpc.outgoing import FRAME_BYTES
 from coherd._rpc.session_transport import SessionTransport
 from coherd._rpc.stream import SessionStream
@@ -56,6 +57,11 @@ def stream_of(cache: CacheClient) -> SessionStream:
     stream = transport._links.current().stream
     assert stream is not None
     return stream
+
+
+def get(stream: SessionStream, key: str) -> tuple[int, asyncio.Future[wire.GetResponse]]:
+    """Id and answer of a get."""
+    return stream.begin(GET, (key, False), len(key), 5_000)
 
 
 async def error_of(task: asyncio.Task[Any]) -> CacheError:
@@ -167,15 +173,15 @@ async def test_a_cancelled_caller_disturbs_nobody(server: SessionServer, cache: 
 async def test_what_is_given_up_before_it_is_sent_is_never_sent(server: SessionServer, cache: CacheClient) -> None:
     session = await opened(server, cache)
     stream = stream_of(cache)
-    given_up, kept = stream.get("celery:own:id:1", False, 5_000), stream.get("celery:own:id:2", False, 5_000)
+    given_up, kept = get(stream, "celery:own:id:1"), get(stream, "celery:own:id:2")
     stream.give_up(given_up[0])
     [operation] = await session.operations(1)
     assert operation.get.key.text == "celery:own:id:2"
     await session.answer(hit(operation))
     await kept[1]
-    alone = stream.get("celery:own:id:3", False, 5_000)
+    alone = get(stream, "celery:own:id:3")
     stream.give_up(alone[0])  # a frame of nothing else
-    last = stream.get("celery:own:id:4", False, 5_000)
+    last = get(stream, "celery:own:id:4")
     [operation] = await session.operations(1)
     assert operation.get.key.text == "celery:own:id:4"
     await session.answer(hit(operation))

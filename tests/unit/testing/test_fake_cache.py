@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from coherd import CacheClient, ClientClosed, OpenKey, OutcomeUnknown, Refusal, SetOutcome, Unavailable
+from coherd._rpc.methods import FILL, LEASE
 from coherd.catalog.load import builtin_catalog
 from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.domains import analytics, content, crisis, maintenance, psychology, session
 from coherd.domains.tags import User
 from coherd.testing import FakeCache, FakeClock, State, Stored, read_catalog
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from rig.own_catalog import OwnCatalog
 
@@ -31,19 +32,19 @@ def cache() -> FakeCache:
     return FakeCache()
 
 
-def lease(token: bytes, *, wait_ms: int = 0, lease_ms: int = 10_000) -> wire.LeaseRequest:
+def lease(token: bytes, *, wait_ms: int = 0, lease_ms: int = 10_000) -> pb.LeaseRequest:
     key = keys_pb2.Key(text=str(DAILY))
-    return wire.LeaseRequest(key=key, token=token, wait_ms=wait_ms, lease_ms=lease_ms)
+    return pb.LeaseRequest(key=key, token=token, wait_ms=wait_ms, lease_ms=lease_ms)
 
 
-def fill(token: bytes, grant: bytes = b"", *, load_ms: int = 0, abandon: bool = False) -> wire.FillRequest:
-    request = wire.SetRequest(key=keys_pb2.Key(text=str(DAILY)), value=DAILY.codec.encode(1))
-    return wire.FillRequest(set=request, token=token, grant=grant, load_ms=load_ms, abandon=abandon)
+def fill(token: bytes, grant: bytes = b"", *, load_ms: int = 0, abandon: bool = False) -> pb.FillRequest:
+    request = pb.SetRequest(key=keys_pb2.Key(text=str(DAILY)), value=DAILY.codec.encode(1))
+    return pb.FillRequest(set=request, token=token, grant=grant, load_ms=load_ms, abandon=abandon)
 
 
 async def grant_of(cache: FakeCache) -> bytes:
     """What TOKEN is granted, now or already."""
-    answer = await cache.transport.lease(lease(TOKEN), 1_000)
+    answer = await cache.transport.call(LEASE, lease(TOKEN), 1_000)
     assert answer.HasField("granted")
     return answer.granted.grant
 
@@ -110,28 +111,28 @@ class TestDraws:
     async def test_early_refresh(self, draw: float, loads: bool) -> None:
         catalog = with_overrides(builtin_catalog(), {"analytics": TtlOverride(early_refresh=1.0)})
         cache = FakeCache(catalog=catalog, draw=lambda: draw)
-        await cache.transport.fill(fill(TOKEN, await grant_of(cache), load_ms=60_000), 1_000)
+        await cache.transport.call(FILL, fill(TOKEN, await grant_of(cache), load_ms=60_000), 1_000)
         cache.clock.advance(HOUR - timedelta(minutes=1))
-        answer = await cache.transport.lease(lease(OTHER), 1_000)
+        answer = await cache.transport.call(LEASE, lease(OTHER), 1_000)
         assert answer.HasField("granted") is loads
         assert answer.granted.HasField("stale") is loads
-        assert (await cache.transport.lease(lease(TOKEN), 1_000)).HasField("hit")
+        assert (await cache.transport.call(LEASE, lease(TOKEN), 1_000)).HasField("hit")
 
 
 class TestWaiting:
     """Callers that somebody else's load holds back."""
 
     @staticmethod
-    async def waiter(cache: FakeCache, wait_ms: int = 60_000) -> asyncio.Task[wire.LeaseResponse]:
-        await cache.transport.lease(lease(TOKEN), 1_000)
-        task = asyncio.create_task(cache.transport.lease(lease(OTHER, wait_ms=wait_ms), 120_000))
+    async def waiter(cache: FakeCache, wait_ms: int = 60_000) -> asyncio.Task[pb.LeaseResponse]:
+        await cache.transport.call(LEASE, lease(TOKEN), 1_000)
+        task = asyncio.create_task(cache.transport.call(LEASE, lease(OTHER, wait_ms=wait_ms), 120_000))
         await asyncio.sleep(0.02)
         assert not task.done()
         return task
 
     async def test_a_fill_wakes_them(self, cache: FakeCache) -> None:
         task = await self.waiter(cache)
-        await cache.transport.fill(fill(TOKEN, await grant_of(cache)), 1_000)
+        await cache.transport.call(FILL, fill(TOKEN, await grant_of(cache)), 1_000)
         assert (await task).hit.value == DAILY.codec.encode(1)
         assert (await cache.metrics("analytics"))["analytics"].loads_avoided == 1
 
@@ -139,7 +140,7 @@ class TestWaiting:
     async def test_one_takes_over(self, cache: FakeCache, end: str) -> None:
         task, grant = await self.waiter(cache), await grant_of(cache)
         if end == "abandoned":
-            await cache.transport.fill(fill(TOKEN, abandon=True), 1_000)
+            await cache.transport.call(FILL, fill(TOKEN, abandon=True), 1_000)
         elif end == "expired":
             cache.clock.advance(timedelta(seconds=10))
         elif end == "invalidated":
@@ -147,13 +148,13 @@ class TestWaiting:
         else:
             cache.lose_everything()
         assert (await task).HasField("granted")
-        assert (await cache.transport.fill(fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert (await cache.transport.call(FILL, fill(TOKEN, grant), 1_000)).outcome == pb.FILL_OUTCOME_REJECTED
 
     async def test_a_late_copy_of_a_lease_revives_no_load(self, cache: FakeCache) -> None:
         grant = await grant_of(cache)
         await cache.delete(DAILY)
         assert await grant_of(cache) != grant
-        assert (await cache.transport.fill(fill(TOKEN, grant), 1_000)).outcome == wire.FILL_OUTCOME_REJECTED
+        assert (await cache.transport.call(FILL, fill(TOKEN, grant), 1_000)).outcome == pb.FILL_OUTCOME_REJECTED
         assert await cache.get(DAILY) is None
 
     async def test_the_wait_ends_by_the_clock(self, cache: FakeCache) -> None:
@@ -167,8 +168,8 @@ class TestWaiting:
 
     async def test_a_lease_ends_by_itself_where_the_clock_runs(self) -> None:
         cache = FakeCache(clock=FakeClock(runs=True))
-        await cache.transport.lease(lease(TOKEN, lease_ms=50), 1_000)
-        answer = await asyncio.wait_for(cache.transport.lease(lease(OTHER, wait_ms=60_000), 120_000), 5)
+        await cache.transport.call(LEASE, lease(TOKEN, lease_ms=50), 1_000)
+        answer = await asyncio.wait_for(cache.transport.call(LEASE, lease(OTHER, wait_ms=60_000), 120_000), 5)
         assert answer.HasField("granted")
 
     async def test_closing_ends_it(self, cache: FakeCache) -> None:
@@ -182,7 +183,7 @@ class TestWaiting:
     async def test_cancelling_disturbs_nobody(self, cache: FakeCache) -> None:
         task, other = await self.waiter(cache), await self.waiter(cache)
         task.cancel()
-        await cache.transport.fill(fill(TOKEN, await grant_of(cache)), 1_000)
+        await cache.transport.call(FILL, fill(TOKEN, await grant_of(cache)), 1_000)
         assert (await other).HasField("hit")
 
     async def test_another_thread_may_wake_them(self, cache: FakeCache) -> None:

@@ -9,10 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from coherd.cli.replay.session import Report, counts_of
+from coherd.cli.output import counted
+from coherd.cli.replay.session import Report, Way, counts_of
 from coherd.cli.replay.statistics import Quantiles
-from coherd.cli.replay.ways import Way
-from coherd.cli.text import counted
 
 
 def report_table(report: Report, title: str, source: str = "trace") -> Table:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from coherd.cli.connection import ServerOptions, run
-from coherd.cli.console import out
-from coherd.cli.exits import CommandFailure, ExitCode
-from coherd.cli.replay.engine import TooManyErrors
-from coherd.cli.replay.progress import progress_bar
+from coherd.cli.output import CommandFailure, ExitCode, err, out, plain, pretty_json
+from coherd.cli.replay.engine import Outcome, TooManyErrors
 from coherd.cli.replay.report import disagreements, report_json, report_table, side_by_side
-from coherd.cli.replay.session import Report, Settings, replay_trace
-from coherd.cli.replay.ways import Way
-from coherd.cli.text import plain, pretty_json
+from coherd.cli.replay.session import Report, Settings, Way, replay_trace
 from coherd.client import CacheClient
+
+_EVERY: Final = 64
+"""Requests between two updates of the progress bar: drawing must not cost what is measured."""
 
 
 def replay_and_report(
@@ -40,7 +42,7 @@ def replay_and_report(
     """
 
     async def act(cache: CacheClient) -> Report:
-        with progress_bar(len(ids)) as on_progress:
+        with _progress_bar(len(ids)) as on_progress:
             return await replay_trace(cache, ids, settings, value_bytes, on_progress)
 
     try:
@@ -59,3 +61,25 @@ def replay_and_report(
         for line in disagreements(report, source):
             click.echo(f"coherd: {line}" if alone else f"coherd: {way.value}: {line}", err=True)
     return ExitCode.OK if all(report.passed for report in reports.values()) else ExitCode.NEGATIVE
+
+
+@contextmanager
+def _progress_bar(total: int) -> Iterator[Callable[[Outcome], None]]:
+    """Shows on stderr how far a run of so many requests is, unless that is no terminal; the function it gives is to be
+    called after each request."""
+    console = err()
+    columns = (
+        TextColumn("replaying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[ratio]} hits"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total, ratio="-")
+
+        def update(outcome: Outcome) -> None:
+            if outcome.requests % _EVERY == 0:
+                progress.update(task, completed=outcome.requests, ratio=f"{outcome.hit_ratio:.1%}")
+
+        yield update

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from coherd.cli.replay.engine import MISS, Outcome, Replay
-from coherd.cli.replay.expected import Expected, expected
+from coherd.cli.replay.trace import Expected, expected
 from coherd.client import CacheClient
+from coherd.contract.limits import MAX_SELECTORS
 from coherd.domains import analytics
 from coherd.errors import CacheError
 
@@ -23,8 +25,6 @@ SETTLE_S: Final = 3.0
 """How long counters of other replicas may take to arrive."""
 _LAG_S: Final = 1.1
 """Another replica's counts of the last second may be missing."""
-_DELETE_BATCH: Final = 100
-"""Most selectors of one invalidation."""
 _DELETE_CALLERS: Final = 8
 
 
@@ -44,6 +44,19 @@ class ServerCounts(NamedTuple):
     def agrees_with(self, outcome: Outcome) -> bool:
         """Whether the client counted the same; which of its hits were near it cannot tell."""
         return self[:3] == counts_of(outcome)[:3]
+
+
+class Way(enum.Enum):
+    """How a replay reads and writes."""
+
+    NEAR = "session and near cache"
+    SESSION = "session"
+    UNARY = "unary calls"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of `CacheClient.connect`."""
+        return {"near_cache": self is Way.NEAR, "sessions": self is not Way.UNARY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +215,7 @@ async def _remove(cache: CacheClient, keys: Iterable[analytics.ContentEngagement
 
     async def work() -> None:
         nonlocal removed
-        while batch := list(islice(rest, _DELETE_BATCH)):
+        while batch := list(islice(rest, MAX_SELECTORS)):
             try:
                 answer = await cache.invalidate(*batch)
             except CacheError:

@@ -1,4 +1,4 @@
-"""Reading access traces: which object each request of a recorded workload asked for (docs/use/replay.md).
+"""Access traces: which object each request of a recorded workload asked for, and what follows (docs/use/replay.md).
 
 Two contents, each plain or compressed with xz or gzip: big-endian signed 32-bit integers, one per request; or text, one
 id a line. Compression and content are recognised from the bytes, never from the file's name.
@@ -13,8 +13,8 @@ import lzma
 import sys
 import zlib
 from array import array
-from collections.abc import Sequence
-from typing import IO, Final, Protocol
+from collections.abc import Hashable, Iterable, Sequence
+from typing import IO, Final, NamedTuple, Protocol
 
 from typing_extensions import Buffer
 
@@ -154,3 +154,35 @@ def _lines(data: bytes, limit: int | None) -> Sequence[str]:
     if not ids:
         raise TraceError("the trace holds no id, only empty lines")
     return ids
+
+
+class Expected(NamedTuple):
+    """Counts that follow from a trace alone; no cache, server or engine is involved.
+
+    The rule (docs/use/replay.md): in a cache that starts cold, is big enough and keeps values longer than the run, the
+    first request of each object is a miss and every later one is a hit.
+    """
+
+    requests: int
+    distinct: int
+    """Different objects: the misses, and the loads."""
+
+    @property
+    def hits(self) -> int:
+        """Requests that find their object."""
+        return self.requests - self.distinct
+
+    @property
+    def hit_ratio(self) -> float:
+        """Hits of all requests, 0..1; 0 for no requests."""
+        return self.hits / self.requests if self.requests else 0.0
+
+
+def expected(ids: Iterable[Hashable]) -> Expected:
+    """The counts of a trace."""
+    requests = 0
+    seen: set[Hashable] = set()
+    for item in ids:
+        requests += 1
+        seen.add(item)
+    return Expected(requests, len(seen))

@@ -6,11 +6,15 @@ so it runs to its end in the calling thread, where the near cache answers withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, ClassVar, TypeVar, cast
 
 from coherd.compat.sync.default_client import default_client
+from coherd.key import Key
+from coherd.results import InvalidateResult, SetResult
+from coherd.selectors import Selector
 from coherd.sync.client import CacheClient
+from coherd.v1.cache_service_pb2 import DomainMetrics
 
 T = TypeVar("T")
 
@@ -26,11 +30,7 @@ class BlockingService:
         Args:
             client: None: the default client, opened on first use.
         """
-        self._client = client
-
-    @property
-    def _asynchronous(self) -> Any:
-        return self._kind(_AwaitedVerbs(self._client or default_client()))
+        self._asynchronous = self._kind(_AwaitedVerbs(client))
 
     @staticmethod
     def _wait(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -44,15 +44,27 @@ class BlockingService:
 
 
 class _AwaitedVerbs:
-    """A blocking client as the asynchronous services take one: its verbs can be awaited, and have ended by then."""
+    """A blocking client as the asynchronous services take one: its verbs are awaited, and have ended by then."""
 
-    def __init__(self, client: CacheClient) -> None:
+    def __init__(self, client: CacheClient | None) -> None:
         self._client = client
 
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        verb = getattr(self._client, name)
+    @property
+    def _blocking(self) -> CacheClient:
+        return self._client or default_client()
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            return verb(*args, **kwargs)
+    async def get(self, key: Key[Any]) -> Any:
+        """See `CacheClient.get`; so are the others."""
+        return self._blocking.get(key)
 
-        return call
+    async def set(self, key: Key[Any], value: Any, **options: Any) -> SetResult:
+        return self._blocking.set(key, value, **options)
+
+    async def delete(self, key: Key[Any]) -> bool:
+        return self._blocking.delete(key)
+
+    async def invalidate(self, *selectors: Selector) -> InvalidateResult:
+        return self._blocking.invalidate(*selectors)
+
+    async def metrics(self) -> dict[str, DomainMetrics]:
+        return self._blocking.metrics()

@@ -9,6 +9,7 @@ from typing import Final
 
 from dogpile.cache.api import CacheMutex
 
+from coherd._rpc.methods import FILL, LEASE
 from coherd._rpc.protocol import Transport
 from coherd.contract.limits import MIN_LEASE_MS, TOKEN_BYTES
 from coherd.contrib.dogpile.keys import BytesKey
@@ -137,11 +138,11 @@ class CoherdMutex(CacheMutex):
         request = wire.LeaseRequest(key=self._key, token=token, lease_ms=lease_ms, wait_ms=wait_ms)
         if renews is not None:
             request.renew, request.grant = True, renews
-        return await self._transport.lease(request, self._timeout_ms + wait_ms)
+        return await self._transport.call(LEASE, request, self._timeout_ms + wait_ms)
 
     async def _abandon(self, token: bytes) -> None:
         request = wire.FillRequest(set=wire.SetRequest(key=self._key), token=token, abandon=True)
         try:
-            await self._transport.fill(request, self._timeout_ms)
+            await self._transport.call(FILL, request, self._timeout_ms)
         except CacheError:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd.cli.text import plain
+from coherd.cli.output import plain
 
 
 def test_what_is_not_printed_is_an_escape() -> None:
