@@ -12,9 +12,9 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 
+from coherd._clock import boottime_s
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
-from coherd.lease_clock import lease_clock_s
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
@@ -109,9 +109,9 @@ class Server:
 
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
-        hub = Hub(lease_clock_s, settings.near_cache_terms, self._counters, self._catalog.domains)
+        hub = Hub(boottime_s, settings.near_cache_terms, self._counters, self._catalog.domains)
         self._member = Member(self._store.log, hub)
-        publisher = ChangePublisher(self._store.log, self._member, hub.terms, lease_clock_s)
+        publisher = ChangePublisher(self._store.log, self._member, hub.terms, boottime_s)
         self._cache = cache = build_cache(
             self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes
         )
@@ -133,7 +133,7 @@ class Server:
         handlers = {
             **service_handlers(self._endpoint, rpcs),
             **self._sessions.handlers(),
-            **typed_handlers(self._catalog, cache.singles, access, self._endpoint),
+            **typed_handlers(self._catalog, cache.coalescer, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
         own = (cache_service_pb2.DESCRIPTOR, session_pb2.DESCRIPTOR)

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+from coherd._clock import boottime_s
 from coherd._near import NearCache, NearDomain, PendingRead
 from coherd._rpc.methods import BATCH_GET, Method, Request, Response
 from coherd._rpc.send_queue import SendQueue
 from coherd.contract.near_cache import NearCacheMode
-from coherd.lease_clock import lease_clock_s
 from coherd.v1 import annotations_pb2, session_pb2
 
 Reads = list[PendingRead | None] | None
@@ -72,7 +72,7 @@ class SessionNear:
     def begin(self, method: Method[Request, Any], request: Request) -> Reads:
         """A request is about to be sent."""
         self._used.set()
-        return begin_reads(self.cache, method, request, lease_clock_s())
+        return begin_reads(self.cache, method, request, boottime_s())
 
     def answered(self, method: Method[Request, Response], request: Request, reads: Reads, answer: Response) -> None:
         """A request is answered."""
@@ -111,12 +111,12 @@ class SessionNear:
         """The lease is longer, counted from when that was asked for [lease-from-sending]."""
         if self._serving:
             until_s = (extension.counted_from_ms + extension.lease_ms) / 1000
-            self.cache.extend(until_s, lease_clock_s())
+            self.cache.extend(until_s, boottime_s())
 
     def stamp(self, message: session_pb2.SessionRequest) -> None:
         """Ask for a longer lease with a message that is about to be sent, if it is time to."""
         if self._serving:
-            now_s = lease_clock_s()
+            now_s = boottime_s()
             if now_s - self._asked_s >= self._lease_s / 3:
                 self._asked_s = now_s
                 message.asked_at_ms = max(1, int(now_s * 1000))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
 from coherd._rpc.connection import open_channel
 from coherd._rpc.endpoint import bearer_metadata
@@ -22,7 +23,6 @@ from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
-from coherd.lease_clock import lease_clock_s
 from coherd.v1.errors_pb2 import ErrorReason
 
 
@@ -77,7 +77,7 @@ class SessionTransport:
         link = self._by_loop.get(loop or asyncio.get_running_loop())
         if link is None or (near := link.near) is None:
             return None
-        return near.lookup(key, lease_clock_s())
+        return near.lookup(key, boottime_s())
 
     def _others_of(self, near: NearCache) -> Iterable[NearCache]:
         """Near caches of the other event loops."""

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import coherd._rpc.session_near
 import coherd._rpc.session_transport
+from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache, PendingRead
 from coherd._near.domains import domain_of_tag
 from coherd._rpc.session_near import SessionNear
 from coherd.catalog.catalog import ResolvedKey
-from coherd.lease_clock import lease_clock_s
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.interest import Interest
@@ -42,7 +42,7 @@ def no_mark_before_the_request(patch: Patch) -> None:
         for read in reads:
             if read is not None:
                 near.release(read)
-            late.append(None if read is None else near.begin_read(read.key, lease_clock_s()))
+            late.append(None if read is None else near.begin_read(read.key, boottime_s()))
         keep(near, late, method, answer, serving=serving)
 
     patch(coherd._rpc.session_near, "keep", begun_late)
@@ -53,7 +53,7 @@ def lease_counted_from_the_reply(patch: Patch) -> None:
 
     def take(self: SessionNear, extension: Any) -> None:
         if self._serving:
-            now_s = lease_clock_s()
+            now_s = boottime_s()
             self.cache.extend(now_s + extension.lease_ms / 1000, now_s)
 
     patch(SessionNear, "take_extension", take)

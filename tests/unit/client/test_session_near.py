@@ -11,9 +11,9 @@ from fake_server import PATIENT_MS
 from session_server import NEAR, NEAR_KEY, WAIT_S, PlayedSession, SessionServer, answered, failed, hit, link_of, opened
 
 from coherd import CacheClient
+from coherd._clock import boottime_s
 from coherd._rpc.session_link import SessionLink
 from coherd.errors import CacheError
-from coherd.lease_clock import lease_clock_s
 from coherd.v1 import session_pb2 as pb
 from rig.waiting import until
 
@@ -40,7 +40,7 @@ async def extended(session: PlayedSession, cache: CacheClient) -> None:
 
 def _marks(link: SessionLink) -> bool:
     assert link.near is not None
-    if (read := link.near.begin_read(str(NEAR_KEY), lease_clock_s())) is None:
+    if (read := link.near.begin_read(str(NEAR_KEY), boottime_s())) is None:
         return False
     link.near.release(read)
     return True
