@@ -103,7 +103,7 @@ class SetAttempt:
         return puts
 
     def _fenced(self, pending: Mapping[int, SetPlan], progress: SetProgress) -> dict[int, Put]:
-        """The puts of sets that were fenced, where the answer has told another fencing token; they keep their stamps."""
+        """The puts of sets that were fenced, where the answer told another fencing token; they keep their stamps."""
         known = self._store.remembered({}) if progress.fenced else None
         if known is None:
             return {}
