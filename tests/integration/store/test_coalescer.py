@@ -21,10 +21,11 @@ from coherd_server.core.get import Lookup
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.core.validity import State
-from rig.fixtures import Backend, Opener
+from rig.fixtures import PATIENT, Backend, Opener
 from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 TURN_MS = 10_000
 
@@ -225,11 +226,11 @@ async def test_sets_of_one_key_take_turns_and_hold_up_no_others(watched: Watched
 async def held_up(node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldUp]:
     """A set of key 1 is under way and gets no answer while the proxy is half open."""
     async with FaultProxy(node.port) as proxy:
-        watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
+        watched = Watched(cache_over(await opener(proxy.url, **PATIENT)), monkeypatch)
         await watched.set(1, b"before")
         proxy.half_open = True
         first = asyncio.create_task(watched.set(1, b"first"))
-        await asyncio.sleep(0.05)
+        await until("it is under way", lambda: len(watched.writes) == 2)
         yield HeldUp(watched, proxy, first)
 
 
@@ -252,8 +253,7 @@ async def test_what_waits_for_its_turn_is_not_sent_when_its_caller_gives_up(
 ) -> None:
     async with held_up(node, opener, monkeypatch) as at:
         second = asyncio.create_task(at.watched.set(1, b"second"))
-        await asyncio.sleep(0.05)
-        assert at.watched.writes[-2:] == [1, 1], "the test is void: it is not under way"
+        await until("it is under way", lambda: at.watched.writes == [1, 1, 1])
         assert not at.first.done(), "the test is void: nothing stood in the way"
         second.cancel()
         at.proxy.half_open = False
@@ -312,7 +312,7 @@ async def test_those_that_look_first_look_at_one_time(node: Node, opener: Opener
 
 async def test_each_waits_for_its_own_turn(node: Node, opener: Opener) -> None:
     async with FaultProxy(node.port) as proxy:
-        writes = cache_over(await opener(proxy.url, reply_timeout_ms=5_000, deadline_ms=10_000)).writes
+        writes = cache_over(await opener(proxy.url, **PATIENT)).writes
         await writes.set([SetItem(key(n), b"v") for n in range(2)])
         proxy.half_open = True
         early = asyncio.create_task(writes.set([SetItem(key(n), b"early") for n in range(2)]))
@@ -326,7 +326,7 @@ async def test_each_waits_for_its_own_turn(node: Node, opener: Opener) -> None:
 
         items = [SetItem(key(n), b"late") for n in range(2)]
         late = asyncio.create_task(writes.set(items, turns_ms=[60_000, 50], report=report))
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(40):
             await outwaited.wait()
         assert told == {1: OUTWAITED}
         assert not early.done(), "the test is void: nothing stood in the way"
@@ -386,7 +386,7 @@ async def test_a_store_that_is_gone_fails_each_in_time(
         watched = Watched(cache_over(await opener(proxy.url, reply_timeout_ms=100, deadline_ms=300)), monkeypatch)
         await watched.set(1)
         proxy.half_open = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             done = await asyncio.gather(
                 *(watched.set(number) for number in range(10)),
                 *(watched.coalescer.get(key(number)) for number in range(10)),

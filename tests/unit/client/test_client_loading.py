@@ -76,7 +76,7 @@ class Loader:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is looked at tells nobody
             await asyncio.sleep(0.005)
 
