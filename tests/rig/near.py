@@ -10,6 +10,7 @@ import pytest
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.clock import boottime_s
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
@@ -20,7 +21,6 @@ from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
-from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.waiting import until
@@ -42,7 +42,7 @@ class Silence(ChangePublisher):
 def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
     """The verbs over a store, without near caches."""
     near = NearMember(store)
-    publisher = Silence(near.log, near.member, near.terms, lease_clock_s)
+    publisher = Silence(near.log, near.member, near.terms, boottime_s)
     return build_cache(store, publisher, Counters(), max_value_bytes=max_value_bytes)
 
 
@@ -53,9 +53,9 @@ class NearMember:
         self.terms = Terms(lease_ms=lease_ms)
         self.store = store
         self.log = store.log
-        self.hub = Hub(lease_clock_s, self.terms, Counters(), builtin_catalog().domains)
+        self.hub = Hub(boottime_s, self.terms, Counters(), builtin_catalog().domains)
         self.member = Member(self.log, self.hub)
-        self.publisher = ChangePublisher(self.log, self.member, self.terms, lease_clock_s)
+        self.publisher = ChangePublisher(self.log, self.member, self.terms, boottime_s)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -115,7 +115,7 @@ class NearClient:
 
     async def _keep(self) -> None:
         while True:
-            now_s = lease_clock_s()
+            now_s = boottime_s()
             extension = self.session.extend(int(now_s * 1000))
             if extension is not None:
                 if now_s > self.valid_until_s:
@@ -125,13 +125,13 @@ class NearClient:
 
     async def hold(self, key: ResolvedKey) -> None:
         """Read a key, and keep it."""
-        await until("the lease runs", lambda: self.valid_until_s > lease_clock_s())
+        await until("the lease runs", lambda: self.valid_until_s > boottime_s())
         assert self.session.register(key, (), self.session.read_started())
         self.held[key.text] = key
 
     def serves(self, key: ResolvedKey) -> bool:
         """Whether a get would be answered from here."""
-        return lease_clock_s() < self.valid_until_s and key.text in self.held
+        return boottime_s() < self.valid_until_s and key.text in self.held
 
     @property
     def flushes(self) -> int:

@@ -11,11 +11,11 @@ from redis.crc import key_slot
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.clock import boottime_s
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.near import member
 from coherd_server.core.near.session import Push
 from coherd_server.redis import log_reader
-from coherd_server.redis.boot_clock import lease_clock_s
 from rig.cluster import Cluster
 from rig.fixtures import Backend
 from rig.near import LEASE_MS, PUSHED, STRICT, NearClient, NearMember, NearOpener, log_names
@@ -38,9 +38,9 @@ async def settled(*members: NearMember) -> None:
 
 async def published(member: NearMember, key: ResolvedKey) -> None:
     """Announce a change until that works."""
-    end_s = lease_clock_s() + 15
+    end_s = boottime_s() + 15
     while await member.publish(key) is not None:
-        assert lease_clock_s() < end_s
+        assert boottime_s() < end_s
         await asyncio.sleep(0.02)
 
 
@@ -117,8 +117,8 @@ async def test_who_waits_here_needs_nobody_to_tell_it_to_hurry(
 async def test_leases_are_extended_while_the_log_answers(backend: Backend, members: NearOpener) -> None:
     client = NearClient(await members(backend.url, backend.prefix))
     await client.hold(PUSHED)
-    end_s = lease_clock_s() + 3 * OVER_S
-    while lease_clock_s() < end_s:
+    end_s = boottime_s() + 3 * OVER_S
+    while boottime_s() < end_s:
         assert client.serves(PUSHED)
         await asyncio.sleep(0.02)
     assert client.flushes == 0
@@ -340,9 +340,9 @@ async def test_out_of_step_for_a_lease_means_that_nothing_is_served(members: Nea
         client = NearClient(await members(node.url))
         await client.hold(PUSHED)
         node.pause()
-        paused_s = lease_clock_s()
+        paused_s = boottime_s()
         await until("nothing is served", lambda: not client.serves(PUSHED))
-        assert lease_clock_s() - paused_s < OVER_S + 1.5
+        assert boottime_s() - paused_s < OVER_S + 1.5
         node.resume()
-        await until("extended again", lambda: client.valid_until_s > lease_clock_s())
+        await until("extended again", lambda: client.valid_until_s > boottime_s())
         assert not client.serves(PUSHED)
