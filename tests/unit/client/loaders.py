@@ -7,9 +7,7 @@ from typing import Any
 
 from fake_server import FakeServer
 
-from coherd import (
-    ErrorReason,
-)
+from coherd import ErrorReason
 from coherd.domains import content
 
 KEY = content.Topics(user="u1")
