@@ -166,7 +166,7 @@ class TestNothingSilent:
     def test_a_call_without_end(self) -> None:
         slow = op("get", 0, 9_000, "miss", key=KEY)
         assert check_nothing_silent(History.of([slow]))
-        stopped = op("fault", 100, 8_000, key="stop_client", tags=("p",))
+        stopped = op("fault", 100, 8_000, key="stop_client", tags=("a",))
         assert not check_nothing_silent(History.of([slow, stopped]))
 
     @pytest.mark.parametrize("outcome", ["rejected", "older", "error:STORE_UNAVAILABLE"])
