@@ -12,9 +12,9 @@ import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 
+from coherd._clock import boottime_s
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
-from coherd.contract.clock import boottime_s
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache

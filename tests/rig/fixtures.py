@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final
 
 import pytest
 import redis
@@ -121,7 +122,11 @@ async def opener() -> AsyncIterator[Opener]:
         await one.close()
 
 
+PATIENT: Final = {"reply_timeout_ms": 20_000, "deadline_ms": 60_000}
+"""Of stores that are well: how long they take to answer says what else the machine does."""
+
+
 @pytest.fixture
 async def store(backend: Backend, opener: Opener) -> RedisStore:
     """A store on each kind of installation, under the test's own prefix."""
-    return await opener(backend.url, backend.prefix)
+    return await opener(backend.url, backend.prefix, **PATIENT)

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 
+from coherd._clock import boottime_s
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.catalog.load import builtin_catalog
-from coherd.contract.clock import boottime_s
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
@@ -32,6 +32,31 @@ assert STRICT.domain.near_cache is NearCacheMode.STRICT
 assert PUSHED.domain.near_cache is NearCacheMode.PUSH
 
 
+class LeaseClock:
+    """The clock of leases, which a test may stop: then no lease ends, and what returns has waited for none to."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+        self._stopped_s: float | None = None
+
+    def __call__(self) -> float:
+        return boottime_s() + self._ahead_s if self._stopped_s is None else self._stopped_s
+
+    def stop(self) -> None:
+        """It stands, until it goes on or is advanced."""
+        self._stopped_s = self()
+
+    def advance(self, seconds: float) -> None:
+        """While it stands."""
+        assert self._stopped_s is not None, "it runs"
+        self._stopped_s += seconds
+
+    def go_on(self) -> None:
+        """From where it stands."""
+        self._ahead_s = self() - boottime_s()
+        self._stopped_s = None
+
+
 class Silence(ChangePublisher):
     """Tells nobody, as if no domain had near caches."""
 
@@ -49,13 +74,14 @@ def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
 class NearMember:
     """The near-cache part of one server."""
 
-    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS) -> None:
+    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS, clock: Callable[[], float] = boottime_s) -> None:
+        self.clock = clock
         self.terms = Terms(lease_ms=lease_ms)
         self.store = store
         self.log = store.log
-        self.hub = Hub(boottime_s, self.terms, Counters(), builtin_catalog().domains)
+        self.hub = Hub(clock, self.terms, Counters(), builtin_catalog().domains)
         self.member = Member(self.log, self.hub)
-        self.publisher = ChangePublisher(self.log, self.member, self.terms, boottime_s)
+        self.publisher = ChangePublisher(self.log, self.member, self.terms, clock)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -90,6 +116,7 @@ class NearClient:
 
     def __init__(self, member: NearMember) -> None:
         self._hub = member.hub
+        self._now_s = member.clock
         self._every_s = member.terms.lease_s / 8
         self.acknowledges = True
         self.delay_s = 0.01
@@ -115,7 +142,7 @@ class NearClient:
 
     async def _keep(self) -> None:
         while True:
-            now_s = boottime_s()
+            now_s = self._now_s()
             extension = self.session.extend(int(now_s * 1000))
             if extension is not None:
                 if now_s > self.valid_until_s:
@@ -125,13 +152,13 @@ class NearClient:
 
     async def hold(self, key: ResolvedKey) -> None:
         """Read a key, and keep it."""
-        await until("the lease runs", lambda: self.valid_until_s > boottime_s())
+        await until("the lease runs", lambda: self.valid_until_s > self._now_s())
         assert self.session.register(key, (), self.session.read_started())
         self.held[key.text] = key
 
     def serves(self, key: ResolvedKey) -> bool:
         """Whether a get would be answered from here."""
-        return boottime_s() < self.valid_until_s and key.text in self.held
+        return self._now_s() < self.valid_until_s and key.text in self.held
 
     @property
     def flushes(self) -> int:
@@ -148,12 +175,18 @@ NearOpener = Callable[..., Awaitable[NearMember]]
 
 
 @pytest.fixture
-async def members(opener: Opener) -> AsyncIterator[NearOpener]:
+def lease_clock() -> LeaseClock:
+    """That of all members and near caches of the test. It runs until the test stops it."""
+    return LeaseClock()
+
+
+@pytest.fixture
+async def members(opener: Opener, lease_clock: LeaseClock) -> AsyncIterator[NearOpener]:
     """``await members(url, prefix, lease_ms=…)``: one more member, in step."""
     made: list[NearMember] = []
 
     async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearMember:
-        made.append(NearMember(await opener(url, prefix), lease_ms=lease_ms))
+        made.append(NearMember(await opener(url, prefix), lease_ms=lease_ms, clock=lease_clock))
         await made[-1].start()
         return made[-1]
 

@@ -99,7 +99,8 @@ class Frames:
         for accept_stale, asked in gets.items():
             for part in ([get] for get in asked) if apart else (asked,):
                 self._task(self._read(part, accept_stale, load))
-        self._writing.update(asked_set.id for asked_set in sets)
+        if sets:
+            self._writing.update(asked_set.id for asked_set in sets)
         if apart:
             for asked_set in sets:
                 self._task(self._write([asked_set], load))

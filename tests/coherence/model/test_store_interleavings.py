@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
+from coherence.model.searching import Result
 from coherence.model.store_model import search
 from coherence.model.store_state import Bounds, Rules
 
@@ -90,9 +93,15 @@ MUTANTS = {
 """Rule left out, the bounds that suffice, the promise it breaks."""
 
 
+@functools.cache
+def as_it_should_be(bounds: Bounds) -> Result:
+    """With all rules; some bounds serve several tests."""
+    return search(Rules(), bounds)
+
+
 @pytest.mark.parametrize("bounds", CORRECT.values(), ids=CORRECT)
 def test_the_rules_hold(bounds: Bounds) -> None:
-    result = search(Rules(), bounds)
+    result = as_it_should_be(bounds)
     assert not result.broken, "\n".join([result.broken, *result.trace])
     assert result.states > 1_000, "the bounds allow next to nothing"
 
@@ -103,4 +112,4 @@ def test_each_rule_is_needed(name: str) -> None:
     result = search(rules, bounds)
     print(f"{name}: {result.broken} after {len(result.trace)} steps, {result.states} states", *result.trace, sep="\n  ")
     assert result.broken.startswith(promise)
-    assert not search(Rules(), bounds).broken
+    assert not as_it_should_be(bounds).broken

@@ -19,7 +19,7 @@ from rig.cluster import Cluster
 from rig.process import Node
 from rig.sentinel import SentinelTrio
 
-MOST_ATTEMPTS = 3
+LONGER = (1, 3, 9)
 CENSUS: tuple[str, ...] = ("--census-interval", "500ms")
 
 
@@ -97,18 +97,21 @@ def run_near(
         return judged(stage, rates, keep)
 
 
-def until_it_counts(attempt: Callable[[int], Outcome]) -> Outcome:
-    """A run on a machine that may be busy with other things: void ones are done again, with another seed.
+def until_it_counts(attempt: Callable[[int, int], Outcome]) -> Outcome:
+    """A run on a machine that may be busy with other things: void ones are done again, with another seed and longer.
+
+    Args:
+        attempt: of a seed, and how many times as long it is to last for the same counts.
 
     Raises:
-        Void: `MOST_ATTEMPTS` were.
+        Void: one that lasted the last of `LONGER` was.
     """
-    for left in reversed(range(MOST_ATTEMPTS)):
+    for longer in LONGER:
         seed = time.time_ns() % 1_000_000
         try:
-            return attempt(seed)._replace(seed=seed)
+            return attempt(seed, longer)._replace(seed=seed)
         except Void:
-            if not left:
+            if longer == LONGER[-1]:
                 raise
     raise AssertionError("not reached")
 

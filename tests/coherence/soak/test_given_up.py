@@ -12,13 +12,14 @@ from coherence.validate.rates import Rates
 
 @pytest.mark.parametrize("topology", ["standalone", "cluster"])
 def test_no_set_comes_back(topology: Topology) -> None:
-    def attempt(seed: int) -> Outcome:
+    def attempt(seed: int, longer: int) -> Outcome:
         with store_of(topology) as rig:
-            return run(rig, [], seconds=7, seed=seed, broken=["slow_questions"], rates=Rates(undone_sets=2))
+            rates = Rates(undone_sets=2).over(longer)
+            return run(rig, [], seconds=7 * longer, seed=seed, broken=["slow_questions"], rates=rates)
 
     outcome = until_it_counts(attempt)
     assert not outcome.violations, f"seed {outcome.seed}\n" + "\n".join(map(str, outcome.violations[:5]))
 
 
 def test_a_set_with_a_fence_from_after_its_caller_gave_up_is_found() -> None:
-    assert hunt("fence_from_after_giving_up", most_s=40).promise == "P1 no resurrection"
+    assert hunt("fence_from_after_giving_up", most_s=300).promise == "P1 no resurrection"

@@ -26,9 +26,9 @@ SHORT: dict[Topology, list[Fault]] = {
 
 @pytest.mark.parametrize("topology", SHORT)
 def test_no_promise_is_broken(topology: Topology, tmp_path: Path) -> None:
-    def attempt(seed: int) -> Outcome:
+    def attempt(seed: int, longer: int) -> Outcome:
         with store_of(topology) as rig:
-            return run(rig, SHORT[topology], seconds=9, seed=seed, rates=Rates())
+            return run(rig, SHORT[topology], seconds=9 * longer, seed=seed, rates=Rates().over(longer))
 
     outcome = until_it_counts(attempt)
     assert not outcome.violations, f"seed {outcome.seed}\n" + "\n".join(map(str, outcome.violations[:5]))

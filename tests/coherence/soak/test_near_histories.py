@@ -23,9 +23,10 @@ SLOW: Final = ("slow_log", "slow_reads", "moving_sessions")
 
 @pytest.mark.parametrize("topology", SHORT)
 def test_no_promise_is_broken(topology: Topology) -> None:
-    def attempt(seed: int) -> Outcome:
+    def attempt(seed: int, longer: int) -> Outcome:
         with store_of(topology) as rig:
-            return run_near(rig, SHORT[topology], seconds=9, seed=seed, broken=SLOW, rates=NEAR_RATES)
+            rates = NEAR_RATES.over(longer)
+            return run_near(rig, SHORT[topology], seconds=9 * longer, seed=seed, broken=SLOW, rates=rates)
 
     outcome = until_it_counts(attempt)
     assert not outcome.violations, f"seed {outcome.seed}\n" + "\n".join(map(str, outcome.violations[:5]))

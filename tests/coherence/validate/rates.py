@@ -26,6 +26,10 @@ class Rates(NamedTuple):
     undone_sets: float = 0.0
     """Sets that were given up, then ended by an acknowledged change, and looked for."""
 
+    def over(self, times: float) -> Rates:
+        """Those that make the same counts of a run that lasts so many times as long."""
+        return Rates(*(one / times for one in self))
+
 
 NEAR_RATES: Final = Rates(near_hits=40.0, pushes=8.0)
 """Of a run of near caches."""

@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from coherd.cli.app import coherd
 from rig.server import CoherdServer
+from rig.waiting import wait_until
 
 EXCERPT = Path(__file__).parents[2] / "data" / "web12-first-5000.trace.xz"
 IDS = [random.Random(7).randrange(60) for _ in range(600)]
@@ -148,9 +148,9 @@ def test_a_server_that_dies_ends_the_run(own_server: CoherdServer, tmp_path: Pat
         "500ms",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(2)
+        wait_until("it has begun", lambda: _analytics(own_server)["sets"])
         own_server.kill()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 4
     assert out == b""
     assert b"Traceback" not in err
@@ -168,12 +168,9 @@ def test_ctrl_c_removes_what_was_stored(own_server: CoherdServer, tmp_path: Path
     path.write_bytes(lines(list(range(100_000))))
     command = [sys.executable, "-m", "coherd.cli", "replay", str(path), "--server", own_server.target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        for _ in range(300):
-            time.sleep(0.1)
-            if _analytics(own_server)["sets"]:
-                break
+        wait_until("it has begun", lambda: _analytics(own_server)["sets"])
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err.decode().strip()) == (130, b"", "coherd: interrupted")
     counted = _analytics(own_server)
     assert counted["sets"] > 0
@@ -182,7 +179,7 @@ def test_ctrl_c_removes_what_was_stored(own_server: CoherdServer, tmp_path: Path
 
 def test_demo() -> None:
     words = [sys.executable, "-m", "coherd.cli", "demo", "--requests", "1500", "--keys", "400", "--load-ms", "1"]
-    shown = subprocess.run(words, capture_output=True, text=True, timeout=110)
+    shown = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert (shown.returncode, shown.stderr) == (0, "")
     for text in (
         "embedded Valkey",
@@ -192,7 +189,7 @@ def test_demo() -> None:
         "nothing is left behind",
     ):
         assert text in shown.stdout
-    machine = subprocess.run([*words, "--json"], capture_output=True, text=True, timeout=110)
+    machine = subprocess.run([*words, "--json"], capture_output=True, text=True, timeout=300)
     found = json.loads(machine.stdout)
     assert found["passed"]
     assert found["requests"] == 1_500

@@ -31,7 +31,7 @@ def forked_beside_a_session(cache: CacheClient) -> bool:
 
         thread = threading.Thread(target=read)
         thread.start()
-        thread.join(8)
+        thread.join(60)
         return said == [True]
 
     async def between_calls() -> bool:
@@ -202,4 +202,4 @@ SCENARIOS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(0 if SCENARIOS[sys.argv[1]](CacheClient.connect(sys.argv[2])) else 1)
+    sys.exit(0 if SCENARIOS[sys.argv[1]](CacheClient.connect(sys.argv[2], timeout_ms=60_000)) else 1)

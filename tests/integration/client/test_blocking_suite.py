@@ -19,7 +19,7 @@ class TestBlockingClient(BlockingClientSuite):
 
     @pytest.fixture
     async def cache(self, server: CoherdServer) -> AsyncIterator[Any]:
-        with CacheClient.connect(server.target, timeout_ms=5_000) as client:
+        with CacheClient.connect(server.target, timeout_ms=60_000) as client:
             async with Awaited(client) as awaited:
                 yield awaited
 
@@ -29,6 +29,6 @@ class TestBlockingClientOfAFake(BlockingClientSuite):
 
     @pytest.fixture
     async def cache(self) -> AsyncIterator[Any]:
-        with CacheClient(FakeCache(clock=FakeClock(runs=True)).transport, timeout_ms=5_000) as client:
+        with CacheClient(FakeCache(clock=FakeClock(runs=True)).transport, timeout_ms=60_000) as client:
             async with Awaited(client) as awaited:
                 yield awaited

@@ -17,7 +17,7 @@ class TestNearClient(ClientSuite):
 
     @pytest.fixture
     async def cache(self, any_server: CoherdServer) -> AsyncIterator[CacheClient]:
-        async with CacheClient.connect(any_server.target, timeout_ms=5_000) as client:
+        async with CacheClient.connect(any_server.target, timeout_ms=60_000) as client:
             yield client
 
 
@@ -26,7 +26,7 @@ class TestSessionClient(ClientSuite):
 
     @pytest.fixture
     async def cache(self, server: CoherdServer) -> AsyncIterator[CacheClient]:
-        async with CacheClient.connect(server.target, near_cache=False, timeout_ms=5_000) as client:
+        async with CacheClient.connect(server.target, near_cache=False, timeout_ms=60_000) as client:
             yield client
 
 
@@ -35,5 +35,5 @@ class TestUnaryClient(ClientSuite):
 
     @pytest.fixture
     async def cache(self, any_server: CoherdServer) -> AsyncIterator[CacheClient]:
-        async with CacheClient.connect(any_server.target, sessions=False, timeout_ms=5_000) as client:
+        async with CacheClient.connect(any_server.target, sessions=False, timeout_ms=60_000) as client:
             yield client

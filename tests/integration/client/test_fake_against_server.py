@@ -90,7 +90,7 @@ async def compare(real: Side, sequence: list[tuple[str, Step]]) -> None:
 def test_a_fake_answers_as_a_server_does(server: CoherdServer) -> None:
     with asyncio.Runner() as runner:
         transport = UnaryTransport(server.target)
-        client = CacheClient(transport, timeout_ms=10_000)
+        client = CacheClient(transport, timeout_ms=60_000)
 
         @settings(
             max_examples=300,
@@ -107,7 +107,7 @@ def test_a_fake_answers_as_a_server_does(server: CoherdServer) -> None:
 
 
 async def test_a_fake_describes_the_catalog_as_a_server_does(server: CoherdServer) -> None:
-    async with CacheClient.connect(server.target) as real:
+    async with CacheClient.connect(server.target, timeout_ms=60_000) as real:
         fake = FakeCache()
         assert await fake.describe_catalog() == await real.describe_catalog()
         assert await fake.describe_catalog("crisis", "content") == await real.describe_catalog("crisis", "content")

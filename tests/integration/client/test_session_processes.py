@@ -42,7 +42,7 @@ def test_scenario(server: CoherdServer, scenario: str) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,9 @@ mutex = CoherdBackend({"target": target, "domain": "content", "lock_lease_s": 0.
 assert mutex is not None
 mutex.acquire()
 print("held", flush=True)
-time.sleep(float(hold_s))
+if hold_s == "until told":
+    sys.stdin.readline()
+else:
+    time.sleep(float(hold_s))
 mutex.release()
 print("released", flush=True)

@@ -13,7 +13,7 @@ from rig.server import CoherdServer
 from rig.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "celery"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 200.0
 
 
 def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path: Path) -> None:
@@ -28,18 +28,19 @@ def test_the_worker_does_what_the_readme_promises(server: CoherdServer, tmp_path
         subprocess.run(command, cwd=EXAMPLE, env=environ, check=True, timeout=TIMEOUT_S)
 
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool=prefork", "--concurrency=2"]
-    with log.open("wb") as out, CacheClient.connect(server.target, timeout_ms=10_000) as cache:
+    with log.open("wb") as out, CacheClient.connect(server.target, timeout_ms=60_000) as cache:
         cache.delete(stats)
-        worker = subprocess.Popen([*command, "--loglevel=INFO"], cwd=EXAMPLE, env=environ, stdout=out, stderr=out)
-        try:
-            send("writing_stats.delay('user123', 30)")
-            wait_until("the first task", lambda: promised[0] in log.read_text(), timeout_s=TIMEOUT_S)
-            assert cache.get(stats) == {"words": 810}
-            send("forget.delay('user123')")
-            wait_until("the second task", lambda: promised[1] in log.read_text(), timeout_s=TIMEOUT_S)
-            assert cache.get(stats) is None
-            worker.terminate()
-            assert worker.wait(TIMEOUT_S) == 0
-        finally:
-            worker.kill()
-            worker.wait()
+        for call, line, stored in (
+            ("writing_stats.delay('user123', 30)", promised[0], {"words": 810}),
+            ("forget.delay('user123')", promised[1], None),
+        ):
+            send(call)  # before the worker runs: it may find a file that is begun and not written yet, and ends
+            worker = subprocess.Popen([*command, "--loglevel=INFO"], cwd=EXAMPLE, env=environ, stdout=out, stderr=out)
+            try:
+                wait_until(line, lambda line=line: line in log.read_text(), timeout_s=TIMEOUT_S)
+                assert cache.get(stats) == stored
+                worker.terminate()
+                assert worker.wait(TIMEOUT_S) == 0
+            finally:
+                worker.kill()
+                worker.wait()

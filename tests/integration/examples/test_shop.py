@@ -27,7 +27,7 @@ def _shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_demo_prints_what_the_readme_promises(shop: Path) -> None:
     with CoherdServer("--catalog", str(shop / "shop.binpb"), "--no-builtin-catalog") as server:
         command = [sys.executable, "demo.py", "--server", server.target]
-        done = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "Page(product='4711') is Teapot",

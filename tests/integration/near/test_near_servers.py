@@ -30,24 +30,42 @@ def url() -> Iterator[str]:
         yield node.url
 
 
-@pytest.fixture
-def servers(url: str) -> Iterator[list[CoherdServer]]:
-    """Two, over one store; the second one may be killed or stopped."""
+@contextlib.contextmanager
+def two(url: str) -> Iterator[list[CoherdServer]]:
+    """Two servers over one store."""
     arguments = ("--redis", url, "--near-cache-lease", f"{LEASE_S:.0f}s")
     with CoherdServer(*arguments) as first, CoherdServer(*arguments) as second:
         yield [first, second]
 
 
+@pytest.fixture(scope="module")
+def lasting(url: str) -> Iterator[list[CoherdServer]]:
+    """Two that nobody may end."""
+    with two(url) as servers:
+        yield servers
+
+
 @pytest.fixture
-async def clients(servers: list[CoherdServer]) -> AsyncIterator[list[CacheClient]]:
-    """One before each server."""
+def servers(url: str) -> Iterator[list[CoherdServer]]:
+    """Two of the test's own; the second one may be killed or stopped."""
+    with two(url) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def clients(request: pytest.FixtureRequest) -> AsyncIterator[list[CacheClient]]:
+    """One before each server: of the test's own, if it has such."""
+    own = "servers" in request.fixturenames
+    servers: list[CoherdServer] = request.getfixturevalue("servers" if own else "lasting")
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(CacheClient.connect(server.target)) for server in servers]
+        yield [
+            await stack.enter_async_context(CacheClient.connect(server.target, timeout_ms=60_000)) for server in servers
+        ]
 
 
 async def held(client: CacheClient, key: Key[Any]) -> Any:
     """The value, once the client answers from its own process: the event loop gets no turn meanwhile."""
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + 60
     while time.monotonic() < end_s:
         turns: list[None] = []
         handle = asyncio.get_running_loop().call_soon(turns.append, None)
@@ -84,9 +102,11 @@ async def test_a_pushed_change_is_seen_soon_and_at_once_by_its_maker(clients: li
         await writer.set(PUSHED, {"version": version})
         acknowledged_s = time.monotonic()
         assert await writer.get(PUSHED) == {"version": version}
+        asked_s = time.monotonic()
         while await reader.get(PUSHED) != {"version": version}:
-            assert time.monotonic() - acknowledged_s < OVER_S
+            assert asked_s - acknowledged_s < OVER_S
             await asyncio.sleep(0)
+            asked_s = time.monotonic()
 
 
 async def test_waiting_for_near_caches(clients: list[CacheClient]) -> None:
@@ -108,15 +128,15 @@ async def test_a_server_that_dies_or_stands_still_delays_by_a_lease_and_serves_n
     servers[1].process.send_signal(fault)
     try:
         began_s = time.monotonic()
-        await writer.set(STRICT, {"version": 2}, timeout_ms=20_000)
-        assert time.monotonic() - began_s < 2 * OVER_S + 5
+        await writer.set(STRICT, {"version": 2}, timeout_ms=60_000)
+        assert time.monotonic() - began_s < 2 * OVER_S + 30
         with contextlib.suppress(CacheError):  # its server is gone
             assert await reader.get(STRICT, timeout_ms=500) == {"version": 2}
     finally:
         servers[1].process.send_signal(signal.SIGCONT)
     began_s = time.monotonic()
-    await writer.set(STRICT, {"version": 3}, timeout_ms=20_000)
+    await writer.set(STRICT, {"version": 3}, timeout_ms=60_000)
     if fault is signal.SIGSTOP:
-        assert await reader.get(STRICT, timeout_ms=10_000) == {"version": 3}
+        assert await reader.get(STRICT, timeout_ms=60_000) == {"version": 3}
     else:
-        assert time.monotonic() - began_s < OVER_S + 5
+        assert time.monotonic() - began_s < OVER_S + 30

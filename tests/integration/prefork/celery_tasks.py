@@ -14,18 +14,9 @@ from coherd.compat.sync import redis_service, unified_cache_service
 from coherd.domains import content
 from coherd.sync import CacheClient
 
-BROKER = os.environ["BROKER_FOLDER"]
-"""A folder that stands for a message broker."""
-
-app = Celery("celery_tasks", broker="filesystem://")
-app.conf.broker_transport_options = {
-    "data_folder_in": BROKER,
-    "data_folder_out": BROKER,
-    "control_folder": BROKER,
-    "polling_interval": 0.05,
-}
+app = Celery("celery_tasks", broker=os.environ["BROKER_URL"])
 app.conf.task_ignore_result = True
-cache = CacheClient.connect(os.environ["COHERD_TARGET"], timeout_ms=10_000)
+cache = CacheClient.connect(os.environ["COHERD_TARGET"], timeout_ms=60_000)
 
 if "IN_WORKER" in os.environ:
     unified_cache_service.set_component_status({"pid": os.getpid()}, "the worker's parent")

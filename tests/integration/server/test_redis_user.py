@@ -52,7 +52,7 @@ def use_everything(caller: Caller) -> None:
     loaded = pb.SetRequest(key=text_key(KEY), value=b"loaded")
     fill = pb.FillRequest(set=loaded, token=b"1" * 16, grant=granted.grant)
     assert caller.call("Fill", fill).outcome == pb.FILL_OUTCOME_STORED
-    assert waiting.result(20).hit.value == b"loaded"
+    assert waiting.result(60).hit.value == b"loaded"
     caller.invalidate(keys_pb2.Selector(key=text_key(KEY)), keys_pb2.Selector(domain={"domain": "crisis"}))
     assert (caller.miss(KEY), caller.miss(f"{KEY}x")) == ("ABSENT", "INVALIDATED")
 
@@ -68,7 +68,7 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
             domains = caller.call("Metrics", pb.MetricsRequest()).domains
             return any(domain.HasField("keyspace") and domain.sets for domain in domains)
 
-        wait_until("the census has walked", is_counted, timeout_s=30)
+        wait_until("the census has walked", is_counted)
         code, said = doctor(node.url, COHERD_KEY_PREFIX=PREFIX)
         assert (code, "warning" in said) == (0, False)
         code, said = doctor(node.url)
@@ -82,7 +82,10 @@ def test_everything_works_as_this_user(node: Node, connect: CallerMaker) -> None
 async def near_caches(target: str) -> None:
     """One writes strictly what another holds."""
     key = psychology.Profile(user="near")
-    async with CacheClient.connect(target) as reader, CacheClient.connect(target) as writer:
+    async with (
+        CacheClient.connect(target, timeout_ms=60_000) as reader,
+        CacheClient.connect(target, timeout_ms=60_000) as writer,
+    ):
         await writer.set(key, 1)
         for _ in range(50):
             assert await reader.get(key) == 1
@@ -95,7 +98,7 @@ async def near_caches(target: str) -> None:
 def test_a_user_of_another_prefix_is_refused_at_start(node: Node) -> None:
     """Not every call once it serves."""
     command = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", "--redis", node.url)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 4
     [line] = [line for line in done.stderr.splitlines() if line.startswith("coherd: ")]
     assert (
@@ -128,6 +131,6 @@ def test_the_user_of_the_sentinels(connect: CallerMaker) -> None:
             caller = connect(server.target)
             use_everything(caller)
             trio.failover()
-            wait_until("the new primary is used", lambda: caller.set(KEY) == "STORED", timeout_s=30)
+            wait_until("the new primary is used", lambda: caller.set(KEY) == "STORED")
         for one in trio.nodes:
             assert redis_user.refused(one) == []

@@ -52,7 +52,7 @@ def ask(
         reflection.ServerReflectionRequest.SerializeToString,
         reflection.ServerReflectionResponse.FromString,
     )
-    return list(stream(iter(requests), timeout=10))
+    return list(stream(iter(requests), timeout=60))
 
 
 def files(answer: reflection.ServerReflectionResponse) -> dict[str, FileDescriptorProto]:
@@ -160,7 +160,7 @@ def test_what_is_not_there_is_an_answer_and_the_stream_goes_on(face: Face) -> No
 def test_bytes_that_are_no_query(face: Face, version: str) -> None:
     stream = face.caller.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
     with pytest.raises(grpc.RpcError) as caught:
-        list(stream(iter([b"\xff\xff\xff"]), timeout=10))
+        list(stream(iter([b"\xff\xff\xff"]), timeout=60))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -178,7 +178,7 @@ def buf_curl(face: Face, *args: str) -> subprocess.CompletedProcess[str]:
         *flags,
         f"http://{face.server.target}{url}",
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd="/")
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd="/")
 
 
 def test_buf_curl_calls_methods_of_a_catalog_it_never_saw(face: Face) -> None:

@@ -42,7 +42,7 @@ def store(rig_pool: RigPool, name: str) -> tuple[str, ...]:
 def refused(caller: Caller) -> grpc.StatusCode:
     """The code of a connection that does not come about."""
     with pytest.raises(grpc.RpcError) as caught:
-        caller.call("Get", pb.GetRequest(key={"text": PROFILE}), timeout_s=5)
+        caller.call("Get", pb.GetRequest(key={"text": PROFILE}), timeout_s=60)
     assert problem_in(caught.value).reason == "", "no answer of the service"
     code = caught.value.code()
     assert isinstance(code, grpc.StatusCode)
@@ -118,6 +118,6 @@ def test_files_that_cannot_be_used_are_wrong_settings(tmp_path: Path) -> None:
 def cli(*words: str) -> tuple[int, str]:
     """Exit code and our own lines of standard error: gRPC has its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "coherd.cli", *words], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "coherd.cli", *words], capture_output=True, text=True, timeout=200, check=False
     )
     return done.returncode, "".join(line for line in done.stderr.splitlines() if line.startswith("coherd: "))

@@ -68,7 +68,7 @@ def test_a_message_value(single: Stand, name: str) -> None:
 def test_age_and_remaining_ttl_travel_behind(single: Stand, name: str) -> None:
     single.caller.set(f"analytics:writing_stats:user:{name}:days:30d", b"", ttl_ms=60_000)
     request = analytics_pb2.WritingStatsKey(user=name, days=30).SerializeToString()
-    value, call = single.caller.channel.unary_unary(STATS).with_call(request, timeout=10)
+    value, call = single.caller.channel.unary_unary(STATS).with_call(request, timeout=60)
     trailing = dict(call.trailing_metadata())
     assert value == b""
     assert 0 <= int(trailing["coherd-age-ms"]) < 20_000

@@ -13,10 +13,11 @@ from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.failure import OUTWAITED, Failure
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
-from rig.fixtures import Opener
+from rig.fixtures import PATIENT, Opener
 from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 
 @pytest.mark.usefixtures("overlapping")
@@ -46,8 +47,7 @@ async def test_what_waits_for_its_turn_is_not_sent_when_its_caller_gives_up(
 ) -> None:
     async with held_up(node, opener, monkeypatch) as at:
         second = asyncio.create_task(at.watched.set(1, b"second"))
-        await asyncio.sleep(0.05)
-        assert at.watched.writes[-2:] == [1, 1], "the test is void: it is not under way"
+        await until("it is under way", lambda: at.watched.writes == [1, 1, 1])
         assert not at.first.done(), "the test is void: nothing stood in the way"
         second.cancel()
         at.proxy.half_open = False
@@ -106,7 +106,7 @@ async def test_those_that_look_first_look_at_one_time(node: Node, opener: Opener
 
 async def test_each_waits_for_its_own_turn(node: Node, opener: Opener) -> None:
     async with FaultProxy(node.port) as proxy:
-        writes = cache_over(await opener(proxy.url, reply_timeout_ms=5_000, deadline_ms=10_000)).writes
+        writes = cache_over(await opener(proxy.url, **PATIENT)).writes
         await writes.set([SetItem(key(n), b"v") for n in range(2)])
         proxy.half_open = True
         early = asyncio.create_task(writes.set([SetItem(key(n), b"early") for n in range(2)]))
@@ -120,7 +120,7 @@ async def test_each_waits_for_its_own_turn(node: Node, opener: Opener) -> None:
 
         items = [SetItem(key(n), b"late") for n in range(2)]
         late = asyncio.create_task(writes.set(items, turns_ms=[60_000, 50], report=report))
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(40):
             await outwaited.wait()
         assert told == {1: OUTWAITED}
         assert not early.done(), "the test is void: nothing stood in the way"

@@ -74,7 +74,7 @@ def test_it_ends_with_its_parent() -> None:
         check=False,
     )
     pid = int(done.stdout)
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + 60
     while is_running(pid):
         assert time.monotonic() < end_s, "the embedded Valkey outlived its parent"
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -13,9 +14,10 @@ from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import parse_redis_url
 from coherd_server.redis.settings import StoreSettings
 from rig.entries import put_of
-from rig.fixtures import Backend, Opener
+from rig.fixtures import PATIENT, Backend, Opener
 from rig.process import Node
 from rig.proxy import FaultProxy
+from rig.waiting import until
 
 
 def calls(node: Node, command: str) -> int:
@@ -50,13 +52,14 @@ async def test_writes_of_one_turn_are_one_script(node: Node, opener: Opener) -> 
 
 
 async def test_while_connections_are_busy_calls_gather(proxy: FaultProxy, node: Node, opener: Opener) -> None:
-    store = await opener(proxy.url, connections=1)
-    proxy.reply_delay_s = 0.05
+    store = await opener(proxy.url, connections=1, **PATIENT)
+    proxy.reply_hold = asyncio.Event()
     before = calls(node, "mget")
     reads = []
     for i in range(20):
         reads.append(asyncio.create_task(store.read([f"k{i}"], [])))
         await asyncio.sleep(0.001)
+    proxy.reply_hold.set()
     await asyncio.gather(*reads)
     assert calls(node, "mget") - before <= 3
 
@@ -64,20 +67,25 @@ async def test_while_connections_are_busy_calls_gather(proxy: FaultProxy, node: 
 async def test_a_read_never_joins_a_batch_that_was_sent(proxy: FaultProxy, node: Node, opener: Opener) -> None:
     store = await opener(proxy.url)
     put = await put_of(store, "k", b"new")
-    proxy.reply_delay_s = 0.05
+    before = calls(node, "mget")
+    hold = proxy.reply_hold = asyncio.Event()
     early = asyncio.create_task(store.read(["k"], []))
-    await asyncio.sleep(0.02)
+    await until("it was sent", lambda: calls(node, "mget") > before)
     node.client().set("k", put.entry)
-    [late], _ = await store.read(["k"], [])
+    later = asyncio.create_task(store.read(["k"], []))
+    await asyncio.sleep(0)
+    hold.set()
+    [late], _ = await later
     assert late.raw == put.entry
     assert (await early)[0][0].raw is None
 
 
 async def test_a_storm_of_cancellations_crosses_no_replies(proxy: FaultProxy, node: Node, opener: Opener) -> None:
     """P3: every value names its key; callers give up at any moment, batches time out, connections are cut."""
+    well = await opener(node.url, **PATIENT)
+    puts = [await put_of(well, f"k{i}", f"k{i}".encode()) for i in range(200)]
+    await well.put(puts)
     store = await opener(proxy.url, reply_timeout_ms=60, deadline_ms=300)
-    puts = [await put_of(store, f"k{i}", f"k{i}".encode()) for i in range(200)]
-    await store.put(puts)
     dice = random.Random(7)
     good = cancelled = failed = 0
 
@@ -95,28 +103,33 @@ async def test_a_storm_of_cancellations_crosses_no_replies(proxy: FaultProxy, no
             good += 1
 
     async def trouble() -> None:
-        for step in range(12):
+        for step in itertools.count():
+            if step >= 12 and min(good, cancelled) > 100:
+                break
             proxy.reply_delay_s = (0.001, 0.01, 0.02, 0.08)[step % 4]
             await asyncio.sleep(0.1)
             if step % 3 == 2:
                 proxy.cut()
 
     storm = asyncio.create_task(trouble())
-    while not storm.done():
-        await asyncio.gather(*(one(dice.randrange(200)) for _ in range(40)))
+    async with asyncio.timeout(200):
+        while not storm.done():
+            await asyncio.gather(*(one(dice.randrange(200)) for _ in range(40)))
     await storm
     assert good > 100
     assert cancelled > 100
 
 
-async def test_a_cancelled_caller_disturbs_no_neighbour(proxy: FaultProxy, opener: Opener) -> None:
-    store = await opener(proxy.url)
-    connections = proxy.connections
-    proxy.reply_delay_s = 0.05
+async def test_a_cancelled_caller_disturbs_no_neighbour(proxy: FaultProxy, node: Node, opener: Opener) -> None:
+    store = await opener(proxy.url, **PATIENT)
+    connections, before = proxy.connections, calls(node, "mget")
+    hold = proxy.reply_hold = asyncio.Event()
     tasks = [asyncio.create_task(store.read([f"k{i}"], [])) for i in range(20)]
-    await asyncio.sleep(0.02)
+    await until("they are under way", lambda: calls(node, "mget") > before)
     for task in tasks[::2]:
         task.cancel()
+    await asyncio.sleep(0)
+    hold.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(result, asyncio.CancelledError) for result in results[::2])
     assert all(isinstance(result, tuple) for result in results[1::2])
@@ -129,10 +142,9 @@ async def test_a_connection_with_an_unread_reply_is_not_used_again(node: Node) -
         parse_redis_url(node.url), Address("127.0.0.1", node.port), settings, cluster=False
     )
     _write(connection, b"*1\r\n$4\r\nPING\r\n")
-    await asyncio.sleep(0.1)
-    assert not connection.is_open
+    await until("it is not to be used", lambda: not connection.is_open)
     with pytest.raises(ConnectionLost) as lost:
-        await connection.exchange([("GET", "b")], timeout_ms=500)
+        await connection.exchange([("GET", "b")], timeout_ms=20_000)
     assert not lost.value.sent
 
 
@@ -145,7 +157,7 @@ async def test_replies_out_of_step_are_noticed(node: Node) -> None:
     node.client().mset({"a": "1", "b": "2"})
     _write(connection, b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
     with pytest.raises(ConnectionLost, match="out of step"):
-        await connection.exchange([("GET", "b")], timeout_ms=500)
+        await connection.exchange([("GET", "b")], timeout_ms=20_000)
 
 
 def _write(connection: Connection, command: bytes) -> None:

@@ -18,7 +18,7 @@ def shell(words: str, **environment: str) -> tuple[int, str, str]:
     done = subprocess.run(
         ["bash", "-c", script],
         capture_output=True,
-        timeout=60,
+        timeout=200,
         env={**os.environ, "COHERD_TARGET": "127.0.0.1:1", **environment},
     )
     encoding = environment.get("PYTHONIOENCODING", "utf-8")

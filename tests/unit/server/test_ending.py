@@ -25,7 +25,7 @@ async def dropping(times: int) -> None:
 async def test_a_task_that_drops_a_cancellation_is_cancelled_again(times: int) -> None:
     task = asyncio.create_task(dropping(times))
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await end(task)
     assert task.cancelled()
 
@@ -53,7 +53,7 @@ async def test_a_watch_ends_though_the_look_under_way_drops_its_cancellation() -
 
     looker, watch = Looker(), Watch(1)
     watch.start(looker)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await looker.looking.wait()
         await watch.close()
     assert looker.dropped

@@ -32,7 +32,7 @@ class Wire:
     async def finish(self) -> list[str]:
         """Write all; what was sent, shortly."""
         self.send_queue.end()
-        await asyncio.wait_for(self.send_queue.write(self.send), 5)
+        await asyncio.wait_for(self.send_queue.write(self.send), 60)
         return [self._short(message) for message in self.sent]
 
     @staticmethod
@@ -71,7 +71,7 @@ async def test_what_comes_while_a_message_is_on_its_way_shares_the_next() -> Non
         await asyncio.sleep(0)
     wire.open.set()
     wire.send_queue.end()
-    await asyncio.wait_for(writer, 5)
+    await asyncio.wait_for(writer, 60)
     assert [len(message.frame.results) for message in wire.sent] == [1, 4]
 
 
@@ -101,7 +101,7 @@ async def test_all_that_is_queued_counts() -> None:
     await asyncio.sleep(0)
     assert not waits.done()
     assert len(await wire.finish()) > 100
-    await asyncio.wait_for(waits, 5)
+    await asyncio.wait_for(waits, 60)
     assert wire.send_queue.queued_bytes == 0
 
 
@@ -125,7 +125,7 @@ async def test_reads_begin_as_far_as_their_answers_fit() -> None:
     assert second is not None
     assert third is not None, "in turn, although it would fit"
     gate.leave(10, 0)
-    await asyncio.wait_for(asyncio.gather(second, third), 5)
+    await asyncio.wait_for(asyncio.gather(second, third), 60)
     gate.leave(5, 0)
     gate.leave(1, 0)
     assert await is_let_in(gate, 500) is None, "one may always, whatever its size"
@@ -142,7 +142,7 @@ async def test_nothing_is_read_while_the_client_takes_nothing() -> None:
     waits = [await is_let_in(gate, 1) for _ in range(3)]
     assert all(waits)
     assert await wire.finish() == ["results 1"]
-    await asyncio.wait_for(asyncio.gather(*(wait for wait in waits if wait)), 5)
+    await asyncio.wait_for(asyncio.gather(*(wait for wait in waits if wait)), 60)
 
 
 @pytest.mark.parametrize("answer_bytes", [0, 50])
@@ -155,7 +155,7 @@ async def test_who_is_cancelled_at_the_gate_keeps_nobody_out(answer_bytes: int) 
     assert second is not None
     first.cancel()
     await wire.finish()
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 60)
     gate.leave(1, answer_bytes)
     assert RESULT_BYTES > 0
     assert await is_let_in(gate, 1) is None

@@ -27,7 +27,7 @@ async def test_a_thread_takes_one_job_at_a_time_and_the_next_when_it_is_through(
     call = await started(end.wait())
 
     def slowly() -> str:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return where()
 
     first, second, third = Job(slowly), Job(where), Job(where)
@@ -53,7 +53,7 @@ async def test_a_job_nobody_has_begun_gets_a_thread_when_its_caller_leaves() -> 
     job = Job(where)
     assert call.offer(job)
     call.leave()  # interrupted before it took the job
-    assert await asyncio.wait_for(job.done, 10) == "coherd-load"
+    assert await asyncio.wait_for(job.done, 60) == "coherd-load"
     assert not call.offer(Job(where))
 
 

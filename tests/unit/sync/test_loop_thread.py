@@ -58,7 +58,7 @@ def test_calls_that_share_a_wake_up_keep_their_contexts(loop: LoopThread) -> Non
 
     async def block() -> None:
         entered.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     async def number() -> int:
         return NUMBER.get()
@@ -69,7 +69,7 @@ def test_calls_that_share_a_wake_up_keep_their_contexts(loop: LoopThread) -> Non
 
     threads = [threading.Thread(target=loop.run, args=(block(),))]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     threads += [threading.Thread(target=ask, args=(mine,)) for mine in (1, 2, 3)]
     for thread in threads[1:]:
         thread.start()
@@ -78,7 +78,7 @@ def test_calls_that_share_a_wake_up_keep_their_contexts(loop: LoopThread) -> Non
         pause.wait(0.005)
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == {1: 1, 2: 2, 3: 3}
 
 
@@ -96,7 +96,7 @@ def test_many_threads_get_their_own_answers(loop: LoopThread) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert answers == {mine: [mine * 1_000 + n for n in range(200)] for mine in range(8)}
 
 
@@ -148,7 +148,7 @@ def test_an_interrupted_caller_leaves_at_once_and_cancels_its_call(loop: LoopThr
     previous = signal.signal(signal.SIGUSR1, interrupt)
 
     def kick() -> None:
-        started.wait(10)
+        started.wait(60)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     kicker = threading.Thread(target=kick)
@@ -158,8 +158,8 @@ def test_an_interrupted_caller_leaves_at_once_and_cancels_its_call(loop: LoopThr
             loop.run(forever(started, cancelled))
     finally:
         signal.signal(signal.SIGUSR1, previous)
-        kicker.join(10)
-    assert cancelled.wait(10)
+        kicker.join(60)
+    assert cancelled.wait(60)
 
 
 def test_who_is_interrupted_while_handing_over_leaves_too(loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,13 +168,13 @@ def test_who_is_interrupted_while_handing_over_leaves_too(loop: LoopThread, monk
 
     def interrupted(self: LoopThread, call: Any) -> None:
         hand_over(self, call)
-        assert started.wait(10)
+        assert started.wait(60)
         raise Interrupted
 
     monkeypatch.setattr(LoopThread, "_hand_over", interrupted)
     with pytest.raises(Interrupted):
         loop.run(forever(started, cancelled))
-    assert cancelled.wait(10)
+    assert cancelled.wait(60)
     assert not loop._calls
 
 
@@ -190,9 +190,9 @@ def test_calls_in_flight_end_with_a_stop_and_the_next_starts_another(loop: LoopT
 
     caller = threading.Thread(target=ask)
     caller.start()
-    assert started.wait(10)
+    assert started.wait(60)
     loop.stop()
-    caller.join(10)
+    caller.join(60)
     assert (len(errors), cancelled.is_set()) == (1, True)
     assert loop.run(asyncio.sleep(0, 7)) == 7
 
