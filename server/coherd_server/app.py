@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.clock import boottime_s
 from coherd.v1 import cache_service_pb2, session_pb2
 from coherd_server.core.access import Access
 from coherd_server.core.cache import Cache, build_cache
@@ -25,7 +26,6 @@ from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.grpc_server import listen, options_of
 from coherd_server.readiness import HEALTH_SERVICE_NAME, Readiness, log_findings
-from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.ending import end
 from coherd_server.redis.settings import StoreSettings
@@ -109,9 +109,9 @@ class Server:
 
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
-        hub = Hub(lease_clock_s, settings.near_cache_terms, self._counters, self._catalog.domains)
+        hub = Hub(boottime_s, settings.near_cache_terms, self._counters, self._catalog.domains)
         self._member = Member(self._store.log, hub)
-        publisher = ChangePublisher(self._store.log, self._member, hub.terms, lease_clock_s)
+        publisher = ChangePublisher(self._store.log, self._member, hub.terms, boottime_s)
         self._cache = cache = build_cache(
             self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes
         )
@@ -133,7 +133,7 @@ class Server:
         handlers = {
             **service_handlers(self._endpoint, rpcs),
             **self._sessions.handlers(),
-            **typed_handlers(self._catalog, cache.singles, access, self._endpoint),
+            **typed_handlers(self._catalog, cache.coalescer, access, self._endpoint),
         }
         files = {**builtin_catalog().files, **self._catalog.files}
         own = (cache_service_pb2.DESCRIPTOR, session_pb2.DESCRIPTOR)

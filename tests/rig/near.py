@@ -10,6 +10,7 @@ import pytest
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.catalog.load import builtin_catalog
+from coherd.contract.clock import boottime_s
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
@@ -20,7 +21,6 @@ from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
-from coherd_server.redis.boot_clock import lease_clock_s
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
 from rig.waiting import until
@@ -40,7 +40,7 @@ class LeaseClock:
         self._stopped_s: float | None = None
 
     def __call__(self) -> float:
-        return lease_clock_s() + self._ahead_s if self._stopped_s is None else self._stopped_s
+        return boottime_s() + self._ahead_s if self._stopped_s is None else self._stopped_s
 
     def stop(self) -> None:
         """It stands, until it goes on or is advanced."""
@@ -53,7 +53,7 @@ class LeaseClock:
 
     def go_on(self) -> None:
         """From where it stands."""
-        self._ahead_s = self() - lease_clock_s()
+        self._ahead_s = self() - boottime_s()
         self._stopped_s = None
 
 
@@ -67,16 +67,14 @@ class Silence(ChangePublisher):
 def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
     """The verbs over a store, without near caches."""
     near = NearMember(store)
-    publisher = Silence(near.log, near.member, near.terms, lease_clock_s)
+    publisher = Silence(near.log, near.member, near.terms, boottime_s)
     return build_cache(store, publisher, Counters(), max_value_bytes=max_value_bytes)
 
 
 class NearMember:
     """The near-cache part of one server."""
 
-    def __init__(
-        self, store: RedisStore, *, lease_ms: int = LEASE_MS, clock: Callable[[], float] = lease_clock_s
-    ) -> None:
+    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS, clock: Callable[[], float] = boottime_s) -> None:
         self.clock = clock
         self.terms = Terms(lease_ms=lease_ms)
         self.store = store

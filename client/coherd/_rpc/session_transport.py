@@ -11,7 +11,6 @@ from typing import NamedTuple
 from coherd._near import Kept, NearCache
 from coherd._rpc.attempts import repeat
 from coherd._rpc.changes import drop_changed
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.link import SessionLink
 from coherd._rpc.loops import LoopLinks
 from coherd._rpc.methods import Method, Request, Response
@@ -19,6 +18,7 @@ from coherd._rpc.opening import new_client_id
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.token import bearer_metadata
 from coherd._rpc.unary import UnaryTransport, open_channel
+from coherd.contract.clock import boottime_s
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
 from coherd.v1.errors_pb2 import ErrorReason

@@ -16,12 +16,12 @@ from google.protobuf.message import DecodeError
 
 from coherd._near import Mark, NearCache, NearDomain
 from coherd._rpc.changes import drop_changed
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.keeping import keep, marks_of
 from coherd._rpc.methods import Method, Request, Response
 from coherd._rpc.outgoing import QUEUED_BYTES, Outgoing
 from coherd._rpc.status import error_of_status
+from coherd.contract.clock import boottime_s
 from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of

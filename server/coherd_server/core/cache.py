@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import Filler
 from coherd_server.core.get import Reader
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.invalidate import Changer
 from coherd_server.core.lease import Leases
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.set import Writer
-from coherd_server.core.singles import Singles
 from coherd_server.core.store import Store
 
 
@@ -22,7 +22,7 @@ class Cache:
 
     reads: Reader
     writes: Writer
-    singles: Singles
+    coalescer: Coalescer
     changes: Changer
     leases: Leases
     fills: Filler
@@ -33,7 +33,7 @@ def build_cache(store: Store, publisher: ChangePublisher, counters: Counters, *,
     reader = Reader(store, counters)
     writer = Writer(store, reader, publisher, counters, max_value_bytes=max_value_bytes)
     changer = Changer(store, reader, publisher, counters)
-    grants = Grants()
+    grants = GrantedLeases()
     leases = Leases(store, reader, grants, counters)
     fills = Filler(store, writer, grants, publisher, counters)
-    return Cache(reader, writer, Singles(store, reader, writer), changer, leases, fills)
+    return Cache(reader, writer, Coalescer(store, reader, writer), changer, leases, fills)

@@ -14,13 +14,12 @@ from typing import NamedTuple
 from coherd.catalog.requests import FillItem, check_grant
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
-from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.lease_attempt import current_lease
-from coherd_server.core.lease_bytes import Lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.set import Writer
+from coherd_server.core.set_plan import SetPlan, needs_of
 from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
 
@@ -33,38 +32,36 @@ class Filled(NamedTuple):
 
 
 class Filler:
-    """Fills over one store.
+    """Carries out fills over one store.
 
     Args:
         store: where entries and leases live.
         writer: of the same store, for its checks.
-        grants: the leases this process has granted.
+        granted: what this process has granted.
         publisher: tells near caches.
         counters: that every fill adds to.
     """
 
     def __init__(
-        self, store: Store, writer: Writer, grants: Grants, publisher: ChangePublisher, counters: Counters
+        self, store: Store, writer: Writer, granted: GrantedLeases, publisher: ChangePublisher, counters: Counters
     ) -> None:
         self._store = store
         self._writer = writer
-        self._grants = grants
+        self._granted = granted
         self._publisher = publisher
         self._counters = counters
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
         """Store a value under its lease, with the stamps of the grant; not where they are no longer current, or the
         lease is lost."""
-        key = fill.item.key
         try:
             check_grant(fill.grant)
-            ttl_ms = self._writer.check(fill.item)
-            stale_ms = 0 if fill.item.negative else key.policy.stale_ms
-            one = self._remembered(fill, ttl_ms, stale_ms) or await self._asked(fill, ttl_ms, stale_ms)
-            if one is None:
+            plan = SetPlan(fill.item, self._writer.check(fill.item), (), max(0, fill.load_ms))
+            write = self._remembered(fill, plan) or await self._asked(fill, plan)
+            if write is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
-            notices = distinct(self._publisher.of_keys([key]))
-            (outcome,) = await self._store.fill([one], notices)
+            notices = distinct(self._publisher.of_keys([fill.item.key]))
+            (outcome,) = await self._store.fill([write], notices)
         except Refusal as refusal:
             return refused(refusal)
         except StoreUnavailable as error:
@@ -75,52 +72,40 @@ class Filler:
             outcome = FillOutcome.REJECTED
         if outcome is FillOutcome.STORED and (failure := await self._publisher.finish(notices)) is not None:
             return failure
-        return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, ttl_ms)
+        return FOREIGN_VALUE if outcome is FillOutcome.FOREIGN else self._filled(fill, outcome, plan.ttl_ms)
 
-    def _remembered(self, fill: FillItem, ttl_ms: int, stale_ms: int) -> Fill | None:
+    def _remembered(self, fill: FillItem, plan: SetPlan) -> Fill | None:
         """What is to be stored, if this process has granted the lease and knows its stamps to be current as far as it
         was told: the store looks whether both still hold."""
         key = fill.item.key
-        granted = self._grants.take(key.text, fill.token, fill.grant)
+        granted = self._granted.take(key.text, fill.token, fill.grant)
         if granted is None or fill.item.version is not None:  # a version counts even if it is dead
             return None
         lease, raw = granted
-        extra = extra_refs_of(key, lease.block)
-        known = self._store.remembered({tag: ttl_ms + stale_ms for _, tag in (*key.tags, *extra)})
+        plan = plan._replace(extra=extra_refs_of(key, lease.block))
+        known = self._store.remembered(needs_of([plan]))
         if known is None:
             return None
         basis, epochs = known
-        if lease.block != expected_block(key, extra, basis.identity, epochs):
+        if lease.block != expected_block(key, plan.extra, basis.identity, epochs):
             return None
-        entry = self._entry(fill, lease, basis.redis_now_ms, ttl_ms, stale_ms)
         stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
-        return Fill(key.text, entry, ttl_ms + stale_ms, raw, basis.identity, stamps)
+        entry = plan.entry(lease.block, basis.redis_now_ms)
+        return Fill(key.text, entry, plan.lifetime_ms, raw, basis.identity, stamps)
 
-    async def _asked(self, fill: FillItem, ttl_ms: int, stale_ms: int) -> Fill | None:
+    async def _asked(self, fill: FillItem, plan: SetPlan) -> Fill | None:
         """What is to be stored; None where the lease is lost, or its stamps are no longer current."""
         key = fill.item.key
         (values, leases, _), (_, ensured) = await asyncio.gather(
-            self._store.read_leased([key.text], ()),
-            self._store.ensure_epochs([], dict.fromkeys((tag for _, tag in key.tags), ttl_ms + stale_ms)),
+            self._store.read_leased([key.text], ()), self._store.ensure_epochs([], needs_of([plan]))
         )
         read, raw = values[0], leases[0] or b""
-        lease = await current_lease(self._store, key, raw, read.identity, dict(ensured), ttl_ms + stale_ms)
+        lease = await current_lease(self._store, key, raw, read.identity, dict(ensured), plan.lifetime_ms)
         if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
             return None
-        entry = self._entry(fill, lease, read.redis_now_ms, ttl_ms, stale_ms)
-        return Fill(key.text, entry, ttl_ms + stale_ms, raw, read.identity)
-
-    def _entry(self, fill: FillItem, lease: Lease, now_ms: int, ttl_ms: int, stale_ms: int) -> bytes:
-        item = fill.item
-        flags = Flags.NONE
-        if item.negative:
-            flags |= Flags.NEGATIVE
-        if item.version is not None:
-            flags |= Flags.VERSIONED
-        if extra_refs_of(item.key, lease.block):
-            flags |= Flags.EXTRA_TAGS
-        times = Times(now_ms, now_ms + ttl_ms, stale_ms, max(0, fill.load_ms))
-        return encode_header(flags=flags, version=item.version or 0, times=times, block=lease.block) + item.payload
+        plan = plan._replace(extra=extra_refs_of(key, lease.block))
+        entry = plan.entry(lease.block, read.redis_now_ms)
+        return Fill(key.text, entry, plan.lifetime_ms, raw, read.identity)
 
     def _filled(self, fill: FillItem, outcome: FillOutcome, ttl_ms: int) -> Filled:
         counts = self._counters.of(fill.item.key.domain.name)

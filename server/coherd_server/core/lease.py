@@ -21,7 +21,7 @@ from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure, failure_of, refused
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.lease_attempt import Granted, Held, LeaseAttempt, current_lease
 from coherd_server.core.store import (
     HoldOutcome,
@@ -55,7 +55,7 @@ class Leases:
         self,
         store: Store,
         reader: Reader,
-        grants: Grants,
+        grants: GrantedLeases,
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,

@@ -11,7 +11,7 @@ from coherd.contract.ttl import refresh_early
 from coherd_server.core.entry import EntryFormatError
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.lease_bytes import Lease, decode_lease, token_of
 from coherd_server.core.store import (
     EpochRead,
@@ -58,7 +58,7 @@ class LeaseAttempt:
         self,
         store: Store,
         reader: Reader,
-        grants: Grants,
+        grants: GrantedLeases,
         draw: Callable[[], float],
         new_grant: Callable[[], bytes],
     ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
-from coherd_server.core.entry import Flags, Times, decode_header, encode_header
+from coherd_server.core.entry import decode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
 from coherd_server.core.get import Reader
 from coherd_server.core.near.log import ChangeNotice
@@ -98,7 +98,7 @@ class SetAttempt:
             block = expected_block(plan.item.key, plan.extra, basis.identity, epochs)
             if block is not None:
                 stamps = {tag: epoch for tag in plan.tags if (epoch := epochs[tag].epoch) is not None}
-                puts[index] = self._put_of(plan, basis, block, None, stamps)
+                puts[index] = _put_of(plan, basis, block, None, stamps)
         return puts
 
     def _fenced(self, pending: Mapping[int, SetPlan], progress: SetProgress) -> dict[int, Put]:
@@ -108,7 +108,7 @@ class SetAttempt:
             return {}
         basis, _ = known
         return {
-            index: self._put_of(plan, basis, progress.stamps[index].block, None)
+            index: _put_of(plan, basis, progress.stamps[index].block, None)
             for index, plan in pending.items()
             if progress.fenced.pop(index, basis.fencing_token) != basis.fencing_token
             and progress.stamps[index].identity == basis.identity
@@ -148,7 +148,7 @@ class SetAttempt:
             else:
                 progress.stamps[index] = EntryStamps(basis.identity, block)
             if progress.wanted(index):
-                puts[index] = self._put_of(plan, basis, block, replaces)
+                puts[index] = _put_of(plan, basis, block, replaces)
         return answers | await self._put(puts, pending, progress) if puts else answers
 
     async def _put(
@@ -201,31 +201,17 @@ class SetAttempt:
             return failure_of(error)
         return found.validity
 
-    def _put_of(
-        self,
-        plan: SetPlan,
-        basis: WriteBasis,
-        block: bytes,
-        replaces: bytes | None,
-        remembered: Mapping[str, bytes] = _NOTHING,
-    ) -> Put:
-        item = plan.item
-        flags = Flags.NONE
-        if item.negative:  # stamped like any other [nothing-is-an-entry]
-            flags |= Flags.NEGATIVE
-        if item.version is not None:
-            flags |= Flags.VERSIONED
-        if plan.extra:
-            flags |= Flags.EXTRA_TAGS
-        now_ms = basis.redis_now_ms
-        header = encode_header(
-            flags=flags,
-            version=item.version or 0,
-            times=Times(now_ms, now_ms + plan.ttl_ms, plan.stale_ms),
-            block=block,
-        )
-        entry = header + item.payload
-        return Put(item.key.text, entry, plan.lifetime_ms, basis.identity, basis.fencing_token, replaces, remembered)
+
+def _put_of(
+    plan: SetPlan,
+    basis: WriteBasis,
+    block: bytes,
+    replaces: bytes | None,
+    remembered: Mapping[str, bytes] = _NOTHING,
+) -> Put:
+    entry = plan.entry(block, basis.redis_now_ms)
+    key = plan.item.key.text
+    return Put(key, entry, plan.lifetime_ms, basis.identity, basis.fencing_token, replaces, remembered)
 
 
 def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:

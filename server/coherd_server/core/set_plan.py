@@ -1,4 +1,4 @@
-"""What a set is asked to store, and how long that lives."""
+"""A set that was checked: how long its value lives, what is stored of it, and what became of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from coherd.catalog.requests import SetItem
 from coherd.contract.tags import TagRef
+from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.store import PutOutcome
 
 
@@ -19,23 +20,46 @@ class SetDone(NamedTuple):
 
 
 class SetPlan(NamedTuple):
-    """An item that was checked."""
+    """An item that was checked. Times in milliseconds."""
 
     item: SetItem
     ttl_ms: int
     extra: tuple[TagRef, ...]
+    load_ms: int = 0
+    """How long the value took to load."""
 
     @property
     def tags(self) -> list[str]:
+        """All its tags: the key's own, and extra ones."""
         return [tag for _, tag in (*self.item.key.tags, *self.extra)]
 
     @property
     def stale_ms(self) -> int:
+        """How long the value may be served stale after its TTL."""
         return 0 if self.item.negative else self.item.key.policy.stale_ms
 
     @property
     def lifetime_ms(self) -> int:
+        """How long it is stored, and its epochs must live at least."""
         return self.ttl_ms + self.stale_ms
+
+    def entry(self, block: bytes, now_ms: int) -> bytes:
+        """What is stored.
+
+        Args:
+            block: the stamps.
+            now_ms: unix milliseconds by the clock of the key's node.
+        """
+        item = self.item
+        flags = Flags.NONE
+        if item.negative:  # stamped like any other [nothing-is-an-entry]
+            flags |= Flags.NEGATIVE
+        if item.version is not None:
+            flags |= Flags.VERSIONED
+        if self.extra:
+            flags |= Flags.EXTRA_TAGS
+        times = Times(now_ms, now_ms + self.ttl_ms, self.stale_ms, self.load_ms)
+        return encode_header(flags=flags, version=item.version or 0, times=times, block=block) + item.payload
 
 
 def needs_of(plans: Iterable[SetPlan]) -> dict[str, int]:

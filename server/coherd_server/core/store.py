@@ -223,20 +223,6 @@ class Store(Protocol):
         """All keys and tags are on one node at a time: it answers for all of them or for none."""
         ...
 
-    @property
-    def is_crowded(self) -> bool:
-        """Calls have just overlapped: one that comes now is worth gathering with others.
-
-        Never where keys are on several nodes: a slow one would hold up calls of the others.
-        """
-        ...
-
-    def when_gathered(self, call: Callable[[], None]) -> None:
-        """Call it, once however often it was given, when what comes together has come: in some turns of the event loop.
-        Tasks that it creates are sent with what else there is.
-        """
-        ...
-
     async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
     ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:

@@ -20,30 +20,13 @@ from redis.exceptions import (
 
 from coherd_server.core.entry import EPOCH_BYTES
 from coherd_server.core.store import ValueRead
-from coherd_server.redis.connection import Arg, Command, Reply
+from coherd_server.redis.jobs import Job, LateError, Moved, UnconfirmedError
+from coherd_server.redis.redis_py import Arg, Command, Reply
 from coherd_server.redis.scripts import LATE, Script
 
 _numbers: Final = itertools.count(1)
 ITEMS_PER_CALL: Final = 500
 """Most items of one script call or MGET: bounds how long a node is blocked (about 10 µs an item)."""
-
-
-class Job(NamedTuple):
-    """One item of a script, or one plain command."""
-
-    script: Script | None
-    keys: tuple[str, ...]
-    """Full names, all of one slot; the first one decides where the job goes."""
-    args: tuple[Arg, ...]
-    """Arguments of the item (without the fresh epoch); of a plain command everything, its name first."""
-    identity: bytes | None = None
-    """Send only on a connection with this identity (`Put.identity`)."""
-    replicas: int = 0
-    """Members that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
-
-
-class Moved(NamedTuple):
-    """Answer to a job whose `Job.identity` is not that of the connection: it was not sent."""
 
 
 class Failure(NamedTuple):
@@ -53,14 +36,6 @@ class Failure(NamedTuple):
     sent: bool
     final: bool = False
     """Trying again within the deadline is of no use."""
-
-
-class LateError(ResponseError):
-    """The call reached the node after its deadline and wrote nothing."""
-
-
-class UnconfirmedError(ResponseError):
-    """Done by the primary, confirmed by fewer replicas than asked for."""
 
 
 class Batch:
@@ -94,7 +69,7 @@ class Batch:
         """Per job: bytes or another reply, a `ResponseError`, or `Moved`."""
         self.identity = b""
         self.fencing_token = b""
-        """The state of the node's fences after its scripts (`fences.py`); empty where none has told it."""
+        """The state of the node's fences after its scripts (`fencing.py`); empty where none has told it."""
         self.redis_now_ms = 0
         self.redirected = False
         """Some reply was MOVED, ASK, READONLY or CLUSTERDOWN: identities must be read again [node-identity]."""
@@ -110,8 +85,8 @@ class Batch:
         self._names.update(dict.fromkeys(names))
 
     def add_job(self, job: Job) -> int:
-        """Position of the job's answer. Epochs that several callers ensure or replace are one: nothing of
-        the batch was sent yet [join-before-sending]."""
+        """Position of the job's answer. Epochs that several callers ensure or replace are one: nothing of the batch was
+        sent yet [join-before-sending]."""
         if job.script is not None and job.script.merge is not None:
             place = self._shared.setdefault((job.script.name, job.keys[0]), len(self._jobs))
             if place < len(self._jobs):

@@ -10,10 +10,11 @@ from typing import Final
 from coherd_server.core.entry import IDENTITY_BYTES
 from coherd_server.core.near.log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
 from coherd_server.core.store import StoreUnavailable
-from coherd_server.redis.batch import Job
+from coherd_server.redis.jobs import Done, Job
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
-from coherd_server.redis.router import Done, Router
+from coherd_server.redis.names import log_name, registry_name
+from coherd_server.redis.router import Router
 from coherd_server.redis.scripts import APPEND, FORGET, JOIN
 
 GENERATION_BYTES: Final = 8
@@ -92,20 +93,10 @@ class RedisChangeLog:
         return answer
 
     async def _do(self, job: Job) -> Done:
-        [done] = await self._router.do([job], repeat=True)
-        if isinstance(done, StoreUnavailable):
-            raise LogUnavailable(str(done), maybe_done=done.outcome_unknown)
-        return done
-
-
-def log_name(prefix: str) -> str:
-    """Full name of the log."""
-    return f"{prefix}coherd:log"
-
-
-def registry_name(prefix: str) -> str:
-    """Full name of the registry, in the log's hash slot."""
-    return f"{prefix}coherd:replicas:{{{log_name(prefix)}}}"
+        try:
+            return await self._router.do(job, repeat=True)
+        except StoreUnavailable as error:
+            raise LogUnavailable(str(error), maybe_done=error.outcome_unknown) from None
 
 
 def _field(raw: bytes) -> Field:
@@ -118,10 +109,10 @@ def _answer_of(done: Done) -> Answer:
     """Raises:
     TypeError: the answer is not that of a log script.
     """
-    found = done.answer
-    if not isinstance(found, list) or len(found) % 2 or not isinstance(found[1], int):
+    flat = done.answer
+    if not isinstance(flat, list) or len(flat) % 2 or not isinstance(flat[1], int):
         raise TypeError("unexpected answer of a script")
-    flat = dict(zip(found[2::2], found[3::2], strict=True))
-    incarnation, complete = flat.pop(b"*", b""), flat.pop(b"+", b"")
-    fields = {name.decode("ascii", "replace"): _field(raw) for name, raw in flat.items()}
-    return Answer(LogPosition(done.identity, found[0], found[1]), Registry(incarnation, complete, fields))
+    registry = dict(zip(flat[2::2], flat[3::2], strict=True))
+    incarnation, complete = registry.pop(b"*", b""), registry.pop(b"+", b"")
+    fields = {name.decode("ascii", "replace"): _field(raw) for name, raw in registry.items()}
+    return Answer(LogPosition(done.identity, flat[0], flat[1]), Registry(incarnation, complete, fields))

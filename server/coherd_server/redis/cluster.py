@@ -10,9 +10,9 @@ from typing import Final
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
-from coherd_server.redis.connection import CONNECTION_ERRORS, Address, Reply, open_connection
 from coherd_server.redis.node import Node
 from coherd_server.redis.recent_writes import RecentWrites
+from coherd_server.redis.redis_py import CONNECTION_ERRORS, Address, Reply, open_connection
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Watch
@@ -26,7 +26,8 @@ UNUSED_AFTER_S: Final = 10.0
 class ClusterTopology:
     """All primaries of a cluster. Links are kept by address and survive refreshes."""
 
-    wide = False
+    one_primary = False
+    only_node = None
 
     def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
         self._recent_writes = recent_writes

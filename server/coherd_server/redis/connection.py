@@ -11,47 +11,33 @@ import contextlib
 import math
 import os
 import re
-import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Final, cast
 
 import hiredis
 from redis._parsers.base import BaseParser
-from redis.asyncio import connection as redis_py
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from coherd_server.core.entry import IDENTITY_BYTES
+from coherd_server.redis.redis_py import (
+    CONNECTION_ERRORS,
+    Address,
+    Command,
+    RedisPyConnection,
+    Reply,
+    describe_error,
+    open_connection,
+)
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import ALL
 from coherd_server.redis.settings import StoreSettings
 
-CONNECTION_ERRORS: Final = (RedisError, OSError, AttributeError, TypeError, ValueError, EOFError, AssertionError)
-"""All that redis-py was seen or read to raise for a connection that fails; the last four from its internals."""
-
-Arg = bytes | str | int
-Command = tuple[Arg, ...]
-Reply = object
-"""bytes, int, None, a list of these, or a `ResponseError` as a value."""
-
 _pack: Final = cast(Callable[[Command], bytes], hiredis.pack_command)  # its stub allows tuples of one only
 _INFO_LINE: Final = re.compile(rb"^([a-z0-9_]+):(.*?)\r?$", re.MULTILINE)
-
-
-class Address(NamedTuple):
-    """Where one node listens."""
-
-    host: str
-    port: int
-    path: str | None = None
-    """Unix socket, instead of host and port."""
-
-    def __str__(self) -> str:
-        return self.path or f"{self.host}:{self.port}"
 
 
 class ConnectionLost(Exception):
@@ -65,65 +51,6 @@ class ConnectionLost(Exception):
         """The node will refuse the next attempt as well (password, mode): waiting does not help."""
 
 
-class LoggedIn(Protocol):
-    """The typed part of `redis.asyncio.connection.AbstractConnection` that is used here."""
-
-    _reader: asyncio.StreamReader | None
-    _writer: asyncio.StreamWriter | None
-
-    async def connect(self) -> None: ...
-    async def send_packed_command(self, command: bytes, check_health: bool = True) -> None: ...
-    async def read_response(self, *, timeout: float) -> Reply: ...  # noqa: ASYNC109 - redis-py's signature
-    async def disconnect(self, nowait: bool = False) -> None: ...
-
-
-def open_connection(target: RedisTarget, address: Address, settings: StoreSettings) -> LoggedIn:
-    """An unconnected redis-py connection: RESP2, no retries, no maintenance notifications, no time-out of its own on
-    reads (a batch has one)."""
-    options: dict[str, Any] = {
-        "db": target.db,
-        "username": target.username,
-        "password": target.password,
-        "socket_timeout": None,
-        "socket_connect_timeout": settings.connect_timeout_ms / 1000,
-        "protocol": 2,
-        "driver_info": None,
-        "client_name": "coherd",
-    }
-    if address.path is not None:
-        return cast(LoggedIn, redis_py.UnixDomainSocketConnection(path=address.path, **options))
-    options |= {"host": address.host, "port": address.port}
-    if target.tls:
-        return cast(LoggedIn, redis_py.SSLConnection(**options, **cast(dict[str, Any], dict(target.tls_options))))
-    return cast(LoggedIn, redis_py.Connection(**options))
-
-
-def describe_error(error: BaseException) -> str:
-    """What went wrong, without any text a server or library made up from keys, values or secrets."""
-    if isinstance(error, TimeoutError | RedisTimeoutError):
-        return "no answer in time"
-    if isinstance(error, socket.gaierror):
-        return "name not found"
-    if isinstance(error, AuthenticationError | NoPermissionError):
-        return "user or password refused" if isinstance(error, AuthenticationError) else "not permitted for this user"
-    if isinstance(error, ResponseError):
-        return f"the node answered {error_code(error)}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or 'handshake'}"
-    cause = error.__context__ if isinstance(error, RedisError) else error
-    if isinstance(cause, OSError) and cause is not error:
-        return describe_error(cause)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return "connection lost"
-
-
-def error_code(error: ResponseError) -> str:
-    """The code an error reply begins with, such as ``OOM``; ``ERR`` when there is none."""
-    code = error.status_code or str(error).split(" ", 1)[0]
-    return code if code.isupper() and code.isalpha() else "ERR"
-
-
 def parse_info(raw: bytes) -> dict[str, str]:
     """Fields of an ``INFO`` or ``CLUSTER INFO`` reply."""
     return {name.decode(): value.decode("utf-8", "replace") for name, value in _INFO_LINE.findall(raw)}
@@ -133,7 +60,7 @@ class Connection(asyncio.Protocol):
     """A connected primary, with one exchange at a time; closed for good at the first irregularity."""
 
     def __init__(self, address: Address, settings: StoreSettings, *, cluster: bool) -> None:
-        self._address = address
+        self.address = address
         self._settings = settings
         self._cluster = cluster
         self._loop = asyncio.get_running_loop()
@@ -144,9 +71,11 @@ class Connection(asyncio.Protocol):
         self._expected = 0
         self._done: Exchanged | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._fence_mark = os.urandom(8)  # random: no stored value passes for it
-        self._fence_number = 0
-        self._fence = b""
+        self._echo_prefix = os.urandom(8)  # random: no stored value passes for it
+        self._echo_number = 0
+        self._echo = b""
+        self.is_open = False
+        """Whether it can carry an exchange."""
         self.offset_ms = 0.0
         """The node's clock minus `time.monotonic`, less up to the round trip of the check that read it."""
         self.round_trip_ms = 0.0
@@ -183,7 +112,7 @@ class Connection(asyncio.Protocol):
         await connection.check()
         return connection
 
-    def _take_over(self, opened: LoggedIn) -> None:
+    def _take_over(self, opened: RedisPyConnection) -> None:
         """From here on the bytes come to this protocol, not to redis-py's reader."""
         writer = opened._writer
         if writer is None or writer.transport.is_closing():
@@ -192,11 +121,7 @@ class Connection(asyncio.Protocol):
         opened._reader = opened._writer = None
         self._writer = writer  # kept: a writer that is collected closes its transport
         self._transport = cast(asyncio.Transport, writer.transport)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it can carry an exchange."""
-        return self._transport is not None
+        self.is_open = True
 
     def redis_now_ms(self) -> int:
         """The node's clock; never ahead of it, behind by at most the round trip of a check."""
@@ -221,7 +146,7 @@ class Connection(asyncio.Protocol):
                 self.close()
                 wrong_mode = self._cluster and reply is replies[1]
                 text = "cluster mode is off there" if wrong_mode else describe_error(reply)
-                raise ConnectionLost(f"{self._address}: {text}", sent=False, refused=wrong_mode)
+                raise ConnectionLost(f"{self.address}: {text}", sent=False, refused=wrong_mode)
         info = parse_info(cast(bytes, replies[0]))
         mode = info.get("redis_mode", info.get("server_mode", "standalone"))
         self._require(info.get("loading", "0") == "0", "the node is loading its data")
@@ -230,8 +155,8 @@ class Connection(asyncio.Protocol):
         self._require(alone, "cluster mode is on: use redis+cluster://", refused=True)
         self._require(info.get("role") == "master", "the node is not a primary")
         epoch = parse_info(cast(bytes, replies[1])).get("cluster_my_epoch", "") if self._cluster else ""
-        marks = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
-        self.identity = blake2b(marks.encode(), digest_size=IDENTITY_BYTES).digest()
+        traits = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
+        self.identity = blake2b(traits.encode(), digest_size=IDENTITY_BYTES).digest()
         self.info = info
         clock = info.get("server_time_usec", "")
         self._require(clock.isdigit(), "INFO names no server_time_usec: not a server this works with", refused=True)
@@ -243,7 +168,7 @@ class Connection(asyncio.Protocol):
     def _require(self, holds: bool, text: str, *, refused: bool = False) -> None:
         if not holds:
             self.close()
-            raise ConnectionLost(f"{self._address}: {text}", sent=False, refused=refused)
+            raise ConnectionLost(f"{self.address}: {text}", sent=False, refused=refused)
 
     async def exchange(self, commands: Sequence[Command], *, timeout_ms: int) -> list[Reply]:
         """As `send`, awaited. Cancelling it closes the connection.
@@ -268,17 +193,17 @@ class Connection(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None:
-            done(ConnectionLost(f"{self._address}: connection lost", sent=False))
+            done(ConnectionLost(f"{self.address}: connection lost", sent=False))
             return
         if self._done is not None:
             raise AssertionError("an exchange is under way")
-        self._fence_number += 1
-        self._fence = fence = b"%b%d" % (self._fence_mark, self._fence_number)
+        self._echo_number += 1
+        self._echo = echo = b"%b%d" % (self._echo_prefix, self._echo_number)
         self._expected = len(commands) + 1
         self._replies = []
         self._done = done
         self._timer = self._loop.call_later(timeout_ms / 1000, self.close, "no answer in time")
-        transport.write(b"".join(map(_pack, commands)) + _pack(("ECHO", fence)))
+        transport.write(b"".join(map(_pack, commands)) + _pack(("ECHO", echo)))
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -297,12 +222,12 @@ class Connection(asyncio.Protocol):
             return
         if len(replies) < self._expected:
             return
-        if len(replies) > self._expected or replies.pop() != self._fence:
+        if len(replies) > self._expected or replies.pop() != self._echo:
             self.close("replies out of step")
             return
-        for one in replies:
-            if isinstance(one, RedisError) and not isinstance(one, ResponseError):  # the node is loading, full, ...
-                self.close(describe_error(one))
+        for reply in replies:
+            if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):  # the node is loading, full, ...
+                self.close(describe_error(reply))
                 return
         self._finish(replies)
 
@@ -321,11 +246,12 @@ class Connection(asyncio.Protocol):
     def close(self, text: str = "connection closed") -> None:
         """Close without waiting for the peer; an exchange under way is lost. Idempotent."""
         transport, self._transport = self._transport, None
+        self.is_open = False
         if transport is not None:
             transport.abort()
             self._writer = None  # not before: a writer that is collected while it is open warns
             self.on_closed()
-        self._finish(ConnectionLost(f"{self._address}: {text}", sent=True))
+        self._finish(ConnectionLost(f"{self.address}: {text}", sent=True))
 
 
 def _nobody() -> None:

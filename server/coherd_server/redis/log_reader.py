@@ -8,7 +8,8 @@ from typing import Final
 from redis.exceptions import AskError, ResponseError
 
 from coherd_server.core.near.log import Change, Changes, LogPosition, LogUnavailable
-from coherd_server.redis.connection import Connection, ConnectionLost, Reply, error_code
+from coherd_server.redis.connection import Connection, ConnectionLost
+from coherd_server.redis.redis_py import Address, Reply, error_code
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
@@ -27,7 +28,6 @@ class LogReader:
         self._settings = settings
         self._name = name
         self._connection: Connection | None = None
-        self._address = ""
 
     async def read(self, after: LogPosition) -> Changes:
         """The entries behind a position, under the identity of the connection that gave them.
@@ -41,7 +41,7 @@ class LogReader:
             timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
             # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
             found, role = await connection.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
-            entries = self._entries(found, role)
+            entries = self._entries(connection.address, found, role)
             return Changes(connection.identity, entries, len(entries) >= READ_ENTRIES)
         except ConnectionLost as lost:
             self._connection = None
@@ -57,17 +57,15 @@ class LogReader:
         node = self._topology.node_for(self._name)
         if node is None:
             raise LogUnavailable(self._topology.trouble())
-        if self._connection is not None and (
-            self._address != str(node.address) or self._connection.identity != identity
-        ):
+        before = self._connection
+        if before is not None and (before.address != node.address or before.identity != identity):
             self.close()
         if self._connection is None:
-            cluster = not self._topology.wide
+            cluster = not self._topology.one_primary
             self._connection = await Connection.dial(self._target, node.address, self._settings, cluster=cluster)
-            self._address = str(node.address)
         return self._connection
 
-    def _entries(self, found: Reply, role: Reply) -> Sequence[Change]:
+    def _entries(self, address: Address, found: Reply, role: Reply) -> Sequence[Change]:
         """Raises:
         LogUnavailable: the node refuses, or is no primary.
         """
@@ -76,14 +74,14 @@ class LogReader:
             if isinstance(found, AskError) and node is not None:
                 self._topology.redirect(found, node)
             self._topology.refresh()
-            raise LogUnavailable(f"{self._address}: the node answered {error_code(found)}")
+            raise LogUnavailable(f"{address}: the node answered {error_code(found)}")
         if not isinstance(role, bytes) or b"role:master" not in role:
             self._topology.refresh()
-            raise LogUnavailable(f"{self._address}: the node is not a primary")
+            raise LogUnavailable(f"{address}: the node is not a primary")
         if found is None:
             return ()
         if not isinstance(found, list):
-            raise LogUnavailable(f"{self._address}: unexpected reply")
+            raise LogUnavailable(f"{address}: unexpected reply")
         return [_change(entry) for entry in found[0][1]]
 
     def close(self) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from coherd_server.core.store import NodeReport, StoreUnavailable
-from coherd_server.redis.answers import all_of, text_of
-from coherd_server.redis.batch import Job
-from coherd_server.redis.inspection import inspect_node
+from coherd_server.redis.connection import Connection, ConnectionLost, parse_info
+from coherd_server.redis.jobs import Job, text_of
+from coherd_server.redis.names import Names
+from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.router import Router
 from coherd_server.redis.scripts import CLAIM
@@ -26,8 +27,7 @@ class Maintenance:
         self._topology = topology
         self._settings = settings
         self._router = Router(topology, settings)
-        self._prefix = prefix
-        self._counters_prefix = f"{prefix}coherd:counters:"
+        self._names = Names(prefix)
 
     def primaries(self) -> Sequence[str]:
         """See `Store.primaries`."""
@@ -40,62 +40,60 @@ class Maintenance:
                 break
         else:
             return 0, ()
-        command = ("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", count)
-        done = await self._router.do_on(node, Job(None, (self._prefix,), command))
+        command = ("SCAN", cursor, "MATCH", f"{self._names.value_prefix}*", "COUNT", count)
+        done = await self._router.do_on(node, Job(None, (self._names.value_prefix,), command))
         if not isinstance(done.answer, list) or len(done.answer) != 2:
             raise TypeError("unexpected reply to SCAN")
         following, names = done.answer
-        own = self._prefix + "coherd:"
+        prefix, own = self._names.value_prefix, self._names.own_prefix
         texts = (name.decode("utf-8", "replace") for name in names)
-        return int(following), [text.removeprefix(self._prefix) for text in texts if not text.startswith(own)]
+        return int(following), [text.removeprefix(prefix) for text in texts if not text.startswith(own)]
 
     async def claim(self, task: str, token: bytes, lease_ms: int) -> bool:
         """See `Store.claim`."""
-        [done] = all_of(
-            await self._router.do([Job(CLAIM, (self._own(f"claim:{task}"),), (token, lease_ms))], repeat=True)
-        )
+        done = await self._router.do(Job(CLAIM, (self._own(f"claim:{task}"),), (token, lease_ms)), repeat=True)
         return text_of(done.answer) == "yes"
 
     async def note(self, name: str, text: bytes, lifetime_ms: int) -> None:
         """See `Store.note`."""
         full = self._own(name)
-        for _ in all_of(
-            await self._router.do([Job(None, (full,), ("SET", full, text, "PX", lifetime_ms))], repeat=True)
-        ):
-            pass
+        await self._router.do(Job(None, (full,), ("SET", full, text, "PX", lifetime_ms)), repeat=True)
 
     async def recall(self, name: str) -> bytes | None:
         """See `Store.recall`."""
         full = self._own(name)
-        return (await self._router.read([full]))[full].raw
+        values, _ = await self._router.fetch([full], repeat=True)
+        return values[full].raw
 
     def _own(self, name: str) -> str:
-        return f"{self._prefix}coherd:{name}"
+        return self._names.own_prefix + name
 
     async def count(self, increments: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
         """See `Store.count`. Not repeated: a lost reply may cost or double increments, and is reported."""
         jobs = []
         for domain, counters in increments.items():
-            name = self._counters_prefix + domain
+            name = self._names.counters_prefix + domain
             jobs += [Job(None, (name,), ("HINCRBY", name, counter, by)) for counter, by in counters.items()]
         unstored: dict[str, dict[str, int]] = {}
-        for job, answer in zip(jobs, await self._router.do(jobs, repeat=False), strict=True):
+        _, answers = await self._router.fetch((), jobs, repeat=False)
+        for job, answer in zip(jobs, answers, strict=True):
             if isinstance(answer, StoreUnavailable) and not answer.outcome_unknown:
                 counter, by = cast(tuple[str, int], job.args[2:])
-                unstored.setdefault(job.keys[0].removeprefix(self._counters_prefix), {})[counter] = by
+                unstored.setdefault(job.keys[0].removeprefix(self._names.counters_prefix), {})[counter] = by
         return unstored
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """See `Store.counters`."""
-        names = [self._counters_prefix + domain for domain in domains]
-        answers = await self._router.do([Job(None, (name,), ("HGETALL", name)) for name in names], repeat=True)
-        found: dict[str, dict[str, int]] = {}
+        names = [self._names.counters_prefix + domain for domain in domains]
+        jobs = [Job(None, (name,), ("HGETALL", name)) for name in names]
+        _, answers = await self._router.fetch((), jobs, repeat=True)
+        counts: dict[str, dict[str, int]] = {}
         for domain, done in zip(domains, answers, strict=True):
             if isinstance(done, StoreUnavailable):  # a read changes nothing
                 raise StoreUnavailable(str(done))
             flat = done.answer if isinstance(done.answer, list) else []
-            found[domain] = {text_of(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
-        return found
+            counts[domain] = {text_of(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
+        return counts
 
     async def ping(self) -> None:
         """See `Store.ping`; "lately" is two intervals of the one-second check."""
@@ -115,7 +113,39 @@ class Maintenance:
         nodes = self._topology.nodes()
         if not nodes:
             raise StoreUnavailable(self._topology.trouble())
-        cluster = not self._topology.wide
+        cluster = not self._topology.one_primary
         return await asyncio.gather(
-            *(inspect_node(self._target, node.address, self._settings, cluster=cluster) for node in nodes)
+            *(_inspect(self._target, node.address, self._settings, cluster=cluster) for node in nodes)
         )
+
+
+async def _inspect(target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> NodeReport:
+    """Look at one primary over two fresh connections.
+
+    Raises:
+        StoreUnavailable: it does not answer in time, or is not a primary.
+    """
+    connections: list[Connection] = []
+    try:
+        for _ in range(2):
+            connections.append(await Connection.dial(target, address, settings, cluster=cluster))
+        [reply] = await connections[0].exchange([("INFO", "memory")], timeout_ms=settings.reply_timeout_ms)
+    except ConnectionLost as lost:
+        raise StoreUnavailable(str(lost)) from None
+    finally:
+        for connection in connections:
+            connection.close()
+    memory = parse_info(reply) if isinstance(reply, bytes) else {}
+    info = connections[0].info
+    valkey = "valkey_version" in info
+    return NodeReport(
+        address=str(address),
+        role=info["role"],
+        software="valkey" if valkey else "redis",
+        version=info["valkey_version" if valkey else "redis_version"],
+        maxmemory_bytes=int(memory.get("maxmemory", 0)),
+        used_memory_bytes=int(memory.get("used_memory", 0)),
+        maxmemory_policy=memory.get("maxmemory_policy"),
+        run_id=info["run_id"],
+        identity_stable=info["run_id"] == connections[1].info["run_id"],
+    )

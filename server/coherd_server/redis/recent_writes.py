@@ -13,8 +13,13 @@ from collections.abc import Iterable
 from typing import Final
 
 import structlog
+from redis.exceptions import AskError, ResponseError
 
-from coherd_server.redis.batch import Job
+from coherd_server.redis.batch import Batch
+from coherd_server.redis.connection import Connection, ConnectionLost
+from coherd_server.redis.jobs import Job
+from coherd_server.redis.scripts import LATE
+from coherd_server.redis.settings import StoreSettings
 
 _log = structlog.get_logger("coherd.store")
 WINDOW_S: Final = 10.0
@@ -24,7 +29,7 @@ MOST_JOBS: Final = 200_000
 
 
 class RecentWrites:
-    """Remembers one job per name, the latest."""
+    """Remembers what was acknowledged lately: one job per name, the latest."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, tuple[float, Job]] = {}
@@ -44,6 +49,24 @@ class RecentWrites:
         """What was acknowledged within the window, the oldest first."""
         self._trim(time.monotonic())
         return [job for _, job in self._jobs.values()]
+
+    async def repeat_on(self, connection: Connection, settings: StoreSettings, *, cluster: bool) -> None:
+        """Do them again on a node. Names that a cluster keeps elsewhere are refused there with MOVED, as it should be.
+
+        Raises:
+            ConnectionLost: the node does not answer, or refused some of it; the connection is closed.
+        """
+        jobs, timeout_ms = self.recent(), settings.reply_timeout_ms
+        for at in range(0, len(jobs), settings.batch_items):
+            batch = Batch(wide=not cluster)
+            for job in jobs[at : at + settings.batch_items]:
+                batch.add_job(job._replace(replicas=0))
+            commands = batch.pack(connection.identity, connection.redis_now_ms() + timeout_ms, timeout_ms // 2)
+            replies = await connection.exchange(commands, timeout_ms=timeout_ms)
+            refused = (isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies)
+            if any(refused) or LATE in replies:
+                connection.close()
+                raise ConnectionLost(f"{connection.address}: refused to repeat what was acknowledged", sent=True)
 
     def _trim(self, now_s: float) -> None:
         noted = self._jobs

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final
 
 from redis.exceptions import (
     AskError,
     ClusterDownError,
     NoScriptError,
-    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TryAgainError,
 )
 
 from coherd_server.core.store import StoreUnavailable, ValueRead
-from coherd_server.redis.batch import Batch, Job, LateError, UnconfirmedError
-from coherd_server.redis.connection import Reply, error_code
+from coherd_server.redis.batch import Batch
+from coherd_server.redis.batch_queue import JobPart, ReadPart
+from coherd_server.redis.jobs import Done, Job, LateError, refusal
 from coherd_server.redis.node import Node
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
@@ -32,52 +32,9 @@ PAUSE_S: Final = 0.02
 """Before a repetition, except after a first MOVED or ASK."""
 SLACK_S: Final = 0.05
 """A batch ends by the deadline on its own; this is for the scheduling of its answer."""
-NOT_EXECUTED: Final = frozenset(
-    {"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "OOM", "LOADING", "MASTERDOWN", "MISCONF"}
-    | {"NOAUTH", "NOPERM", "BUSY"}
-)
-"""Codes of errors that come before a command's first write. A script that fails otherwise may have written (P6)."""
 _AGAIN: Final = (AskError, TryAgainError, ClusterDownError, NoScriptError, ReadOnlyError)
-
-
-class Done(NamedTuple):
-    """Answer to a job, and what is known of the node behind the connection that carried it."""
-
-    answer: Reply
-    """bytes or another reply, or `Moved`; never an error."""
-    identity: bytes
-    redis_now_ms: int
-    """That node's own clock when the reply arrived, unix milliseconds."""
-    batch: int
-    """`Batch.number` of the batch that carried it."""
-
-
-def refusal(error: ResponseError) -> StoreUnavailable:
-    """A command that a node refused, told without keys and values."""
-    if isinstance(error, OutOfMemoryError):
-        return StoreUnavailable("the node is full: maxmemory is reached and maxmemory-policy evicts nothing", full=True)
-    if isinstance(error, UnconfirmedError):
-        return StoreUnavailable("fewer replicas than the domain asks for have confirmed it", outcome_unknown=True)
-    if isinstance(error, LateError):
-        return LateRefusal("the command reached its node after its deadline and did nothing")
-    code = error_code(error)
-    hint = " (what this user may do, and below which key prefix: docs/operate/security.md)" if code == "NOPERM" else ""
-    return StoreUnavailable(f"the node refused the command: {code}{hint}", outcome_unknown=code not in NOT_EXECUTED)
-
-
-class LateRefusal(StoreUnavailable):
-    """The command was void when it arrived [node-time-deadline]."""
-
-
-class Fetched(NamedTuple):
-    """What came of names and jobs."""
-
-    values: dict[str, ValueRead]
-    """By name, those that could be read."""
-    answers: list[Done | StoreUnavailable]
-    """Per job."""
-    missing: StoreUnavailable | None = None
-    """Why some name could not be read."""
+Fetched = tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]
+"""Values by name, and per job its answer or why there is none."""
 
 
 class _Item:
@@ -103,100 +60,68 @@ def _item_of(job: Job) -> _Item:
 
 
 class Router:
-    """Routing and repetition over one topology."""
+    """Brings names and jobs to the nodes of one topology."""
 
     def __init__(self, topology: Topology, settings: StoreSettings) -> None:
         self._topology = topology
         self._deadline_s = settings.deadline_ms / 1000
 
-    async def read(self, names: Sequence[str]) -> dict[str, ValueRead]:
-        """The values under full key names.
+    async def fetch(
+        self, names: Sequence[str], jobs: Sequence[Job] = (), *, repeat: bool, partial: bool = False
+    ) -> Fetched:
+        """Read names and do jobs at one time: where all is on one primary they share a round trip.
+
+        Args:
+            names: full names of values.
+            jobs: what to do, in this order on each node.
+            repeat: doing a job twice is harmless, so a lost connection is no reason to give up. Reads always are.
+            partial: values that cannot be read are left out.
 
         Raises:
             StoreUnavailable: some value could not be read by the deadline.
         """
-        return (await self.read_and_do(names, (), repeat=True))[0]
-
-    async def do(self, jobs: Sequence[Job], *, repeat: bool) -> list[Done | StoreUnavailable]:
-        """Do jobs; per job its answer or why there is none.
-
-        ``repeat``: doing one twice is harmless, so a lost connection is no reason to give up.
-        """
-        return (await self.fetch((), jobs, repeat=repeat)).answers
-
-    async def read_and_do(
-        self, names: Sequence[str], jobs: Sequence[Job], *, repeat: bool
-    ) -> tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]:
-        """As `fetch`.
-
-        Raises:
-            StoreUnavailable: some value could not be read by the deadline.
-        """
-        fetched = await self.fetch(names, jobs, repeat=repeat)
-        if fetched.missing is not None:
-            raise fetched.missing
-        return fetched.values, fetched.answers
-
-    async def fetch(self, names: Sequence[str], jobs: Sequence[Job], *, repeat: bool) -> Fetched:
-        """Read names and do jobs at one time: on one primary they share a round trip. Arguments as of `do`."""
         end_s = asyncio.get_running_loop().time() + self._deadline_s
-        node = self._topology.node_for("") if self._topology.wide else None
+        node = self._topology.only_node
         if node is None:
             items = [_Item(name, None) for name in dict.fromkeys(names)] + [_item_of(job) for job in jobs]
             await self._route(items, end_s, repeat=repeat)
-            return _results(items)
-        read = node.read(names) if names else ()
-        done = node.submit(jobs) if jobs else ()
-        values: dict[str, ValueRead] = read[0][1].values if len(read) == 1 else {}
+            return _results(items, partial)
+        reads, writes = node.submit(names, jobs)
+        values: dict[str, ValueRead] = reads[0][1].values if len(reads) == 1 else {}
         answers: list[Done | StoreUnavailable] = []
         whole = True
-        for _, batch in read:
+        for _, batch in reads:
             if not batch.is_done:
                 await batch.join()  # ends by the deadline on its own
             whole = whole and batch.failure is None and not batch.errors
             if batch.values is not values:
                 values.update(batch.values)
-        for places, batch in done:
+        for places, batch in writes:
             if not batch.is_done:
                 await batch.join()
             if batch.failure is not None:
                 whole = False
                 continue
-            found, identity, now_ms, number = batch.answers, batch.identity, batch.redis_now_ms, batch.number
+            replies, identity, now_ms, number = batch.answers, batch.identity, batch.redis_now_ms, batch.number
             for place in places:
-                answer = found[place]
+                answer = replies[place]
                 whole = whole and not isinstance(answer, ResponseError)
                 answers.append(Done(answer, identity, now_ms, number))
         if whole:
-            return Fetched(values, answers)
-        return await self._go_on(node, read, done, jobs, end_s, repeat=repeat)
+            return values, answers
+        items = await self._go_on(node, [*reads, *writes], jobs, end_s, repeat=repeat)
+        return _results(items, partial)
 
-    async def _go_on(
-        self,
-        node: Node,
-        read: Sequence[tuple[Sequence[str], Batch]],
-        done: Sequence[tuple[Sequence[int], Batch]],
-        jobs: Sequence[Job],
-        end_s: float,
-        *,
-        repeat: bool,
-    ) -> Fetched:
-        """Repeat what may be repeated of a first round that did not go well everywhere."""
-        await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
-        left = iter(jobs)
-        items: list[_Item] = []
-        again: list[_Item] = []
-        parts: list[tuple[Sequence[str | int], Batch]] = [*read, *done]
-        for marks, batch in parts:
-            for mark in marks:
-                item = _Item(mark, None) if isinstance(mark, str) else _item_of(next(left))
-                items.append(item)
-                if self._again(item, mark, batch, node, repeat=repeat or item.job is None):
-                    again.append(item)
-        if again:
-            await asyncio.sleep(PAUSE_S)
-            await self._route(again, end_s, repeat=repeat)
-        return _results(items)
+    async def do(self, job: Job, *, repeat: bool) -> Done:
+        """Do one job; ``repeat`` as of `fetch`.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        _, [answer] = await self.fetch((), (job,), repeat=repeat)
+        if isinstance(answer, StoreUnavailable):
+            raise answer
+        return answer
 
     async def do_on(self, node: Node, job: Job) -> Done:
         """Do a job that belongs to one primary, not to a name.
@@ -204,7 +129,7 @@ class Router:
         Raises:
             StoreUnavailable: no answer.
         """
-        [((place,), batch)] = node.submit([job])
+        _, [((place,), batch)] = node.submit((), (job,))
         await batch.join()
         if batch.failure is not None:
             raise StoreUnavailable(batch.failure.text)
@@ -213,7 +138,27 @@ class Router:
             raise refusal(answer)
         return Done(answer, batch.identity, batch.redis_now_ms, batch.number)
 
+    async def _go_on(
+        self, node: Node, parts: Sequence[ReadPart | JobPart], jobs: Sequence[Job], end_s: float, *, repeat: bool
+    ) -> list[_Item]:
+        """Repeat what may be repeated of a first round that did not go well everywhere."""
+        await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
+        jobs_left = iter(jobs)
+        items: list[_Item] = []
+        again: list[_Item] = []
+        for places, batch in parts:
+            for place in places:
+                item = _Item(place, None) if isinstance(place, str) else _item_of(next(jobs_left))
+                items.append(item)
+                if self._again(item, place, batch, node, repeat=repeat or item.job is None):
+                    again.append(item)
+        if again:
+            await asyncio.sleep(PAUSE_S)
+            await self._route(again, end_s, repeat=repeat)
+        return items
+
     async def _route(self, items: Sequence[_Item], end_s: float, *, repeat: bool) -> None:
+        """Send items, each where it belongs, until all have answers or the time is over."""
         loop = asyncio.get_running_loop()
         left = items
         first = True
@@ -229,14 +174,14 @@ class Router:
         except TimeoutError:
             for item in items:
                 if item.under_way is not None:
-                    batch, mark = item.under_way
-                    unsent = isinstance(mark, int) and not repeat and batch.withdraw(mark)
+                    batch, place = item.under_way
+                    unsent = isinstance(place, int) and not repeat and batch.withdraw(place)
                     maybe_done = item.job is not None and (item.maybe_done or not unsent)
                     item.error = StoreUnavailable("no answer in time", outcome_unknown=maybe_done)
 
     async def _round(self, items: Sequence[_Item], *, repeat: bool) -> list[_Item]:
         """Send every item once; those to send again."""
-        groups: dict[tuple[Node, bool, bool], list[_Item]] = {}
+        groups: dict[tuple[Node, bool], list[_Item]] = {}
         again: list[_Item] = []
         for item in items:
             node = item.asked or self._topology.node_for(item.name)
@@ -244,38 +189,41 @@ class Router:
                 item.error = StoreUnavailable(self._topology.trouble())
                 again.append(item)
             else:
-                groups.setdefault((node, item.asked is not None, item.job is None), []).append(item)
+                groups.setdefault((node, item.asked is not None), []).append(item)
                 item.asked = None
         if again:
             self._topology.refresh()
-        waiting: list[tuple[Node, Sequence[_Item], Batch, asyncio.Future[Batch]]] = []
-        for (node, asking, _), group in groups.items():
-            at = 0
-            for marks, batch in _send(node, group, asking):
-                members = group[at : at + len(marks)]
-                for item, mark in zip(members, marks, strict=True):
-                    item.under_way = (batch, mark)
+        waiting: list[tuple[Node, list[tuple[_Item, str | int]], Batch, asyncio.Future[Batch]]] = []
+        for (node, asking), group in groups.items():
+            reading = [item for item in group if item.job is None]
+            doing = [item for item in group if item.job is not None]
+            jobs = [item.job for item in doing if item.job is not None]
+            reads, writes = node.submit([item.name for item in reading], jobs, asking=asking)
+            sent = iter([*reading, *doing])
+            parts: list[ReadPart | JobPart] = [*reads, *writes]
+            for places, batch in parts:
+                members = [(next(sent), place) for place in places]
+                for item, place in members:
+                    item.under_way = (batch, place)
                 waiting.append((node, members, batch, batch.join()))
-                at += len(marks)
-        for node, part, batch, future in waiting:
+        for node, members, batch, future in waiting:
             await future
             if batch.failure is not None and batch.failure.final:
                 await asyncio.sleep(0)  # known to be down: a caller that tries on and on must not starve the loop
-            for item in part:
-                _, mark = cast(tuple[Batch, str | int], item.under_way)
+            for item, place in members:
                 item.under_way = None
-                if self._again(item, mark, batch, node, repeat=repeat or item.job is None):
+                if self._again(item, place, batch, node, repeat=repeat or item.job is None):
                     again.append(item)
         return again
 
-    def _again(self, item: _Item, mark: str | int, batch: Batch, node: Node, *, repeat: bool) -> bool:
+    def _again(self, item: _Item, place: str | int, batch: Batch, node: Node, *, repeat: bool) -> bool:
         """Take the answer to an item, or note the error; True when it is to be sent again."""
         failure = batch.failure
         if failure is not None:
             item.maybe_done = item.maybe_done or failure.sent
             item.error = StoreUnavailable(failure.text, outcome_unknown=item.maybe_done and item.job is not None)
             return not failure.final and (repeat or not failure.sent)
-        answer = batch.answers[mark] if isinstance(mark, int) else batch.errors.get(mark) or batch.values[mark]
+        answer = batch.answers[place] if isinstance(place, int) else batch.errors.get(place) or batch.values[place]
         if isinstance(answer, ResponseError):
             item.error = refusal(answer)
             if item.job is None:  # a read changes nothing, whatever it failed of
@@ -292,26 +240,23 @@ class Router:
         return False
 
 
-def _results(items: Sequence[_Item]) -> Fetched:
+def _results(items: Sequence[_Item], partial: bool) -> Fetched:
+    """Raises:
+    StoreUnavailable: a value could not be read; not with ``partial``.
+    """
     values: dict[str, ValueRead] = {}
     answers: list[Done | StoreUnavailable] = []
-    missing: StoreUnavailable | None = None
     for item in items:
-        if item.job is not None:
-            error = item.error or StoreUnavailable("no answer in time")
-            answers.append(item.answer if isinstance(item.answer, Done) else error)
-        elif isinstance(item.answer, ValueRead):
+        if isinstance(item.answer, ValueRead):
             values[item.name] = item.answer
-        else:
-            missing = missing or item.error or StoreUnavailable("no answer in time")
-    return Fetched(values, answers, missing)
+        elif isinstance(item.answer, Done):
+            answers.append(item.answer)
+        elif item.job is not None:
+            answers.append(item.error or StoreUnavailable("no answer in time"))
+        elif not partial:
+            raise item.error or StoreUnavailable("no answer in time")
+    return values, answers
 
 
 class _Redirected(StoreUnavailable):
     """Only the node was wrong."""
-
-
-def _send(node: Node, items: Sequence[_Item], asking: bool) -> Sequence[tuple[Sequence[str | int], Batch]]:
-    if items[0].job is None:
-        return node.read([item.name for item in items], asking=asking)
-    return node.submit([item.job for item in items if item.job is not None], asking=asking)

@@ -36,7 +36,7 @@ class Script(NamedTuple):
     last: bool
     """Goes behind all other commands of its batch."""
     tells_token: bool
-    """Behind the answers comes the node's new fencing token (`fences.py`)."""
+    """Behind the answers comes the node's new fencing token (`fencing.py`)."""
 
 
 def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:

@@ -11,9 +11,9 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError
 
-from coherd_server.redis.connection import CONNECTION_ERRORS, Address
 from coherd_server.redis.node import Node
 from coherd_server.redis.recent_writes import RecentWrites
+from coherd_server.redis.redis_py import CONNECTION_ERRORS, Address
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Watch
@@ -22,13 +22,13 @@ from coherd_server.redis.topology import Watch
 class SentinelTopology:
     """One primary at a time, at the address the sentinels name."""
 
-    wide = True
+    one_primary = True
 
     def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
         self._recent_writes = recent_writes
         self._target = target
         self._settings = settings
-        self._node: Node | None = None
+        self.only_node: Node | None = None
         self._retired: set[asyncio.Task[None]] = set()
         self._watch = Watch(settings.check_every_ms)
         timeout_s = settings.connect_timeout_ms / 1000
@@ -46,10 +46,10 @@ class SentinelTopology:
         self._sentinel = make(list(target.addresses), sentinel_kwargs=options)
 
     def node_for(self, name: str) -> Node | None:
-        return self._node
+        return self.only_node
 
     def nodes(self) -> Sequence[Node]:
-        return () if self._node is None else (self._node,)
+        return () if self.only_node is None else (self.only_node,)
 
     def redirect(self, error: AskError, source: Node) -> Node | None:
         return None
@@ -67,15 +67,15 @@ class SentinelTopology:
     async def look(self) -> None:
         """Ask the sentinels in turn; keep what is known when none answers."""
         try:
-            found = await self._sentinel.discover_master(cast(str, self._target.service))
-            address = Address(str(found[0]), int(found[1]))
+            host, port = await self._sentinel.discover_master(cast(str, self._target.service))
+            address = Address(str(host), int(port))
         except CONNECTION_ERRORS:
             return
-        if self._node is not None and self._node.address == address:
+        if self.only_node is not None and self.only_node.address == address:
             return
-        old, self._node = (
-            self._node,
-            Node(self._target, address, self._settings, self._recent_writes, cluster=False, on_trouble=self.refresh),
+        old = self.only_node
+        self.only_node = Node(
+            self._target, address, self._settings, self._recent_writes, cluster=False, on_trouble=self.refresh
         )
         if old is not None:
             task = asyncio.create_task(old.close())
@@ -86,6 +86,6 @@ class SentinelTopology:
         await self._watch.close()
         for client in self._sentinel.sentinels:
             await client.aclose()
-        if self._node is not None:
-            await self._node.close()
+        if self.only_node is not None:
+            await self.only_node.close()
         await asyncio.gather(*self._retired)

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from redis.exceptions import AskError
 
-from coherd_server.redis.connection import Address
 from coherd_server.redis.ending import end
 from coherd_server.redis.node import Node
 from coherd_server.redis.recent_writes import RecentWrites
+from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 
@@ -20,8 +20,13 @@ class Topology(Protocol):
     """Finds primaries and keeps finding them; a `Node` belongs to the topology that gave it."""
 
     @property
-    def wide(self) -> bool:
-        """Every name is on one primary."""
+    def one_primary(self) -> bool:
+        """All names are on one primary at a time."""
+        ...
+
+    @property
+    def only_node(self) -> Node | None:
+        """That primary; None while it is not known, and where there are several."""
         ...
 
     def node_for(self, name: str) -> Node | None:
@@ -56,18 +61,18 @@ class Topology(Protocol):
 class SingleTopology:
     """One server at one address, for ever."""
 
-    wide = True
+    one_primary = True
 
     def __init__(self, target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> None:
         host, port = target.addresses[0] if target.addresses else ("", 0)
         address = Address(host, port, target.path)
-        self._node = Node(target, address, settings, recent_writes, cluster=False, on_trouble=self.refresh)
+        self.only_node = Node(target, address, settings, recent_writes, cluster=False, on_trouble=self.refresh)
 
     def node_for(self, name: str) -> Node | None:
-        return self._node
+        return self.only_node
 
     def nodes(self) -> Sequence[Node]:
-        return (self._node,)
+        return (self.only_node,)
 
     def redirect(self, error: AskError, source: Node) -> Node | None:
         return None
@@ -79,10 +84,10 @@ class SingleTopology:
         """Nothing to find."""
 
     def trouble(self) -> str:
-        return f"{self._node.address}: not connected"
+        return f"{self.only_node.address}: not connected"
 
     async def close(self) -> None:
-        await self._node.close()
+        await self.only_node.close()
 
 
 class Watch:

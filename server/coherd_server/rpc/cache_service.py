@@ -54,7 +54,7 @@ class CacheRpcs:
 
     async def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         key = self._key(request.key, call, Action.READ)
-        lookup = _must(await self._cache.singles.get(key, accept_stale=request.accept_stale))
+        lookup = _must(await self._cache.coalescer.get(key, accept_stale=request.accept_stale))
         response = pb.GetResponse()
         messages.fill_get(response, lookup, request.accept_stale)
         return response
@@ -95,7 +95,7 @@ class CacheRpcs:
 
     async def Set(self, request: pb.SetRequest, call: Call) -> pb.SetResponse:
         item = self._set_item(request, call)
-        return messages.set_response(_must(await self._cache.singles.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
+        return messages.set_response(_must(await self._cache.coalescer.set(item, turn_ms=call.wait_ms(MAX_TURN_MS))))
 
     async def BatchSet(self, request: pb.BatchSetRequest, call: Call) -> pb.BatchSetResponse:
         requests.check_batch(len(request.items), self._limits.batch_items)

@@ -13,9 +13,9 @@ from coherd.catalog.declared import DomainSpec, ResourceSpec
 from coherd.catalog.descriptor_sets import link_pool
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Access, Action
+from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.entry import Flags
 from coherd_server.core.failure import Failure
-from coherd_server.core.singles import Singles
 from coherd_server.rpc.endpoint import Call, Endpoint, Handler, Method
 from coherd_server.rpc.errors import Failed
 
@@ -23,7 +23,7 @@ _NOT_CACHED = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "nothing is cached un
 _NOTHING = Failure(ErrorReason.ERROR_REASON_NOT_CACHED, "it is remembered that there is nothing under this key")
 
 
-def typed_handlers(catalog: Catalog, reads: Singles, access: Access, endpoint: Endpoint) -> dict[str, Handler]:
+def typed_handlers(catalog: Catalog, reads: Coalescer, access: Access, endpoint: Endpoint) -> dict[str, Handler]:
     """Handlers by path, for every resource of the catalog. Message types live in a private descriptor pool."""
     pool = link_pool({name: FileDescriptorProto.FromString(data) for name, data in catalog.files.items()})
     handlers: dict[str, Handler] = {}
@@ -36,7 +36,7 @@ def typed_handlers(catalog: Catalog, reads: Singles, access: Access, endpoint: E
 
 
 def _method(
-    catalog: Catalog, reads: Singles, access: Access, domain: DomainSpec, resource: ResourceSpec
+    catalog: Catalog, reads: Coalescer, access: Access, domain: DomainSpec, resource: ResourceSpec
 ) -> Method[Message]:
     async def read(request: Message, call: Call) -> bytes:
         access.check(call.principal, domain, Action.READ)

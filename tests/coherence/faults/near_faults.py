@@ -13,7 +13,7 @@ from typing import Final
 
 from redis.crc import key_slot
 
-from coherd_server.redis.change_log import log_name, registry_name
+from coherd_server.redis.names import log_name, registry_name
 from coherence.faults.failovers import fail_over, fail_over_with_loss, replace_primary
 from coherence.faults.service_faults import (
     flush_all,

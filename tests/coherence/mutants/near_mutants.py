@@ -14,9 +14,9 @@ import coherd._rpc.session_transport
 import coherd._rpc.stream
 from coherd._near import Kept, Mark, NearCache
 from coherd._near.domains import domain_of_tag
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.stream import SessionStream
 from coherd.catalog.catalog import ResolvedKey
+from coherd.contract.clock import boottime_s
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.interest import Interest

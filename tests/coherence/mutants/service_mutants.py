@@ -25,7 +25,7 @@ from coherd_server.core import filling, validity
 from coherd_server.core.entry import EntryFormatError, Header
 from coherd_server.core.filling import Filler
 from coherd_server.core.get import Reader
-from coherd_server.core.grants import Grants
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.invalidate import Changer
 from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.set import Writer
@@ -63,7 +63,7 @@ def _rewrite(patch: Patch, name: str, old: str, new: str) -> None:
 
 def _look_first(patch: Patch) -> None:
     """Fills look for what is stored of their lease: the mutant is in how they take it."""
-    patch(Grants, "take", lambda *_: None)
+    patch(GrantedLeases, "take", lambda *_: None)
 
 
 def _mark_fills(patch: Patch) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from coherd.v1 import keys_pb2
-from coherd_server.redis.change_log import log_name
+from coherd_server.redis.names import log_name
 from coherence.scenarios.near_stage import BOUNDS, LEASE_S, NearStage, is_extension, pair
 from coherence.traffic.keyspace import ITEMS, Item, Target
 from rig.waiting import until

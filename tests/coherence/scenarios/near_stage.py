@@ -17,7 +17,7 @@ from coherd._rpc.stream import SessionStream
 from coherd.v1 import session_pb2
 from coherd_server.app import Server
 from coherd_server.core.near.hub import Hub
-from coherd_server.redis.change_log import log_name, registry_name
+from coherd_server.redis.names import log_name, registry_name
 from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings
 from coherence.history import History, Recorder

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from coherd_server.redis.change_log import log_name
+from coherd_server.redis.names import log_name
 from coherence.faults.proxy_thread import ProxyThread
 from coherence.mutants.near_mutants import CLIENT_MUTANTS
 from coherence.soak.scene import Scene, python_path

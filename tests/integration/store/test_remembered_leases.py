@@ -16,7 +16,7 @@ from coherd_server.core.filling import Filled
 from coherd_server.core.get import Lookup
 from coherd_server.core.lease_attempt import Granted, Held
 from coherd_server.core.set_plan import SetDone
-from coherd_server.core.store import PutOutcome, StoreUnavailable
+from coherd_server.core.store import PutOutcome
 from coherd_server.core.validity import State
 from coherd_server.redis.connection import Connection
 from coherd_server.redis.store import RedisStore
@@ -206,9 +206,9 @@ async def test_a_fill_whose_stamps_could_not_be_read_is_unknown(one: Server, mon
     router = one.store._router
     fetch = router.fetch
 
-    async def without_values(names: Any, jobs: Any, *, repeat: bool) -> Any:
-        fetched = await fetch(names, jobs, repeat=repeat)
-        return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
+    async def without_values(names: Any, jobs: Any = (), **options: Any) -> Any:
+        values, answers = await fetch(names, jobs, **options)
+        return ({}, answers) if jobs and names and options.get("partial") else (values, answers)
 
     monkeypatch.setattr(router, "fetch", without_values)
     assert await one.fill(DAYS[0], token, granted) == UNKNOWN

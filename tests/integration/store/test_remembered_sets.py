@@ -27,15 +27,14 @@ from coherd_server.core.store import (
     StoreUnavailable,
 )
 from coherd_server.core.validity import State
-from coherd_server.redis import fences
+from coherd_server.redis import fencing
 from coherd_server.redis.connection import Connection
-from coherd_server.redis.fences import later
+from coherd_server.redis.fencing import later_token
 from coherd_server.redis.store import RedisStore
 from rig.entries import header
 from rig.fixtures import Backend, Opener
-from rig.near import cache_over
+from rig.near import cache_over, until
 from rig.valkey import BACKENDS, standalone
-from rig.waiting import until
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250806")
@@ -358,7 +357,7 @@ async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener)
 async def test_another_key_of_the_same_places_costs_a_second_try_and_nothing_else(
     backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fences, "PLACES", 2)
+    monkeypatch.setattr(fencing, "PLACES", 2)
     other = await opener(backend.url, backend.prefix)
     watched = Watched(warm, monkeypatch)
     watched.before_first = lambda: writer_over(other).set([SetItem(OTHER, b"other's")])
@@ -378,13 +377,13 @@ async def test_a_key_that_shares_one_of_its_places_is_not_held_up(
     backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where another server writes that key all the time."""
-    own, half = fences.SharedFences("").places(f"{backend.prefix}{KEY.text}"), fences.PLACES // 2
+    own, half = fencing.NodeFencing("").places_of(f"{backend.prefix}{KEY.text}"), fencing.PLACES // 2
     neighbour = next(
         key
         for key in (builtin_catalog().resolve(f"analytics:daily:user:n{i}:date:20250806") for i in range(500_000))
-        if fences.SharedFences("").places(f"{backend.prefix}{key.text}") >> 16 == own >> 16
+        if fencing.NodeFencing("").places_of(f"{backend.prefix}{key.text}") >> 16 == own >> 16
     )
-    assert fences.SharedFences("").places(f"{backend.prefix}{neighbour.text}") & 65535 != own & 65535
+    assert fencing.NodeFencing("").places_of(f"{backend.prefix}{neighbour.text}") & 65535 != own & 65535
     assert own & 65535 >= half
     other = await opener(backend.url, backend.prefix)
     watched = Watched(warm, monkeypatch)
@@ -397,7 +396,7 @@ async def test_a_key_that_shares_one_of_its_places_is_not_held_up(
 async def test_another_key_of_the_places_in_the_same_call_hides_no_write_from_before(
     backend: Backend, warm: RedisStore, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fences, "PLACES", 2)
+    monkeypatch.setattr(fencing, "PLACES", 2)
     other = await opener(backend.url, backend.prefix)
     late = put_remembered(warm)
     await other.remove({KEY.text: 0})
@@ -413,9 +412,9 @@ async def test_a_write_whose_stamps_could_not_be_read_is_unknown(
 ) -> None:
     fetch = warm._router.fetch
 
-    async def without_values(names: Sequence[str], jobs: Any, *, repeat: bool) -> Any:
-        fetched = await fetch(names, jobs, repeat=repeat)
-        return fetched._replace(values={}, missing=StoreUnavailable("played")) if jobs and names else fetched
+    async def without_values(names: Sequence[str], jobs: Any = (), **options: Any) -> Any:
+        values, answers = await fetch(names, jobs, **options)
+        return ({}, answers) if jobs and names and options.get("partial") else (values, answers)
 
     monkeypatch.setattr(warm._router, "fetch", without_values)
     assert await writer_over(warm).set([SetItem(KEY, b"unknown")]) == [UNKNOWN]
@@ -446,7 +445,7 @@ def test_the_later_of_two_marks_is_known_by_its_number() -> None:
     def mark(incarnation: bytes, number: int) -> bytes:
         return incarnation * 8 + number.to_bytes(8, "big")
 
-    assert later(mark(b"a", 255), None) == mark(b"a", 255)
-    assert later(mark(b"a", 255), mark(b"a", 256)) == mark(b"a", 256)
-    assert later(mark(b"a", 257), mark(b"a", 256)) == mark(b"a", 257)
-    assert later(mark(b"a", 1), mark(b"b", 256)) == mark(b"a", 1)
+    assert later_token(mark(b"a", 255), None) == mark(b"a", 255)
+    assert later_token(mark(b"a", 255), mark(b"a", 256)) == mark(b"a", 256)
+    assert later_token(mark(b"a", 257), mark(b"a", 256)) == mark(b"a", 257)
+    assert later_token(mark(b"a", 1), mark(b"b", 256)) == mark(b"a", 1)

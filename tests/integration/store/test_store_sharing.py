@@ -9,11 +9,10 @@ import random
 import pytest
 
 from coherd_server.core.store import StoreUnavailable
-from coherd_server.redis import crowd
-from coherd_server.redis.connection import Address, Connection, ConnectionLost
+from coherd_server.redis.connection import Connection, ConnectionLost
+from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import parse_redis_url
 from coherd_server.redis.settings import StoreSettings
-from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
 from rig.fixtures import PATIENT, Backend, Opener
 from rig.process import Node
@@ -63,70 +62,6 @@ async def test_while_connections_are_busy_calls_gather(proxy: FaultProxy, node: 
     proxy.reply_hold.set()
     await asyncio.gather(*reads)
     assert calls(node, "mget") - before <= 3
-
-
-async def overlapping(store: RedisStore, proxy: FaultProxy, node: Node) -> None:
-    """Two reads, the second of which begins while the first is under way."""
-    before = calls(node, "mget")
-    hold = proxy.reply_hold = asyncio.Event()
-    early = asyncio.create_task(store.read(["early"], []))
-    await until("the first is under way", lambda: calls(node, "mget") > before)
-    late = asyncio.create_task(store.read(["overlaps"], []))
-    await asyncio.sleep(0)
-    hold.set()
-    proxy.reply_hold = None
-    await asyncio.gather(early, late)
-
-
-async def read_in_turns(store: RedisStore, keys: int) -> None:
-    """Reads that begin in one turn of the event loop after the other."""
-    reads = []
-    for i in range(keys):
-        reads.append(asyncio.create_task(store.read([f"k{i}"], [])))
-        await asyncio.sleep(0)
-    await asyncio.gather(*reads)
-
-
-async def test_in_a_crowd_calls_of_several_turns_share_a_round_trip(
-    proxy: FaultProxy, node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(crowd, "CROWD_S", 3600.0)
-    store = await opener(proxy.url)
-    await overlapping(store, proxy, node)
-    monkeypatch.setattr(crowd, "GATHER_S", 3600.0)  # by turns alone, however slow the machine
-    before = calls(node, "mget")
-    await read_in_turns(store, crowd.GATHER_TURNS // 2)
-    assert calls(node, "mget") - before == 1
-
-
-async def test_who_is_alone_waits_for_nobody(node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a wait that is never over each of these reads would fail."""
-    monkeypatch.setattr(crowd, "GATHER_TURNS", 1 << 60)
-    monkeypatch.setattr(crowd, "GATHER_S", 3600.0)
-    store = await opener(node.url, check_every_ms=60_000)
-    for i in range(50):
-        await store.read([f"k{i}"], [])
-
-
-async def test_a_crowd_that_is_over_is_forgotten(node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = await opener(node.url, check_every_ms=60_000)
-    await asyncio.gather(store.read(["a"], []), read_in_turns(store, 3))
-    await asyncio.sleep(2 * crowd.CROWD_S)
-    monkeypatch.setattr(crowd, "GATHER_TURNS", 1 << 60)
-    monkeypatch.setattr(crowd, "GATHER_S", 3600.0)
-    await store.read(["b"], [])
-
-
-async def test_a_crowd_waits_for_no_more_than_a_batch_or_a_millisecond(
-    proxy: FaultProxy, node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = await opener(proxy.url, connections=1, check_every_ms=60_000)
-    monkeypatch.setattr(crowd, "GATHER_TURNS", 1 << 60)
-    monkeypatch.setattr(crowd, "CROWD_S", 3600.0)
-    await overlapping(store, proxy, node)
-    await store.read(["a"], [])  # the millisecond
-    monkeypatch.setattr(crowd, "GATHER_S", 3600.0)
-    await store.read([f"k{i}" for i in range(crowd.GATHER_ITEMS)], [])
 
 
 async def test_a_read_never_joins_a_batch_that_was_sent(proxy: FaultProxy, node: Node, opener: Opener) -> None:

@@ -20,7 +20,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from coherd._rpc.methods import METHODS
 from coherd.catalog.load import builtin_catalog
-from coherd.catalog.overrides import TtlOverride
+from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.contract.reasons import REASONS, reason_name
 from coherd.errors import CacheError
 from coherd.testing import FakeClock
@@ -160,7 +160,7 @@ class FakeServer:
         self.clock = FakeClock()
         self.draw = 0.0
         """Randomness of what it decides: no jitter, never early."""
-        catalog = builtin_catalog().with_overrides({"content": TtlOverride(early_refresh=1.0)})
+        catalog = with_overrides(builtin_catalog(), {"content": TtlOverride(early_refresh=1.0)})
         self.transport = MemoryTransport(catalog, self.clock, draw=lambda: self.draw)
         self.watch, self._faults, self._bad_items = Watch(), Faults(), BadItems()
         self.bad_items = self._bad_items.reasons

@@ -11,8 +11,8 @@ from fake_server import PATIENT_MS
 from session_server import NEAR, NEAR_KEY, WAIT_S, PlayedSession, SessionServer, answered, failed, hit, link_of, opened
 
 from coherd import CacheClient
-from coherd._rpc.clock import boottime_s
 from coherd._rpc.link import SessionLink
+from coherd.contract.clock import boottime_s
 from coherd.errors import CacheError
 from coherd.v1 import session_pb2 as pb
 from rig.waiting import until

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from coherd_server.redis.batch import Batch, Job
+from coherd_server.redis.batch import Batch
+from coherd_server.redis.jobs import Job
 from coherd_server.redis.scripts import APPEND, INVALIDATE, PUT, REMOVE
 
 LOG = ("coherd:log", "coherd:replicas:{coherd:log}")

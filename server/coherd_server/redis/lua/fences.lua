@@ -1,4 +1,4 @@
--- Put before the scripts that write values where all are on one node (fences.py): one string fences all keys. Its first 8
+-- Put before the scripts that write values where all are on one node (fencing.py): one string fences all keys. Its first 8
 -- bytes are its incarnation ('CF\1' and random ones), the next 8 how many calls have written; then 6 for each place: the
 -- number of the last call that wrote a key of it, 0 if none has. A key has two places. A token is the first 16 bytes as
 -- they were.

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from coherd_server.core.together import MOST, Asked, Together
+from coherd_server.core.coalescer import MOST_ITEMS, Groups, Waiting
 
-Group = Sequence[Asked[int, str]]
+Group = Sequence[Waiting[int, str]]
 
 
 class Gathering:
@@ -18,31 +18,26 @@ class Gathering:
 
     def __init__(self, do: Callable[[Group], Coroutine[Any, Any, None]]) -> None:
         self.groups: list[list[int]] = []
-        self._due: dict[Callable[[], None], None] = {}
         self._do = do
-        self.together: Together[int, str] = Together(self._when_gathered, self._noted)
-
-    def _when_gathered(self, call: Callable[[], None]) -> None:
-        self._due[call] = None
+        self._gathered: Groups[int, str] = Groups(self._noted)
+        self.begin = self._gathered.begin
 
     async def _noted(self, group: Group) -> None:
-        self.groups.append([asked.item for asked in group])
+        self.groups.append([waiting.item for waiting in group])
         await self._do(group)
 
+    async def _one(self, item: int) -> str:
+        return await self._gathered.add(item)
+
     async def ask(self, *items: int) -> list[asyncio.Task[str]]:
-        asked = [asyncio.create_task(self.together.ask(item)) for item in items]
+        asked = [asyncio.create_task(self._one(item)) for item in items]
         await asyncio.sleep(0)
         return asked
 
-    def begin(self) -> None:
-        due, self._due = self._due, {}
-        for call in due:
-            call()
-
 
 async def answer(group: Group) -> None:
-    for one in group:
-        one.answer(f"{one.item}!")
+    for waiting in group:
+        waiting.answer(f"{waiting.item}!")
 
 
 async def test_what_came_until_it_begins_is_one_group() -> None:
@@ -67,11 +62,11 @@ async def test_a_large_group_is_done_in_parts_beside_each_other() -> None:
         await answer(group)
 
     gathering = Gathering(all_at_once)
-    asked = await gathering.ask(*range(2 * MOST + 1))
+    asked = await gathering.ask(*range(2 * MOST_ITEMS + 1))
     gathering.begin()
     async with asyncio.timeout(60):
-        assert await asyncio.gather(*asked) == [f"{item}!" for item in range(2 * MOST + 1)]
-    assert [len(group) for group in gathering.groups] == [MOST, MOST, 1]
+        assert await asyncio.gather(*asked) == [f"{item}!" for item in range(2 * MOST_ITEMS + 1)]
+    assert [len(group) for group in gathering.groups] == [MOST_ITEMS, MOST_ITEMS, 1]
 
 
 async def test_each_is_told_as_soon_as_its_own_is_known() -> None:
@@ -99,7 +94,7 @@ async def test_who_gives_up_before_it_begins_is_left_out_and_later_it_is_not_wan
     async def slowly(group: Group) -> None:
         begun.set()
         await go_on.wait()
-        wanted.extend(asked.is_wanted for asked in group)
+        wanted.extend(waiting.is_wanted for waiting in group)
         await answer(group)
 
     gathering = Gathering(slowly)

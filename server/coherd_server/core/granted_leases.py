@@ -11,14 +11,14 @@ from coherd_server.core.lease_bytes import Lease
 MOST_GRANTS: Final = 65_536
 
 
-class Remembered(NamedTuple):
+class GrantedLease(NamedTuple):
     """One lease, as it was stored."""
 
     lease: Lease
     raw: bytes
 
 
-class Grants:
+class GrantedLeases:
     """Remembers each for as long as it was granted for, at most `MOST_GRANTS` of them.
 
     Nothing hangs on it: a fill compares what is remembered with what is stored.
@@ -29,16 +29,16 @@ class Grants:
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
-        self._granted: dict[tuple[str, bytes, bytes], tuple[Remembered, float]] = {}
+        self._granted: dict[tuple[str, bytes, bytes], tuple[GrantedLease, float]] = {}
 
     def note(self, key: str, lease: Lease, raw: bytes, lease_ms: int) -> None:
         """A lease of the key was granted."""
         granted = self._granted
-        granted[key, lease.token, lease.grant] = (Remembered(lease, raw), self._now_s() + lease_ms / 1000)
+        granted[key, lease.token, lease.grant] = (GrantedLease(lease, raw), self._now_s() + lease_ms / 1000)
         while len(granted) > MOST_GRANTS or self._is_over(next(iter(granted))):
             del granted[next(iter(granted))]
 
-    def take(self, key: str, token: bytes, grant: bytes) -> Remembered | None:
+    def take(self, key: str, token: bytes, grant: bytes) -> GrantedLease | None:
         """The lease, if it is remembered; it is not any more. A fill ends it."""
         found = self._granted.pop((key, token, grant), None)
         return None if found is None else found[0]

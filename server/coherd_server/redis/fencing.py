@@ -18,18 +18,20 @@ from hashlib import blake2b
 from typing import Final, Protocol, cast
 
 from coherd_server.redis import scripts
-from coherd_server.redis.batch import Job
+from coherd_server.redis.jobs import Job
 
 PLACES: Final = 32_768
 """Two servers of one store must agree on it: another number needs another format of the string (`lua/fences.lua`)."""
 PLACE_BYTES: Final = 6
 INCARNATION_BYTES: Final = 8
 FENCING_TOKEN_BYTES: Final = INCARNATION_BYTES + 8
+FENCE_LIFETIMES: Final = 5
+"""The fence of a key outlives its write's deadline this many times."""
 _TWO: Final = struct.Struct(">HH")
 
 
-class Fences(Protocol):
-    """Names, arguments and scripts of one way."""
+class Fencing(Protocol):
+    """One of the two ways to fence writes: its scripts, and what they are given."""
 
     @property
     def put(self) -> scripts.Script: ...
@@ -40,20 +42,21 @@ class Fences(Protocol):
     @property
     def remove(self) -> scripts.Script: ...
 
-    def name(self, value: str) -> str:
+    def name_of(self, value: str) -> str:
         """Full name of the fence of a value's full name."""
         ...
 
-    def places(self, value: str) -> int:
-        """Argument of the scripts: where its key is in the string, two numbers in one; 0 where it has its own."""
+    def places_of(self, value: str) -> int:
+        """Argument of the scripts: the places of a value's key in the string, two numbers in one; 0 where it has a
+        string of its own."""
         ...
 
-    def ask(self, values: Sequence[str]) -> list[Job]:
+    def token_jobs(self, values: Sequence[str]) -> list[Job]:
         """Jobs that answer with the fencing tokens of these: one for all, or one for each."""
         ...
 
 
-class SharedFences:
+class NodeFencing:
     """One string for all keys of a node. Its scripts tell the new token (`Script.tells_token`).
 
     Args:
@@ -75,22 +78,22 @@ class SharedFences:
     def remove(self) -> scripts.Script:
         return scripts.REMOVE
 
-    def name(self, value: str) -> str:
+    def name_of(self, value: str) -> str:
         return self._name
 
-    def places(self, value: str) -> int:
+    def places_of(self, value: str) -> int:
         half = PLACES // 2
         digest = blake2b(value.encode(), digest_size=_TWO.size).digest()
-        one, other = cast(tuple[int, int], _TWO.unpack(digest))
-        return (one % half << 16) + half + other % half
+        first, second = cast(tuple[int, int], _TWO.unpack(digest))
+        return (first % half << 16) + half + second % half
 
-    def ask(self, values: Sequence[str]) -> list[Job]:
+    def token_jobs(self, values: Sequence[str]) -> list[Job]:
         return (
             [Job(scripts.FENCING_TOKEN, (self._name,), (FENCING_TOKEN_BYTES + PLACE_BYTES * PLACES,))] if values else []
         )
 
 
-class KeyFences:
+class KeyFencing:
     """A string per key, in its hash slot.
 
     Args:
@@ -114,17 +117,30 @@ class KeyFences:
     def remove(self) -> scripts.Script:
         return scripts.REMOVE_APART
 
-    def name(self, value: str) -> str:
+    def name_of(self, value: str) -> str:
         return f"{self._begin}{{{value}}}"
 
-    def places(self, value: str) -> int:
+    def places_of(self, value: str) -> int:
         return 0
 
-    def ask(self, values: Sequence[str]) -> list[Job]:
-        return [Job(scripts.ENSURE_EPOCH, (self.name(value),), (self._lifetime_ms,)) for value in values]
+    def token_jobs(self, values: Sequence[str]) -> list[Job]:
+        return [Job(scripts.ENSURE_EPOCH, (self.name_of(value),), (self._lifetime_ms,)) for value in values]
 
 
-def later(token: bytes, other: bytes | None) -> bytes:
+def fencing_of(prefix: str, *, one_primary: bool, deadline_ms: int) -> Fencing:
+    """The way of a store.
+
+    Args:
+        prefix: of the deployment.
+        one_primary: all names are on one node at a time.
+        deadline_ms: a write ends by then.
+    """
+    if one_primary:
+        return NodeFencing(f"{prefix}coherd:fences")
+    return KeyFencing(f"{prefix}coherd:fence:", FENCE_LIFETIMES * deadline_ms)
+
+
+def later_token(token: bytes, other: bytes | None) -> bytes:
     """Of two fencing tokens of one node, told in this order over its connections, the one that knows of more writes."""
     if other is None or token[:INCARNATION_BYTES] != other[:INCARNATION_BYTES]:
         return token
