@@ -166,9 +166,10 @@ async def test_a_set_is_not_begun_after_its_time(key: str) -> None:
             await session.send(first)
             await session.send(late, cancelled)
             await session.say(session_pb.SessionRequest(cancel=session_pb.CancelFrame(ids=[cancelled.id])))
-            two, three = await session.answers(late, cancelled)
+            await session.ask(session.operation())  # of no kind: answered at once, behind all that came before
+            await asyncio.sleep(0.3)
             node.resume()
-            [one] = await session.answers(first)
+            one, two, three = await session.answers(first, late, cancelled)
             assert one.set.outcome == pb.SET_OUTCOME_STORED
             assert reason_in(two) == reason_in(three) == "DEADLINE_EXCEEDED"
             assert (await session.ask(session.get(key)))[0].get.hit.value == b"first"
