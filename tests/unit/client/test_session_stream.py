@@ -61,7 +61,9 @@ def stream_of(cache: CacheClient) -> SessionStream:
 
 def get(stream: SessionStream, key: str) -> tuple[int, asyncio.Future[wire.GetResponse]]:
     """Id and answer of a get."""
-    return stream.begin(GET, (key, False), len(key), 5_000)
+    begun = stream.begin(GET, (key, False), 5_000)
+    assert begun is not None
+    return begun
 
 
 async def error_of(task: asyncio.Task[Any]) -> CacheError:
