@@ -1,107 +1,170 @@
-"""The batches of one node that were not sent yet."""
+"""The connections to one primary: made, kept ready, and made anew; what they carry is the node's (`node.py`)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
-from coherd_server.redis.batch import Batch, Failure
-from coherd_server.redis.jobs import Job
+from coherd_server.redis.connection import Connection, ConnectionLost
+from coherd_server.redis.ending import end
+from coherd_server.redis.node_clock import NodeClock
+from coherd_server.redis.recent_writes import RecentWrites
+from coherd_server.redis.redis_py import Address
+from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 
-ReadPart = tuple[Sequence[str], Batch]
-"""Some of the names to read, and the batch that reads them."""
-JobPart = tuple[Sequence[int], Batch]
-"""Where in a batch the answers to the next few jobs will be, and that batch."""
+FIRST_PAUSE_S: Final = 0.02
+LONGEST_PAUSE_S: Final = 0.5
 
 
-class BatchQueue:
-    """Stands between callers and the connections of one node: a caller joins the last batch that was not sent yet.
+class PooledConnection:
+    """Where a pool keeps one connection; it outlives the connection in it."""
 
-    A batch that was not sent ``deadline_ms - reply_timeout_ms`` after it was opened fails unsent.
+    __slots__ = ("busy", "connection", "keeper", "wanted")
+
+    def __init__(self, *, keeper: bool) -> None:
+        self.keeper = keeper
+        """Connects, and stays connected, without being asked to."""
+        self.connection: Connection | None = None
+        self.busy = False
+        """Carries a batch, or is being made ready."""
+        self.wanted = asyncio.Event()
+        """Set to have it made ready."""
+        if keeper:
+            self.wanted.set()
+
+
+class Traffic(Protocol):
+    """What goes over the connections of a pool."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits to be sent."""
+        ...
+
+    def pump(self) -> None:
+        """Send what waits over connections that are free."""
+        ...
+
+    def note_answer(self) -> None:
+        """The node has just answered, and as it should."""
+        ...
+
+    def note_down(self, lost: ConnectionLost) -> None:
+        """A connection was lost, or could not be made."""
+        ...
+
+
+class Pool:
+    """The connections of one node.
 
     Args:
-        settings: bounds of a batch.
-        cluster: a command may name keys of one slot only.
-        why_unsent: told the callers of a batch that waited too long.
+        target: how the node is reached and logged in to.
+        address: of the node.
+        settings: bounds and times.
+        recent_writes: repeated on a node with another identity before anything else goes there.
+        traffic: what they carry; told of what becomes of them.
+        cluster: the node is one of a cluster.
     """
 
-    def __init__(self, settings: StoreSettings, *, cluster: bool, why_unsent: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        target: RedisTarget,
+        address: Address,
+        settings: StoreSettings,
+        recent_writes: RecentWrites,
+        traffic: Traffic,
+        *,
+        cluster: bool,
+    ) -> None:
+        self.identity: bytes | None = None
+        """As last read on any of the connections."""
+        self.fencing_token: bytes | None = None
+        """The latest state of the fences that the node of this identity has told of."""
+        self.distrusted_at_s = 0.0
+        """`time.monotonic` of when the checks of before were found to be too old."""
+        self._target = target
+        self._address = address
         self._settings = settings
+        self._recent_writes = recent_writes
+        self._traffic = traffic
         self._cluster = cluster
-        self._why_unsent = why_unsent
-        self.waiting: deque[Batch] = deque()
-        """The batches, the first to be sent first; only to be looked at from outside."""
-        self._timers: dict[Batch, asyncio.TimerHandle] = {}
-        self._loop = asyncio.get_running_loop()
-        self.last_used_at_s = time.monotonic()
+        self._switching = asyncio.Lock()
+        self._clock = NodeClock()
+        self.connections = [PooledConnection(keeper=i == 0) for i in range(settings.connections)]
+        self._tasks = [asyncio.create_task(self._keep(pooled)) for pooled in self.connections]
+        self._tasks.append(asyncio.create_task(self._tick()))
 
-    def add(
-        self, names: Sequence[str], jobs: Sequence[Job], *, asking: bool = False
-    ) -> tuple[list[ReadPart], list[JobPart]]:
-        """Read names and do jobs, both in the order given; which batch brings what.
+    def distrust(self) -> None:
+        """Every connection reads role and identity again before it carries another batch."""
+        self.distrusted_at_s = time.monotonic()
 
-        ``asking``: they go to the importing node of a slot that moves, in batches of their own.
+    async def close(self) -> None:
+        """Close all connections; what is under way is lost. Idempotent."""
+        await asyncio.gather(*map(end, self._tasks))
+        for pooled in self.connections:
+            if pooled.connection is not None:
+                pooled.connection.close()
+
+    async def _tick(self) -> None:
+        """Once in `check_every_ms` idle connections look at their node, too."""
+        while True:
+            await asyncio.sleep(self._settings.check_every_ms / 1000)
+            for pooled in self.connections:
+                if not pooled.busy and (pooled.keeper or pooled.connection is not None):
+                    pooled.wanted.set()
+
+    async def _keep(self, pooled: PooledConnection) -> None:
+        """Make a connection ready whenever it is asked for. The keeper connects, and stays connected, unasked."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await pooled.wanted.wait()
+            pooled.wanted.clear()
+            if pooled.busy:
+                continue
+            pooled.busy = True
+            try:
+                await self._make_ready(pooled)
+            except ConnectionLost as lost:
+                pooled.connection = None
+                self._traffic.note_down(lost)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                if pooled.keeper or self._traffic.is_waiting:
+                    pooled.wanted.set()
+            else:
+                pause_s = FIRST_PAUSE_S
+            finally:
+                pooled.busy = False
+            self._traffic.pump()
+
+    async def _make_ready(self, pooled: PooledConnection) -> None:
+        """Raises:
+        ConnectionLost: the node does not answer, or not as it should.
         """
-        most_items, most_bytes = self._settings.batch_items, self._settings.batch_bytes
-        reads: list[ReadPart] = []
-        at = 0
-        while at < len(names):
-            batch = self._open(asking)
-            part = names[at : at + most_items - len(batch)]
-            batch.add_names(part)
-            reads.append((part, batch))
-            at += len(part)
-        writes: list[JobPart] = []
-        at = 0
-        while at < len(jobs):
-            confirmed = jobs[at].replicas > 0
-            batch = self._open(asking, confirmed=confirmed)
-            end = min(len(jobs), at + most_items - len(batch))
-            places: list[int] = []
-            while at < end and batch.payload_bytes < most_bytes and (jobs[at].replicas > 0) is confirmed:
-                places.append(batch.add_job(jobs[at]))
-                at += 1
-            writes.append((places, batch))
-        return reads, writes
+        if pooled.connection is not None and pooled.connection.is_ready(self.identity, self.distrusted_at_s):
+            return
+        if pooled.connection is None or not pooled.connection.is_open:
+            pooled.connection = await Connection.dial(
+                self._target, self._address, self._settings, cluster=self._cluster
+            )
+            if pooled.keeper:
+                pooled.connection.on_closed = pooled.wanted.set
+        else:
+            await pooled.connection.check()
+        if self.identity != pooled.connection.identity:
+            await self._switch(pooled.connection)
+        open_ones = [other.connection for other in self.connections if other.connection is not None]
+        self._clock.agree(pooled.connection, open_ones)
+        self._traffic.note_answer()
 
-    def _open(self, asking: bool, *, confirmed: bool = False) -> Batch:
-        """The last batch of its kind if that has room, else a new one."""
-        self.last_used_at_s = time.monotonic()
-        if not asking:
-            for last in reversed(self.waiting):
-                if last.confirmed is confirmed and not last.asking:
-                    if len(last) < self._settings.batch_items and last.payload_bytes < self._settings.batch_bytes:
-                        return last
-                    break
-        batch = Batch(wide=not self._cluster, asking=asking, confirmed=confirmed)
-        self.waiting.append(batch)
-        wait_s = (self._settings.deadline_ms - self._settings.reply_timeout_ms) / 1000
-        self._timers[batch] = self._loop.call_later(wait_s, self._expire, batch)
-        return batch
-
-    def _expire(self, batch: Batch) -> None:
-        if self._timers.pop(batch, None) is not None:
-            self.waiting.remove(batch)
-            batch.fail(Failure(self._why_unsent(), sent=False))
-
-    def take(self, *, confirmed: bool = True) -> Batch | None:
-        """The first batch, which is in the queue no longer; with ``confirmed=False`` the first one that does not wait
-        for replicas."""
-        for batch in self.waiting:
-            if confirmed or not batch.confirmed:
-                self.waiting.remove(batch)
-                self._timers.pop(batch).cancel()
-                return batch
-        return None
-
-    def has(self, *, confirmed: bool = True) -> bool:
-        """Whether `take` would give a batch."""
-        return any(confirmed or not batch.confirmed for batch in self.waiting)
-
-    def fail(self, failure: Failure) -> None:
-        """Fail all batches."""
-        while (batch := self.take()) is not None:
-            batch.fail(failure)
+    async def _switch(self, connection: Connection) -> None:
+        """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch]."""
+        async with self._switching:
+            if self.identity == connection.identity:
+                return
+            if self.identity is not None:
+                self.distrust()
+            await self._recent_writes.repeat_on(connection, self._settings, cluster=self._cluster)
+            self.identity, self.fencing_token = connection.identity, None

@@ -22,9 +22,8 @@ from redis.exceptions import (
 
 from coherd_server.core.store import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch
-from coherd_server.redis.batch_queue import JobPart, ReadPart
 from coherd_server.redis.jobs import Done, Job, LateError, refusal
-from coherd_server.redis.node import Node
+from coherd_server.redis.node import JobPart, Node, ReadPart
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 
