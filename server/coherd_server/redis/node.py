@@ -109,6 +109,11 @@ class Node:
             self._loop.call_soon(self.pump)
         return reads, writes
 
+    @property
+    def identity(self) -> bytes | None:
+        """As last read on any of its connections."""
+        return self._pool.identity
+
     def remembered(self) -> WriteBasis | None:
         """The node and its fences as far as is known without asking; None where that is not enough to write by."""
         pool = self._pool
