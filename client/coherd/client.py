@@ -283,7 +283,7 @@ class CacheClient:
             UndecodableValue: what is stored is not a value of the key's type.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
-        policy = self._load_policy.override(options)
+        policy = self._load_policy.override(options) if options else self._load_policy
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)

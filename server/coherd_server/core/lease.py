@@ -21,8 +21,7 @@ from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure, failure_of, refused
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_attempt import Granted, Held, LeaseAttempt, current_lease
+from coherd_server.core.lease_attempt import Granted, GrantedLeases, Held, LeaseAttempt, current_lease
 from coherd_server.core.store import (
     HoldOutcome,
     Store,
@@ -156,7 +155,7 @@ class Leases:
     def _count(self, key: ResolvedKey, answer: Lookup | Granted | Held | Failure, waited: bool) -> None:
         if isinstance(answer, Failure):
             return
-        counts = self._counters.of(key.domain.name)
+        counts = self._counters.counts[key.domain.name]
         if isinstance(answer, Lookup):
             counts["hits"] += 1
             counts["read_bytes"] += len(answer.validity.payload)
