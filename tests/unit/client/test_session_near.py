@@ -12,7 +12,7 @@ from session_server import NEAR, NEAR_KEY, WAIT_S, PlayedSession, SessionServer,
 
 from coherd import CacheClient
 from coherd._clock import boottime_s
-from coherd._rpc.link import SessionLink
+from coherd._rpc.session_link import SessionLink
 from coherd.errors import CacheError
 from coherd.v1 import session_pb2 as pb
 from rig.waiting import until
@@ -40,9 +40,9 @@ async def extended(session: PlayedSession, cache: CacheClient) -> None:
 
 def _marks(link: SessionLink) -> bool:
     assert link.near is not None
-    if (mark := link.near.mark(str(NEAR_KEY), boottime_s())) is None:
+    if (read := link.near.begin_read(str(NEAR_KEY), boottime_s())) is None:
         return False
-    link.near.release(mark)
+    link.near.release(read)
     return True
 
 
@@ -134,7 +134,7 @@ async def test_a_stream_that_is_lost_says_no_goodbye(server: SessionServer, cach
 async def test_idle_clients_become_silent(server: SessionServer, cache: CacheClient) -> None:
     server.welcome = pb.Welcome(protocol=1, near_cache_lease_ms=60, near_caches=NEAR.near_caches)
     session = await opened(server, cache)
-    used = link_of(cache).stream._used  # type: ignore[union-attr]
+    used = link_of(cache).stream.near._used  # type: ignore[union-attr]
     await until("it waits for a use of it", lambda: bool(used._waiters))  # type: ignore[attr-defined]
     await asyncio.sleep(0.3)  # what it said has come
     said = len(session.messages)
