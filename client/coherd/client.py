@@ -13,8 +13,8 @@ from coherd._calls import messages
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._loading.cached import Cached, Decorator
+from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
-from coherd._loading.per_loop import Desks
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._rpc.methods import DELETE, DESCRIBE_CATALOG, GET, INVALIDATE, METRICS, SET, TOUCH
 from coherd._rpc.protocol import Transport
@@ -80,7 +80,7 @@ class CacheClient:
         self._timeout_ms = _checked_timeout(timeout_ms)
         self._lenient = on_unavailable == "miss"
         self._load_policy = LoadPolicy() if loading is None else loading
-        self._desks = Desks(transport, LoadLimits() if load_limits is None else load_limits)
+        self._flights = LoopFlights(transport, LoadLimits() if load_limits is None else load_limits)
 
     @classmethod
     def connect(
@@ -137,7 +137,7 @@ class CacheClient:
     async def close(self) -> None:
         """Cancels loads and gives their leases back, then ends calls in flight; their callers and later ones get
         `ClientClosed`. Safe to repeat."""
-        await self._desks.close()
+        await self._flights.close()
         await self._transport.close()
 
     # Reading.
@@ -287,12 +287,11 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        desk = self._desks.current()
-        desk.check_open()
+        flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is not None:
             return messages.decoded(key, kept.payload, kept.negative)
-        return await load_one(desk, key, loader, terms, policy)
+        return await load_one(flights, key, loader, terms, policy)
 
     @overload
     async def get_or_load_many(
@@ -355,14 +354,13 @@ class CacheClient:
             messages.key_message(key)
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
-        desk = self._desks.current()
-        desk.check_open()
+        flights = self._flights.current()
         near = near_part(self._transport, wanted)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
         if not far:
             return results_of(near)
 
-        return results_of(joined(wanted, near, await load_many(desk, far, loader, terms, policy)))
+        return results_of(joined(wanted, near, await load_many(flights, far, loader, terms, policy)))
 
     def cached(
         self,

@@ -11,11 +11,11 @@ WAIT_MS: Final = 2_000
 """How long one Lease call is held by the server while somebody else loads."""
 MAX_HELD_CALLS: Final = 1_000
 """Most Lease calls of one event loop that are held at once: as many as a connection has places for them beside those of
-other calls (`coherd._rpc.channels`). Whoever finds no place polls, and learns of a fill up to 150 ms late."""
+other calls (`coherd._rpc.connection`). Whoever finds no place polls, and learns of a fill up to 150 ms late."""
 POLL_MS: Final = 100
 """Pause between Lease calls that are not held: too many are, or there is a stale value and fresh ones are wanted."""
 MAX_LEASE_ATTEMPTS: Final = 2
-"""Most Lease calls for one judgement, each with a token of its own."""
+"""Most Lease calls for one answer, each with a token of its own."""
 
 AWAY: Final = (Unavailable, DeadlineExceeded, OutcomeUnknown)
 """The service could not do what it was asked for, or its answer was lost."""
@@ -62,7 +62,7 @@ def falls_back(policy: LoadPolicy, error: BaseException, *, stale: bool) -> bool
 
 
 def loads_directly(policy: LoadPolicy, error: Exception) -> bool:
-    """Whether a caller that got no judgement loads by itself: fail-open, or somebody else's bytes are in the place."""
+    """Whether a caller that got no answer loads by itself: fail-open, or somebody else's bytes are in the place."""
     return isinstance(error, ForeignValue) or (isinstance(error, AWAY) and policy.on_unavailable == "load")
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from coherd._calls import messages
 from coherd._calls.batches import Part
-from coherd._loading.desk import Desk
+from coherd._loading.flight import Call
+from coherd._loading.flights import Flights
 from coherd._loading.leases import Payload, Terms
-from coherd._loading.line import Call
 from coherd._loading.load import Source
 from coherd._loading.loader import call_loader
 from coherd._loading.many import ManyCall, ManyLoads
@@ -43,11 +43,13 @@ def terms_of(
     )
 
 
-async def load_one(desk: Desk, key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: LoadPolicy) -> Any:
+async def load_one(
+    flights: Flights, key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: LoadPolicy
+) -> Any:
     """The value of one key, cached or loaded, as `CacheClient.get_or_load` answers it.
 
     Args:
-        desk: of the running event loop.
+        flights: of the running event loop.
         key: of the item.
         loader: called with the key.
         terms: what the requests say.
@@ -57,16 +59,16 @@ async def load_one(desk: Desk, key: Key[Any], loader: Callable[[Any], Any], term
     async def source() -> Mapping[Key[Any], Payload]:
         return {key: _payload(key, await call_loader(loader, key))}
 
-    return _value(key, await desk.get_or_load(Call(key, source, terms, policy, contextvars.copy_context())))
+    return _value(key, await flights.get_or_load(Call(key, source, terms, policy, contextvars.copy_context())))
 
 
 async def load_many(
-    desk: Desk, keys: Sequence[Key[Any]], loader: Callable[[list[Any]], Any], terms: Terms, policy: LoadPolicy
+    flights: Flights, keys: Sequence[Key[Any]], loader: Callable[[list[Any]], Any], terms: Terms, policy: LoadPolicy
 ) -> Part:
     """The values of many keys, cached or loaded, in the order of the keys, and the errors of those that failed.
 
     Args:
-        desk: of the running event loop.
+        flights: of the running event loop.
         keys: each once.
         loader: called with a list of keys; returns a mapping.
         terms: what the requests say.
@@ -81,7 +83,7 @@ async def load_many(
         return source
 
     call = ManyCall(source_of, terms, policy, contextvars.copy_context())
-    part = await ManyLoads(desk, call).run(keys)
+    part = await ManyLoads(flights, call).run(keys)
     decoded = Part({}, part.errors)
     for key, value in part.results.items():
         try:

@@ -1,4 +1,4 @@
-"""The leases one load runs under: kept alive, filled, or given back."""
+"""The leases one load runs under: kept alive, filled, or released."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 
 log: Final = logging.getLogger("coherd.loading")
@@ -92,7 +92,7 @@ class Leases:
         if len(requests) == 1:
             kinds = [(await self._transport.call(LEASE, requests[0], self._terms.timeout_ms)).WhichOneof("result")]
         else:
-            batch = wire.BatchLeaseRequest(items=requests)
+            batch = pb.BatchLeaseRequest(items=requests)
             results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms)).results
             # An item that failed is left to the next renewal.
             kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
@@ -119,13 +119,13 @@ class Leases:
                 elif not isinstance(error, (*AWAY, *_MISTAKES)):
                     log.warning("a loaded value was not stored: %s", type(error).__name__)
         if back:
-            await self.give_back(back, 0)
+            await self.release(back, 0)
         return mistakes
 
-    def _fill(self, key: Key[Any], held: Granted, payload: Payload, load_ms: int) -> wire.FillRequest:
+    def _fill(self, key: Key[Any], held: Granted, payload: Payload, load_ms: int) -> pb.FillRequest:
         negative = payload.value is None
         ttl_ms = self._terms.nothing_ttl_ms if negative else self._terms.ttl_ms
-        request = wire.FillRequest(token=held.token, grant=held.grant, load_ms=load_ms)
+        request = pb.FillRequest(token=held.token, grant=held.grant, load_ms=load_ms)
         request.set.key.text = key
         request.set.value = payload.value or b""
         request.set.negative = negative
@@ -133,13 +133,13 @@ class Leases:
             request.set.ttl_ms = ttl_ms
         return request
 
-    async def _send(self, call: Sequence[tuple[Key[Any], wire.FillRequest]]) -> dict[Key[Any], CacheError]:
+    async def _send(self, call: Sequence[tuple[Key[Any], pb.FillRequest]]) -> dict[Key[Any], CacheError]:
         """What failed, by key."""
         try:
             if len(call) == 1:
                 await self._transport.call(FILL, call[0][1], self._terms.timeout_ms)
                 return {}
-            batch = wire.BatchFillRequest(items=[item for _, item in call])
+            batch = pb.BatchFillRequest(items=[item for _, item in call])
             results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms)).results
         except CacheError as error:
             return {key: error for key, _ in call}
@@ -160,22 +160,22 @@ class Leases:
             and error.reason == ErrorReason.ERROR_REASON_TTL_INVALID
         )
 
-    async def give_back(self, keys: Iterable[Key[Any]], pause_ms: int) -> None:
+    async def release(self, keys: Iterable[Key[Any]], pause_ms: int) -> None:
         """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: a lease
-        that cannot be given back expires."""
+        that cannot be released expires."""
         tokens = [(key, held.token) for key in keys if (held := self._held.pop(key, None)) is not None]
-        await give_back(self._transport, tokens, pause_ms, self._terms.timeout_ms)
+        await release(self._transport, tokens, pause_ms, self._terms.timeout_ms)
 
 
 def lease_request(
     key: Key[Any], token: bytes, terms: Terms, *, wait_ms: int = 0, renews: bytes | None = None
-) -> wire.LeaseRequest:
+) -> pb.LeaseRequest:
     """Asks for a lease, or renews a grant.
 
     Raises:
         TypeError: a tag is no text.
     """
-    return wire.LeaseRequest(
+    return pb.LeaseRequest(
         key=messages.key_message(key),
         token=token,
         lease_ms=terms.lease_ms,
@@ -186,13 +186,13 @@ def lease_request(
     )
 
 
-async def give_back(
+async def release(
     transport: Transport, tokens: Iterable[tuple[Key[Any], bytes]], pause_ms: int, timeout_ms: int
 ) -> None:
     """End leases by their tokens, whether or not they were ever granted. Never raises."""
     items = []
     for key, token in tokens:
-        item = wire.FillRequest(token=token, abandon=True, cooldown_ms=pause_ms)
+        item = pb.FillRequest(token=token, abandon=True, cooldown_ms=pause_ms)
         item.set.key.text = key
         items.append(item)
     try:
@@ -200,6 +200,6 @@ async def give_back(
             if len(call) == 1:
                 await transport.call(FILL, call[0], timeout_ms)
             else:
-                await transport.call(BATCH_FILL, wire.BatchFillRequest(items=call), timeout_ms)
+                await transport.call(BATCH_FILL, pb.BatchFillRequest(items=call), timeout_ms)
     except CacheError as error:
-        log.debug("leases were not given back: %s", type(error).__name__)
+        log.debug("leases were not released: %s", type(error).__name__)

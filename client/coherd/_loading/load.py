@@ -1,4 +1,4 @@
-"""One run of a loader and what becomes of it. It belongs to nobody who waits for it: callers come and go."""
+"""Runs of loaders and what becomes of them. A load belongs to nobody who waits for it: callers come and go."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import within
+from coherd._loading.policy import LoadLimits
+from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, ClientClosed, LoadTimeout
 from coherd.key import Key
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger("coherd.loading")
 
 Source: TypeAlias = "Callable[[], Awaitable[Mapping[Key[Any], Payload]]]"
 """Calls the loader and encodes what it returns."""
-BEHIND: Final = contextvars.ContextVar("coherd_behind", default=False)
-"""In a loader: whether nobody waits for the load, not even the caller who brought it."""
-GIVE_BACK_TIMEOUT_S: Final = 0.5
-"""Longest the end of a cancelled load waits for its leases to be given back."""
+BACKGROUND_REFRESH: Final = contextvars.ContextVar("coherd_background_refresh", default=False)
+"""True in the loader of a background refresh: nobody waits for it, and its callers have been served a stale value."""
+RELEASE_TIMEOUT_S: Final = 0.5
+"""Longest the end of a cancelled load waits for its leases to be released."""
 
 
 class Plan(NamedTuple):
@@ -57,6 +61,9 @@ class Load:
         plan: what to load.
         leases: what it runs under; None: nothing is stored.
         start: makes a task of a coroutine, in a context.
+        turn: acquired before it begins, within its time limit, and held while it runs; None: it begins at once.
+        has_stale: its key had a value to serve meanwhile when the lease was granted.
+        background: it is a background refresh.
     """
 
     def __init__(
@@ -71,7 +78,6 @@ class Load:
     ) -> None:
         self.leases = leases
         self.has_stale = has_stale
-        """Its key had a value to serve meanwhile when the lease was granted."""
         self._plan = plan
         self._background = background
         self._turn = turn
@@ -95,7 +101,7 @@ class Load:
                 await self._turn.acquire()
         except TimeoutError:
             if self.leases is not None:
-                await self.leases.give_back(self._plan.keys, 0)
+                await self.leases.release(self._plan.keys, 0)
             return Outcome({}, LoadTimeout("too many loads without the service: no turn within the load's time limit"))
         try:
             return await self._load()
@@ -106,22 +112,24 @@ class Load:
         plan, leases = self._plan, self.leases
         started_s = time.monotonic()
         renewing = None if leases is None else asyncio.create_task(leases.renew_forever())
-        BEHIND.set(self._background)  # loads of one context take turns, and each begins without a pause from here
+        BACKGROUND_REFRESH.set(
+            self._background
+        )  # loads of one context take turns, and each begins without a pause from here
         try:
             loaded = await within(plan.load_timeout_ms, plan.source)
         except asyncio.CancelledError:
             if leases is not None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):
-                        await leases.give_back(plan.keys, 0)
+                    async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                        await leases.release(plan.keys, 0)
             raise
         except Exception as error:  # noqa: BLE001 - whatever a loader raises is its callers'
             if self._background:
                 names = ", ".join(sorted({":".join(key.split(":", 2)[:2]) for key in plan.keys}))
                 log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
             if leases is not None:
-                await leases.give_back(plan.stale_keys, plan.pause_ms)
-                await leases.give_back(plan.keys, 0)
+                await leases.release(plan.stale_keys, plan.pause_ms)
+                await leases.release(plan.keys, 0)
             return Outcome({}, error)
         finally:
             if renewing is not None:
@@ -134,3 +142,67 @@ class Load:
                     "a value loaded in the background was refused: %s", type(next(iter(mistakes.values()))).__name__
                 )
         return Outcome(loaded, None, mistakes)
+
+
+class LoopLoads:
+    """What all loads of one event loop share: the transport, their tasks, and how many there may be.
+
+    Args:
+        transport: carries the requests.
+        limits: of the client.
+    """
+
+    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
+        self.transport = transport
+        self.held_calls = 0
+        """Lease calls that the server holds."""
+        self._limits = limits
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._refreshes = 0
+        """Background refreshes that run."""
+        self._turn: Final = asyncio.Semaphore(limits.max_direct_loads)
+
+    def start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
+        """A task that ends with the client."""
+        task = asyncio.get_running_loop().create_task(coroutine, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def has_room_for_refresh(self) -> bool:
+        """Whether one more background refresh may run."""
+        return self._refreshes < self._limits.max_background_loads
+
+    def load(
+        self, plan: Plan, leases: Leases, *, has_stale: bool = False, background: bool = False, in_turn: bool = False
+    ) -> Load:
+        """Start a load under leases.
+
+        Args:
+            plan: what to load.
+            leases: what it runs under.
+            has_stale: see `Load`.
+            background: it is a background refresh.
+            in_turn: it also loads what has no lease, so it waits for its turn.
+        """
+        turn = self._turn if in_turn else None
+        load = Load(plan, leases, self.start, turn=turn, has_stale=has_stale, background=background)
+        if background:
+            self._refreshes += 1
+            load.task.add_done_callback(self._refresh_ended)
+        return load
+
+    def load_directly(self, plan: Plan) -> Load:
+        """Start a load that stores nothing, when it is its turn."""
+        return Load(plan, None, self.start, turn=self._turn)
+
+    async def cancel(self) -> None:
+        """Cancel all loads, and wait until their leases are released. Their callers get `ClientClosed`."""
+        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def _refresh_ended(self, _: object) -> None:
+        self._refreshes -= 1

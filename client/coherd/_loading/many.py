@@ -12,18 +12,18 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from coherd._calls.batches import MAX_CALLS_AT_ONCE, Part, split_keys
 from coherd._calls.messages import item_error
 from coherd._loading.decide import loads_directly, serves_at_once
-from coherd._loading.desk import Desk, settle
-from coherd._loading.leases import Granted, Leases, Payload, Terms, give_back, lease_request
-from coherd._loading.line import Call
+from coherd._loading.flight import Call
+from coherd._loading.flights import Flights, settle
+from coherd._loading.leases import Granted, Leases, Payload, Terms, lease_request, release
 from coherd._loading.load import Load, Plan, Source
 from coherd._loading.policy import LoadPolicy
 from coherd._rpc.methods import BATCH_LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 
-Value: TypeAlias = "wire.Hit | Payload"
+Value: TypeAlias = "pb.Hit | Payload"
 
 MAX_WAITS: Final = 32
 """Keys loaded by others that one call waits for at once."""
@@ -38,7 +38,7 @@ class ManyCall(NamedTuple):
     policy: LoadPolicy
     context: contextvars.Context
 
-    def one(self, key: Key[Any]) -> Call:
+    def of_key(self, key: Key[Any]) -> Call:
         """The same wish for one of the keys."""
         return Call(key, self.source_of([key]), self.terms, self.policy, self.context)
 
@@ -47,18 +47,18 @@ class ManyLoads:
     """One `CacheClient.get_or_load_many`.
 
     Args:
-        desk: of the event loop.
+        flights: of the event loop.
         call: what is wished.
     """
 
-    def __init__(self, desk: Desk, call: ManyCall) -> None:
-        self._desk = desk
+    def __init__(self, flights: Flights, call: ManyCall) -> None:
+        self._flights = flights
         self._call = call
         self._started_s = time.monotonic()
         self._results: dict[Any, Value] = {}
         self._errors: dict[Any, CacheError] = {}
         self._leased: dict[Key[Any], Granted] = {}
-        self._stale: dict[Key[Any], wire.Hit] = {}
+        self._stale: dict[Key[Any], pb.Hit] = {}
         """What keys with a lease may be served meanwhile."""
         self._held: list[Key[Any]] = []
         self._direct: list[Key[Any]] = []
@@ -67,12 +67,13 @@ class ManyLoads:
         """Results and errors by key.
 
         One load for all keys of which this caller got the lease, or which it must load without one; those of others are
-        waited for meanwhile. Keys with a stale value to serve are loaded behind the call, unless it has to load others.
+        waited for meanwhile. Keys with a stale value to serve are
+        refreshed in the background, unless the call has to load others.
 
         Raises:
             BaseException: of the loader, its own or somebody else's in this process.
         """
-        self._desk.check_open()
+        self._flights.check_open()
         permits = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
 
         async def ask(part: Sequence[Key[Any]]) -> None:
@@ -94,14 +95,14 @@ class ManyLoads:
 
     async def _ask(self, keys: Sequence[Key[Any]]) -> None:
         """Sort keys by what the leases say."""
-        call, transport = self._call, self._desk.transport
+        call, transport = self._call, self._flights.loads.transport
         tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
-            answer = await transport.call(BATCH_LEASE, wire.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+            answer = await transport.call(BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.terms.timeout_ms)
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
-                self._desk.start(give_back(transport, tokens.items(), 0, call.terms.timeout_ms))
+                self._flights.loads.start(release(transport, tokens.items(), 0, call.terms.timeout_ms))
             if not loads_directly(call.policy, error):
                 raise
             self._direct.extend(keys)
@@ -111,7 +112,7 @@ class ManyLoads:
         for (key, token), result in zip(tokens.items(), answer.results, strict=True):
             self._sort(key, token, result)
 
-    def _sort(self, key: Key[Any], token: bytes, result: wire.BatchLeaseResult) -> None:
+    def _sort(self, key: Key[Any], token: bytes, result: pb.BatchLeaseResult) -> None:
         if result.HasField("error"):
             error = item_error(result.error)
             if loads_directly(self._call.policy, error):
@@ -131,7 +132,7 @@ class ManyLoads:
 
     async def _wait(self, key: Key[Any]) -> None:
         try:
-            self._results[key] = await self._desk.get_or_load(self._call.one(key))
+            self._results[key] = await self._flights.get_or_load(self._call.of_key(key))
         except CacheError as error:
             self._errors[key] = error
 
@@ -143,11 +144,11 @@ class ManyLoads:
         waited_for = [key for key in self._leased if key not in set(at_once)] + self._direct
         if not waited_for:
             self._results.update((key, self._stale[key]) for key in at_once)
-            if at_once and self._desk.has_room_behind:
+            if at_once and self._flights.loads.has_room_for_refresh:
                 self._start(at_once, background=True)
             elif at_once:
                 tokens = [(key, self._leased[key].token) for key in at_once]
-                await give_back(self._desk.transport, tokens, 0, self._call.terms.timeout_ms)
+                await release(self._flights.loads.transport, tokens, 0, self._call.terms.timeout_ms)
             return
         chosen = [*waited_for, *at_once]
         load = self._start(chosen, background=False)
@@ -155,17 +156,17 @@ class ManyLoads:
             await self._settle(key, load)
 
     def _start(self, keys: Sequence[Key[Any]], *, background: bool) -> Load:
-        call, desk = self._call, self._desk
+        call, loads = self._call, self._flights.loads
         stale = [key for key in keys if key in self._stale]
         policy = call.policy
         plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
         held = {key: self._leased[key] for key in keys if key in self._leased}
-        leases = Leases(desk.transport, held, call.terms)
-        return desk.load(plan, leases, background=background, in_turn=bool(self._direct))
+        leases = Leases(loads.transport, held, call.terms)
+        return loads.load(plan, leases, background=background, in_turn=bool(self._direct))
 
     async def _settle(self, key: Key[Any], load: Load) -> None:
-        call, stale = self._call.one(key), self._stale.get(key)
-        outcome = await self._desk.outcome(call, load, stale, self._started_s)
+        call, stale = self._call.of_key(key), self._stale.get(key)
+        outcome = await self._flights.outcome(call, load, stale, self._started_s)
         mistake = None if outcome is None else outcome.mistakes.get(key)
         if mistake is None:
             self._results[key] = settle(call, outcome, stale)

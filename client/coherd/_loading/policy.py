@@ -40,12 +40,12 @@ class LoadPolicy:
 
     stale: Stale = "serve"
     """What a caller does that finds a value past its TTL but within the resource's stale time. ``"serve"``: returns it
-    at once, while one caller's load goes on behind it. ``"wait"``: waits for the fresh one."""
+    at once, while one caller refreshes it in the background. ``"wait"``: waits for the fresh one."""
     soft_timeout_ms: int | None = None
     """With ``stale="wait"``: how long to wait before the stale value is returned after all; the load goes on. Without
     a stale value there is nothing to return, and the wait goes on. None: to the end. Range: >= 0."""
     load_timeout_ms: int = 30_000
-    """Longest a load may run; then it is cancelled, its lease is given back, and its callers get `LoadTimeout`. Also
+    """Longest a load may run; then it is cancelled, its lease is released, and its callers get `LoadTimeout`. Also
     the longest a caller waits for somebody else's load. Range: >= 1."""
     on_load_error: OnLoadError = "stale"
     """What a caller that waited gets when loading failed. ``"stale"``: the stale value if there is one, else the error.

@@ -6,8 +6,8 @@ Pure: no I/O, no clock, no randomness, no event loop; times are arguments. docs/
 from coherd._near.cache import NearCache
 from coherd._near.domains import NearDomain
 from coherd._near.kept import Kept
-from coherd._near.marks import Mark
+from coherd._near.pending_reads import PendingRead
 from coherd._near.statistics import NearStatistics
 from coherd.contract.near_cache import NearCacheMode
 
-__all__ = ["Kept", "Mark", "NearCache", "NearCacheMode", "NearDomain", "NearStatistics"]
+__all__ = ["Kept", "NearCache", "NearCacheMode", "NearDomain", "NearStatistics", "PendingRead"]

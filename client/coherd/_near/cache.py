@@ -8,10 +8,9 @@ from typing import Final
 
 from coherd._near.domains import DomainState, HitCounter, NearDomain, domain_of_key, domain_of_tag
 from coherd._near.eviction import MAX_USES, EvictionQueue
-from coherd._near.kept import Kept, size_bytes
-from coherd._near.marks import Mark, Marks
+from coherd._near.kept import Kept, TagIndex, size_bytes
+from coherd._near.pending_reads import PendingRead, PendingReads
 from coherd._near.statistics import NearStatistics
-from coherd._near.tag_index import TagIndex
 from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Refusal
 from coherd.contract.tags import derived_texts, extra_tags
@@ -21,13 +20,14 @@ LARGEST_SHARE: Final = 8
 
 
 class NearCache:
-    """Values kept in this process: a reply is kept under a mark [mark-before-asking] and served under a lease of the
-    server, from which nothing outlives a lapse [flush-after-a-lapse].
+    """Values kept in this process. A reply is kept if its read was begun before it was asked for and nothing touched
+    it since [mark-before-asking], and served under a lease of the server, of which nothing outlives a lapse
+    [flush-after-a-lapse].
 
     Times are seconds of one clock of the caller's, which must also count suspension.
 
     Threads: `lookup` and `revoke` may be called by any, without a lock. All else is for one thread, the one that reads
-    the session's stream; a blocking client hands its marks and own changes over to it. There is no lock that a fork
+    the session's stream; a blocking client hands its reads and own changes over to it. There is no lock that a fork
     could leave taken; the copy in a forked child may be cut off in the middle of a change, so a child makes a near
     cache anew [fork-drops].
 
@@ -49,8 +49,8 @@ class NearCache:
         "_kept",
         "_largest_bytes",
         "_lease_until_s",
-        "_marks",
         "_queue",
+        "_reads",
         "_refused",
         "_revoked",
         "_tags",
@@ -74,7 +74,7 @@ class NearCache:
         self._entries: Final[dict[str, Kept]] = {}
         self._queue = EvictionQueue(max_entries, max_bytes)
         self._tags = TagIndex()
-        self._marks = Marks()
+        self._reads = PendingReads()
         self._domains: dict[str, DomainState] = {}
         self._hits: dict[str, HitCounter] = {}
         self._lease_until_s = -math.inf
@@ -100,7 +100,7 @@ class NearCache:
         return None
 
     def configure(self, policies: Mapping[str, NearDomain]) -> None:
-        """Take over the server's rules at the start of a session: drops everything, ends the lease, voids all marks.
+        """Take over the server's rules at the start of a session: drops everything, ends the lease, voids reads.
 
         Args:
             policies: by domain; one that is not named is off.
@@ -112,8 +112,8 @@ class NearCache:
             if policy.mode is not NearCacheMode.OFF
         }
 
-    def mark(self, key: str, now_s: float) -> Mark | None:
-        """Mark a key before it is asked for. Each mark must end in `keep` or `release`; a key may have several.
+    def begin_read(self, key: str, now_s: float) -> PendingRead | None:
+        """Begin a read before its key is asked for. Each must end in `keep` or `release`; a key may have several.
 
         Args:
             key: canonical text.
@@ -126,21 +126,21 @@ class NearCache:
             return None
         text = key if type(key) is str else str.__str__(key)
         domain = self._domains.get(domain_of_key(text) or "")
-        return None if domain is None else self._marks.add(text, domain, now_s)
+        return None if domain is None else self._reads.begin(text, domain, now_s)
 
     def keep(
         self,
-        mark: Mark,
+        read: PendingRead,
         *,
         payload: bytes,
         negative: bool,
         expires_s: float,
         extra_tags: Mapping[str, str],
     ) -> bool:
-        """End a mark with the reply: it is kept if nothing touched the mark.
+        """End a read with the reply: it is kept if nothing touched the read.
 
         Args:
-            mark: of `mark`.
+            read: of `begin_read`.
             payload: the value as it came.
             negative: the reply says that there is nothing, and is to be remembered.
             expires_s: when it stops being fresh.
@@ -149,50 +149,50 @@ class NearCache:
         Returns:
             Whether it was kept.
         """
-        void = mark.void
-        self._marks.close(mark)
+        void = read.void
+        self._reads.end(read)
         if void:
             self._voided += 1
             return False
-        tags = _tags_of(mark.key, mark.domain, extra_tags)
-        if tags is None or not self._fits(mark, payload, len(tags), expires_s):
+        tags = _tags_of(read.key, read.domain, extra_tags)
+        if tags is None or not self._fits(read, payload, len(tags), expires_s):
             self._refused += 1
             return False
-        kept = Kept(mark.key, bytes(payload), negative, expires_s, len(tags), mark.domain.count_hit)
-        before = self._entries.get(mark.key)
+        kept = Kept(read.key, bytes(payload), negative, expires_s, len(tags), read.domain.count_hit)
+        before = self._entries.get(read.key)
         proven = False
         if before is not None:  # it expired, or another reply to the same question came first
             kept.uses = before.uses
             proven = self._forget(before)
-        for evicted in self._queue.admit(kept, mark.asked_at_s, proven=proven):
+        for evicted in self._queue.admit(kept, read.begun_s, proven=proven):
             del self._entries[evicted.key]
             self._tags.remove(evicted)
             self._evicted += 1
         self._tags.add(kept, tags)
-        self._entries[mark.key] = kept
+        self._entries[read.key] = kept
         self._kept += 1
         return True
 
-    def release(self, mark: Mark) -> None:
-        """End a mark without a value to keep. Again does nothing.
+    def release(self, read: PendingRead) -> None:
+        """End a read without a value to keep. Again does nothing.
 
         The call failed, was cancelled, found nothing, or what it found the server does not call near_cacheable.
         """
-        self._marks.close(mark)
+        self._reads.end(read)
 
     def drop_keys(self, keys: Iterable[str]) -> None:
-        """Drop keys and void their marks: they were pushed, or changed by this client (done, failed or unknown)."""
+        """Drop keys and void their reads: they were pushed, or changed by this client (done, failed or unknown)."""
         for key in keys:
-            self._marks.touch(key)
+            self._reads.touch(key)
             kept = self._entries.get(key)
             if kept is not None:
                 self._forget(kept)
                 self._dropped += 1
 
     def drop_tags(self, tags: Iterable[str]) -> None:
-        """Drop what carries these tags, and void every mark of their domains.
+        """Drop what carries these tags, and void every pending read of their domains.
 
-        All marks, because the extra tags of a value in flight are not known here.
+        All reads, because the extra tags of a value in flight are not known here.
         """
         for tag in tags:
             domain = self._domains.get(domain_of_tag(tag))
@@ -204,7 +204,7 @@ class NearCache:
                 self._dropped += 1
 
     def flush(self) -> None:
-        """Drop everything and void all marks; the lease stays."""
+        """Drop everything and void all pending reads; the lease stays."""
         self._entries.clear()  # first: look-ups see nothing from here on
         self._queue.clear()
         self._tags.clear()
@@ -235,7 +235,7 @@ class NearCache:
         self._lease_until_s = -math.inf
 
     def disconnect(self) -> None:
-        """The stream is lost: no lease, nothing kept, all marks void."""
+        """The stream is lost: no lease, nothing kept, all pending reads void."""
         self._lease_until_s = -math.inf  # before the flush, see the class
         self.flush()
 
@@ -244,10 +244,10 @@ class NearCache:
         taken = {name: counter.take() for name, counter in self._hits.items()}
         return {name: hits for name, hits in taken.items() if hits}
 
-    def give_back_hits(self, hits: Mapping[str, int]) -> None:
+    def restore_hits(self, hits: Mapping[str, int]) -> None:
         """Count hits again that were taken but could not be reported."""
         for name, number in hits.items():
-            self._hits[name].give_back(number)
+            self._hits[name].restore(number)
 
     @property
     def statistics(self) -> NearStatistics:
@@ -256,7 +256,7 @@ class NearCache:
             entries=len(self._entries),
             bytes=self._queue.bytes,
             tags=len(self._tags),
-            marks=self._marks.open,
+            pending_reads=self._reads.open,
             kept=self._kept,
             voided=self._voided,
             refused=self._refused,
@@ -265,8 +265,8 @@ class NearCache:
             flushes=self._flushes,
         )
 
-    def _fits(self, mark: Mark, payload: bytes, tags: int, expires_s: float) -> bool:
-        return mark.asked_at_s < expires_s and size_bytes(mark.key, payload, tags) <= self._largest_bytes
+    def _fits(self, read: PendingRead, payload: bytes, tags: int, expires_s: float) -> bool:
+        return read.begun_s < expires_s and size_bytes(read.key, payload, tags) <= self._largest_bytes
 
     def _forget(self, kept: Kept) -> bool:
         """Take one entry out of everything; whether it had proven itself (`EvictionQueue.remove`)."""

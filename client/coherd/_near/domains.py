@@ -35,7 +35,7 @@ class HitCounter:
         self._taken = total + 1
         return hits
 
-    def give_back(self, hits: int) -> None:
+    def restore(self, hits: int) -> None:
         """Count hits again that were taken and could not be reported."""
         self._taken -= hits
 
@@ -50,7 +50,7 @@ class DomainState:
         self.policy = policy
         self.count_hit = count_hit
         self.revision = 0
-        """Rises with whatever voids every mark of the domain."""
+        """Rises with whatever voids every pending read of the domain."""
 
 
 def domain_of_key(key: str) -> str | None:

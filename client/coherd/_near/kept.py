@@ -1,8 +1,8 @@
-"""One kept value, and what it is reckoned to take in memory."""
+"""One kept value, what it is reckoned to take in memory, and which of them carry a tag."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 KEPT_BYTES: Final = 250
@@ -46,3 +46,47 @@ class Kept:
 def size_bytes(key: str, payload: bytes, tags: int) -> int:
     """What an entry counts against ``max_bytes``: its payload, its key, and a round sum for the rest."""
     return len(payload) + len(key) + KEPT_BYTES + tags * TAG_BYTES
+
+
+class TagIndex:
+    """Entries by tag; a tag without entries takes no room. Not thread-safe."""
+
+    __slots__ = ("_carriers",)
+
+    def __init__(self) -> None:
+        self._carriers: dict[str, Carriers] = {}
+
+    def __len__(self) -> int:
+        return len(self._carriers)
+
+    def add(self, kept: Kept, tags: Iterable[str]) -> None:
+        """Index an entry."""
+        carriers = self._carriers
+        carried: list[Carriers] = []
+        for tag in tags:
+            under = carriers.get(tag)
+            if under is None:
+                under = carriers[tag] = Carriers((kept,))
+                under.tag = tag
+            else:
+                under.add(kept)
+            carried.append(under)
+        kept.carriers = tuple(carried)
+
+    def remove(self, kept: Kept) -> None:
+        """Forget an entry."""
+        for under in kept.carriers:
+            under.discard(kept)
+            if not under:
+                del self._carriers[under.tag]
+        kept.carriers = ()
+
+    def of(self, tag: str) -> list[Kept]:
+        """The entries that carry a tag."""
+        return list(self._carriers.get(tag, ()))
+
+    def clear(self) -> None:
+        """Forget all."""
+        for under in self._carriers.values():
+            under.clear()  # entry and set refer to each other: not to be left to the garbage collector
+        self._carriers.clear()

@@ -13,12 +13,12 @@ class NearStatistics(NamedTuple):
     """As reckoned for the bound: payloads, keys, and round sums for the rest."""
     tags: int
     """Different tags of its entries."""
-    marks: int
-    """Marks that are neither kept nor released."""
+    pending_reads: int
+    """Reads that were begun and have not ended."""
     kept: int
     """Replies kept."""
     voided: int
-    """Replies not kept because something touched their mark."""
+    """Replies not kept because something touched their read."""
     refused: int
     """Replies not kept because they were too large, expired on arrival, or had tags the domain does not declare."""
     evicted: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Iterable
@@ -10,15 +11,16 @@ from typing import NamedTuple
 
 from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
-from coherd._rpc.attempts import repeat
-from coherd._rpc.changes import drop_changed
-from coherd._rpc.link import SessionLink
-from coherd._rpc.loops import LoopLinks
+from coherd._rpc.connection import open_channel
+from coherd._rpc.endpoint import bearer_metadata
+from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.methods import Method, Request, Response
-from coherd._rpc.opening import new_client_id
+from coherd._rpc.retries import repeat
+from coherd._rpc.session_link import SessionLink
+from coherd._rpc.session_near import drop_changed
+from coherd._rpc.session_opening import new_client_id
 from coherd._rpc.tls import TlsConfig
-from coherd._rpc.token import bearer_metadata
-from coherd._rpc.unary import UnaryTransport, open_channel
+from coherd._rpc.unary import UnaryTransport
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
 from coherd.v1.errors_pb2 import ErrorReason
@@ -68,7 +70,7 @@ class SessionTransport:
                 near.elsewhere = functools.partial(self._others_of, near)
             return SessionLink(lambda: open_channel(target, tls), metadata, new_client_id(), near)
 
-        self._links = LoopLinks(make)
+        self._links = ConnectedPerLoop(make)
         self._by_loop = self._links.by_loop
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
@@ -117,7 +119,12 @@ class SessionTransport:
 
     async def close(self) -> None:
         self._closed = True
-        await self._links.close()
+        own, others = self._links.take_all()
+        for loop, link in others.items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and its session with it
+                loop.call_soon_threadsafe(link.close_soon)
+        if own is not None:
+            await own.close()
         await self._unary.close()
 
     async def _attempt(

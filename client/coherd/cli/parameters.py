@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from coherd._rpc.token import NOT_CARRIED, is_carried
+from coherd._rpc.endpoint import NOT_CARRIED, is_carried
 from coherd.contract.durations import parse_duration_ms
 from coherd.contract.keys import is_name
 

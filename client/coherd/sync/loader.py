@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from coherd._loading.load import BEHIND
+from coherd._loading.load import BACKGROUND_REFRESH
 from coherd._loading.loader import is_coroutine_function
 from coherd.sync.call import Call, Job
 
@@ -43,7 +43,7 @@ class PlainLoader:
             TypeError: an awaitable.
         """
         job = Job(functools.partial(_plain, self._function, wanted))
-        if self._leaves or BEHIND.get() or self.call is None or not self.call.offer(job):
+        if self._leaves or BACKGROUND_REFRESH.get() or self.call is None or not self.call.offer(job):
             job.run_in_own_thread()
         return await job.done
 

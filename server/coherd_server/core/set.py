@@ -132,7 +132,7 @@ class Writer:
                     continue
                 first = [index for index in turn if not tried[index]]
                 try:
-                    outcomes = await self._attempt.attempt(turn, first, progress)
+                    outcomes = await self._attempt.make(turn, first, progress)
                 finally:
                     self._key_queue.leave(plan.item.key.text for plan in turn.values())
                 for index in turn:

@@ -39,14 +39,14 @@ class SetProgress:
     def __init__(self, wanted: Callable[[int], bool]) -> None:
         self.wanted = wanted
         self.stamps: dict[int, EntryStamps] = {}
-        """Of the first try. A set that starts over because it was fenced keeps them: with newer ones it could outlive
-        an invalidation that came after it began [start-time-stamps]."""
+        """Of the first attempt. A set that starts over because it was fenced keeps them: with newer ones it could
+        outlive an invalidation that came after it began [start-time-stamps]."""
         self.told: dict[int, ChangeNotice] = {}
-        """What near caches must be told, as of the last try that was sent."""
+        """What near caches must be told, as of the last attempt that was sent."""
         self.fenced: dict[int, bytes] = {}
-        """Fences that those knew whose last try was fenced; not those that look at what is there before."""
+        """The fencing tokens of sets whose last attempt was fenced; not of those that look at what is there before."""
         self.begun: set[int] = set()
-        """Those of which something may be written already, though dead: a failure leaves the outcome unknown."""
+        """Sets of which something may be written already, though dead: a failure leaves the outcome unknown."""
 
 
 class SetAttempt:
@@ -63,17 +63,18 @@ class SetAttempt:
         self._reader = reader
         self._publisher = publisher
 
-    async def attempt(
+    async def make(
         self,
         pending: Mapping[int, SetPlan],
         first: Collection[int],
         progress: SetProgress,
     ) -> dict[int, SetDone | Failure]:
-        """One try at every pending set; those absent from the answer must be tried again.
+        """Make one attempt at every pending set; those absent from the answer must be tried again.
 
         Args:
             pending: what to store, by index.
-            first: those that were not tried before: they need not ask where the store remembers their fence and stamps.
+            first: those that were not tried before: they need not ask where the store remembers their fencing token
+                and stamps.
             progress: what earlier attempts left.
         """
         puts = self._remembered({index: plan for index, plan in pending.items() if index in first})
@@ -87,7 +88,7 @@ class SetAttempt:
         return answers[0] | answers[1]
 
     def _remembered(self, pending: Mapping[int, SetPlan]) -> dict[int, Put]:
-        """The puts that need no question: whose fence and stamps the store knows from what was asked before."""
+        """The puts that need no question: whose fencing token and stamps the store knows from what was asked before."""
         plans = {index: plan for index, plan in pending.items() if not plan.item.only_if_absent}
         known = self._store.remembered(needs_of(plans.values())) if plans else None
         if known is None:
@@ -102,7 +103,7 @@ class SetAttempt:
         return puts
 
     def _fenced(self, pending: Mapping[int, SetPlan], progress: SetProgress) -> dict[int, Put]:
-        """The puts of sets that were fenced, where the answer has told another fence; their stamps they keep."""
+        """The puts of sets that were fenced, where the answer told another fencing token; they keep their stamps."""
         known = self._store.remembered({}) if progress.fenced else None
         if known is None:
             return {}
@@ -115,7 +116,7 @@ class SetAttempt:
         }
 
     async def _ask_and_put(self, pending: Mapping[int, SetPlan], progress: SetProgress) -> dict[int, SetDone | Failure]:
-        """As `attempt`, after a question for fences and stamps."""
+        """As `make`, after a question for fences and stamps."""
         needs = needs_of(pending.values())
         try:
             bases, epochs = await self._store.ensure_epochs([plan.item.key.text for plan in pending.values()], needs)
@@ -157,10 +158,10 @@ class SetAttempt:
         pending: Mapping[int, SetPlan],
         progress: SetProgress,
     ) -> dict[int, SetDone | Failure]:
-        """As `attempt`, with all that is needed."""
+        """As `make`, with all that is needed."""
         answers: dict[int, SetDone | Failure] = {}
         notices = self._publisher.of_keys([pending[index].item.key for index in puts])
-        progress.told |= {index: one for index, one in zip(puts, notices, strict=True) if one is not None}
+        progress.told |= {index: notice for index, notice in zip(puts, notices, strict=True) if notice is not None}
         outcomes = await self._store.put(list(puts.values()), distinct(notices))
         for index, outcome in zip(puts, outcomes, strict=True):
             put = puts[index]
@@ -183,7 +184,7 @@ class SetAttempt:
     async def _ask_and_put_each(
         self, pending: Mapping[int, SetPlan], progress: SetProgress
     ) -> dict[int, SetDone | Failure]:
-        """One try per item, so that a node that is down fails only its own items."""
+        """One attempt per set, so that a node that is down fails only its own items."""
         parts = await asyncio.gather(*(self._ask_and_put({index: plan}, progress) for index, plan in pending.items()))
         return {index: answer for part in parts for index, answer in part.items()}
 
@@ -191,15 +192,15 @@ class SetAttempt:
         """The validity of a key, dead only by epochs read after the value [later-epochs]: a dead entry
         counts as absent [dead-is-absent]."""
         try:
-            found = (await self._reader.find([key]))[0]
-            if found.validity.state is State.INVALIDATED:
+            lookup = (await self._reader.find([key]))[0]
+            if lookup.validity.state is State.INVALIDATED:
                 again = (await self._reader.find([key]))[0]
-                if again.validity.state is not State.INVALIDATED or again.validity.head == found.validity.head:
+                if again.validity.state is not State.INVALIDATED or again.validity.head == lookup.validity.head:
                     return again.validity
                 return ABSENT
         except StoreUnavailable as error:
             return failure_of(error)
-        return found.validity
+        return lookup.validity
 
 
 def _put_of(

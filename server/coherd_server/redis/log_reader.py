@@ -40,8 +40,8 @@ class LogReader:
             command = ("XREAD", "COUNT", READ_ENTRIES, "BLOCK", WAIT_MS, "STREAMS", self._name, f"{after.offset}-0")
             timeout_ms = WAIT_MS + self._settings.reply_timeout_ms
             # The role behind the read: a primary that was demoted meanwhile may have read its successor's entries.
-            found, role = await connection.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
-            entries = self._entries(connection.address, found, role)
+            reply, role = await connection.exchange([command, ("INFO", "replication")], timeout_ms=timeout_ms)
+            entries = self._entries(connection.address, reply, role)
             return Changes(connection.identity, entries, len(entries) >= READ_ENTRIES)
         except ConnectionLost as lost:
             self._connection = None
@@ -65,24 +65,24 @@ class LogReader:
             self._connection = await Connection.dial(self._target, node.address, self._settings, cluster=cluster)
         return self._connection
 
-    def _entries(self, address: Address, found: Reply, role: Reply) -> Sequence[Change]:
+    def _entries(self, address: Address, reply: Reply, role: Reply) -> Sequence[Change]:
         """Raises:
         LogUnavailable: the node refuses, or is no primary.
         """
-        if isinstance(found, ResponseError):
+        if isinstance(reply, ResponseError):
             node = self._topology.node_for(self._name)
-            if isinstance(found, AskError) and node is not None:
-                self._topology.redirect(found, node)
+            if isinstance(reply, AskError) and node is not None:
+                self._topology.redirect(reply, node)
             self._topology.refresh()
-            raise LogUnavailable(f"{address}: the node answered {error_code(found)}")
+            raise LogUnavailable(f"{address}: the node answered {error_code(reply)}")
         if not isinstance(role, bytes) or b"role:master" not in role:
             self._topology.refresh()
             raise LogUnavailable(f"{address}: the node is not a primary")
-        if found is None:
+        if reply is None:
             return ()
-        if not isinstance(found, list):
+        if not isinstance(reply, list):
             raise LogUnavailable(f"{address}: unexpected reply")
-        return [_change(entry) for entry in found[0][1]]
+        return [_change(entry) for entry in reply[0][1]]
 
     def close(self) -> None:
         """Close the connection. Idempotent."""

@@ -46,19 +46,19 @@ def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = No
     return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "fences" in before)
 
 
-def _longest(one: Args, other: Args) -> Args:
-    """Lifetimes of one epoch."""
-    return (max(int(one[0]), int(other[0])),)
+def _longest(args: Args, other: Args) -> Args:
+    """The longer of two lifetimes of one epoch."""
+    return (max(int(args[0]), int(other[0])),)
 
 
-def _any(one: Args, other: Args) -> Args:
-    """All ask the same."""
-    return one
+def _any(args: Args, other: Args) -> Args:
+    """Either: all callers ask the same."""
+    return args
 
 
-def _joined(one: Args, other: Args) -> Args:
-    """Entries of the log: the larger bound, all names, and whether anybody waits."""
-    (keep, names, awaited), (other_keep, other_names, other_awaited) = one, other
+def _joined(args: Args, other: Args) -> Args:
+    """One entry of the log for two: the larger bound, all names, and whether anybody waits."""
+    (keep, names, awaited), (other_keep, other_names, other_awaited) = args, other
     return (
         max(int(keep), int(other_keep)),
         "\n".join(cast(tuple[str, str], (names, other_names))),

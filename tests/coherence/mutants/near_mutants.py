@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import coherd._rpc.session_near
 import coherd._rpc.session_transport
-import coherd._rpc.stream
 from coherd._clock import boottime_s
-from coherd._near import Kept, Mark, NearCache
+from coherd._near import Kept, NearCache, PendingRead
 from coherd._near.domains import domain_of_tag
-from coherd._rpc.stream import SessionStream
+from coherd._rpc.session_near import SessionNear
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
@@ -32,34 +32,35 @@ Mutant = Callable[[Patch], None]
 
 
 def no_mark_before_the_request(patch: Patch) -> None:
-    """[mark-before-asking] A key is marked when its reply is there, so that nothing that happened meanwhile counts."""
-    keep = coherd._rpc.stream.keep
+    """[mark-before-asking] A read is begun when its reply is there, so that nothing that happened meanwhile counts."""
+    keep = coherd._rpc.session_near.keep
 
-    def marked_late(near: NearCache, marks: list[Mark | None], method: Any, answer: Any, *, serving: bool) -> None:
-        late: list[Mark | None] = []
-        for mark in marks:
-            if mark is not None:
-                near.release(mark)
-            late.append(None if mark is None else near.mark(mark.key, boottime_s()))
+    def begun_late(
+        near: NearCache, reads: list[PendingRead | None], method: Any, answer: Any, *, serving: bool
+    ) -> None:
+        late: list[PendingRead | None] = []
+        for read in reads:
+            if read is not None:
+                near.release(read)
+            late.append(None if read is None else near.begin_read(read.key, boottime_s()))
         keep(near, late, method, answer, serving=serving)
 
-    patch(coherd._rpc.stream, "keep", marked_late)
+    patch(coherd._rpc.session_near, "keep", begun_late)
 
 
 def lease_counted_from_the_reply(patch: Patch) -> None:
     """[lease-from-sending] A lease runs from when its extension arrived."""
 
-    def take(self: SessionStream, extension: Any) -> None:
-        if self.near is not None and self.is_open:
+    def take(self: SessionNear, extension: Any) -> None:
+        if self._serving:
             now_s = boottime_s()
-            self.near.extend(now_s + extension.lease_ms / 1000, now_s)
+            self.cache.extend(now_s + extension.lease_ms / 1000, now_s)
 
-    patch(SessionStream, "_take_extension", take)
+    patch(SessionNear, "take_extension", take)
 
 
 def acknowledges_before_it_drops(patch: Patch) -> None:
     """[acknowledge-after-dropping] A push is acknowledged at once, and done later."""
-    take = SessionStream._take_push
 
     def done(near: NearCache, push: Any) -> None:
         if push.flush:
@@ -67,16 +68,10 @@ def acknowledges_before_it_drops(patch: Patch) -> None:
         near.drop_keys(push.keys)
         near.drop_tags(push.tags)
 
-    def later(self: SessionStream, push: Any) -> None:
-        near, self.near = self.near, None
-        try:
-            take(self, push)
-        finally:
-            self.near = near
-        if near is not None:
-            asyncio.get_running_loop().call_later(0.1, done, near, push)
+    def later(self: SessionNear, push: Any) -> None:
+        asyncio.get_running_loop().call_later(0.1, done, self.cache, push)
 
-    patch(SessionStream, "_take_push", later)
+    patch(SessionNear, "drop_pushed", later)
 
 
 def not_flushed_on_reconnect(patch: Patch) -> None:
@@ -119,7 +114,7 @@ def own_change_not_dropped(patch: Patch) -> None:
     def ignored(near: NearCache, method: Any, request: Any, answer: Any | None) -> None:
         """Drops nothing."""
 
-    patch(coherd._rpc.stream, "drop_changed", ignored)
+    patch(coherd._rpc.session_near, "drop_changed", ignored)
     patch(coherd._rpc.session_transport, "drop_changed", ignored)
 
 

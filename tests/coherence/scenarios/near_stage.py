@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from coherd import CacheClient
-from coherd._rpc.stream import SessionStream
+from coherd._rpc.session_stream import SessionStream
 from coherd.v1 import session_pb2
 from coherd_server.app import Server
 from coherd_server.core.near.hub import Hub

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from coherd import CacheClient
 from coherd._near import Kept, NearCache
+from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.session_transport import SessionTransport
-from coherd._rpc.stream import SessionStream
 from coherd.domains import tags
 from coherd.errors import BatchError, CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.selectors import Domain, Resource, Selector, Tag

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from coherd._rpc.methods import GET, METHODS
+from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.session_transport import SessionTransport
-from coherd._rpc.stream import SessionStream
 from coherd.contract.reasons import reason_name
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from coherd.v1.errors_pb2 import ErrorReason

@@ -13,7 +13,6 @@ import warnings
 from fork_scenarios import KEY, in_child, reads
 
 from coherd import CacheClient, Unavailable
-from coherd._rpc import forks
 from coherd.sync import CacheClient as BlockingClient
 
 
@@ -78,7 +77,6 @@ def fork_in_a_loop_beside_a_resting_one(cache: CacheClient) -> bool:
     def says_so() -> bool:
         try:
             cache._transport._links._make()  # type: ignore[attr-defined]
-            forks.check_usable()
         except Unavailable as error:
             return "forked" in str(error)
         return False

@@ -180,7 +180,7 @@ async def test_a_load_that_was_overtaken_leaves_what_is_there(
 ) -> None:
     """An early refresh: the value is fresh, and the load names an extra tag that is invalidated unheard."""
     await one.cache.writes.set([SetItem(SESSION, b"fresh", version=5)])
-    monkeypatch.setattr(one.cache.leases, "_is_early", lambda found: True)
+    monkeypatch.setattr(one.cache.leases._attempt, "_is_early", lambda lookup: True)
     for version in (None, 7):
         token, granted = await one.lease(SESSION, extra_tags={"user": "u9"})
         name = f"{backend.prefix}coherd:epoch:session/user:u9"

@@ -33,8 +33,9 @@ from coherd_server.redis.fencing import later_token
 from coherd_server.redis.store import RedisStore
 from rig.entries import header
 from rig.fixtures import Backend, Opener
-from rig.near import cache_over, until
+from rig.near import cache_over
 from rig.valkey import BACKENDS, standalone
+from rig.waiting import until
 
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 OTHER = builtin_catalog().resolve("analytics:daily:user:u2:date:20250806")

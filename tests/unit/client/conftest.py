@@ -8,14 +8,14 @@ import pytest
 from fake_server import PATIENT_MS, FakeServer
 
 from coherd import CacheClient
-from coherd._rpc import link
+from coherd._rpc import session_link
 
 
 @pytest.fixture(autouse=True)
 def patient_links(monkeypatch: pytest.MonkeyPatch) -> None:
     """No session is given up, and no call sent another way, since the machine is slow."""
-    monkeypatch.setattr(link, "DIAL_TIMEOUT_S", 60.0)
-    monkeypatch.setattr(link, "LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr(session_link, "DIAL_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(session_link, "LONGEST_WAIT_S", 60.0)
 
 
 @pytest.fixture

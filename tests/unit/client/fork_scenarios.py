@@ -127,7 +127,7 @@ def many_loops(cache: CacheClient) -> bool:
     answers = [reads(cache) for _ in range(5)]
     gc.collect()
     transport = cache._transport
-    kept = len(transport._links.by_loop), len(transport._unary._channels._by_loop)  # type: ignore[attr-defined]
+    kept = len(transport._links.by_loop), len(transport._unary._connections.by_loop)  # type: ignore[attr-defined]
     return answers == [True] * 5 and kept == (1, 1)
 
 

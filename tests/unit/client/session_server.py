@@ -9,7 +9,7 @@ import grpc
 from fake_server import FakeServer
 
 from coherd import CacheClient, OpenKey
-from coherd._rpc.link import SessionLink
+from coherd._rpc.session_link import SessionLink
 from coherd._rpc.session_transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb

@@ -23,8 +23,8 @@ from coherd import (
     UndecodableValue,
     ValueEncodeError,
 )
-from coherd._rpc.channels import MAX_CALLS
-from coherd._rpc.target import check_target
+from coherd._rpc.connection import MAX_CALLS
+from coherd._rpc.endpoint import check_target
 from coherd.domains import celery
 from coherd.domains.celery.v1 import celery_pb2
 from rig.waiting import until

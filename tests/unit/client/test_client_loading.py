@@ -31,8 +31,8 @@ from coherd import (
     Unavailable,
     ValueEncodeError,
 )
-from coherd._loading import decide, line
-from coherd._rpc import channels
+from coherd._loading import decide, flight
+from coherd._rpc import connection
 from coherd.domains import celery, content
 from coherd.domains.celery.v1 import celery_pb2
 
@@ -376,8 +376,8 @@ async def test_waiting_for_others_is_held_by_the_server_and_bounded(cache: Cache
 async def test_waiting_calls_leave_room_for_fills(
     cache: CacheClient, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert decide.MAX_HELD_CALLS <= channels.MAX_WAITS, "a held call must not wait for a place of its own"
-    monkeypatch.setattr(line, "MAX_HELD_CALLS", 50)
+    assert decide.MAX_HELD_CALLS <= connection.MAX_WAITS, "a held call must not wait for a place of its own"
+    monkeypatch.setattr(flight, "MAX_HELD_CALLS", 50)
     keys = [content.Topics(user=f"w{n}") for n in range(50 + 60)]
     for key in keys:
         await held_by_another(fake, key)

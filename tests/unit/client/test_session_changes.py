@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from coherd._near import NearCache, NearCacheMode, NearDomain
-from coherd._rpc.changes import drop_changed
-from coherd._rpc.keeping import keep, marks_of
 from coherd._rpc.methods import GET, INVALIDATE, METHODS
+from coherd._rpc.session_near import begin_reads, drop_changed, keep
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 
@@ -26,10 +25,10 @@ def holding(*keys: str, ttl_ms: int = 10_000) -> NearCache:
     near.configure({"analytics": NearDomain(NearCacheMode.PUSH, frozenset({"user", "date"}))})
     near.extend(100.0, 0.0)
     for key in keys:
-        marks = marks_of(near, GET, (key, False), 1.0)
-        assert marks is not None
+        reads = begin_reads(near, GET, (key, False), 1.0)
+        assert reads is not None
         hit = wire.Hit(value=b"7", remaining_ttl_ms=ttl_ms, near_cacheable=True)
-        keep(near, marks, GET, wire.GetResponse(hit=hit), serving=True)
+        keep(near, reads, GET, wire.GetResponse(hit=hit), serving=True)
         assert near.lookup(key, 1.0) is not None
     return near
 
@@ -53,12 +52,12 @@ def test_reads_and_changes_are_all_there_are() -> None:
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_change_drops_its_key_and_voids_its_marks_whatever_became_of_it(kind: str, known: bool) -> None:
     near = holding(KEY, OTHER)
-    mark = near.mark(KEY, 1.0)
-    assert mark is not None
+    read = near.begin_read(KEY, 1.0)
+    assert read is not None
     method = METHOD[kind]
     drop_changed(near, method, request_of(kind), method.response() if known else None)
     assert near.lookup(KEY, 1.0) is None
-    assert mark.void
+    assert read.void
     assert near.lookup(OTHER, 1.0) is not None
 
 

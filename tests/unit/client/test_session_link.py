@@ -13,7 +13,7 @@ from fake_server import PATIENT_MS
 from session_server import KEY, NEAR, WAIT_S, SessionServer, answered, hit, link_of, opened, stored
 
 from coherd import CacheClient, ClientClosed, OutcomeUnknown
-from coherd._rpc import link as link_module
+from coherd._rpc import session_link as link_module
 from coherd.v1 import session_pb2 as pb
 from rig.proxy import FaultProxy
 from rig.waiting import until

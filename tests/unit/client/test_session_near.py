@@ -12,7 +12,7 @@ from session_server import NEAR, NEAR_KEY, WAIT_S, PlayedSession, SessionServer,
 
 from coherd import CacheClient
 from coherd._clock import boottime_s
-from coherd._rpc.link import SessionLink
+from coherd._rpc.session_link import SessionLink
 from coherd.errors import CacheError
 from coherd.v1 import session_pb2 as pb
 from rig.waiting import until
@@ -40,9 +40,9 @@ async def extended(session: PlayedSession, cache: CacheClient) -> None:
 
 def _marks(link: SessionLink) -> bool:
     assert link.near is not None
-    if (mark := link.near.mark(str(NEAR_KEY), boottime_s())) is None:
+    if (read := link.near.begin_read(str(NEAR_KEY), boottime_s())) is None:
         return False
-    link.near.release(mark)
+    link.near.release(read)
     return True
 
 

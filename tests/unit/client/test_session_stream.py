@@ -14,9 +14,9 @@ from session_server import JSON, WAIT_S, PlayedSession, SessionServer, failed, h
 
 from coherd import CacheClient, DeadlineExceeded, OpenKey, OutcomeUnknown, ServerDefect, SetResult, Unavailable
 from coherd._rpc.methods import GET
-from coherd._rpc.outgoing import FRAME_BYTES
+from coherd._rpc.send_queue import FRAME_BYTES
+from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.session_transport import SessionTransport
-from coherd._rpc.stream import SessionStream
 from coherd.errors import CacheError
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb

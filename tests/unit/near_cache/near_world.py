@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from coherd._near import Mark, NearCache, NearCacheMode, NearDomain
-from coherd._rpc import keeping
+from coherd._near import NearCache, NearCacheMode, NearDomain, PendingRead
+from coherd._rpc import session_near
+from coherd._rpc.methods import GET
 from coherd.v1 import cache_service_pb2 as wire
 
 KEY: Final = "analytics:daily:user:u1:date:20250806"
@@ -30,9 +31,9 @@ LEASE_S: Final = 3.0
 
 @dataclass
 class Flight:
-    """A read, from its mark to its reply."""
+    """A read, from before it is asked for to its reply."""
 
-    mark: Mark | None
+    read: PendingRead | None
     version: int | None = None
     dirty: bool = False
     """A matching log entry was applied since it was read."""
@@ -100,7 +101,7 @@ class World:
         match verb:
             case "ask":
                 self.budget = replace(self.budget, asks=self.budget.asks - 1)
-                self.flight = Flight(self.cache.mark(KEY, self.now_s))
+                self.flight = Flight(self.cache.begin_read(KEY, self.now_s))
             case "read":
                 assert self.flight is not None
                 self.flight.version = self.version
@@ -177,14 +178,14 @@ class World:
         flight = message.flight
         if flight is None:
             self._drop(message.push)
-        elif flight.mark is not None:
+        elif flight.read is not None:
             hit = wire.Hit(
                 value=str(flight.version).encode(),
                 remaining_ttl_ms=10**12,
                 extra_tags=EXTRA,
                 near_cacheable=message.near_cacheable,
             )
-            keeping.keep(self.cache, [flight.mark], "get", wire.GetResponse(hit=hit), serving=True)
+            session_near.keep(self.cache, [flight.read], GET, wire.GetResponse(hit=hit), serving=True)
 
     def _drop(self, kind: str) -> None:
         if kind == "key":
@@ -221,8 +222,8 @@ def search(make: Callable[[], NearCache], changes: tuple[str, ...], budget: Budg
             there = world((*path, action))
             if violation := there.violation():
                 return Found(len(seen), violation, (*path, action))
-            if (mark := there.fingerprint()) not in seen:
-                seen.add(mark)
+            if (fingerprint := there.fingerprint()) not in seen:
+                seen.add(fingerprint)
                 queue.append((*path, action))
     return Found(len(seen))
 
@@ -230,4 +231,4 @@ def search(make: Callable[[], NearCache], changes: tuple[str, ...], budget: Budg
 def _seen(flight: Flight | None) -> object:
     if flight is None:
         return None
-    return (flight.mark is None or flight.mark.void, flight.version, flight.dirty)
+    return (flight.read is None or flight.read.void, flight.version, flight.dirty)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from coherd._near import Mark, NearCache, NearCacheMode, NearDomain
+from coherd._near import NearCache, NearCacheMode, NearDomain, PendingRead
 from coherd.domains import analytics
 
 KEY = "analytics:daily:user:u1:date:20250806"
@@ -36,15 +36,15 @@ def ready(*, max_entries: int = 100, max_bytes: int = 1_000_000) -> NearCache:
     return cache
 
 
-def asked(cache: NearCache, key: str = KEY, now_s: float = 1.0) -> Mark:
-    mark = cache.mark(key, now_s)
-    assert mark is not None
-    return mark
+def asked(cache: NearCache, key: str = KEY, now_s: float = 1.0) -> PendingRead:
+    read = cache.begin_read(key, now_s)
+    assert read is not None
+    return read
 
 
 def keep(
     cache: NearCache,
-    mark: Mark,
+    read: PendingRead,
     payload: bytes = b"value",
     *,
     negative: bool = False,
@@ -52,7 +52,7 @@ def keep(
     extra_tags: Mapping[str, str] | None = None,
 ) -> bool:
     return cache.keep(
-        mark,
+        read,
         payload=payload,
         negative=negative,
         expires_s=expires_s,
@@ -111,24 +111,24 @@ def test_one_that_expired_on_its_way_is_refused(cache: NearCache) -> None:
 
 @pytest.mark.parametrize("key", ["crisis:user_risk:user:u1", "unknown:thing", "analytics", ""])
 def test_a_domain_that_is_off_or_unknown_is_not_kept(cache: NearCache, key: str) -> None:
-    assert cache.mark(key, 1.0) is None
+    assert cache.begin_read(key, 1.0) is None
 
 
 def test_without_a_lease_nothing_is_served_or_marked() -> None:
     cache = NearCache(max_entries=1, max_bytes=100_000)
     cache.configure(POLICIES)
-    assert cache.mark(KEY, 0.0) is None
+    assert cache.begin_read(KEY, 0.0) is None
     cache.extend(3.0, 0.0)
     assert keep(cache, asked(cache))
     assert cache.lookup(KEY, 2.999) is not None
     assert cache.lookup(KEY, 3.0) is None
-    assert cache.mark(KEY, 3.0) is None
+    assert cache.begin_read(KEY, 3.0) is None
 
 
 def test_a_clock_that_is_not_a_number_serves_nothing(cache: NearCache) -> None:
     fill(cache, KEY)
     assert cache.lookup(KEY, math.nan) is None
-    assert cache.mark(KEY, math.nan) is None
+    assert cache.begin_read(KEY, math.nan) is None
 
 
 def test_an_extension_in_time_keeps_what_is_there(cache: NearCache) -> None:
@@ -157,7 +157,7 @@ def test_a_revoked_near_cache_is_flushed_by_the_next_extension(cache: NearCache)
     inflight, late = asked(cache, OTHER), asked(cache, KEY)
     cache.revoke()
     assert cache.lookup(KEY, 1.0) is None
-    assert cache.mark(KEY, 1.0) is None
+    assert cache.begin_read(KEY, 1.0) is None
     assert keep(cache, inflight)  # its reply came before the extension: not served, and flushed with the rest
     assert cache.lookup(OTHER, 1.0) is None
     cache.extend(4.0, 1.5)
@@ -171,7 +171,7 @@ def test_a_revoked_near_cache_is_flushed_by_the_next_extension(cache: NearCache)
 
 def test_an_extension_that_came_too_late_gives_nothing(cache: NearCache) -> None:
     cache.extend(4.0, 4.5)
-    assert cache.mark(KEY, 4.5) is None
+    assert cache.begin_read(KEY, 4.5) is None
 
 
 def test_a_pushed_key_is_dropped_and_its_marks_are_void(cache: NearCache) -> None:
@@ -265,7 +265,7 @@ def test_a_lost_stream_leaves_nothing(cache: NearCache) -> None:
     inflight = asked(cache)
     cache.disconnect()
     assert cache.lookup(KEY, 1.0) is None
-    assert cache.mark(KEY, 1.0) is None
+    assert cache.begin_read(KEY, 1.0) is None
     cache.extend(3.0, 1.0)
     assert not keep(cache, inflight)
     assert cache.lookup(KEY, 1.0) is None
@@ -277,33 +277,33 @@ def test_new_rules_drop_all_and_void_marks_of_the_old_ones(cache: NearCache) -> 
     cache.configure({"psychology": POLICIES["psychology"]})
     cache.extend(3.0, 1.0)
     assert cache.lookup(KEY, 1.0) is None
-    assert cache.mark(KEY, 1.0) is None
+    assert cache.begin_read(KEY, 1.0) is None
     assert not keep(cache, inflight)
     assert keep(cache, asked(cache, PROFILE))
 
 
 def test_a_mark_counts_once(cache: NearCache) -> None:
-    mark = asked(cache)
-    assert keep(cache, mark)
+    read = asked(cache)
+    assert keep(cache, read)
     cache.drop_keys([KEY])
-    assert not keep(cache, mark)
-    cache.release(mark)
+    assert not keep(cache, read)
+    cache.release(read)
     released = asked(cache)
     cache.release(released)
     cache.release(released)
     assert not keep(cache, released)
-    assert cache.statistics.marks == 0
+    assert cache.statistics.pending_reads == 0
 
 
 def test_marks_do_not_pile_up(cache: NearCache) -> None:
     for number in range(50):
-        marks = [asked(cache, f"{KEY}{number}"[:-1]) for _ in range(3)]
-        assert keep(cache, marks[0])
-        cache.drop_keys([marks[0].key])
-        assert not keep(cache, marks[1])
-        cache.release(marks[2])
-    assert cache.statistics.marks == 0
-    assert not cache._marks._asked
+        reads = [asked(cache, f"{KEY}{number}"[:-1]) for _ in range(3)]
+        assert keep(cache, reads[0])
+        cache.drop_keys([reads[0].key])
+        assert not keep(cache, reads[1])
+        cache.release(reads[2])
+    assert cache.statistics.pending_reads == 0
+    assert not cache._reads._by_key
 
 
 def test_a_later_reply_takes_the_place_of_an_earlier_one(cache: NearCache) -> None:
@@ -330,7 +330,7 @@ def test_hits_are_counted_per_domain_and_given_out_once(cache: NearCache) -> Non
     cache.extend(3.0, 1.0)
     fill(cache, KEY)
     cache.lookup(KEY, 1.0)
-    cache.give_back_hits({"analytics": 5})
+    cache.restore_hits({"analytics": 5})
     assert cache.take_hits() == {"analytics": 6}
 
 
@@ -360,8 +360,8 @@ def test_what_is_reckoned_is_what_it_takes(extra: dict[str, str], same_date: boo
         before, _ = tracemalloc.get_traced_memory()
         for number in range(2 * entries):  # the second half has the first half's ghosts
             date = "20250806" if same_date else f"{number:08d}"
-            mark = asked(cache, f"analytics:daily:user:user{number:05d}:date:{date}")
-            assert keep(cache, mark, bytes(512), extra_tags=extra)
+            read = asked(cache, f"analytics:daily:user:user{number:05d}:date:{date}")
+            assert keep(cache, read, bytes(512), extra_tags=extra)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

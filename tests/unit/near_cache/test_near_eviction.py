@@ -149,9 +149,9 @@ def _read(cache: NearCache, key: str, now_s: float, *, fresh_s: float = 30.0) ->
     """Read through; whether it was a hit."""
     if cache.lookup(key, now_s) is not None:
         return True
-    mark = cache.mark(key, now_s)
-    assert mark is not None
-    kept = cache.keep(mark, payload=b"", negative=False, expires_s=now_s + fresh_s, extra_tags={})
+    read = cache.begin_read(key, now_s)
+    assert read is not None
+    kept = cache.keep(read, payload=b"", negative=False, expires_s=now_s + fresh_s, extra_tags={})
     assert kept
     return False
 

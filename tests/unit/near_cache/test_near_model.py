@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
-from coherd._near import Mark, NearCache, NearCacheMode, NearDomain
+from coherd._near import NearCache, NearCacheMode, NearDomain, PendingRead
 from coherd.contract import tags
 from coherd.contract.keys import build_key, parse_key
 
@@ -49,10 +49,10 @@ class Known(NamedTuple):
 
 @dataclass(eq=False)
 class Asking:
-    """A mark and what the model thinks of it."""
+    """A pending read and what the model thinks of it."""
 
     key: str
-    mark: Mark
+    read: PendingRead
     asked_at_s: float
     void: bool = False
 
@@ -100,7 +100,7 @@ def all_tags(key: str, extra: dict[str, str]) -> frozenset[str]:
 class NearCacheMachine(RuleBasedStateMachine):
     """A cache of few entries, its model, and one clock."""
 
-    marks: Bundle[Asking] = Bundle("marks")
+    reads: Bundle[Asking] = Bundle("reads")
 
     @initialize(max_entries=st.integers(1, 8), max_bytes=st.sampled_from([20_000, 1_000_000]))
     def begin(self, max_entries: int, max_bytes: int) -> None:
@@ -141,18 +141,18 @@ class NearCacheMachine(RuleBasedStateMachine):
         self.cache.flush()
         self.model.flush()
 
-    @rule(target=marks, key=keys)
+    @rule(target=reads, key=keys)
     def ask(self, key: str) -> Asking:
-        """Mark; a mark that is refused goes into the bundle as one that is void."""
-        mark = self.cache.mark(key, self.now_s)
+        """Begin a read; one that is refused goes into the bundle as one that is void."""
+        read = self.cache.begin_read(key, self.now_s)
         on = POLICIES[parse_key(key).domain].mode is not NearCacheMode.OFF
-        assert (mark is not None) == (on and self.now_s < self.model.lease_until_s)
-        asking = Asking(key, mark, self.now_s) if mark is not None else Asking(key, _spent(), self.now_s, void=True)
+        assert (read is not None) == (on and self.now_s < self.model.lease_until_s)
+        asking = Asking(key, read, self.now_s) if read is not None else Asking(key, _spent(), self.now_s, void=True)
         self.model.asking.append(asking)
         return asking
 
     @rule(
-        asking=consumes(marks),
+        asking=consumes(reads),
         size=st.sampled_from([0, 10, 1_000, 5_000]),
         negative=st.booleans(),
         fresh_s=st.floats(-1.0, 9.0),
@@ -164,7 +164,7 @@ class NearCacheMachine(RuleBasedStateMachine):
         expires_s = self.now_s + fresh_s
         evicted_before = self.cache.statistics.evicted
         kept = self.cache.keep(
-            asking.mark,
+            asking.read,
             payload=payload,
             negative=negative,
             expires_s=expires_s,
@@ -192,9 +192,9 @@ class NearCacheMachine(RuleBasedStateMachine):
             self.look_up(key, 1)
             self.reply(self.ask(key), 10, False, 9.0, extra)
 
-    @rule(asking=consumes(marks))
+    @rule(asking=consumes(reads))
     def give_up(self, asking: Asking) -> None:
-        self.cache.release(asking.mark)
+        self.cache.release(asking.read)
         self.model.asking.remove(asking)
 
     @rule(chosen=st.lists(keys, max_size=3))
@@ -241,24 +241,24 @@ class NearCacheMachine(RuleBasedStateMachine):
             for tag in known.tags:
                 brute.setdefault(tag, set()).add(key)
         assert indexed == brute
-        open_marks = sum(asking.mark.asked is not None for asking in self.model.asking)
+        open_reads = sum(asking.read.key_reads is not None for asking in self.model.asking)
         assert (
-            figures.marks
-            == open_marks
-            == sum(asked.open for asked in cache._marks._asked.values())
-            + sum(asking.mark.asked is not None and asking.mark.asked.touched for asking in self.model.asking)
+            figures.pending_reads
+            == open_reads
+            == sum(key_reads.open for key_reads in cache._reads._by_key.values())
+            + sum(asking.read.key_reads is not None and asking.read.key_reads.touched for asking in self.model.asking)
         )
 
 
-def _spent() -> Mark:
-    """A mark that was kept or released long ago."""
+def _spent() -> PendingRead:
+    """A read that was kept or released long ago."""
     cache = NearCache(max_entries=1, max_bytes=1)
     cache.configure(POLICIES)
     cache.extend(1.0, 0.0)
-    mark = cache.mark(KEYS[0], 0.0)
-    assert mark is not None
-    cache.release(mark)
-    return mark
+    read = cache.begin_read(KEYS[0], 0.0)
+    assert read is not None
+    cache.release(read)
+    return read
 
 
 NearCacheMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

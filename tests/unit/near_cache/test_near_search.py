@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from near_world import Budget, search
 
-from coherd._near import Kept, Mark, NearCache
-from coherd._rpc import keeping
+from coherd._near import Kept, NearCache, PendingRead
+from coherd._rpc import session_near
 
 
 class Sound(NearCache):
@@ -28,7 +28,7 @@ class NoMark(Sound):
 
     def keep(
         self,
-        mark: Mark,
+        read: PendingRead,
         *,
         payload: bytes,
         negative: bool,
@@ -36,7 +36,7 @@ class NoMark(Sound):
         extra_tags: Mapping[str, str],
     ) -> bool:
         return super().keep(
-            Mark(mark.key, mark.domain, self._marks.add(mark.key, mark.domain, 0.0).asked, 0.0),  # type: ignore[arg-type]
+            PendingRead(read.key, read.domain, self._reads.begin(read.key, read.domain, 0.0).key_reads, 0.0),  # type: ignore[arg-type]
             payload=payload,
             negative=negative,
             expires_s=expires_s,
@@ -51,14 +51,14 @@ class ExtraTagsNotIndexed(Sound):
 
     def keep(
         self,
-        mark: Mark,
+        read: PendingRead,
         *,
         payload: bytes,
         negative: bool,
         expires_s: float,
         extra_tags: Mapping[str, str],
     ) -> bool:
-        return super().keep(mark, payload=payload, negative=negative, expires_s=expires_s, extra_tags={})
+        return super().keep(read, payload=payload, negative=negative, expires_s=expires_s, extra_tags={})
 
 
 class LeaseIgnored(Sound):
@@ -115,13 +115,13 @@ class KeyLeavesMarks(Sound):
 
 
 class KeyLeavesEntry(Sound):
-    """A key's marks are voided, what is kept of it stays."""
+    """A key's pending reads are voided, what is kept of it stays."""
 
     __slots__ = ()
 
     def drop_keys(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self._marks.touch(key)
+            self._reads.touch(key)
 
 
 @pytest.mark.parametrize("kind", ["key", "tag", "extra", "domain"])
@@ -153,13 +153,13 @@ def test_a_rule_left_out_is_caught(mutant: type[Sound], kind: str, broken: str) 
 
 
 def test_the_servers_word_ignored_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = keeping.keep
+    whole = session_near.keep
 
-    def ignoring(near: NearCache, marks: list[Mark | None], kind: str, answer: Any, *, serving: bool) -> None:
+    def ignoring(near: NearCache, reads: list[PendingRead | None], method: Any, answer: Any, *, serving: bool) -> None:
         answer.hit.near_cacheable = True
-        whole(near, marks, kind, answer, serving=serving)
+        whole(near, reads, method, answer, serving=serving)
 
-    monkeypatch.setattr(keeping, "keep", ignoring)
+    monkeypatch.setattr(session_near, "keep", ignoring)
     found = search(Sound, ("extra",), Budget())
     assert found.violation is not None, f"survived {found.states} states"
     assert found.violation.startswith("STUCK"), found

@@ -37,10 +37,10 @@ class Shared:
         self.done = False
 
     def keep(self, version: int) -> None:
-        mark = self.cache.mark(KEY, self.now_s)
-        assert mark is not None
+        read = self.cache.begin_read(KEY, self.now_s)
+        assert read is not None
         payload = str(version).encode()
-        assert self.cache.keep(mark, payload=payload, negative=False, expires_s=1e12, extra_tags={})
+        assert self.cache.keep(read, payload=payload, negative=False, expires_s=1e12, extra_tags={})
 
 
 class Reader(threading.Thread):
@@ -138,9 +138,9 @@ class Interrupted(dict[str, Kept]):
 
 def test_a_lease_that_is_renewed_during_a_look_up_does_not_serve_what_the_old_one_covered() -> None:
     cache = ready()
-    mark = cache.mark(KEY, 0.0)
-    assert mark is not None
-    assert cache.keep(mark, payload=b"old", negative=False, expires_s=9.0, extra_tags={})
+    read = cache.begin_read(KEY, 0.0)
+    assert read is not None
+    assert cache.keep(read, payload=b"old", negative=False, expires_s=9.0, extra_tags={})
     entries = Interrupted(cache._entries)
     entries.meanwhile = lambda: cache.extend(9.0, LEASE_S)
     cache._entries = entries  # type: ignore[misc]
@@ -158,9 +158,9 @@ def test_whoever_interrupts_an_extension_finds_the_flush_done_before_the_lease_i
             super().flush()
 
     cache = ready(Watched)
-    mark = cache.mark(KEY, 0.0)
-    assert mark is not None
-    assert cache.keep(mark, payload=b"old", negative=False, expires_s=9.0, extra_tags={})
+    read = cache.begin_read(KEY, 0.0)
+    assert read is not None
+    assert cache.keep(read, payload=b"old", negative=False, expires_s=9.0, extra_tags={})
     cache.extend(9.0, LEASE_S)
     assert seen[-1] is False
 

@@ -94,8 +94,8 @@ class CoherdBackend(BytesBackend):
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[SerializedReturnType]:
         """The bytes under each key, in order."""
         asked = [self._key(key) for key in keys]
-        found = LOOP.run(self.client.get_many(asked))
-        return [NO_VALUE if value is None else value for value in map(found.get, asked)]
+        values = LOOP.run(self.client.get_many(asked))
+        return [NO_VALUE if value is None else value for value in map(values.get, asked)]
 
     def set_serialized(self, key: str, value: bytes) -> None:
         """Store bytes."""

@@ -15,7 +15,7 @@ from coherd.contract.limits import MIN_LEASE_MS, TOKEN_BYTES
 from coherd.contrib.dogpile.keys import BytesKey
 from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from coherd.sync.loop_thread import LOOP
-from coherd.v1 import cache_service_pb2 as wire
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 
 WAIT_MS: Final = 1_000
@@ -67,9 +67,9 @@ class CoherdMutex(CacheMutex):
         return taken
 
     def release(self) -> None:
-        """Give the lock back. Never raises for the service: a lease that is not given back ends by itself."""
+        """Release the lock. Never raises for the service: a lease that is not released ends by itself."""
         try:
-            LOOP.run(self._give_back())
+            LOOP.run(self._release())
         finally:
             self._gate.release()
 
@@ -106,17 +106,17 @@ class CoherdMutex(CacheMutex):
             try:
                 answer = await self._lease(token, self._lease_ms, renews=grant)
             except CacheError:
-                continue  # until it is given back; whether it still lives, the next renewal tells
+                continue  # until it is released; whether it still lives, the next renewal tells
             if not answer.HasField("granted"):
                 return
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         token, renewing = self._token, self._renewing
         self._token = self._renewing = None
         if renewing is not None:
             renewing.cancel()
         if token is not None:
-            await self._abandon(token)
+            await self._release_token(token)
 
     async def _try_out(self) -> bool:
         """Whether the lock is free; while the service is away a lenient region's is."""
@@ -129,19 +129,19 @@ class CoherdMutex(CacheMutex):
             return True
         if not answer.HasField("granted"):
             return False
-        await self._abandon(token)
+        await self._release_token(token)
         return True
 
     async def _lease(
         self, token: bytes, lease_ms: int, *, wait_ms: int = 0, renews: bytes | None = None
-    ) -> wire.LeaseResponse:
-        request = wire.LeaseRequest(key=self._key, token=token, lease_ms=lease_ms, wait_ms=wait_ms)
+    ) -> pb.LeaseResponse:
+        request = pb.LeaseRequest(key=self._key, token=token, lease_ms=lease_ms, wait_ms=wait_ms)
         if renews is not None:
             request.renew, request.grant = True, renews
         return await self._transport.call(LEASE, request, self._timeout_ms + wait_ms)
 
-    async def _abandon(self, token: bytes) -> None:
-        request = wire.FillRequest(set=wire.SetRequest(key=self._key), token=token, abandon=True)
+    async def _release_token(self, token: bytes) -> None:
+        request = pb.FillRequest(set=pb.SetRequest(key=self._key), token=token, abandon=True)
         try:
             await self._transport.call(FILL, request, self._timeout_ms)
         except CacheError:

@@ -11,11 +11,11 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coherd._near import NearCache
+from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.status import error_of_status
-from coherd._rpc.stream import SessionStream
 from coherd.contract.reasons import Retry
 from coherd.errors import ServerDefect, Unavailable
-from coherd.v1 import session_pb2 as wire
+from coherd.v1 import session_pb2
 
 PROTOCOL: Final = 1
 _USER_AGENT: Final = "coherd-python/0.1.0"
@@ -35,15 +35,17 @@ async def open_stream(
         CacheError: the service does not welcome it; `Unavailable` where it does not answer.
     """
     call: Any = channel.stream_stream("/coherd.v1.SessionService/Session")(metadata=metadata)
-    hello = wire.Hello(protocol=PROTOCOL, client_id=client_id, user_agent=_USER_AGENT, near_cache=near is not None)
+    hello = session_pb2.Hello(
+        protocol=PROTOCOL, client_id=client_id, user_agent=_USER_AGENT, near_cache=near is not None
+    )
     welcomed = False
     try:
         async with asyncio.timeout(timeout_s):
-            await call.write(wire.SessionRequest(hello=hello).SerializeToString())
+            await call.write(session_pb2.SessionRequest(hello=hello).SerializeToString())
             data = await call.read()
         if not isinstance(data, bytes):
             raise Unavailable("the session was ended before its welcome", retry=Retry.SAFE)
-        message = wire.SessionResponse.FromString(data)
+        message = session_pb2.SessionResponse.FromString(data)
         if message.WhichOneof("message") != "welcome":
             raise ServerDefect("a session begins with a welcome")
         welcomed = True

@@ -10,8 +10,8 @@ from typing import Any, Final
 import grpc.aio
 
 from coherd._near import NearCache
-from coherd._rpc.opening import open_stream
-from coherd._rpc.stream import SessionStream
+from coherd._rpc.session_opening import open_stream
+from coherd._rpc.session_stream import SessionStream
 from coherd.errors import CacheError, NotServed
 
 DIAL_TIMEOUT_S: Final = 2.0
@@ -26,7 +26,8 @@ MOVE_TIMEOUT_S: Final = 60.0
 
 
 class SessionLink:
-    """Of one event loop.
+    """The session of one event loop (`coherd._rpc.forks.Connected`), and those before it that still have answers to
+    come.
 
     Args:
         connect: makes a channel of a connection of its own.
@@ -54,14 +55,19 @@ class SessionLink:
         self._closing: asyncio.Task[None] | None = None
 
     @property
+    def ends_in_loop(self) -> bool:
+        """Whether its loop must run to end it: a session is ended by a call."""
+        return True
+
+    @property
     def is_connected(self) -> bool:
-        """There are channels."""
+        """Whether there are channels."""
         return bool(self._streams) or self._dialing is not None
 
     @property
     def in_use(self) -> bool:
-        """Something is not answered yet, or a session is being opened for it."""
-        return self._dialing is not None or any(one.in_flight for one in self._streams)
+        """Whether something is not answered yet, or a session is being opened for it."""
+        return self._dialing is not None or any(stream.in_flight for stream in self._streams)
 
     async def ready(self, timeout_s: float) -> SessionStream | None:
         """The session, opened if need be; None: there is none now, and a unary call is the way.

@@ -1,31 +1,28 @@
-"""All loading of one event loop: lines by key, running loads, limits, and their end."""
+"""The callers of one event loop: each waits for the flight of its key, or serves what is stale (single-flight)."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
 import time
-from collections.abc import Coroutine
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from coherd._loading.decide import falls_back, patience, poll_pause_ms, serves_at_once
-from coherd._loading.leases import Leases, Payload
-from coherd._loading.line import Answer, Call, Line, Running
-from coherd._loading.load import Load, Outcome, Plan
+from coherd._loading.flight import Answer, Call, Flight, Running
+from coherd._loading.leases import Payload
+from coherd._loading.load import Load, LoopLoads, Outcome
 from coherd._loading.policy import LoadLimits
+from coherd._rpc.per_loop import PerLoop
 from coherd._rpc.protocol import Transport
 from coherd.errors import ClientClosed, LoadTimeout
 from coherd.key import Key
-from coherd.v1 import cache_service_pb2 as wire
-
-T = TypeVar("T")
+from coherd.v1 import cache_service_pb2 as pb
 
 Name: TypeAlias = "tuple[Key[Any], frozenset[tuple[str, str]]]"
 
 
-class Desk:
-    """See the module.
+class Flights:
+    """The flights of one event loop by key and extra tags, and those who wait for them.
 
     Args:
         transport: carries the requests.
@@ -33,61 +30,23 @@ class Desk:
     """
 
     def __init__(self, transport: Transport, limits: LoadLimits) -> None:
-        self.transport = transport
-        self.held_calls = 0
-        """Lease calls the server holds."""
-        self._limits = limits
-        self._lines: dict[Name, Line] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._behind = 0
-        self._turn: Final = asyncio.Semaphore(limits.max_direct_loads)
+        self.loads = LoopLoads(transport, limits)
+        self._by_name: dict[Name, Flight] = {}
         self._closed = False
 
-    # Tasks.
-
-    def start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
-        """A task that ends with the client."""
-        task = asyncio.get_running_loop().create_task(coroutine, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def check_open(self) -> None:
+        """Raises:
+        ClientClosed: the client is closed.
+        """
+        if self._closed:
+            raise ClientClosed("the client is closed")
 
     async def close(self) -> None:
-        """Cancel all loads, give their leases back, and wait for that. Callers get `ClientClosed`."""
+        """Cancel all loads, release their leases, and wait for that. Callers get `ClientClosed`."""
         self._closed = True
-        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        await self.loads.cancel()
 
-    # Loads.
-
-    @property
-    def has_room_behind(self) -> bool:
-        """Whether one more load may run in the background."""
-        return self._behind < self._limits.max_background_loads
-
-    def load(
-        self, plan: Plan, leases: Leases, *, has_stale: bool = False, background: bool = False, in_turn: bool = False
-    ) -> Load:
-        """Start a load under leases; ``in_turn``: it also loads what has none, so it waits for its turn."""
-        turn = self._turn if in_turn else None
-        load = Load(plan, leases, self.start, turn=turn, has_stale=has_stale, background=background)
-        if background:
-            self._behind += 1
-            load.task.add_done_callback(self._leave_behind)
-        return load
-
-    def load_directly(self, plan: Plan) -> Load:
-        """Start a load that stores nothing, when it is its turn."""
-        return Load(plan, None, self.start, turn=self._turn)
-
-    def _leave_behind(self, _: object) -> None:
-        self._behind -= 1
-
-    # Callers.
-
-    async def get_or_load(self, call: Call) -> wire.Hit | Payload:
+    async def get_or_load(self, call: Call) -> pb.Hit | Payload:
         """The value of a key: what is cached, what somebody loads, or what the call loads itself.
 
         Raises:
@@ -97,12 +56,12 @@ class Desk:
         self.check_open()
         policy, started_s = call.policy, time.monotonic()
         hard_s = started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000
-        stale: wire.Hit | None = None
+        stale: pb.Hit | None = None
         waits = False
         while True:
             limit = patience(policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
             answer = await self._ask(call, waits, limit.until_s)
-            if isinstance(answer, wire.Hit):
+            if isinstance(answer, pb.Hit):
                 return answer
             pause_s = 0.0
             if answer is not None:
@@ -124,8 +83,8 @@ class Desk:
             waits = True
 
     async def _ask(self, call: Call, waits: bool, until_s: float) -> Answer | None:
-        """The line's answer; None if there was none in time."""
-        answer = self._line(call).ask(call, waits=waits)
+        """The flight's answer; None if there was none in time."""
+        answer = self._flight(call).ask(call, waits=waits)
         try:
             await asyncio.wait([answer], timeout=max(0.0, until_s - time.monotonic()))
             return answer.result() if answer.done() else None
@@ -133,34 +92,57 @@ class Desk:
             if not answer.cancel() and not answer.cancelled():
                 answer.exception()  # seen, also if the caller was cancelled just now
 
-    async def outcome(self, call: Call, load: Load, stale: wire.Hit | None, started_s: float) -> Outcome | None:
+    async def outcome(self, call: Call, load: Load, stale: pb.Hit | None, started_s: float) -> Outcome | None:
         """How a load of this process ended; None if the call that began at ``started_s`` waits no longer."""
         # A load ends by itself within its time limit; its exchanges with the service have theirs.
         hard_s = time.monotonic() + (call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         return await load.outcome(limit.until_s)
 
-    def _line(self, call: Call) -> Line:
+    def _flight(self, call: Call) -> Flight:
         name = (call.key, frozenset((call.terms.tags or {}).items()))
-        line = self._lines.get(name)
-        if line is None:
-            line = self._lines[name] = Line(self, lambda: self._forget(name))
-        return line
+        flight = self._by_name.get(name)
+        if flight is None:
+            flight = self._by_name[name] = Flight(self.loads, lambda: self._forget(name))
+        return flight
 
     def _forget(self, name: Name) -> None:
-        line = self._lines.get(name)
-        if line is not None and line.idle:
-            del self._lines[name]
+        flight = self._by_name.get(name)
+        if flight is not None and flight.idle:
+            del self._by_name[name]
 
-    def check_open(self) -> None:
-        """Raises:
-        ClientClosed: the client is closed.
+
+class LoopFlights(PerLoop[Flights]):
+    """The flights of one client, by event loop.
+
+    Args:
+        transport: carries the requests.
+        limits: of each loop.
+    """
+
+    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
+        super().__init__(lambda: Flights(transport, limits))
+        self._closed = False
+
+    def current(self) -> Flights:
+        """Those of the running loop.
+
+        Raises:
+            ClientClosed: the client is closed.
         """
         if self._closed:
             raise ClientClosed("the client is closed")
+        return super().current()
+
+    async def close(self) -> None:
+        """End the running loop's loads; those of other loops end with their callers' calls."""
+        self._closed = True
+        own, _ = self.take_all()
+        if own is not None:
+            await own.close()
 
 
-def settle(call: Call, outcome: Outcome | None, stale: wire.Hit | None) -> wire.Hit | Payload:
+def settle(call: Call, outcome: Outcome | None, stale: pb.Hit | None) -> pb.Hit | Payload:
     """What a caller gets from a load that ended, or that it waits for no longer.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The callers of one key in one process, in line.
+"""The callers of one key in one process, answered together (single-flight).
 
 At most one Lease call of theirs is under way, and each caller is answered by a call that was sent after it came: a load
 is only joined by those whose own call names its lease as current [confirmed-join]. Callers of one turn of the event
@@ -13,7 +13,7 @@ import contextvars
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from coherd._loading.decide import (
     MAX_HELD_CALLS,
@@ -22,17 +22,14 @@ from coherd._loading.decide import (
     loads_directly,
     serves_at_once,
 )
-from coherd._loading.leases import Granted, Leases, Terms, give_back, lease_request
-from coherd._loading.load import GIVE_BACK_TIMEOUT_S, Load, Plan, Source
+from coherd._loading.leases import Granted, Leases, Terms, lease_request, release
+from coherd._loading.load import RELEASE_TIMEOUT_S, Load, LoopLoads, Plan, Source
 from coherd._loading.policy import LoadPolicy
 from coherd._rpc.methods import LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
-from coherd.v1 import cache_service_pb2 as wire
-
-if TYPE_CHECKING:
-    from coherd._loading.desk import Desk
+from coherd.v1 import cache_service_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,48 +52,49 @@ class Running(NamedTuple):
     """The key is being loaded by this process."""
 
     load: Load
-    stale: wire.Hit | None
+    stale: pb.Hit | None
     """May be served meanwhile."""
 
 
 class Elsewhere(NamedTuple):
     """Somebody else loads the key."""
 
-    stale: wire.Hit | None
+    stale: pb.Hit | None
     """May be served meanwhile."""
     pause_ms: int
     """Advised wait before asking again; 0 where the server has already waited."""
 
 
-Answer: TypeAlias = "wire.Hit | Running | Elsewhere"
+Answer: TypeAlias = "pb.Hit | Running | Elsewhere"
 
 
-class _Place(NamedTuple):
-    """A caller's place in line."""
+class Waiter(NamedTuple):
+    """A caller who waits for the next answer."""
 
     call: Call
     answer: asyncio.Future[Answer]
     waits: bool
+    """It was told that somebody else loads."""
 
 
-class Line:
-    """See the module. One per key and extra tags.
+class Flight:
+    """The callers of one key with the same extra tags, and the load they wait for.
 
     Args:
-        desk: of the event loop.
+        loads: of the event loop.
         forget: called when it may have become idle.
     """
 
-    def __init__(self, desk: Desk, forget: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, loads: LoopLoads, forget: Callable[[], None]) -> None:
+        self._loads = loads
         self._forget = forget
-        self._next: list[_Place] = []
+        self._next: list[Waiter] = []
         self._asking: asyncio.Task[None] | None = None
         self._load: Load | None = None
 
     @property
     def idle(self) -> bool:
-        """Nobody is in line and nothing is loaded."""
+        """Whether nobody waits and nothing is loaded."""
         return self._asking is None and not self._next and (self._load is None or self._load.task.done())
 
     def ask(self, call: Call, *, waits: bool) -> asyncio.Future[Answer]:
@@ -110,51 +108,51 @@ class Line:
             CacheError: the service did not answer, and the policy is not to load without it.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._next.append(_Place(call, answer, waits))
+        self._next.append(Waiter(call, answer, waits))
         if self._asking is None:
-            self._asking = self._desk.start(self._serve())
+            self._asking = self._loads.start(self._serve())
         return answer
 
     async def _serve(self) -> None:
-        group: list[_Place] = []
+        group: list[Waiter] = []
         try:
             while self._next:
-                group, self._next = [place for place in self._next if not place.answer.done()], []
+                group, self._next = [waiter for waiter in self._next if not waiter.answer.done()], []
                 if group:
                     await self._answer(group)
         finally:
             self._asking = None
-            for place in group + self._next:
-                if not place.answer.done():
-                    place.answer.set_exception(ClientClosed("the client was closed during the call"))
+            for waiter in group + self._next:
+                if not waiter.answer.done():
+                    waiter.answer.set_exception(ClientClosed("the client was closed during the call"))
             self._next = []
             self._forget()
 
-    async def _answer(self, group: Sequence[_Place]) -> None:
+    async def _answer(self, group: Sequence[Waiter]) -> None:
         try:
-            answer = await self._judge(group)
+            answer = await self._ask_service(group)
         except Exception as error:  # noqa: BLE001 - it reaches every caller
             self._answer_without(group, error)
             return
-        for place in group:
-            if not place.answer.done():
-                place.answer.set_result(answer)
+        for waiter in group:
+            if not waiter.answer.done():
+                waiter.answer.set_result(answer)
 
-    def _answer_without(self, group: Sequence[_Place], error: Exception) -> None:
-        """No judgement: those who may load directly share one load, which stores nothing."""
+    def _answer_without(self, group: Sequence[Waiter], error: Exception) -> None:
+        """The service did not answer: those who may load directly share one load, which stores nothing."""
         load: Load | None = None
-        for place in group:
-            if place.answer.done():
+        for waiter in group:
+            if waiter.answer.done():
                 continue
-            if not loads_directly(place.call.policy, error):
-                place.answer.set_exception(error)
+            if not loads_directly(waiter.call.policy, error):
+                waiter.answer.set_exception(error)
                 continue
             if load is None:
-                load = self._desk.load_directly(place.call.plan(stale=False))
-            place.answer.set_result(Running(load, None))
+                load = self._loads.load_directly(waiter.call.plan(stale=False))
+            waiter.answer.set_result(Running(load, None))
 
-    async def _judge(self, group: Sequence[_Place]) -> Answer:
-        """One answer for callers that were all in line before anything of it was asked."""
+    async def _ask_service(self, group: Sequence[Waiter]) -> Answer:
+        """One answer for callers who all waited before anything of it was asked."""
         call = group[0].call
         load = self._joinable(call.key)
         if load is not None and not load.has_stale and await self._is_current(load, call.key):
@@ -188,15 +186,15 @@ class Line:
         await load.leases.renew([key])
         return key in load.leases and not load.task.done()
 
-    async def _lease(self, group: Sequence[_Place]) -> tuple[bytes, wire.LeaseResponse]:
+    async def _lease(self, group: Sequence[Waiter]) -> tuple[bytes, pb.LeaseResponse]:
         """The answer of one Lease call, and the token it gave.
 
         A token is sent once: a request whose answer was lost is repeated with another, and what it may have taken is
-        given back.
+        released.
         """
         call = group[0].call
-        desk = self._desk
-        waits = any(place.waits for place in group) and desk.held_calls < MAX_HELD_CALLS
+        loads = self._loads
+        waits = any(waiter.waits for waiter in group) and loads.held_calls < MAX_HELD_CALLS
         waits = waits and self._joinable(call.key) is None
         wait_ms = WAIT_MS if waits else 0
         attempts = 0
@@ -204,16 +202,16 @@ class Line:
             attempts += 1
             token = secrets.token_bytes(TOKEN_BYTES)
             request = lease_request(call.key, token, call.terms, wait_ms=wait_ms)
-            desk.held_calls += waits
+            loads.held_calls += waits
             try:
-                answer = await desk.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms)
+                answer = await loads.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms)
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):
-                        await give_back(desk.transport, [(call.key, token)], 0, call.terms.timeout_ms)
+                    async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                        await release(loads.transport, [(call.key, token)], 0, call.terms.timeout_ms)
                 raise
             except (OutcomeUnknown, DeadlineExceeded) as error:
-                desk.start(give_back(desk.transport, [(call.key, token)], 0, call.terms.timeout_ms))
+                loads.start(release(loads.transport, [(call.key, token)], 0, call.terms.timeout_ms))
                 if isinstance(error, DeadlineExceeded) or attempts >= MAX_LEASE_ATTEMPTS:
                     raise
             else:
@@ -221,22 +219,22 @@ class Line:
                     answer.held.retry_after_ms = 0
                 return token, answer
             finally:
-                desk.held_calls -= waits
+                loads.held_calls -= waits
 
-    async def _granted(self, group: Sequence[_Place], token: bytes, granted: wire.LeaseGranted) -> Answer:
+    async def _granted(self, group: Sequence[Waiter], token: bytes, granted: pb.LeaseGranted) -> Answer:
         stale = granted.stale if granted.HasField("stale") else None
-        calls = [place.call for place in group if not place.answer.done()]
+        calls = [waiter.call for waiter in group if not waiter.answer.done()]
         early = stale is not None and not stale.stale
         waiting = [c for c in calls if not serves_at_once(c.policy, stale=stale is not None, early=early)]
         key = group[0].call.key
         # Who waits for the load loads: its thread, if it blocks, has nothing else to do.
         call = [*waiting, *calls, group[0].call][0]
-        if not calls or not (waiting or self._desk.has_room_behind):
-            await give_back(self._desk.transport, [(key, token)], 0, call.terms.timeout_ms)
+        if not calls or not (waiting or self._loads.has_room_for_refresh):
+            await release(self._loads.transport, [(key, token)], 0, call.terms.timeout_ms)
             return Elsewhere(stale, 0)
-        pause_ms = max(one.policy.error_pause_ms for one in calls)
-        leases = Leases(self._desk.transport, {key: Granted(token, granted.grant)}, call.terms)
+        pause_ms = max(each.policy.error_pause_ms for each in calls)
+        leases = Leases(self._loads.transport, {key: Granted(token, granted.grant)}, call.terms)
         plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
-        self._load = self._desk.load(plan, leases, has_stale=stale is not None, background=not waiting)
+        self._load = self._loads.load(plan, leases, has_stale=stale is not None, background=not waiting)
         self._load.task.add_done_callback(lambda _: self._forget())
         return Running(self._load, stale)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from coherd._rpc.methods import Method, Request
-from coherd.v1 import session_pb2 as wire
+from coherd.v1 import session_pb2
 
 FRAME_OPERATIONS: Final = 2_000
 """More would delay neighbours."""
@@ -22,7 +22,7 @@ CANCELLED_IDS: Final = 1_000
 """Of one message."""
 
 
-class Outgoing:
+class SendQueue:
     """The queue of one stream, in the order in which operations began.
 
     Args:
@@ -37,14 +37,14 @@ class Outgoing:
         self._frame_operations = min(FRAME_OPERATIONS, window or FRAME_OPERATIONS)
         self._last_id = 0
         self._sent_id = 0
-        self._frames: deque[tuple[wire.SessionRequest, int]] = deque()
-        self._frame: wire.SessionRequest | None = None
-        self._operations = wire.RequestFrame().operations
+        self._frames: deque[tuple[session_pb2.SessionRequest, int]] = deque()
+        self._frame: session_pb2.SessionRequest | None = None
+        self._operations = session_pb2.RequestFrame().operations
         self._frame_bytes = 0
         self._withdrawn: set[int] = set()
         self._cancelled: list[int] = []
         self._acknowledge = 0
-        self._said: wire.SessionRequest | None = None
+        self._said: session_pb2.SessionRequest | None = None
         self._goodbye = False
         self._ending = False
         self._filled = asyncio.Event()
@@ -61,7 +61,7 @@ class Outgoing:
         """
         self._last_id = operation_id = self._last_id + 1
         if self._frame is None:
-            self._frame = wire.SessionRequest()
+            self._frame = session_pb2.SessionRequest()
             self._operations = self._frame.frame.operations
             self._filled.set()
         method.write(self._operations.add(id=operation_id, timeout_ms=timeout_ms), request)
@@ -89,7 +89,7 @@ class Outgoing:
         self._acknowledge = sequence
         self._filled.set()
 
-    def say(self, message: wire.SessionRequest) -> bool:
+    def say(self, message: session_pb2.SessionRequest) -> bool:
         """Send a message before any operation, unless one still waits; whether it will be sent."""
         if self._said is not None:
             return False
@@ -117,7 +117,7 @@ class Outgoing:
         """Let those look again who wait for room."""
         self._room.set()
 
-    async def run(self, call: Any, stamped: Callable[[wire.SessionRequest], bytes]) -> None:
+    async def run(self, call: Any, stamped: Callable[[session_pb2.SessionRequest], bytes]) -> None:
         """Send what gathers until it is ended; what comes while a message is on its way shares the next one.
 
         Args:
@@ -139,10 +139,10 @@ class Outgoing:
             self._frames.append((self._frame, self._frame_bytes))
             self._frame, self._frame_bytes = None, 0
 
-    def _next(self) -> wire.SessionRequest | None:
+    def _next(self) -> session_pb2.SessionRequest | None:
         """Acknowledgements first: others wait for them."""
         if self._acknowledge:
-            message = wire.SessionRequest(push_ack=wire.PushAck(sequence=self._acknowledge))
+            message = session_pb2.SessionRequest(push_ack=session_pb2.PushAck(sequence=self._acknowledge))
             self._acknowledge = 0
             return message
         if self._said is not None:
@@ -150,10 +150,10 @@ class Outgoing:
             return message
         if self._goodbye:
             self._goodbye = False
-            return wire.SessionRequest(goodbye=wire.Goodbye())
+            return session_pb2.SessionRequest(goodbye=session_pb2.Goodbye())
         if self._cancelled:
             ids, self._cancelled = self._cancelled[:CANCELLED_IDS], self._cancelled[CANCELLED_IDS:]
-            return wire.SessionRequest(cancel=wire.CancelFrame(ids=ids))
+            return session_pb2.SessionRequest(cancel=session_pb2.CancelFrame(ids=ids))
         while self._frames or self._frame is not None:
             if not self._frames:
                 self._seal()
@@ -168,10 +168,10 @@ class Outgoing:
                 return message
         return None
 
-    def _without_withdrawn(self, message: wire.SessionRequest) -> wire.SessionRequest:
+    def _without_withdrawn(self, message: session_pb2.SessionRequest) -> session_pb2.SessionRequest:
         withdrawn = self._withdrawn
-        left = [one for one in message.frame.operations if one.id not in withdrawn]
+        left = [operation for operation in message.frame.operations if operation.id not in withdrawn]
         if len(left) == len(message.frame.operations):
             return message
-        self._withdrawn = {one for one in withdrawn if one > self._sent_id}
-        return wire.SessionRequest(frame=wire.RequestFrame(operations=left))
+        self._withdrawn = {operation_id for operation_id in withdrawn if operation_id > self._sent_id}
+        return session_pb2.SessionRequest(frame=session_pb2.RequestFrame(operations=left))

@@ -14,41 +14,32 @@ from typing import Any, Final
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from coherd._clock import boottime_s
-from coherd._near import Mark, NearCache, NearDomain
-from coherd._rpc.changes import drop_changed
+from coherd._near import NearCache
 from coherd._rpc.deadlines import Deadlines
-from coherd._rpc.keeping import keep, marks_of
 from coherd._rpc.methods import Method, Request, Response
-from coherd._rpc.outgoing import QUEUED_BYTES, Outgoing
+from coherd._rpc.send_queue import QUEUED_BYTES, SendQueue
+from coherd._rpc.session_near import Reads, SessionNear
 from coherd._rpc.status import error_of_status
-from coherd.contract.near_cache import NearCacheMode
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
-from coherd.v1 import session_pb2 as wire
-from coherd.v1.annotations_pb2 import NearCache as WireMode
+from coherd.v1 import session_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 CLOSE_TIMEOUT_S: Final = 0.2
-IDLE_ROUNDS: Final = 10
-"""Thirds of a lease without any use after which it is left to lapse: idle clients cost the server nothing."""
 LARGEST_BYTES: Final = 1 << 20
 """Of an operation, where the server does not say."""
-_MODES: Final = {WireMode.NEAR_CACHE_PUSH: NearCacheMode.PUSH, WireMode.NEAR_CACHE_STRICT: NearCacheMode.STRICT}
 
 
 class _Pending:
     """An operation that is not answered yet."""
 
-    __slots__ = ("future", "marks", "method", "request")
+    __slots__ = ("future", "method", "reads", "request")
 
-    def __init__(
-        self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any, marks: list[Mark | None] | None
-    ) -> None:
+    def __init__(self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any, reads: Reads) -> None:
         self.future = future
         self.method = method
         self.request = request
-        self.marks = marks
+        self.reads = reads
 
     def fail(self, error: CacheError) -> None:
         """Its caller, if there still is one, gets the error."""
@@ -58,11 +49,12 @@ class _Pending:
 
 
 class SessionStream:
-    """A stream that was opened; made by `coherd._rpc.opening.open_stream`.
+    """One session; `coherd._rpc.session_opening.open_stream` makes it.
 
     Args:
-        call: the rpc.
+        call: the rpc, on which the server has been greeted.
         channel: its channel, closed with it.
+        welcome: what the server answered.
         near: the near cache that it keeps coherent; None: it has none.
         on_end: called once when it takes no more operations: it broke, was closed, or is asked to move.
     """
@@ -71,7 +63,7 @@ class SessionStream:
         self,
         call: Any,
         channel: grpc.aio.Channel,
-        welcome: wire.Welcome,
+        welcome: session_pb2.Welcome,
         near: NearCache | None,
         on_end: Callable[[SessionStream], None],
     ) -> None:
@@ -81,30 +73,19 @@ class SessionStream:
         """Whether it ended."""
         self.largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
         """A larger operation goes as a unary call."""
-        self.near = near
         self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
         self._pending: dict[int, _Pending] = {}
-        self._out = Outgoing(self.largest_bytes, welcome.window)
+        self._out = SendQueue(self.largest_bytes, welcome.window)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._pending, self._expire)
-        self._lease_s = welcome.near_cache_lease_ms / 1000
-        self._asked_s = 0.0
-        self._pushed = 0
-        self._used = asyncio.Event()
+        self.near = None if near is None else SessionNear(near, welcome, self._out)
+        """What it does for the near cache."""
         self._emptied = asyncio.Event()
-        if near is not None:
-            near.configure(
-                {
-                    one.domain: NearDomain(_MODES[one.mode], frozenset(one.tags), frozenset(one.any_tags))
-                    for one in welcome.near_caches
-                    if one.mode in _MODES
-                }
-            )
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
-        if near is not None and self._lease_s > 0:
-            self._tasks.append(asyncio.create_task(self._extend(near)))
+        if self.near is not None:
+            self._tasks.append(asyncio.create_task(self.near.keep_lease()))
 
     # What callers use.
 
@@ -152,10 +133,9 @@ class SessionStream:
             The operation's id, and the future of its answer, or `CacheError`.
         """
         operation_id = self._out.add(method, request, size_bytes, timeout_ms)
-        marks = None if self.near is None else marks_of(self.near, method, request, boottime_s())
-        self._used.set()
+        reads = None if self.near is None else self.near.begin(method, request)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending[operation_id] = _Pending(future, method, request, marks)
+        self._pending[operation_id] = _Pending(future, method, request, reads)
         self._deadlines.add(operation_id, timeout_ms)
         return operation_id, future
 
@@ -194,21 +174,14 @@ class SessionStream:
         pending = self._pending.pop(operation_id, None)
         if pending is None:
             return
-        self._forget(pending)
+        self._fail_near(pending)
         self._out.withdraw(operation_id)
         if not self._pending:
             self._emptied.set()
 
-    def _forget(self, pending: _Pending) -> None:
-        """It has no answer: it may have been done."""
-        near = self.near
-        if near is None:
-            return
-        if pending.marks is not None:
-            for mark in pending.marks:
-                if mark is not None:
-                    near.release(mark)
-        drop_changed(near, pending.method, pending.request, None)
+    def _fail_near(self, pending: _Pending) -> None:
+        if self.near is not None:
+            self.near.failed(pending.method, pending.request, pending.reads)
 
     def _expire(self, operation_id: int) -> None:
         pending = self._pending[operation_id]
@@ -232,15 +205,11 @@ class SessionStream:
         return max(1, int((until_s - self._loop.time()) * 1000))
 
     def _stop_taking(self) -> None:
-        """No more operations. The near cache is the next stream's: this one drops from it, and keeps nothing in it."""
+        """No more operations."""
         if self.is_open:
             self.is_open = False
             if self.near is not None:
-                self.near.disconnect()
-                if not self.is_lost:
-                    if hits := self.near.take_hits():
-                        self._report(self.near, hits)
-                    self._out.goodbye()  # only now: it is said to be empty
+                self.near.leave(lost=self.is_lost)
             self._out.wake()
             self._on_end(self)
 
@@ -252,7 +221,7 @@ class SessionStream:
         self._stop_taking()
         self._deadlines.close()
         for operation_id, pending in list(self._pending.items()):
-            self._forget(pending)
+            self._fail_near(pending)
             # Whatever the error says of repeating is about the stream, not about what was sent on it.
             retry = Retry.IDEMPOTENT if self._out.is_sent(operation_id) else Retry.SAFE
             pending.fail(Unavailable(str(error), retry=retry, reason=error.reason))
@@ -271,31 +240,11 @@ class SessionStream:
             self._call.cancel()  # so that the reading side ends, too
             raise
 
-    def _stamped(self, message: wire.SessionRequest) -> bytes:
-        """The message, asking for a longer lease if it is time to; the lease counts from now [lease-from-sending]."""
-        if self.near is not None and self.is_open:
-            now_s = boottime_s()
-            if now_s - self._asked_s >= self._lease_s / 3:
-                self._asked_s = now_s
-                message.asked_at_ms = max(1, int(now_s * 1000))
+    def _stamped(self, message: session_pb2.SessionRequest) -> bytes:
+        """The bytes of a message that is about to be sent."""
+        if self.near is not None:
+            self.near.stamp(message)
         return message.SerializeToString()
-
-    async def _extend(self, near: NearCache) -> None:
-        """While the near cache is used, ask for a longer lease a few times within it, and report its hits."""
-        idle_rounds = 0
-        while self.is_open:
-            hits = near.take_hits()
-            idle_rounds = 0 if hits or self._used.is_set() else idle_rounds + 1
-            self._used.clear()
-            if idle_rounds <= IDLE_ROUNDS:
-                self._report(near, hits)
-                await asyncio.sleep(self._lease_s / 3)
-            else:
-                await self._used.wait()
-
-    def _report(self, near: NearCache, hits: dict[str, int]) -> None:
-        if not self._out.say(wire.SessionRequest(heartbeat=wire.Heartbeat(near_cache_hits=hits))):
-            near.give_back_hits(hits)
 
     # Receiving.
 
@@ -308,14 +257,14 @@ class SessionStream:
                 data = await read()
                 if not isinstance(data, bytes):
                     break
-                message = wire.SessionResponse.FromString(data)
+                message = session_pb2.SessionResponse.FromString(data)
                 kind = message.WhichOneof("message")
                 if kind == "frame":
                     self._take(message.frame)
-                elif kind == "push":
-                    self._take_push(message.push)
-                elif kind == "extension":
-                    self._take_extension(message.extension)
+                elif kind == "push" and self.near is not None:
+                    self.near.take_push(message.push)
+                elif kind == "extension" and self.near is not None:
+                    self.near.take_extension(message.extension)
                 elif kind == "drain":
                     self._stop_taking()
         except grpc.aio.AioRpcError as lost:
@@ -326,7 +275,7 @@ class SessionStream:
             self._call.cancel()
             self._lose(error)
 
-    def _take(self, frame: wire.ResponseFrame) -> None:
+    def _take(self, frame: session_pb2.ResponseFrame) -> None:
         pendings = self._pending
         for result in frame.results:
             pending = pendings.pop(result.id, None)
@@ -336,14 +285,11 @@ class SessionStream:
             if result.HasField(method.field):
                 answer = getattr(result, method.field)
                 if self.near is not None:
-                    if pending.marks is not None:
-                        keep(self.near, pending.marks, method, answer, serving=self.is_open)
-                    else:
-                        drop_changed(self.near, method, pending.request, answer)
+                    self.near.answered(method, pending.request, pending.reads, answer)
                 if not pending.future.done():
                     pending.future.set_result(answer)
                 continue
-            self._forget(pending)
+            self._fail_near(pending)
             if result.HasField("error"):
                 failed = result.error
                 pending.fail(
@@ -353,23 +299,3 @@ class SessionStream:
                 pending.fail(ServerDefect("the answer is not one to the operation"))
         if not pendings:
             self._emptied.set()
-
-    # The near cache.
-
-    def _take_push(self, push: wire.PushFrame) -> None:
-        """Drop what changed, then acknowledge it [acknowledge-after-dropping]."""
-        near = self.near
-        if near is not None:
-            if push.flush or push.sequence != self._pushed + 1:
-                near.flush()
-            else:
-                near.drop_keys(push.keys)
-                near.drop_tags(push.tags)
-        self._pushed = push.sequence
-        if self.is_open:
-            self._out.acknowledge(push.sequence)
-
-    def _take_extension(self, extension: wire.LeaseExtension) -> None:
-        if self.near is not None and self.is_open:
-            until_s = (extension.counted_from_ms + extension.lease_ms) / 1000
-            self.near.extend(until_s, boottime_s())
