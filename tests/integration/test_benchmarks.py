@@ -24,7 +24,7 @@ def _run(folder: Path, subjects: list[str]) -> Kept:
     """What a quick run kept."""
     only = [part for subject in subjects for part in ("--only", subject)]
     command = (sys.executable, "-m", "tests.benchmarks", "--quick", "--results", str(folder), *only)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     [path] = folder.iterdir()
     assert f"figures kept in {path}" in done.stdout

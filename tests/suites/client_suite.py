@@ -353,7 +353,7 @@ class Loading:
         assert [await cache.get_or_load(key, load), await cache.get(key)] == [[key.user]] * 2
         assert calls == 1
 
-    @pytest.mark.parametrize("value", [0, "", False, [], {}, None])
+    @pytest.mark.parametrize("value", [0, 0.0, "", False, [], {}, None])
     async def test_falsy_values_are_loaded_once(self, cache: CacheClient, value: object) -> None:
         key = content.Topics(user=own())
         assert await cache.get_or_load(key, lambda _: value) == value

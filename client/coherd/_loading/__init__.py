@@ -1,5 +1,6 @@
-"""Loading what is not cached: once per process and, by leases, once over all processes [one-load].
+"""Loading what is not cached: once per process (single-flight) and, by leases, once over all processes [one-load].
 
-`line` puts the callers of one key in this process in line and asks for its lease; `load` runs a loader and `leases`
-keeps what it loads under; `desk` holds all of one event loop; `decide` decides, without clock, loop or transport.
+`get_or_load` and `many` begin for the verbs. `flights` holds the callers of one event loop, `flight` those of one key,
+who share a Lease call. `load` runs a loader, `leases` keeps what it loads under. `decide` decides, without clock, event
+loop or transport.
 """

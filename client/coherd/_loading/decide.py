@@ -62,7 +62,8 @@ def falls_back(policy: LoadPolicy, error: BaseException, *, stale: bool) -> bool
 
 
 def loads_directly(policy: LoadPolicy, error: Exception) -> bool:
-    """Whether a caller that got no answer loads by itself: fail-open, or somebody else's bytes are in the place."""
+    """Whether a caller that the service did not answer loads by itself: fail-open, or the bytes in the place are not
+    Coherd's."""
     return isinstance(error, ForeignValue) or (isinstance(error, AWAY) and policy.on_unavailable == "load")
 
 

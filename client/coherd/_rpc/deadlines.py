@@ -18,7 +18,7 @@ SPARE: Final = 1_024
 
 
 class Deadlines:
-    """Of one event loop.
+    """The time limits of what one session has asked for, in its event loop.
 
     Args:
         open_ids: ids of the operations that are not answered yet.

@@ -1,4 +1,5 @@
-"""What a session has to send: operations gather in frames, and acknowledgements and cancellations go before them."""
+"""The queue of what a session has to send: operations gather in frames, and acknowledgements and cancellations go
+before them."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from coherd._rpc.methods import Method, Request
 from coherd.v1 import session_pb2
 
 FRAME_OPERATIONS: Final = 2_000
-"""More would delay neighbours."""
+"""Most operations of a frame: more would delay neighbours."""
 FRAME_BYTES: Final = 1 << 20
 """A frame takes no more operations once it holds so much; one operation may be larger."""
 OPERATION_BYTES: Final = 64
@@ -19,7 +20,7 @@ OPERATION_BYTES: Final = 64
 QUEUED_BYTES: Final = 8 << 20
 """Bytes of requests that wait to be sent; callers wait when there are more."""
 CANCELLED_IDS: Final = 1_000
-"""Of one message."""
+"""Most operations that one message cancels."""
 
 
 class SendQueue:
@@ -73,11 +74,11 @@ class SendQueue:
         return operation_id
 
     def is_sent(self, operation_id: int) -> bool:
-        """Whether it was handed to the transport, and so may have arrived."""
+        """Whether an operation was handed to gRPC, and so may have arrived."""
         return operation_id <= self._sent_id
 
     def withdraw(self, operation_id: int) -> None:
-        """Nobody waits for it: it is left out if it was not sent yet; else the server is told."""
+        """Nobody waits for an operation any more: it is left out if it was not sent yet; else the server is told."""
         if operation_id > self._sent_id:
             self._withdrawn.add(operation_id)
         else:

@@ -109,7 +109,7 @@ class SessionLink:
                 self._dialing = None
 
     def _ended(self, stream: SessionStream) -> None:
-        """It takes no more operations."""
+        """A stream takes no more operations: what it has not answered is waited for, then it is closed."""
         if self.stream is stream:
             self.stream = None
         if not self._closed:

@@ -78,5 +78,5 @@ async def _why_ended(call: Any) -> Exception:
 
 
 def new_client_id() -> bytes:
-    """Of one client, the same over its streams."""
+    """A new id of a near cache, 16 random bytes, the same over all its sessions."""
     return secrets.token_bytes(16)

@@ -26,8 +26,9 @@ from coherd.v1 import session_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
 CLOSE_TIMEOUT_S: Final = 0.2
+"""Longest a session that is closed waits for the server to end it."""
 LARGEST_BYTES: Final = 1 << 20
-"""Of an operation, where the server does not say."""
+"""Largest request over a session, where the server does not say."""
 
 
 class _Pending:
@@ -42,7 +43,7 @@ class _Pending:
         self.reads = reads
 
     def fail(self, error: CacheError) -> None:
-        """Its caller, if there still is one, gets the error."""
+        """Give its caller, if there still is one, the error."""
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # a caller that is cancelled now does not ask for it
@@ -170,7 +171,7 @@ class SessionStream:
     # Giving up.
 
     def give_up(self, operation_id: int) -> None:
-        """Its caller waits no longer. Again does nothing."""
+        """Forget an operation whose caller waits no longer. Again does nothing."""
         pending = self._pending.pop(operation_id, None)
         if pending is None:
             return

@@ -213,7 +213,7 @@ class CacheClient:
         delete or set is not stored after it, and not given to callers that came after it. None stands for a remembered
         "there is nothing", which a loader states by returning `coherd.NOTHING`; all else it returns is a value.
 
-        After ``load_timeout_ms``, or `close`, a load is given up: its lease is given back, others load, and its result
+        After ``load_timeout_ms``, or `close`, a load is given up: its lease is released, others load, and its result
         is dropped. A loader that runs in the calling thread cannot be stopped: its own caller gets the error when it
         returns. A caller that is interrupted while somebody else loads leaves that load alone.
 

@@ -137,7 +137,7 @@ class Scene:
         """Until the clients end."""
         return self._end_s - time.monotonic()
 
-    def wait(self, *, slack_s: float = 15.0) -> None:
+    def wait(self, *, slack_s: float = 200.0) -> None:
         """Until all clients have ended.
 
         Raises:

@@ -15,18 +15,12 @@ from coherence.validate.checkers import (
     check_safe_under_loss,
 )
 from coherence.validate.rates import Rates, Void, figures_of, require_rates
+from coherence.validate.written import op
 
 KEY = "analytics:daily:user:u1:date:20250101"
 OTHER = "analytics:daily:user:u2:date:20250101"
 PROBE = "content:topics:user:p0"
 USER = ("analytics/user:u1",)
-
-
-def op(path: str, start: float, end: float | None, outcome: str = "done", **fields: Any) -> Operation:
-    """An operation with times in milliseconds."""
-    end_ns = None if end is None else int(end * 1e6)
-    fields.setdefault("id", f"{path}@{start}")
-    return Operation("p", path=path, start_ns=int(start * 1e6), end_ns=end_ns, outcome=outcome, **fields)
 
 
 def loaded(at: float, key: str = KEY, nonce: str = "load@0", tags: tuple[str, ...] = ()) -> Traced:
@@ -172,7 +166,7 @@ class TestNothingSilent:
     def test_a_call_without_end(self) -> None:
         slow = op("get", 0, 9_000, "miss", key=KEY)
         assert check_nothing_silent(History.of([slow]))
-        stopped = op("fault", 100, 8_000, key="stop_client", tags=("p",))
+        stopped = op("fault", 100, 8_000, key="stop_client", tags=("a",))
         assert not check_nothing_silent(History.of([slow, stopped]))
 
     @pytest.mark.parametrize("outcome", ["rejected", "older", "error:STORE_UNAVAILABLE"])

@@ -17,19 +17,12 @@ from coherence.validate.near_checkers import (
     judged_reads,
 )
 from coherence.validate.rates import NEAR_RATES, Void, figures_of, require_rates
+from coherence.validate.written import op
 
 PUSHED = "analytics:daily:user:u1:date:20250101"
 STRICT = "psychology:profile:user:u1"
 SESSION = "session:data:id:s1"
 BOUND_MS = BOUNDS.bound_s * 1000
-
-
-def op(path: str, start: float, end: float | None, outcome: str = "done", **fields: Any) -> Operation:
-    """An operation with times in milliseconds."""
-    end_ns = None if end is None else int(end * 1e6)
-    fields.setdefault("id", f"{path}@{start}")
-    fields.setdefault("process", "a")
-    return Operation(path=path, start_ns=int(start * 1e6), end_ns=end_ns, outcome=outcome, **fields)
 
 
 def read_after(

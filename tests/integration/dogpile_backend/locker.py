@@ -8,7 +8,7 @@ import time
 from coherd.contrib.dogpile import CoherdBackend
 
 target, key, hold_s = sys.argv[1:]
-mutex = CoherdBackend({"target": target, "domain": "content", "lock_lease_s": 0.5}).get_mutex(key)
+mutex = CoherdBackend({"target": target, "domain": "content", "lock_lease_s": 2.0}).get_mutex(key)
 assert mutex is not None
 mutex.acquire()
 print("held", flush=True)

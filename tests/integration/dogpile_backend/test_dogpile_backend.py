@@ -39,7 +39,7 @@ def region_over(server: CoherdServer, **arguments: Any) -> CacheRegion:
 
 
 def mutex_of(server: CoherdServer, key: str) -> CoherdMutex:
-    mutex = region_over(server, lock_lease_s=0.5).backend.get_mutex(key)
+    mutex = region_over(server, lock_lease_s=2.0).backend.get_mutex(key)
     assert isinstance(mutex, CoherdMutex)
     return mutex
 
@@ -133,7 +133,7 @@ class TestMutex:
             assert process.stdin is not None
             assert process.stdout.readline() == "held\n"
             mutex = mutex_of(server, key)
-            time.sleep(1.2)  # two leases
+            time.sleep(2.5)  # longer than a lease
             assert mutex.locked()
             assert not mutex.acquire(wait=False)
             process.stdin.write("give it back\n")

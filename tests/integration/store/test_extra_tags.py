@@ -95,7 +95,7 @@ async def test_epochs_of_extra_tags_outlive_an_entry_with_a_ttl_over_the_policys
 
 async def test_epochs_of_extra_tags_live_as_long_as_a_load_is_renewed(backend: Backend, cache: Cache) -> None:
     key, token = resolved(with_overrides(builtin_catalog(), {"session": TtlOverride(ttl_ms=1_000)})), os.urandom(16)
-    granted = await cache.leases.lease(LeaseItem(key, token, 1_000, extra_tags=EXTRA))
+    granted = await cache.leases.lease(LeaseItem(key, token, 10_000, extra_tags=EXTRA))
     assert isinstance(granted, Granted)
     assert await cache.leases.renew(LeaseItem(key, token, 60_000, grant=granted.grant)) == granted._replace(
         lease_ms=60_000

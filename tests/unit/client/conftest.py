@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from fake_server import PATIENT_MS, FakeServer
@@ -28,3 +31,19 @@ async def fake() -> AsyncIterator[FakeServer]:
 async def cache(fake: FakeServer) -> AsyncIterator[CacheClient]:
     async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS) as client:
         yield client
+
+
+@pytest.fixture
+async def no_task_is_left() -> AsyncIterator[None]:
+    """Nothing of a closed client runs on, and no error was left unseen."""
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks() - before]
+    left = [one for one in coroutines if "/client/coherd/" in one.cr_code.co_filename]
+    assert not left
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not unseen

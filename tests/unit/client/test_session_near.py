@@ -134,7 +134,7 @@ async def test_a_stream_that_is_lost_says_no_goodbye(server: SessionServer, cach
 async def test_idle_clients_become_silent(server: SessionServer, cache: CacheClient) -> None:
     server.welcome = pb.Welcome(protocol=1, near_cache_lease_ms=60, near_caches=NEAR.near_caches)
     session = await opened(server, cache)
-    used = link_of(cache).stream._used  # type: ignore[union-attr]
+    used = link_of(cache).stream.near._used  # type: ignore[union-attr]
     await until("it waits for a use of it", lambda: bool(used._waiters))  # type: ignore[attr-defined]
     await asyncio.sleep(0.3)  # what it said has come
     said = len(session.messages)
