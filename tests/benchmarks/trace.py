@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,6 +26,7 @@ from typing import Any, Final
 from tests.benchmarks.without_waiting import is_held
 
 from coherd import CacheClient
+from coherd._near import NearCache
 from coherd.domains.analytics import WritingStats
 from coherd.domains.psychology import Profile
 from coherd.domains.tags import User
@@ -38,10 +40,9 @@ SOURCES: Final = tuple(f"{ROOT / folder}/" for folder in ("client", "server"))
 TIMES: Final = 15
 _WARM: Final = 20
 """Calls beforehand: epochs, scripts and resolved keys are known then, as on a server that is in use."""
+_HANG_S: Final = 60.0
 _REST_S: Final = 0.03
 """Between two calls, so that what the one left to do is done before the next."""
-
-
 Call = Callable[[int], Awaitable[object]]
 """Given which time it is made."""
 
@@ -112,7 +113,9 @@ async def measure() -> dict[str, list[Trace]]:
 
         async def hold(_: int) -> None:
             await far.set(profile, {"words": 812})
-            assert await is_held(near, profile), "the near cache did not come to serve it"
+            async with asyncio.timeout(_HANG_S):
+                while not await is_held(near, profile):
+                    pass
 
         calls: list[tuple[str, Call, Call | None]] = [
             ("get", lambda _: far.get(key), None),
@@ -125,15 +128,20 @@ async def measure() -> dict[str, list[Trace]]:
 
 
 async def _repeated(call: Call, prepare: Call | None) -> list[Trace]:
+    """Traces of a call; of one that is prepared for only those with a push: the near cache's lease may have run out."""
     traces: list[Trace] = []
-    for turn in range(_WARM + TIMES):
+    turns = itertools.count()
+    while len(traces) < TIMES:
+        turn = next(turns)
         if prepare is not None:
             await prepare(turn)
         if turn < _WARM:
             await call(turn)
-        else:
-            await asyncio.sleep(_REST_S)
-            traces.append(await traced(partial(call, turn)))
+            continue
+        await asyncio.sleep(_REST_S)
+        trace = await traced(partial(call, turn))
+        if prepare is None or any(one.name == NearCache.drop_tags.__qualname__ for one in trace.entered):
+            traces.append(trace)
     return traces
 
 
