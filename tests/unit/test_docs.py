@@ -1,15 +1,19 @@
-"""The documentation names only what exists: links, make targets, settings, reasons, counters, Python that compiles.
+"""The documentation names only what exists: links, make targets, commands, dotted names, settings, reasons, counters.
 Its pages begin with a summary, its concepts have a picture, and the words people search for are in its index.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
 import re
 from pathlib import Path
 
+import click
 import pytest
 
+from coherd.cli.app import coherd
 from coherd.contract.reasons import REASONS, reason_name
 from coherd.errors import BY_REASON
 from coherd_server.core.counters import COUNTERS
@@ -33,6 +37,14 @@ SUMMARISED = [
     if page not in GENERATED
 ]
 CONCEPTS = [
+    "internals/a-call.md",
+    "internals/architecture.md",
+    "internals/log.md",
+    "internals/reliability.md",
+    "internals/storage.md",
+    "operate/metrics.md",
+    "operate/security.md",
+    "operate/server.md",
     "use/catalog.md",
     "use/client.md",
     "use/coherence.md",
@@ -62,6 +74,8 @@ SEARCHED = [
 _SUMMARY = re.compile(r"# .+\n\n> \*\*TL;DR\*\* .+\n((?:> .+\n)*)\n")
 _PICTURE = re.compile(r"(flowchart (TB|TD|LR|RL|BT)|sequenceDiagram|stateDiagram-v2)\n")
 _CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"(?:`|^(?:\$ )?)coherd ([a-z][^`\n]*)", re.MULTILINE)
+_DOTTED = re.compile(r"`((?:coherd|coherd_server)(?:\.\w+)+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _MAKE = re.compile(r"`make ([a-z][a-z-]*)")
 
@@ -104,6 +118,65 @@ def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
     named = set(_MAKE.findall(page.read_text("utf-8")))
     assert named <= targets, f"{_name(page)} names targets that are not there: {sorted(named - targets)}"
+
+
+def _command(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words begin with, and the words behind its name."""
+    command: click.Command = coherd
+    while isinstance(command, click.Group) and words:
+        further = command.get_command(click.Context(command), words[0])
+        if further is None:
+            break
+        command, words = further, words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_command_and_its_options_exist(page: Path) -> None:
+    # What another program writes or says begins with "coherd" as well: its version, and the server's last line.
+    lines = [line for line in _COMMAND.findall(page.read_text("utf-8")) if not re.match(r"(is|stopped)\b", line)]
+    for line in lines:
+        command, rest = _command(re.split(r"\s*(?:&&|\||#|2?>)\s*", line)[0].split())
+        assert command is not coherd, f"{_name(page)} names `coherd {line}`: no such command"
+        options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        named = {word.split("=")[0] for word in rest if word.startswith("--")}
+        assert named <= options, f"{_name(page)} names `coherd {line}`: no such option"
+
+
+def _is_python(name: str) -> bool:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            module = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        try:
+            functools.reduce(getattr, parts[length:], module)
+        except AttributeError:
+            return False
+        return True
+    return False
+
+
+def _is_declared(name: str) -> bool:
+    """Whether a message, service, enum or option of this name stands in a proto of its package."""
+    package, _, last = name.rpartition(".")
+    element = re.compile(rf"^(message|service|enum) {last}\b|^  \S+ {last} = \d+;", re.MULTILINE)
+    protos = (path.read_text("utf-8") for path in (ROOT / "protos").rglob("*.proto"))
+    return any(f"\npackage {package};" in text and element.search(text) for text in protos)
+
+
+def _is_quoted(name: str) -> bool:
+    """Whether a logger, or a group of entry points, is called so."""
+    sources = [ROOT / "pyproject.toml", *(ROOT / "client").rglob("*.py"), *(ROOT / "server").rglob("*.py")]
+    return any(f'"{name}"' in source.read_text("utf-8") for source in sources)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_dotted_name_exists(page: Path) -> None:
+    named = dict.fromkeys(_DOTTED.findall(page.read_text("utf-8")))
+    unknown = [name for name in named if not (_is_python(name) or _is_declared(name) or _is_quoted(name))]
+    assert not unknown, f"{_name(page)} names {', '.join(unknown)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
