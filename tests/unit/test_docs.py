@@ -1,4 +1,6 @@
-"""The documentation names only what exists: links, make targets, settings, reasons, counters, Python that compiles."""
+"""The documentation names only what exists: links, make targets, settings, reasons, counters, Python that compiles.
+Its pages begin with a summary, its concepts have a picture, and the words people search for are in its index.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,42 @@ PAGES = sorted(
     ]
     if "node_modules" not in path.parts
 )
+GENERATED = {ROOT / "docs" / "use" / "catalog-reference.md"}
+SUMMARISED = [
+    page
+    for folder in ("use", "operate", "internals")
+    for page in sorted((ROOT / "docs" / folder).glob("*.md"))
+    if page not in GENERATED
+]
+CONCEPTS = [
+    "use/catalog.md",
+    "use/client.md",
+    "use/coherence.md",
+    "use/keys.md",
+    "use/loading.md",
+    "use/near-cache.md",
+    "use/ttl.md",
+    "use/wire.md",
+]
+SEARCHED = [
+    "cache-aside",
+    "stampede",
+    "dogpile",
+    "thundering herd",
+    "single-flight",
+    "request coalescing",
+    "stale-while-revalidate",
+    "early refresh",
+    "XFetch",
+    "negative caching",
+    "tag invalidation",
+    "fencing token",
+    "near cache",
+    "L1",
+    "client-side caching",
+]
+_SUMMARY = re.compile(r"# .+\n\n> \*\*TL;DR\*\* .+\n((?:> .+\n)*)\n")
+_PICTURE = re.compile(r"(flowchart (TB|TD|LR|RL|BT)|sequenceDiagram|stateDiagram-v2)\n")
 _CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _MAKE = re.compile(r"`make ([a-z][a-z-]*)")
@@ -40,6 +78,12 @@ def _anchors(text: str) -> set[str]:
     """Anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", _CODE.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _section(text: str, anchor: str) -> str:
+    """The heading with this anchor and what stands below it, up to the next heading; code and pictures left out."""
+    parts = re.split(r"^(?=#+ )", _CODE.sub("", text), flags=re.MULTILINE)
+    return next(part for part in parts if _anchors(part) == {anchor})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -81,6 +125,51 @@ def test_every_page_is_on_the_map() -> None:
     linked = {(ROOT / "docs" / target.partition("#")[0]).resolve() for target in _LINK.findall(index)}
     pages = {path.resolve() for path in (ROOT / "docs").rglob("*.md")} - {(ROOT / "docs" / "index.md").resolve()}
     assert pages <= linked, f"not on the map: {sorted(path.name for path in pages - linked)}"
+
+
+@pytest.mark.parametrize("page", SUMMARISED, ids=_name)
+def test_every_page_begins_with_a_summary(page: Path) -> None:
+    summary = _SUMMARY.match(page.read_text("utf-8"))
+    assert summary is not None, f"{_name(page)}: the first block below the title is no `> **TL;DR** …`"
+    assert len(summary[1].splitlines()) <= 5, f"{_name(page)}: the summary has more than six lines"
+
+
+@pytest.mark.parametrize("page", CONCEPTS)
+def test_every_concept_has_a_picture(page: str) -> None:
+    pictures = [
+        code for language, code in _CODE.findall((ROOT / "docs" / page).read_text("utf-8")) if language == "mermaid"
+    ]
+    assert pictures, f"docs/{page} has no Mermaid block"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_picture_is_of_a_known_kind(page: Path) -> None:
+    for language, code in _CODE.findall(page.read_text("utf-8")):
+        if language == "mermaid":
+            assert _PICTURE.match(code), f"{_name(page)} has a picture that begins with {code.splitlines()[0]!r}"
+            unquoted = re.sub(r'"[^"\n]*"', "", code)
+            assert unquoted.count('"') == 0, f"{_name(page)} has a picture with a quote that is not closed"
+
+
+@pytest.mark.parametrize("word", SEARCHED)
+def test_the_words_people_search_for_lead_to_the_section_that_does_it(word: str) -> None:
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    rows = [
+        line.split("|") for line in _section(index, "words-people-search-for").splitlines() if line.startswith("| ")
+    ]
+    links = [
+        target for _, words, here, _ in rows if word in words.strip().split(", ") for target in _LINK.findall(here)
+    ]
+    assert links, f"docs/index.md has no row for {word!r}"
+    sections = []
+    for target in links:
+        name, _, anchor = target.partition("#")
+        text = (ROOT / "docs" / name).read_text("utf-8")
+        assert anchor in _anchors(text), f"docs/index.md links {word!r} to {target}, which is not there"
+        sections.append(_section(text, anchor))
+    assert any(word.lower() in " ".join(section.lower().split()) for section in sections), (
+        f"no section that docs/index.md links for {word!r} uses the word"
+    )
 
 
 def test_every_target_is_described() -> None:
