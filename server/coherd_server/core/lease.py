@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
@@ -36,6 +37,7 @@ LOOKERS: Final = 10
 LONGEST_LOOK_S: Final = 5.0
 MARK_MS: Final = 30_000
 """How long the store remembers that somebody waits."""
+_NEW_GRANT: Final = partial(os.urandom, GRANT_BYTES)
 
 
 class Leases:
@@ -58,7 +60,7 @@ class Leases:
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
-        new_grant: Callable[[], bytes] = lambda: os.urandom(GRANT_BYTES),
+        new_grant: Callable[[], bytes] = _NEW_GRANT,
     ) -> None:
         self._store = store
         self._counters = counters

@@ -147,16 +147,16 @@ class RedisStore(Maintenance):
         self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
+        script, places_of = self._fencing.remove, self._fencing.places_of
+        jobs: list[Job] = []
+        for key, replicas in keys.items():
+            names = self._names_to_write(key)
+            jobs.append(Job(script, names, (self._settings.tombstone_ms, places_of(names[0])), replicas=replicas))
         _, answers = await self._writes.do(jobs, jobs, notices)
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
             for answer in answers
         ]
-
-    def _removal(self, key: str) -> Job:
-        names = self._names_to_write(key)
-        return Job(self._fencing.remove, names, (self._settings.tombstone_ms, self._fencing.places_of(names[0])))
 
     async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
@@ -220,11 +220,13 @@ class RedisStore(Maintenance):
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs: list[Job] = []
-        for fill in fills:
-            names = self._names_to_write(fill.key)
-            args = (fill.entry, fill.lifetime_ms, fill.lease, self._fencing.places_of(names[0]))
-            jobs.append(Job(self._fencing.fill, names, args, fill.identity))
-        repetitions = [self._removal(fill.key) for fill in fills]
+        repetitions: list[Job] = []
+        script, remove, places_of = self._fencing.fill, self._fencing.remove, self._fencing.places_of
+        for key, entry, lifetime_ms, lease, identity, _ in fills:
+            names = self._names_to_write(key)
+            places = places_of(names[0])
+            jobs.append(Job(script, names, (entry, lifetime_ms, lease, places), identity))
+            repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
         values, answers = await self._writes.do(jobs, repetitions, notices, stamped=fills)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
@@ -262,8 +264,8 @@ class RedisStore(Maintenance):
 
     def _names_to_write(self, key: str) -> tuple[str, str, str, str]:
         """The value's name, and those of its lease, its fence and what waits for it."""
-        value, lease = self._names.value_and_lease(key)
-        return value, lease, self._fencing.name_of(value), self._names.waiting(key)
+        (value, lease), waiting = self._names.value_and_lease(key), self._names.waiting(key)
+        return value, lease, self._fencing.name_of(value), waiting
 
 
 def _epoch(value: ValueRead) -> EpochRead:
