@@ -24,6 +24,7 @@ from coherd._loading.decide import (
 )
 from coherd._loading.leases import Granted, Leases, Terms, lease_request, release
 from coherd._loading.load import RELEASE_TIMEOUT_S, Load, LoopLoads, Plan, Source
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy
 from coherd._rpc.methods import LEASE
 from coherd.contract.limits import TOKEN_BYTES
@@ -145,7 +146,7 @@ class Flight:
             if waiter.answer.done():
                 continue
             if not loads_directly(waiter.call.policy, error):
-                waiter.answer.set_exception(error)
+                waiter.answer.set_exception(own_error(error))
                 continue
             if load is None:
                 load = self._loads.load_directly(waiter.call.plan(stale=False))

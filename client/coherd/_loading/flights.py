@@ -11,6 +11,7 @@ from coherd._loading.decide import falls_back, patience, poll_pause_ms, serves_a
 from coherd._loading.flight import Answer, Call, Flight, Running
 from coherd._loading.leases import Payload
 from coherd._loading.load import Load, LoopLoads, Outcome
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadLimits
 from coherd._rpc.per_loop import PerLoop
 from coherd._rpc.protocol import Transport
@@ -146,7 +147,7 @@ def settle(call: Call, outcome: Outcome | None, stale: pb.Hit | None) -> pb.Hit 
     """What a caller gets from a load that ended, or that it waits for no longer.
 
     Raises:
-        BaseException: why the load failed, or the service refused its value.
+        BaseException: why the load failed, or the service refused its value; a copy of the caller's own.
     """
     if outcome is None:
         if stale is not None:
@@ -155,8 +156,8 @@ def settle(call: Call, outcome: Outcome | None, stale: pb.Hit | None) -> pb.Hit 
     if outcome.error is not None:
         if stale is not None and falls_back(call.policy, outcome.error, stale=True):
             return stale
-        raise outcome.error
+        raise own_error(outcome.error)
     mistake = outcome.mistakes.get(call.key)
     if mistake is not None:
-        raise mistake
+        raise own_error(mistake)
     return outcome.loaded[call.key]

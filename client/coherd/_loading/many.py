@@ -16,6 +16,7 @@ from coherd._loading.flight import Call
 from coherd._loading.flights import Flights, settle
 from coherd._loading.leases import Granted, Leases, Payload, Terms, lease_request, release
 from coherd._loading.load import Load, Plan, Source
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy
 from coherd._rpc.methods import BATCH_LEASE
 from coherd.contract.limits import TOKEN_BYTES
@@ -171,7 +172,9 @@ class ManyLoads:
         if mistake is None:
             self._results[key] = settle(call, outcome, stale)
         else:
-            self._errors[key] = mistake
+            error = own_error(mistake)
+            assert isinstance(error, CacheError)
+            self._errors[key] = error
 
 
 async def _all(coroutines: Iterable[Any]) -> None:
