@@ -22,10 +22,11 @@ from coherd._loading.decide import (
     loads_directly,
     serves_at_once,
 )
-from coherd._loading.leases import Granted, Leases, Terms, lease_request, release
+from coherd._loading.leases import Granted, Leases, lease_request
 from coherd._loading.load import RELEASE_TIMEOUT_S, Load, LoopLoads, Plan, Source
 from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy
+from coherd._loading.terms import Terms
 from coherd._rpc.methods import LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
@@ -209,10 +210,10 @@ class Flight:
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                        await release(loads.transport, [(call.key, token)], 0, call.terms.timeout_ms)
+                        await loads.give_backs.settle([(call.key, token)], call.terms)
                 raise
             except (OutcomeUnknown, DeadlineExceeded) as error:
-                loads.start(release(loads.transport, [(call.key, token)], 0, call.terms.timeout_ms))
+                loads.give_backs.add([(call.key, token)], call.terms)
                 if isinstance(error, DeadlineExceeded) or attempts >= MAX_LEASE_ATTEMPTS:
                     raise
             else:
@@ -231,10 +232,10 @@ class Flight:
         # Who waits for the load loads: its thread, if it blocks, has nothing else to do.
         call = [*waiting, *calls, group[0].call][0]
         if not calls or not (waiting or self._loads.has_room_for_refresh):
-            await release(self._loads.transport, [(key, token)], 0, call.terms.timeout_ms)
+            await self._loads.give_backs.settle([(key, token)], call.terms)
             return Elsewhere(stale, 0)
         pause_ms = max(each.policy.error_pause_ms for each in calls)
-        leases = Leases(self._loads.transport, {key: Granted(token, granted.grant)}, call.terms)
+        leases = Leases(self._loads.transport, self._loads.give_backs, {key: Granted(token, granted.grant)}, call.terms)
         plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
         self._load = self._loads.load(plan, leases, has_stale=stale is not None, background=not waiting)
         self._load.task.add_done_callback(lambda _: self._forget())

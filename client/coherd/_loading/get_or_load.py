@@ -11,11 +11,12 @@ from coherd._calls import messages
 from coherd._calls.batches import Part
 from coherd._loading.flight import Call
 from coherd._loading.flights import Flights
-from coherd._loading.leases import Payload, Terms
+from coherd._loading.leases import Payload
 from coherd._loading.load import Source
 from coherd._loading.loader import call_loader
 from coherd._loading.many import ManyCall, ManyLoads
 from coherd._loading.policy import NOTHING, LoadPolicy
+from coherd._loading.terms import Terms
 from coherd.errors import UndecodableValue
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb

@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
+from coherd._loading.give_backs import GiveBacks
+from coherd._loading.terms import Terms
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
@@ -30,17 +32,6 @@ class Payload(NamedTuple):
     """None: there is nothing."""
 
 
-class Terms(NamedTuple):
-    """What a call says about leases and entries."""
-
-    lease_ms: int
-    tags: Mapping[str, str] | None
-    ttl_ms: int | None
-    nothing_ttl_ms: int | None
-    timeout_ms: int
-    """Of each exchange with the service."""
-
-
 class Granted(NamedTuple):
     """A lease of this process."""
 
@@ -56,12 +47,16 @@ class Leases:
 
     Args:
         transport: carries the requests.
+        give_backs: of the event loop.
         held: the leases.
         terms: of the call.
     """
 
-    def __init__(self, transport: Transport, held: Mapping[Key[Any], Granted], terms: Terms) -> None:
+    def __init__(
+        self, transport: Transport, give_backs: GiveBacks, held: Mapping[Key[Any], Granted], terms: Terms
+    ) -> None:
         self._transport = transport
+        self._give_backs = give_backs
         self._held = dict(held)
         self._terms = terms
 
@@ -161,10 +156,11 @@ class Leases:
         )
 
     async def release(self, keys: Iterable[Key[Any]], pause_ms: int) -> None:
-        """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: a lease
-        that cannot be released expires."""
+        """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: what the
+        service cannot be told now it is told later."""
         tokens = [(key, held.token) for key in keys if (held := self._held.pop(key, None)) is not None]
-        await release(self._transport, tokens, pause_ms, self._terms.timeout_ms)
+        if tokens:
+            await self._give_backs.settle(tokens, self._terms, pause_ms)
 
 
 def lease_request(
@@ -184,22 +180,3 @@ def lease_request(
         renew=renews is not None,
         grant=renews,
     )
-
-
-async def release(
-    transport: Transport, tokens: Iterable[tuple[Key[Any], bytes]], pause_ms: int, timeout_ms: int
-) -> None:
-    """End leases by their tokens, whether or not they were ever granted. Never raises."""
-    items = []
-    for key, token in tokens:
-        item = pb.FillRequest(token=token, abandon=True, cooldown_ms=pause_ms)
-        item.set.key.text = key
-        items.append(item)
-    try:
-        for call in split_keys(items):
-            if len(call) == 1:
-                await transport.call(FILL, call[0], timeout_ms)
-            else:
-                await transport.call(BATCH_FILL, pb.BatchFillRequest(items=call), timeout_ms)
-    except CacheError as error:
-        log.debug("leases were not released: %s", type(error).__name__)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import within
 from coherd._loading.policy import LoadLimits
@@ -26,7 +27,7 @@ Source: TypeAlias = "Callable[[], Awaitable[Mapping[Key[Any], Payload]]]"
 BACKGROUND_REFRESH: Final = contextvars.ContextVar("coherd_background_refresh", default=False)
 """True in the loader of a background refresh: nobody waits for it, and its callers have been served a stale value."""
 RELEASE_TIMEOUT_S: Final = 0.5
-"""Longest the end of a cancelled load waits for its leases to be released."""
+"""Longest the end of what is cancelled waits for its leases to be released; then that goes on without it."""
 
 
 class Plan(NamedTuple):
@@ -154,6 +155,7 @@ class LoopLoads:
 
     def __init__(self, transport: Transport, limits: LoadLimits) -> None:
         self.transport = transport
+        self.give_backs = GiveBacks(transport)
         self.held_calls = 0
         """Lease calls that the server holds."""
         self._limits = limits
@@ -203,6 +205,7 @@ class LoopLoads:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        await self.give_backs.close()
 
     def _refresh_ended(self, _: object) -> None:
         self._refreshes -= 1
