@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import within
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadLimits
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, ClientClosed, LoadTimeout
@@ -113,28 +114,21 @@ class Load:
         plan, leases = self._plan, self.leases
         started_s = time.monotonic()
         renewing = None if leases is None else asyncio.create_task(leases.renew_forever())
-        BACKGROUND_REFRESH.set(
-            self._background
-        )  # loads of one context take turns, and each begins without a pause from here
+        context = contextvars.copy_context()
+        context.run(BACKGROUND_REFRESH.set, self._background)
         try:
-            loaded = await within(plan.load_timeout_ms, plan.source)
+            loaded, error = await within(plan.load_timeout_ms, plan.source, context)
         except asyncio.CancelledError:
             if leases is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):
                         await leases.release(plan.keys, 0)
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a loader raises is its callers'
-            if self._background:
-                names = ", ".join(sorted({":".join(key.split(":", 2)[:2]) for key in plan.keys}))
-                log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
-            if leases is not None:
-                await leases.release(plan.stale_keys, plan.pause_ms)
-                await leases.release(plan.keys, 0)
-            return Outcome({}, error)
         finally:
             if renewing is not None:
                 renewing.cancel()
+        if error is not None:
+            return await self._failed(error)
         mistakes: Mapping[Key[Any], CacheError] = {}
         if leases is not None:
             mistakes = await leases.fill(loaded, int((time.monotonic() - started_s) * 1_000))
@@ -143,6 +137,19 @@ class Load:
                     "a value loaded in the background was refused: %s", type(next(iter(mistakes.values()))).__name__
                 )
         return Outcome(loaded, None, mistakes)
+
+    async def _failed(self, error: BaseException) -> Outcome:
+        plan, leases = self._plan, self.leases
+        if self._background:
+            names = ", ".join(sorted({":".join(key.split(":", 2)[:2]) for key in plan.keys}))
+            log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
+        if leases is not None:
+            await leases.release(plan.stale_keys, plan.pause_ms)
+            await leases.release(plan.keys, 0)
+        if self._background and isinstance(error, (KeyboardInterrupt, SystemExit)):
+            # It ends the program, and there may be no caller to do so.
+            asyncio.get_running_loop().call_soon(_raise, own_error(error))
+        return Outcome({}, error)
 
 
 class LoopLoads:
@@ -209,3 +216,7 @@ class LoopLoads:
 
     def _refresh_ended(self, _: object) -> None:
         self._refreshes -= 1
+
+
+def _raise(error: BaseException) -> None:
+    raise error
