@@ -13,6 +13,7 @@ from coherd._calls import messages
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._loading.cached import Cached, Decorator
+from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
@@ -62,6 +63,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> None:
         """
         Args:
@@ -70,6 +72,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -80,7 +83,7 @@ class CacheClient:
         self._timeout_ms = _checked_timeout(timeout_ms)
         self._lenient = on_unavailable == "miss"
         self._load_policy = LoadPolicy() if loading is None else loading
-        self._flights = LoopFlights(transport, LoadLimits() if load_limits is None else load_limits)
+        self._flights = LoopFlights(transport, LoadLimits() if load_limits is None else load_limits, Events(on_event))
 
     @classmethod
     def connect(
@@ -96,6 +99,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> Self:
         """A client of the service at a target. Does no I/O: it connects with its first call.
 
@@ -111,6 +115,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -121,6 +126,7 @@ class CacheClient:
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
 
     def _limit_ms(self, timeout_ms: int | None) -> int:
@@ -139,6 +145,11 @@ class CacheClient:
         `ClientClosed`. Safe to repeat."""
         await self._flights.close()
         await self._transport.close()
+
+    @property
+    def load_counts(self) -> Mapping[str, Mapping[LoadEventKind, int]]:
+        """How often loads failed, were begun in the background, and so on, by ``domain:resource``."""
+        return self._flights.events.counts
 
     # Reading.
 

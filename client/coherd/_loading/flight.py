@@ -235,7 +235,13 @@ class Flight:
             await self._loads.give_backs.settle([(key, token)], call.terms)
             return Elsewhere(stale, 0)
         pause_ms = max(each.policy.error_pause_ms for each in calls)
-        leases = Leases(self._loads.transport, self._loads.give_backs, {key: Granted(token, granted.grant)}, call.terms)
+        leases = Leases(
+            self._loads.transport,
+            self._loads.give_backs,
+            self._loads.events,
+            {key: Granted(token, granted.grant)},
+            call.terms,
+        )
         plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
         self._load = self._loads.load(plan, leases, has_stale=stale is not None, background=not waiting)
         self._load.task.add_done_callback(lambda _: self._forget())

@@ -8,6 +8,7 @@ import time
 from typing import Any, TypeAlias
 
 from coherd._loading.decide import falls_back, patience, poll_pause_ms, serves_at_once
+from coherd._loading.events import Events
 from coherd._loading.flight import Answer, Call, Flight, Running
 from coherd._loading.leases import Payload
 from coherd._loading.load import Load, LoopLoads, Outcome
@@ -28,10 +29,11 @@ class Flights:
     Args:
         transport: carries the requests.
         limits: of the client.
+        events: of the client.
     """
 
-    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
-        self.loads = LoopLoads(transport, limits)
+    def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
+        self.loads = LoopLoads(transport, limits, events)
         self._by_name: dict[Name, Flight] = {}
         self._closed = False
 
@@ -119,10 +121,12 @@ class LoopFlights(PerLoop[Flights]):
     Args:
         transport: carries the requests.
         limits: of each loop.
+        events: of the client.
     """
 
-    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
-        super().__init__(lambda: Flights(transport, limits))
+    def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
+        super().__init__(lambda: Flights(transport, limits, events))
+        self.events = events
         self._closed = False
 
     def current(self) -> Flights:

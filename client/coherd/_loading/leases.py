@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
+from coherd._loading.events import Events, LoadEventKind
 from coherd._loading.give_backs import GiveBacks
 from coherd._loading.terms import Terms
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
@@ -48,15 +49,22 @@ class Leases:
     Args:
         transport: carries the requests.
         give_backs: of the event loop.
+        events: of the client.
         held: the leases.
         terms: of the call.
     """
 
     def __init__(
-        self, transport: Transport, give_backs: GiveBacks, held: Mapping[Key[Any], Granted], terms: Terms
+        self,
+        transport: Transport,
+        give_backs: GiveBacks,
+        events: Events,
+        held: Mapping[Key[Any], Granted],
+        terms: Terms,
     ) -> None:
         self._transport = transport
         self._give_backs = give_backs
+        self._events = events
         self._held = dict(held)
         self._terms = terms
 
@@ -97,9 +105,17 @@ class Leases:
             if kind is not None and kind != "granted":
                 self._held.pop(key, None)
 
-    async def fill(self, loaded: Mapping[Key[Any], Payload], load_ms: int) -> dict[Key[Any], CacheError]:
-        """Store what was loaded under its leases. Rejected fills and an absent service are no error: callers have their
-        values. What is left is the caller's mistake, by key.
+    async def fill(
+        self, loaded: Mapping[Key[Any], Payload], load_ms: int, *, stale_keys: Collection[Key[Any]], pause_ms: int
+    ) -> dict[Key[Any], CacheError]:
+        """Store what was loaded under its leases. Rejected fills, an absent service and values that are too large are
+        no error: callers have their values. What is left is the caller's mistake, by key.
+
+        Args:
+            loaded: by key.
+            load_ms: how long that took.
+            stale_keys: those that have a value to serve meanwhile.
+            pause_ms: how long nobody loads those again that could not be stored.
         """
         items = [
             (key, self._fill(key, held, loaded[key], load_ms)) for key, held in self._held.items() if key in loaded
@@ -109,11 +125,14 @@ class Leases:
         for call in split_payloads(items, lambda request: request.set.value):
             for key, error in (await self._send(call)).items():
                 back.append(key)
-                if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):
+                if self._is_unremembered(loaded[key], error):
+                    continue
+                if isinstance(error, _MISTAKES) and error.reason != ErrorReason.ERROR_REASON_VALUE_TOO_LARGE:
                     mistakes[key] = error
-                elif not isinstance(error, (*AWAY, *_MISTAKES)):
-                    log.warning("a loaded value was not stored: %s", type(error).__name__)
+                self._events.happened(LoadEventKind.UNCACHED, [key], error, log_it=not isinstance(error, AWAY))
         if back:
+            paused = set(stale_keys)
+            await self.release([key for key in back if key in paused], pause_ms)
             await self.release(back, 0)
         return mistakes
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import within
@@ -63,6 +64,7 @@ class Load:
         plan: what to load.
         leases: what it runs under; None: nothing is stored.
         start: makes a task of a coroutine, in a context.
+        events: of the client.
         turn: acquired before it begins, within its time limit, and held while it runs; None: it begins at once.
         has_stale: its key had a value to serve meanwhile when the lease was granted.
         background: it is a background refresh.
@@ -73,6 +75,7 @@ class Load:
         plan: Plan,
         leases: Leases | None,
         start: Callable[[Coroutine[Any, Any, Outcome], contextvars.Context], asyncio.Task[Outcome]],
+        events: Events,
         *,
         turn: asyncio.Semaphore | None = None,
         has_stale: bool = False,
@@ -83,6 +86,7 @@ class Load:
         self._plan = plan
         self._background = background
         self._turn = turn
+        self._events = events
         self.task = start(self._run(), plan.context)
 
     async def outcome(self, until_s: float) -> Outcome | None:
@@ -131,17 +135,15 @@ class Load:
             return await self._failed(error)
         mistakes: Mapping[Key[Any], CacheError] = {}
         if leases is not None:
-            mistakes = await leases.fill(loaded, int((time.monotonic() - started_s) * 1_000))
-            if self._background and mistakes:
-                log.warning(
-                    "a value loaded in the background was refused: %s", type(next(iter(mistakes.values()))).__name__
-                )
+            load_ms = int((time.monotonic() - started_s) * 1_000)
+            mistakes = await leases.fill(loaded, load_ms, stale_keys=plan.stale_keys, pause_ms=plan.pause_ms)
         return Outcome(loaded, None, mistakes)
 
     async def _failed(self, error: BaseException) -> Outcome:
         plan, leases = self._plan, self.leases
+        self._events.happened(LoadEventKind.LOAD_FAILED, plan.keys, error)
         if self._background:
-            names = ", ".join(sorted({":".join(key.split(":", 2)[:2]) for key in plan.keys}))
+            names = ", ".join(sorted({resource_of(key) for key in plan.keys}))
             log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
         if leases is not None:
             await leases.release(plan.stale_keys, plan.pause_ms)
@@ -158,10 +160,12 @@ class LoopLoads:
     Args:
         transport: carries the requests.
         limits: of the client.
+        events: of the client.
     """
 
-    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
+    def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
         self.transport = transport
+        self.events = events
         self.give_backs = GiveBacks(transport)
         self.held_calls = 0
         """Lease calls that the server holds."""
@@ -196,15 +200,19 @@ class LoopLoads:
             in_turn: it also loads what has no lease, so it waits for its turn.
         """
         turn = self._turn if in_turn else None
-        load = Load(plan, leases, self.start, turn=turn, has_stale=has_stale, background=background)
+        without = [key for key in plan.keys if key not in leases]
+        self.events.happened(LoadEventKind.WITHOUT_SERVICE, without)
+        load = Load(plan, leases, self.start, self.events, turn=turn, has_stale=has_stale, background=background)
         if background:
+            self.events.happened(LoadEventKind.BACKGROUND_REFRESH, plan.keys)
             self._refreshes += 1
             load.task.add_done_callback(self._refresh_ended)
         return load
 
     def load_directly(self, plan: Plan) -> Load:
         """Start a load that stores nothing, when it is its turn."""
-        return Load(plan, None, self.start, turn=self._turn)
+        self.events.happened(LoadEventKind.WITHOUT_SERVICE, plan.keys)
+        return Load(plan, None, self.start, self.events, turn=self._turn)
 
     async def cancel(self) -> None:
         """Cancel all loads, and wait until their leases are released. Their callers get `ClientClosed`."""

@@ -183,7 +183,7 @@ class ManyLoads:
         policy = call.policy
         plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
         held = {key: self._leased.pop(key) for key in keys if key in self._leased}
-        leases = Leases(loads.transport, loads.give_backs, held, call.terms)
+        leases = Leases(loads.transport, loads.give_backs, loads.events, held, call.terms)
         return loads.load(plan, leases, background=background, in_turn=bool(self._direct))
 
     async def _settle(self, key: Key[Any], load: Load) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls.messages import decoded
+from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._near import Kept
@@ -57,6 +58,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +67,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -75,6 +78,7 @@ class CacheClient:
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
         self._lookup_near = transport.lookup_near
         self._closed = False
@@ -94,6 +98,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> Self:
         """A client of the service at a target. Does no I/O: it connects with its first call.
 
@@ -109,6 +114,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -119,6 +125,7 @@ class CacheClient:
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
 
     def __enter__(self) -> Self:
@@ -139,6 +146,11 @@ class CacheClient:
             LOOP.run(self._asynchronous.close())
         finally:
             LOOP.detach(self)
+
+    @property
+    def load_counts(self) -> Mapping[str, Mapping[LoadEventKind, int]]:
+        """How often loads failed, were begun in the background, and so on, by ``domain:resource``."""
+        return self._asynchronous.load_counts
 
     # What the near cache holds is answered in the calling thread.
 
