@@ -23,7 +23,7 @@ from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
 from coherd.contract.limits import MAX_SELECTORS
-from coherd.errors import InvalidRequest, ServerDefect
+from coherd.errors import InvalidRequest, ServerDefect, UndecodableValue
 from coherd.key import Key, KeyValues, ReadKey
 from coherd.results import Entry, InvalidateResult, SetResult
 from coherd.selectors import Selector, to_wire
@@ -291,7 +291,7 @@ class CacheClient:
             LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
-            UndecodableValue: what is stored is not a value of the key's type.
+            UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
         policy = self._load_policy.override(options)
@@ -301,7 +301,11 @@ class CacheClient:
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is not None:
-            return messages.decoded(key, kept.payload, kept.negative)
+            try:
+                return messages.decoded(key, kept.payload, kept.negative)
+            except UndecodableValue:
+                if policy.on_undecodable == "raise":
+                    raise
         return await load_one(flights, key, loader, terms, policy)
 
     @overload
@@ -367,6 +371,8 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
         near = near_part(self._transport, wanted)
+        if policy.on_undecodable == "load":
+            near.errors.clear()  # they are asked for, as what the service has
         far = [key for key in wanted if key not in near.results and key not in near.errors]
         if not far:
             return results_of(near)

@@ -112,7 +112,8 @@ class ServerDefect(CacheError):
 
 
 class UndecodableValue(CacheError, ValueDecodeError):
-    """The stored bytes are not a value of the key's type: never a miss, since somebody wrote them by mistake."""
+    """The stored bytes are not a value of the key's type. Reads raise it: somebody wrote them by mistake. For verbs that
+    load it is a miss, unless `LoadPolicy.on_undecodable` says otherwise."""
 
 
 class LoadTimeout(CacheError, TimeoutError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
@@ -246,11 +247,12 @@ class CacheClient:
             LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
-            UndecodableValue: what is stored is not a value of the key's type.
+            UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
         if (kept := self._near_hit(key)) is not None:
-            return decoded(key, kept.payload, kept.negative)
+            with contextlib.suppress(UndecodableValue):  # the verb decides
+                return decoded(key, kept.payload, kept.negative)
         return self._load(
             loader,
             options,
