@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any, TypeAlias
 
 from coherd._calls import messages
+from coherd._loading.circles import CHAIN, waiting
 from coherd._loading.decide import falls_back, patience, poll_pause_ms, serves_at_once
 from coherd._loading.events import Events, LoadEventKind
 from coherd._loading.flight import Answer, Call, Flight, Running
@@ -19,7 +20,7 @@ from coherd._loading.policy import LoadLimits
 from coherd._rpc.methods import DELETE
 from coherd._rpc.per_loop import PerLoop
 from coherd._rpc.protocol import Transport
-from coherd.errors import CacheError, ClientClosed, LoadTimeout, UndecodableValue
+from coherd.errors import CacheError, ClientClosed, LoadCircle, LoadTimeout, UndecodableValue
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -104,7 +105,11 @@ class Flights:
         # A load ends by itself within its time limit; its exchanges with the service have theirs.
         hard_s = time.monotonic() + (call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
-        return await load.outcome(limit.until_s)
+        try:
+            with waiting(call.context.get(CHAIN, ()), load.node):
+                return await load.outcome(limit.until_s)
+        except LoadCircle as error:
+            return Outcome({}, error)
 
     async def load_directly(self, call: Call) -> Payload:
         """What the call's own loader returns, stored nowhere.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from coherd._loading.circles import CHAIN, Node
 from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
@@ -87,6 +88,7 @@ class Load:
         self._background = background
         self._turn = turn
         self._events = events
+        self.node = Node(", ".join(sorted({resource_of(key) for key in plan.keys})))
         self.task = start(self._run(), plan.context)
 
     async def outcome(self, until_s: float) -> Outcome | None:
@@ -120,6 +122,7 @@ class Load:
         renewing = None if leases is None else asyncio.create_task(leases.renew_forever())
         context = contextvars.copy_context()
         context.run(BACKGROUND_REFRESH.set, self._background)
+        context.run(CHAIN.set, (*plan.context.get(CHAIN, ()), self.node))
         try:
             loaded, error = await within(plan.load_timeout_ms, plan.source, context)
         except asyncio.CancelledError:
@@ -129,6 +132,7 @@ class Load:
                         await leases.release(plan.keys, 0)
             raise
         finally:
+            self.node.ended = True
             if renewing is not None:
                 renewing.cancel()
         if error is not None:
@@ -143,8 +147,7 @@ class Load:
         plan, leases = self._plan, self.leases
         self._events.happened(LoadEventKind.LOAD_FAILED, plan.keys, error)
         if self._background:
-            names = ", ".join(sorted({resource_of(key) for key in plan.keys}))
-            log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
+            log.warning("a load of %s in the background failed: %s", self.node.name, type(error).__name__)
         if leases is not None:
             await leases.release(plan.stale_keys, plan.pause_ms)
             await leases.release(plan.keys, 0)
