@@ -16,6 +16,7 @@
     ├── LoadTimeout                 a loader, or somebody else's, took too long (a TimeoutError)
     ├── LoadCancelled               a loader cancelled itself
     ├── LoadCircle                  a loader asked for what waits for it
+    ├── NoLoaderThread              a plain loader got no thread of the client's
     ├── ClientClosed                the client was closed
     └── BatchError                  some items of a batch failed; carries the others' results
 
@@ -129,6 +130,10 @@ class LoadCancelled(CacheError):
 class LoadCircle(CacheError):
     """A loader asked for its own key, or for one whose load waits for its own. The message names their resources. The
     loads themselves go on."""
+
+
+class NoLoaderThread(CacheError):
+    """A plain loader got no thread in time: `LoadLimits.max_loader_threads` loaders run, perhaps such as hang."""
 
 
 class ClientClosed(CacheError):

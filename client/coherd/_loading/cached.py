@@ -6,7 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
-from coherd._loading.loader import call_loader
+from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import Nothing
 from coherd.key import Key
 
@@ -58,11 +58,21 @@ class Cached(CachedFunction[P, V]):
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> V:
         """The cached value, or what the function returns."""
 
+        function: Callable[..., Any] = self.__wrapped__
+
         async def load(_: Key[V]) -> V:
-            return cast(V, await call_loader(self.__wrapped__, *args, **kwargs))
+            return cast(V, await function(*args, **kwargs))
+
+        def load_plainly(_: Key[V]) -> Any:
+            return function(*args, **kwargs)
 
         tags = self._tags_of(*args, **kwargs)
-        return cast(V, await self._get_or_load(self._key(*args, **kwargs), load, tags=tags))
+        return cast(
+            V,
+            await self._get_or_load(
+                self._key(*args, **kwargs), load if is_coroutine_function(function) else load_plainly, tags=tags
+            ),
+        )
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forgets the value of these arguments; see `CacheClient.delete`."""

@@ -15,12 +15,14 @@ class Node:
 
     Args:
         name: of its resources, as a log may name them.
+        in_thread: its loader is a plain one and runs in a thread.
     """
 
-    __slots__ = ("ended", "name", "waits_on")
+    __slots__ = ("ended", "in_thread", "name", "waits_on")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, in_thread: bool) -> None:
         self.name = name
+        self.in_thread = in_thread
         self.ended = False
         """Its loader has ended; what that left behind runs on."""
         self.waits_on: list[Node] = []

@@ -40,6 +40,8 @@ class Call:
 
     key: Key[Any]
     source: Source
+    in_thread: bool
+    """The loader is a plain one."""
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
@@ -47,7 +49,15 @@ class Call:
     def plan(self, *, stale: bool, pause_ms: int = 0) -> Plan:
         """The load this caller brings."""
         keys = (self.key,)
-        return Plan(keys, self.source, self.policy.load_timeout_ms, keys if stale else (), pause_ms, self.context)
+        return Plan(
+            keys,
+            self.source,
+            self.in_thread,
+            self.policy.load_timeout_ms,
+            keys if stale else (),
+            pause_ms,
+            self.context,
+        )
 
 
 class Running(NamedTuple):

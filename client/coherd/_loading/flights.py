@@ -102,8 +102,9 @@ class Flights:
 
     async def outcome(self, call: Call, load: Load, stale: pb.Hit | None, started_s: float) -> Outcome | None:
         """How a load of this process ended; None if the call that began at ``started_s`` waits no longer."""
-        # A load ends by itself within its time limit; its exchanges with the service have theirs.
-        hard_s = time.monotonic() + (call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
+        # A load ends by itself within its time limit, and waits as long for its turn or thread before it; its exchanges
+        # with the service have theirs.
+        hard_s = time.monotonic() + (2 * call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         try:
             with waiting(call.context.get(CHAIN, ()), load.node):

@@ -17,10 +17,11 @@ from coherd._loading.flight import Call
 from coherd._loading.flights import Flights
 from coherd._loading.leases import Payload
 from coherd._loading.load import Source
-from coherd._loading.loader import call_loader
+from coherd._loading.loader import call_loader, is_coroutine_function
 from coherd._loading.many import ManyCall, ManyLoads
 from coherd._loading.policy import NOTHING, LoadPolicy
 from coherd._loading.terms import Terms
+from coherd._loading.threads import Place
 from coherd.errors import NotPermitted, UndecodableValue
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
@@ -72,10 +73,10 @@ async def load_one(
 
 
 def _call_of(key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: LoadPolicy) -> Call:
-    async def source() -> Mapping[Key[Any], Payload]:
-        return {key: _payload(key, await call_loader(loader, key))}
+    async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
+        return {key: _payload(key, await call_loader(loader, key, place))}
 
-    return Call(key, source, terms, policy, contextvars.copy_context())
+    return Call(key, source, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
 
 
 async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> Any:
@@ -109,13 +110,13 @@ async def load_many(
     """
 
     def source_of(some: Sequence[Key[Any]]) -> Source:
-        async def source() -> Mapping[Key[Any], Payload]:
-            loaded = await call_loader(loader, list(some))
+        async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
+            loaded = await call_loader(loader, list(some), place)
             return {key: _payload(key, loaded.get(key, NOTHING)) for key in some}
 
         return source
 
-    call = ManyCall(source_of, terms, policy, contextvars.copy_context())
+    call = ManyCall(source_of, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
     part = await ManyLoads(flights, call).run(keys)
     decoded = Part({}, part.errors)
     undecodable: dict[Key[Any], UndecodableValue] = {}
@@ -125,7 +126,7 @@ async def load_many(
         except UndecodableValue as error:
             undecodable[key] = error
     if undecodable and policy.on_undecodable == "load":
-        await _load_many_anew(flights, undecodable, loader, terms, policy, decoded)
+        await _load_many_anew(flights, undecodable, loader, call, decoded)
     else:
         decoded.errors.update(undecodable)
     return Part({key: decoded.results[key] for key in keys if key in decoded.results}, decoded.errors)
@@ -135,24 +136,20 @@ async def _load_many_anew(
     flights: Flights,
     undecodable: Mapping[Key[Any], UndecodableValue],
     loader: Callable[[list[Any]], Any],
-    terms: Terms,
-    policy: LoadPolicy,
+    call: ManyCall,
     part: Part,
 ) -> None:
     """Adds what `_load_anew` would answer for many keys, loaded together."""
-    await asyncio.gather(*(_removed(flights, key, error, terms) for key, error in undecodable.items()))
-    again = await load_many(flights, list(undecodable), loader, terms, replace(policy, on_undecodable="raise"))
+    await asyncio.gather(*(_removed(flights, key, error, call.terms) for key, error in undecodable.items()))
+    again = await load_many(
+        flights, list(undecodable), loader, call.terms, replace(call.policy, on_undecodable="raise")
+    )
     part.results.update(again.results)
     for key, error in again.errors.items():
         if not isinstance(error, UndecodableValue):
             part.errors[key] = error
-            continue
-
-        async def alone(one: Key[Any]) -> Any:
-            loaded = await call_loader(loader, [one])
-            return loaded.get(one, NOTHING)
-
-        part.results[key] = _value(key, await flights.load_directly(_call_of(key, alone, terms, policy)))
+        else:
+            part.results[key] = _value(key, await flights.load_directly(call.of_key(key)))
 
 
 async def _removed(flights: Flights, key: Key[Any], error: UndecodableValue, terms: Terms) -> None:

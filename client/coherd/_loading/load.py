@@ -14,19 +14,20 @@ from coherd._loading.circles import CHAIN, Node
 from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
-from coherd._loading.loader import within
+from coherd._loading.loader import Ended, within
 from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadLimits
+from coherd._loading.threads import LoaderThreads, Place
 from coherd._rpc.protocol import Transport
-from coherd.errors import CacheError, ClientClosed, LoadTimeout
+from coherd.errors import CacheError, ClientClosed, LoadTimeout, NoLoaderThread
 from coherd.key import Key
 
 T = TypeVar("T")
 
 log: Final = logging.getLogger("coherd.loading")
 
-Source: TypeAlias = "Callable[[], Awaitable[Mapping[Key[Any], Payload]]]"
-"""Calls the loader and encodes what it returns."""
+Source: TypeAlias = "Callable[[Place | None], Awaitable[Mapping[Key[Any], Payload]]]"
+"""Calls the loader, in a place for its thread if it is a plain one, and encodes what it returns."""
 BACKGROUND_REFRESH: Final = contextvars.ContextVar("coherd_background_refresh", default=False)
 """True in the loader of a background refresh: nobody waits for it, and its callers have been served a stale value."""
 RELEASE_TIMEOUT_S: Final = 0.5
@@ -38,6 +39,8 @@ class Plan(NamedTuple):
 
     keys: Collection[Key[Any]]
     source: Source
+    in_thread: bool
+    """The loader is a plain one."""
     load_timeout_ms: int
     stale_keys: Collection[Key[Any]]
     """Those that have a value to serve meanwhile."""
@@ -66,6 +69,7 @@ class Load:
         leases: what it runs under; None: nothing is stored.
         start: makes a task of a coroutine, in a context.
         events: of the client.
+        threads: of the event loop.
         turn: acquired before it begins, within its time limit, and held while it runs; None: it begins at once.
         has_stale: its key had a value to serve meanwhile when the lease was granted.
         background: it is a background refresh.
@@ -77,6 +81,7 @@ class Load:
         leases: Leases | None,
         start: Callable[[Coroutine[Any, Any, Outcome], contextvars.Context], asyncio.Task[Outcome]],
         events: Events,
+        threads: LoaderThreads,
         *,
         turn: asyncio.Semaphore | None = None,
         has_stale: bool = False,
@@ -88,7 +93,8 @@ class Load:
         self._background = background
         self._turn = turn
         self._events = events
-        self.node = Node(", ".join(sorted({resource_of(key) for key in plan.keys})))
+        self._threads = threads
+        self.node = Node(", ".join(sorted({resource_of(key) for key in plan.keys})), in_thread=plan.in_thread)
         self.task = start(self._run(), plan.context)
 
     async def outcome(self, until_s: float) -> Outcome | None:
@@ -124,7 +130,7 @@ class Load:
         context.run(BACKGROUND_REFRESH.set, self._background)
         context.run(CHAIN.set, (*plan.context.get(CHAIN, ()), self.node))
         try:
-            loaded, error = await within(plan.load_timeout_ms, plan.source, context)
+            loaded, error = await self._run_loader(context)
         except asyncio.CancelledError:
             if leases is not None:
                 with contextlib.suppress(TimeoutError):
@@ -142,6 +148,20 @@ class Load:
             load_ms = int((time.monotonic() - started_s) * 1_000)
             mistakes = await leases.fill(loaded, load_ms, stale_keys=plan.stale_keys, pause_ms=plan.pause_ms)
         return Outcome(loaded, None, mistakes)
+
+    async def _run_loader(self, context: contextvars.Context) -> Ended:
+        plan = self._plan
+        if not plan.in_thread:
+            return await within(plan.load_timeout_ms, lambda: plan.source(None), context)
+        try:
+            place = await self._threads.place(plan.context.get(CHAIN, ()), plan.load_timeout_ms)
+        except NoLoaderThread as error:
+            self._events.happened(LoadEventKind.NO_THREAD, plan.keys, error, log_it=True)
+            return Ended(None, error)
+        try:
+            return await within(plan.load_timeout_ms, lambda: plan.source(place), context)
+        finally:
+            place.leave()
 
     async def _failed(self, error: BaseException) -> Outcome:
         plan, leases = self._plan, self.leases
@@ -176,6 +196,7 @@ class LoopLoads:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._refreshes = 0
         """Background refreshes that run."""
+        self._threads = LoaderThreads(limits.max_loader_threads)
         self._turn: Final = asyncio.Semaphore(limits.max_direct_loads)
 
     def start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
@@ -205,7 +226,9 @@ class LoopLoads:
         turn = self._turn if in_turn else None
         without = [key for key in plan.keys if key not in leases]
         self.events.happened(LoadEventKind.WITHOUT_SERVICE, without)
-        load = Load(plan, leases, self.start, self.events, turn=turn, has_stale=has_stale, background=background)
+        load = Load(
+            plan, leases, self.start, self.events, self._threads, turn=turn, has_stale=has_stale, background=background
+        )
         if background:
             self.events.happened(LoadEventKind.BACKGROUND_REFRESH, plan.keys)
             self._refreshes += 1
@@ -215,7 +238,7 @@ class LoopLoads:
     def load_directly(self, plan: Plan) -> Load:
         """Start a load that stores nothing, when it is its turn."""
         self.events.happened(LoadEventKind.WITHOUT_SERVICE, plan.keys)
-        return Load(plan, None, self.start, self.events, turn=self._turn)
+        return Load(plan, None, self.start, self.events, self._threads, turn=self._turn)
 
     async def cancel(self) -> None:
         """Cancel all loads, and wait until their leases are released. Their callers get `ClientClosed`."""

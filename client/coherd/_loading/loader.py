@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
+from coherd._loading.threads import Place
 from coherd.errors import LoadCancelled, LoadTimeout
 
 log: Final = logging.getLogger("coherd.loading")
@@ -17,23 +18,20 @@ END_TIMEOUT_S: Final = 0.5
 """Longest a load that was cancelled is waited for."""
 
 
-async def call_loader(loader: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+async def call_loader(loader: Callable[[Any], Any], wanted: Any, place: Place | None) -> Any:
     """What the loader returns.
 
-    A coroutine function runs in the loop. Any other callable is called in a thread of the loop's default executor, with
-    the caller's context variables; if it returns an awaitable, that is awaited in the loop.
+    A coroutine function runs in the loop. Any other callable is called in a thread, with the caller's context
+    variables; if it returns an awaitable, that is awaited in the loop.
+
+    Args:
+        loader: to call.
+        wanted: its argument.
+        place: of its thread; None for a coroutine function.
     """
-    if is_coroutine_function(loader):
-        return await loader(*args, **kwargs)
-    context = contextvars.copy_context()
-
-    def call() -> Any:
-        try:
-            return context.run(loader, *args, **kwargs)
-        except StopIteration as error:  # a future cannot carry it
-            raise RuntimeError("the loader raised StopIteration") from error
-
-    value = await asyncio.get_running_loop().run_in_executor(None, call)
+    if place is None:
+        return await loader(wanted)
+    value = await place.run(lambda: loader(wanted))
     return await value if inspect.isawaitable(value) else value
 
 

@@ -36,13 +36,15 @@ class ManyCall(NamedTuple):
 
     source_of: Callable[[Sequence[Key[Any]]], Source]
     """The source of some of the keys."""
+    in_thread: bool
+    """The loader is a plain one."""
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
 
     def of_key(self, key: Key[Any]) -> Call:
         """The same wish for one of the keys."""
-        return Call(key, self.source_of([key]), self.terms, self.policy, self.context)
+        return Call(key, self.source_of([key]), self.in_thread, self.terms, self.policy, self.context)
 
 
 class ManyLoads:
@@ -181,7 +183,15 @@ class ManyLoads:
         call, loads = self._call, self._flights.loads
         stale = [key for key in keys if key in self._stale]
         policy = call.policy
-        plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
+        plan = Plan(
+            keys,
+            call.source_of(keys),
+            call.in_thread,
+            policy.load_timeout_ms,
+            stale,
+            policy.error_pause_ms,
+            call.context,
+        )
         held = {key: self._leased.pop(key) for key in keys if key in self._leased}
         leases = Leases(loads.transport, loads.give_backs, loads.events, held, call.terms)
         return loads.load(plan, leases, background=background, in_turn=bool(self._direct))

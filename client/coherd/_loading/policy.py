@@ -112,7 +112,12 @@ class LoadLimits:
     max_background_loads: int = 64
     """Loads nobody waits for, >= 0; beyond them stale values are served and left to the next caller to refresh."""
 
+    max_loader_threads: int = 64
+    """Threads of plain loaders, >= 1, those of loads that were given up included until they end; further ones wait at
+    most their ``load_timeout_ms``, which begins anew with the load. The blocking client has no use for it."""
+
     def __post_init__(self) -> None:
+        _in_range("max_loader_threads", self.max_loader_threads, 1, None)
         _in_range("max_direct_loads", self.max_direct_loads, 1, None)
         _in_range("max_background_loads", self.max_background_loads, 0, None)
 
