@@ -122,7 +122,7 @@ class Flight:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._next.append(Waiter(call, answer, waits))
         if self._asking is None:
-            self._asking = self._loads.start(self._serve())
+            self._asking = self._loads.start(self._serve(), contextvars.Context())
         return answer
 
     async def _serve(self) -> None:
