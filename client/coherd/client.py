@@ -13,6 +13,7 @@ from coherd._calls import messages
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._loading.cached import Cached, Decorator
+from coherd._loading.cached_arguments import checked_function, checked_key
 from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
@@ -398,21 +399,26 @@ class CacheClient:
             await profile.invalidate("user123")
 
         Args:
-            key: the key of the function's arguments, given as the function is called.
+            key: the key of the function's arguments: a key class with their names, or a function of them. It gets all,
+                defaults included, by name where it has the names; ``self`` or ``cls`` of methods only if it takes it.
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
+        The function may be a method. ``cached`` is written above ``classmethod`` and ``staticmethod``.
+
         Raises:
-            TypeError, ValueError: an option is wrong.
+            TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
+        checked_key(key)
         self._load_policy.override(options)
         load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
+            checked_function(function)
             return Cached(function, key, tags, load, delete)
 
         return decorate

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls.messages import decoded
+from coherd._loading.cached_arguments import checked_function, checked_key
 from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
@@ -347,22 +348,27 @@ class CacheClient:
             profile.invalidate("user123")
 
         Args:
-            key: the key of the function's arguments, given as the function is called.
+            key: the key of the function's arguments: a key class with their names, or a function of them. It gets all,
+                defaults included, by name where it has the names; ``self`` or ``cls`` of methods only if it takes it.
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
+        The function may be a method. ``cached`` is written above ``classmethod`` and ``staticmethod``.
+
         Raises:
-            TypeError, ValueError: an option is wrong.
+            TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
+        checked_key(key)
         self._asynchronous._load_policy.override(options)
         load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
-            if is_coroutine_function(function):
+            checked_function(function)
+            if is_coroutine_function(getattr(function, "__func__", function)):
                 raise TypeError(REFUSAL)
             return Cached(function, key, tags, load, delete)
 
