@@ -92,8 +92,9 @@ class Cached(CachedFunction[P, V]):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if hasattr(inspect, "markcoroutinefunction"):
-            inspect.markcoroutinefunction(self)
+        mark = getattr(inspect, "markcoroutinefunction", None)
+        if mark is not None:
+            mark(self)
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Cached[P, V]: ...

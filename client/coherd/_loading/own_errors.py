@@ -82,7 +82,7 @@ def _copy_bare(error: BaseException, copies: _Copies) -> BaseException:
             raise TypeError("its copy is something else")
     else:
         # Made by the interpreter's own class: one in Python may want other arguments than it keeps.
-        builtin = next(each for each in kind.__mro__ if not each.__flags__ & _HEAP_TYPE)
+        builtin: Any = next(each for each in kind.__mro__ if not each.__flags__ & _HEAP_TYPE)
         arguments = error.args
         if isinstance(error, BaseExceptionGroup):
             arguments = (error.message, [_copy_bare(member, copies) for member in error.exceptions])
