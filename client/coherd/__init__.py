@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from coherd._loading.events import LoadEvent, LoadEventKind
     from coherd._loading.policy import NOTHING, LoadLimits, LoadPolicy
     from coherd._rpc.session_transport import NearCacheBounds
     from coherd._rpc.tls import TlsConfig
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
         ForeignValue,
         InvalidRequest,
         LoadCancelled,
+        LoadCircle,
         LoadTimeout,
+        NoLoaderThread,
         NotPermitted,
         NotServed,
         OutcomeUnknown,
@@ -65,11 +68,15 @@ __all__ = [
     "InvalidateResult",
     "Key",
     "LoadCancelled",
+    "LoadCircle",
+    "LoadEvent",
+    "LoadEventKind",
     "LoadLimits",
     "LoadPolicy",
     "LoadTimeout",
     "NamedInvalidation",
     "NearCacheBounds",
+    "NoLoaderThread",
     "NotPermitted",
     "NotServed",
     "OpenKey",
@@ -96,6 +103,7 @@ _HOMES: Final = {
     "coherd.codec": ("ValueDecodeError", "ValueEncodeError"),
     "coherd.contract.reasons": ("Refusal", "Retry"),
     "coherd.key": ("Key", "OpenKey"),
+    "coherd._loading.events": ("LoadEvent", "LoadEventKind"),
     "coherd._loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),

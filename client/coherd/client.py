@@ -13,6 +13,8 @@ from coherd._calls import messages
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._loading.cached import Cached, Decorator
+from coherd._loading.cached_arguments import checked_function, checked_key
+from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
@@ -22,7 +24,7 @@ from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
 from coherd.contract.limits import MAX_SELECTORS
-from coherd.errors import InvalidRequest
+from coherd.errors import InvalidRequest, UndecodableValue
 from coherd.key import Key, KeyValues, ReadKey
 from coherd.results import Entry, InvalidateResult, SetResult
 from coherd.selectors import Selector, to_wire
@@ -62,6 +64,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> None:
         """
         Args:
@@ -70,6 +73,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -80,7 +84,7 @@ class CacheClient:
         self._timeout_ms = _checked_timeout(timeout_ms)
         self._lenient = on_unavailable == "miss"
         self._load_policy = LoadPolicy() if loading is None else loading
-        self._flights = LoopFlights(transport, LoadLimits() if load_limits is None else load_limits)
+        self._flights = LoopFlights(transport, LoadLimits() if load_limits is None else load_limits, Events(on_event))
 
     @classmethod
     def connect(
@@ -96,6 +100,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> Self:
         """A client of the service at a target. Does no I/O: it connects with its first call.
 
@@ -111,6 +116,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -121,6 +127,7 @@ class CacheClient:
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
 
     def _limit_ms(self, timeout_ms: int | None) -> int:
@@ -139,6 +146,11 @@ class CacheClient:
         `ClientClosed`. Safe to repeat."""
         await self._flights.close()
         await self._transport.close()
+
+    @property
+    def load_counts(self) -> Mapping[str, Mapping[LoadEventKind, int]]:
+        """How often loads failed, were begun in the background, and so on, by ``domain:resource``."""
+        return self._flights.events.counts
 
     # Reading.
 
@@ -280,7 +292,7 @@ class CacheClient:
             LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
-            UndecodableValue: what is stored is not a value of the key's type.
+            UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
         policy = self._load_policy.override(options) if options else self._load_policy
@@ -290,7 +302,11 @@ class CacheClient:
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is not None:
-            return messages.decoded(key, kept.payload, kept.negative)
+            try:
+                return messages.decoded(key, kept.payload, kept.negative)
+            except UndecodableValue:
+                if policy.on_undecodable == "raise":
+                    raise
         return await load_one(flights, key, loader, terms, policy)
 
     @overload
@@ -356,6 +372,8 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
         near = near_part(self._transport, wanted)
+        if policy.on_undecodable == "load":
+            near.errors.clear()  # they are asked for, as what the service has
         far = [key for key in wanted if key not in near.results and key not in near.errors]
         if not far:
             return results_of(near)
@@ -381,21 +399,26 @@ class CacheClient:
             await profile.invalidate("user123")
 
         Args:
-            key: the key of the function's arguments, given as the function is called.
+            key: the key of the function's arguments: a key class with their names, or a function of them. It gets all,
+                defaults included, by name where it has the names; ``self`` or ``cls`` of methods only if it takes it.
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
+        The function may be a method. ``cached`` is written above ``classmethod`` and ``staticmethod``.
+
         Raises:
-            TypeError, ValueError: an option is wrong.
+            TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
+        checked_key(key)
         self._load_policy.override(options)
         load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
+            checked_function(function)
             return Cached(function, key, tags, load, delete)
 
         return decorate

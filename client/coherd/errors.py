@@ -15,6 +15,8 @@
     ├── UndecodableValue            the stored bytes are not a value of the key's type (a ValueDecodeError)
     ├── LoadTimeout                 a loader, or somebody else's, took too long (a TimeoutError)
     ├── LoadCancelled               a loader cancelled itself
+    ├── LoadCircle                  a loader asked for what waits for it
+    ├── NoLoaderThread              a plain loader got no thread of the client's
     ├── ClientClosed                the client was closed
     └── BatchError                  some items of a batch failed; carries the others' results
 
@@ -112,7 +114,8 @@ class ServerDefect(CacheError):
 
 
 class UndecodableValue(CacheError, ValueDecodeError):
-    """The stored bytes are not a value of the key's type: never a miss, since somebody wrote them by mistake."""
+    """The stored bytes are not a value of the key's type. Reads raise it: somebody wrote them by mistake. For verbs
+    that load it is a miss, unless `LoadPolicy.on_undecodable` says otherwise."""
 
 
 class LoadTimeout(CacheError, TimeoutError):
@@ -122,6 +125,15 @@ class LoadTimeout(CacheError, TimeoutError):
 class LoadCancelled(CacheError):
     """A loader ended in a cancellation that nobody outside asked for; raised as an error, since its callers were not
     cancelled."""
+
+
+class LoadCircle(CacheError):
+    """A loader asked for its own key, or for one whose load waits for its own. The message names their resources. The
+    loads themselves go on."""
+
+
+class NoLoaderThread(CacheError):
+    """A plain loader got no thread in time: `LoadLimits.max_loader_threads` loaders run, perhaps such as hang."""
 
 
 class ClientClosed(CacheError):

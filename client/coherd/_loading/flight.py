@@ -22,9 +22,11 @@ from coherd._loading.decide import (
     loads_directly,
     serves_at_once,
 )
-from coherd._loading.leases import Granted, Leases, Terms, lease_request, release
+from coherd._loading.leases import Granted, Leases, lease_request
 from coherd._loading.load import RELEASE_TIMEOUT_S, Load, LoopLoads, Plan, Source
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy
+from coherd._loading.terms import Terms
 from coherd._rpc.methods import LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
@@ -38,6 +40,8 @@ class Call:
 
     key: Key[Any]
     source: Source
+    in_thread: bool
+    """The loader is a plain one."""
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
@@ -45,7 +49,15 @@ class Call:
     def plan(self, *, stale: bool, pause_ms: int = 0) -> Plan:
         """The load this caller brings."""
         keys = (self.key,)
-        return Plan(keys, self.source, self.policy.load_timeout_ms, keys if stale else (), pause_ms, self.context)
+        return Plan(
+            keys,
+            self.source,
+            self.in_thread,
+            self.policy.load_timeout_ms,
+            keys if stale else (),
+            pause_ms,
+            self.context,
+        )
 
 
 class Running(NamedTuple):
@@ -110,7 +122,7 @@ class Flight:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._next.append(Waiter(call, answer, waits))
         if self._asking is None:
-            self._asking = self._loads.start(self._serve())
+            self._asking = self._loads.start(self._serve(), contextvars.Context())
         return answer
 
     async def _serve(self) -> None:
@@ -145,7 +157,7 @@ class Flight:
             if waiter.answer.done():
                 continue
             if not loads_directly(waiter.call.policy, error):
-                waiter.answer.set_exception(error)
+                waiter.answer.set_exception(own_error(error))
                 continue
             if load is None:
                 load = self._loads.load_directly(waiter.call.plan(stale=False))
@@ -208,10 +220,10 @@ class Flight:
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                        await release(loads.transport, [(call.key, token)], 0, call.terms.timeout_ms)
+                        await loads.give_backs.settle([(call.key, token)], call.terms)
                 raise
             except (OutcomeUnknown, DeadlineExceeded) as error:
-                loads.start(release(loads.transport, [(call.key, token)], 0, call.terms.timeout_ms))
+                loads.give_backs.add([(call.key, token)], call.terms)
                 if isinstance(error, DeadlineExceeded) or attempts >= MAX_LEASE_ATTEMPTS:
                     raise
             else:
@@ -230,10 +242,16 @@ class Flight:
         # Who waits for the load loads: its thread, if it blocks, has nothing else to do.
         call = [*waiting, *calls, group[0].call][0]
         if not calls or not (waiting or self._loads.has_room_for_refresh):
-            await release(self._loads.transport, [(key, token)], 0, call.terms.timeout_ms)
+            await self._loads.give_backs.settle([(key, token)], call.terms)
             return Elsewhere(stale, 0)
         pause_ms = max(each.policy.error_pause_ms for each in calls)
-        leases = Leases(self._loads.transport, {key: Granted(token, granted.grant)}, call.terms)
+        leases = Leases(
+            self._loads.transport,
+            self._loads.give_backs,
+            self._loads.events,
+            {key: Granted(token, granted.grant)},
+            call.terms,
+        )
         plan = call.plan(stale=stale is not None, pause_ms=pause_ms)
         self._load = self._loads.load(plan, leases, has_stale=stale is not None, background=not waiting)
         self._load.task.add_done_callback(lambda _: self._forget())

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextvars import Context
 from typing import Any, TypeAlias
 
+from coherd._calls import messages
+from coherd._loading.circles import CHAIN, waiting
 from coherd._loading.decide import falls_back, patience, poll_pause_ms, serves_at_once
+from coherd._loading.events import Events, LoadEventKind
 from coherd._loading.flight import Answer, Call, Flight, Running
 from coherd._loading.leases import Payload
 from coherd._loading.load import Load, LoopLoads, Outcome
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadLimits
+from coherd._rpc.methods import DELETE
 from coherd._rpc.per_loop import PerLoop
 from coherd._rpc.protocol import Transport
-from coherd.errors import ClientClosed, LoadTimeout
+from coherd.errors import CacheError, ClientClosed, LoadCircle, LoadTimeout, UndecodableValue
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -27,11 +33,13 @@ class Flights:
     Args:
         transport: carries the requests.
         limits: of the client.
+        events: of the client.
     """
 
-    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
-        self.loads = LoopLoads(transport, limits)
+    def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
+        self.loads = LoopLoads(transport, limits, events)
         self._by_name: dict[Name, Flight] = {}
+        self._removals: dict[Key[Any], asyncio.Task[CacheError | None]] = {}
         self._closed = False
 
     def check_open(self) -> None:
@@ -94,10 +102,50 @@ class Flights:
 
     async def outcome(self, call: Call, load: Load, stale: pb.Hit | None, started_s: float) -> Outcome | None:
         """How a load of this process ended; None if the call that began at ``started_s`` waits no longer."""
-        # A load ends by itself within its time limit; its exchanges with the service have theirs.
-        hard_s = time.monotonic() + (call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
+        # A load ends by itself within its time limit, and waits as long for its turn or thread before it; its exchanges
+        # with the service have theirs.
+        hard_s = time.monotonic() + (2 * call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
-        return await load.outcome(limit.until_s)
+        try:
+            with waiting(call.context.get(CHAIN, ()), load.node):
+                return await load.outcome(limit.until_s)
+        except LoadCircle as error:
+            return Outcome({}, error)
+
+    async def load_directly(self, call: Call) -> Payload:
+        """What the call's own loader returns, stored nowhere.
+
+        Raises:
+            Exception: of the loader.
+        """
+        load = self.loads.load_directly(call.plan(stale=False))
+        answer = settle(call, await self.outcome(call, load, None, time.monotonic()), None)
+        assert isinstance(answer, Payload)
+        return answer
+
+    async def remove_undecodable(self, key: Key[Any], error: UndecodableValue, timeout_ms: int) -> None:
+        """Delete a stored value that does not decode; callers of one moment share one deletion.
+
+        Raises:
+            CacheError: it may still be there.
+        """
+        running = self._removals.get(key)
+        if running is None:
+            self.loads.events.happened(LoadEventKind.UNDECODABLE, [key], error, log_it=True)
+            request = pb.DeleteRequest(key=messages.key_message(key))
+            running = self._removals[key] = self.loads.start(self._remove(key, request, timeout_ms), Context())
+        failed = await asyncio.shield(running)
+        if failed is not None:
+            raise own_error(failed)
+
+    async def _remove(self, key: Key[Any], request: pb.DeleteRequest, timeout_ms: int) -> CacheError | None:
+        try:
+            await self.loads.transport.call(DELETE, request, timeout_ms)
+        except CacheError as error:
+            return error
+        finally:
+            del self._removals[key]
+        return None
 
     def _flight(self, call: Call) -> Flight:
         name = (call.key, frozenset((call.terms.tags or {}).items()))
@@ -118,10 +166,12 @@ class LoopFlights(PerLoop[Flights]):
     Args:
         transport: carries the requests.
         limits: of each loop.
+        events: of the client.
     """
 
-    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
-        super().__init__(lambda: Flights(transport, limits))
+    def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
+        super().__init__(lambda: Flights(transport, limits, events))
+        self.events = events
         self._closed = False
 
     def current(self) -> Flights:
@@ -146,7 +196,7 @@ def settle(call: Call, outcome: Outcome | None, stale: pb.Hit | None) -> pb.Hit 
     """What a caller gets from a load that ended, or that it waits for no longer.
 
     Raises:
-        BaseException: why the load failed, or the service refused its value.
+        BaseException: why the load failed, or the service refused its value; a copy of the caller's own.
     """
     if outcome is None:
         if stale is not None:
@@ -155,8 +205,8 @@ def settle(call: Call, outcome: Outcome | None, stale: pb.Hit | None) -> pb.Hit 
     if outcome.error is not None:
         if stale is not None and falls_back(call.policy, outcome.error, stale=True):
             return stale
-        raise outcome.error
+        raise own_error(outcome.error)
     mistake = outcome.mistakes.get(call.key)
     if mistake is not None:
-        raise mistake
+        raise own_error(mistake)
     return outcome.loaded[call.key]

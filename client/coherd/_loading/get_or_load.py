@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import contextvars
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from coherd._calls import messages
 from coherd._calls.batches import Part
+from coherd._loading.decide import AWAY
 from coherd._loading.flight import Call
 from coherd._loading.flights import Flights
-from coherd._loading.leases import Payload, Terms
+from coherd._loading.leases import Payload
 from coherd._loading.load import Source
-from coherd._loading.loader import call_loader
+from coherd._loading.loader import call_loader, is_coroutine_function
 from coherd._loading.many import ManyCall, ManyLoads
 from coherd._loading.policy import NOTHING, LoadPolicy
-from coherd.errors import UndecodableValue
+from coherd._loading.terms import Terms
+from coherd._loading.threads import Place
+from coherd.errors import NotPermitted, UndecodableValue
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -56,10 +62,38 @@ async def load_one(
         policy: how it is loaded.
     """
 
-    async def source() -> Mapping[Key[Any], Payload]:
-        return {key: _payload(key, await call_loader(loader, key))}
+    call = _call_of(key, loader, terms, policy)
+    answer = await flights.get_or_load(call)
+    try:
+        return _value(key, answer)
+    except UndecodableValue as error:
+        if policy.on_undecodable == "raise":
+            raise
+        return await _load_anew(flights, call, error)
 
-    return _value(key, await flights.get_or_load(Call(key, source, terms, policy, contextvars.copy_context())))
+
+def _call_of(key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: LoadPolicy) -> Call:
+    async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
+        return {key: _payload(key, await call_loader(loader, key, place))}
+
+    return Call(key, source, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
+
+
+async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> Any:
+    """The value of a key whose stored value did not decode: it is deleted, which makes it a miss for everybody.
+
+    Where it cannot be deleted, or somebody stores another that does not decode, the call loads for itself.
+    """
+    key = call.key
+    try:
+        await flights.remove_undecodable(key, error, call.terms.timeout_ms)
+        return _value(key, await flights.get_or_load(call))
+    except (NotPermitted, UndecodableValue):
+        pass
+    except AWAY:
+        if call.policy.on_unavailable == "raise":
+            raise
+    return _value(key, await flights.load_directly(call))
 
 
 async def load_many(
@@ -76,21 +110,51 @@ async def load_many(
     """
 
     def source_of(some: Sequence[Key[Any]]) -> Source:
-        async def source() -> Mapping[Key[Any], Payload]:
-            loaded = await call_loader(loader, list(some))
+        async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
+            loaded = await call_loader(loader, list(some), place)
             return {key: _payload(key, loaded.get(key, NOTHING)) for key in some}
 
         return source
 
-    call = ManyCall(source_of, terms, policy, contextvars.copy_context())
+    call = ManyCall(source_of, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
     part = await ManyLoads(flights, call).run(keys)
     decoded = Part({}, part.errors)
+    undecodable: dict[Key[Any], UndecodableValue] = {}
     for key, value in part.results.items():
         try:
             decoded.results[key] = _value(key, value)
         except UndecodableValue as error:
-            decoded.errors[key] = error
-    return decoded
+            undecodable[key] = error
+    if undecodable and policy.on_undecodable == "load":
+        await _load_many_anew(flights, undecodable, loader, call, decoded)
+    else:
+        decoded.errors.update(undecodable)
+    return Part({key: decoded.results[key] for key in keys if key in decoded.results}, decoded.errors)
+
+
+async def _load_many_anew(
+    flights: Flights,
+    undecodable: Mapping[Key[Any], UndecodableValue],
+    loader: Callable[[list[Any]], Any],
+    call: ManyCall,
+    part: Part,
+) -> None:
+    """Adds what `_load_anew` would answer for many keys, loaded together."""
+    await asyncio.gather(*(_removed(flights, key, error, call.terms) for key, error in undecodable.items()))
+    again = await load_many(
+        flights, list(undecodable), loader, call.terms, replace(call.policy, on_undecodable="raise")
+    )
+    part.results.update(again.results)
+    for key, error in again.errors.items():
+        if not isinstance(error, UndecodableValue):
+            part.errors[key] = error
+        else:
+            part.results[key] = _value(key, await flights.load_directly(call.of_key(key)))
+
+
+async def _removed(flights: Flights, key: Key[Any], error: UndecodableValue, terms: Terms) -> None:
+    with contextlib.suppress(NotPermitted, *AWAY):  # then it is found again, and loaded around
+        await flights.remove_undecodable(key, error, terms.timeout_ms)
 
 
 def _payload(key: Key[Any], value: object) -> Payload:

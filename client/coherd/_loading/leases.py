@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
+from coherd._loading.events import Events, LoadEventKind
+from coherd._loading.give_backs import GiveBacks
+from coherd._loading.terms import Terms
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
@@ -30,17 +33,6 @@ class Payload(NamedTuple):
     """None: there is nothing."""
 
 
-class Terms(NamedTuple):
-    """What a call says about leases and entries."""
-
-    lease_ms: int
-    tags: Mapping[str, str] | None
-    ttl_ms: int | None
-    nothing_ttl_ms: int | None
-    timeout_ms: int
-    """Of each exchange with the service."""
-
-
 class Granted(NamedTuple):
     """A lease of this process."""
 
@@ -56,12 +48,23 @@ class Leases:
 
     Args:
         transport: carries the requests.
+        give_backs: of the event loop.
+        events: of the client.
         held: the leases.
         terms: of the call.
     """
 
-    def __init__(self, transport: Transport, held: Mapping[Key[Any], Granted], terms: Terms) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        give_backs: GiveBacks,
+        events: Events,
+        held: Mapping[Key[Any], Granted],
+        terms: Terms,
+    ) -> None:
         self._transport = transport
+        self._give_backs = give_backs
+        self._events = events
         self._held = dict(held)
         self._terms = terms
 
@@ -102,9 +105,17 @@ class Leases:
             if kind is not None and kind != "granted":
                 self._held.pop(key, None)
 
-    async def fill(self, loaded: Mapping[Key[Any], Payload], load_ms: int) -> dict[Key[Any], CacheError]:
-        """Store what was loaded under its leases. Rejected fills and an absent service are no error: callers have their
-        values. What is left is the caller's mistake, by key.
+    async def fill(
+        self, loaded: Mapping[Key[Any], Payload], load_ms: int, *, stale_keys: Collection[Key[Any]], pause_ms: int
+    ) -> dict[Key[Any], CacheError]:
+        """Store what was loaded under its leases. Rejected fills, an absent service and values that are too large are
+        no error: callers have their values. What is left is the caller's mistake, by key.
+
+        Args:
+            loaded: by key.
+            load_ms: how long that took.
+            stale_keys: those that have a value to serve meanwhile.
+            pause_ms: how long nobody loads those again that could not be stored.
         """
         items = [
             (key, self._fill(key, held, loaded[key], load_ms)) for key, held in self._held.items() if key in loaded
@@ -115,11 +126,14 @@ class Leases:
         for call in calls:
             for key, error in (await self._send(call)).items():
                 back.append(key)
-                if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):
+                if self._is_unremembered(loaded[key], error):
+                    continue
+                if isinstance(error, _MISTAKES) and error.reason != ErrorReason.ERROR_REASON_VALUE_TOO_LARGE:
                     mistakes[key] = error
-                elif not isinstance(error, (*AWAY, *_MISTAKES)):
-                    log.warning("a loaded value was not stored: %s", type(error).__name__)
+                self._events.happened(LoadEventKind.UNCACHED, [key], error, log_it=not isinstance(error, AWAY))
         if back:
+            paused = set(stale_keys)
+            await self.release([key for key in back if key in paused], pause_ms)
             await self.release(back, 0)
         return mistakes
 
@@ -162,10 +176,11 @@ class Leases:
         )
 
     async def release(self, keys: Iterable[Key[Any]], pause_ms: int) -> None:
-        """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: a lease
-        that cannot be released expires."""
+        """End leases without a value, so that the next caller loads at once, or after a pause. Never raises: what the
+        service cannot be told now it is told later."""
         tokens = [(key, held.token) for key in keys if (held := self._held.pop(key, None)) is not None]
-        await release(self._transport, tokens, pause_ms, self._terms.timeout_ms)
+        if tokens:
+            await self._give_backs.settle(tokens, self._terms, pause_ms)
 
 
 def lease_request(
@@ -185,22 +200,3 @@ def lease_request(
         renew=renews is not None,
         grant=renews,
     )
-
-
-async def release(
-    transport: Transport, tokens: Iterable[tuple[Key[Any], bytes]], pause_ms: int, timeout_ms: int
-) -> None:
-    """End leases by their tokens, whether or not they were ever granted. Never raises."""
-    items = []
-    for key, token in tokens:
-        item = pb.FillRequest(token=token, abandon=True, cooldown_ms=pause_ms)
-        item.set.key.text = key
-        items.append(item)
-    try:
-        for call in split_keys(items):
-            if len(call) == 1:
-                await transport.call(FILL, call[0], timeout_ms)
-            else:
-                await transport.call(BATCH_FILL, pb.BatchFillRequest(items=call), timeout_ms)
-    except CacheError as error:
-        log.debug("leases were not released: %s", type(error).__name__)

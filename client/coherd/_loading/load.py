@@ -10,23 +10,28 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from coherd._loading.circles import CHAIN, Node
+from coherd._loading.events import Events, LoadEventKind, resource_of
+from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
-from coherd._loading.loader import within
+from coherd._loading.loader import Ended, within
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadLimits
+from coherd._loading.threads import LoaderThreads, Place
 from coherd._rpc.protocol import Transport
-from coherd.errors import CacheError, ClientClosed, LoadTimeout
+from coherd.errors import CacheError, ClientClosed, LoadTimeout, NoLoaderThread
 from coherd.key import Key
 
 T = TypeVar("T")
 
 log: Final = logging.getLogger("coherd.loading")
 
-Source: TypeAlias = "Callable[[], Awaitable[Mapping[Key[Any], Payload]]]"
-"""Calls the loader and encodes what it returns."""
+Source: TypeAlias = "Callable[[Place | None], Awaitable[Mapping[Key[Any], Payload]]]"
+"""Calls the loader, in a place for its thread if it is a plain one, and encodes what it returns."""
 BACKGROUND_REFRESH: Final = contextvars.ContextVar("coherd_background_refresh", default=False)
 """True in the loader of a background refresh: nobody waits for it, and its callers have been served a stale value."""
 RELEASE_TIMEOUT_S: Final = 0.5
-"""Longest the end of a cancelled load waits for its leases to be released."""
+"""Longest the end of what is cancelled waits for its leases to be released; then that goes on without it."""
 
 
 class Plan(NamedTuple):
@@ -34,6 +39,8 @@ class Plan(NamedTuple):
 
     keys: Collection[Key[Any]]
     source: Source
+    in_thread: bool
+    """The loader is a plain one."""
     load_timeout_ms: int
     stale_keys: Collection[Key[Any]]
     """Those that have a value to serve meanwhile."""
@@ -61,6 +68,8 @@ class Load:
         plan: what to load.
         leases: what it runs under; None: nothing is stored.
         start: makes a task of a coroutine, in a context.
+        events: of the client.
+        threads: of the event loop.
         turn: acquired before it begins, within its time limit, and held while it runs; None: it begins at once.
         has_stale: its key had a value to serve meanwhile when the lease was granted.
         background: it is a background refresh.
@@ -71,6 +80,8 @@ class Load:
         plan: Plan,
         leases: Leases | None,
         start: Callable[[Coroutine[Any, Any, Outcome], contextvars.Context], asyncio.Task[Outcome]],
+        events: Events,
+        threads: LoaderThreads,
         *,
         turn: asyncio.Semaphore | None = None,
         has_stale: bool = False,
@@ -81,6 +92,9 @@ class Load:
         self._plan = plan
         self._background = background
         self._turn = turn
+        self._events = events
+        self._threads = threads
+        self.node = Node(", ".join(sorted({resource_of(key) for key in plan.keys})), in_thread=plan.in_thread)
         self.task = start(self._run(), plan.context)
 
     async def outcome(self, until_s: float) -> Outcome | None:
@@ -112,36 +126,55 @@ class Load:
         plan, leases = self._plan, self.leases
         started_s = time.monotonic()
         renewing = None if leases is None else asyncio.create_task(leases.renew_forever())
-        BACKGROUND_REFRESH.set(
-            self._background
-        )  # loads of one context take turns, and each begins without a pause from here
+        context = contextvars.copy_context()
+        context.run(BACKGROUND_REFRESH.set, self._background)
+        context.run(CHAIN.set, (*plan.context.get(CHAIN, ()), self.node))
         try:
-            loaded = await within(plan.load_timeout_ms, plan.source)
+            loaded, error = await self._run_loader(context)
         except asyncio.CancelledError:
             if leases is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):
                         await leases.release(plan.keys, 0)
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a loader raises is its callers'
-            if self._background:
-                names = ", ".join(sorted({":".join(key.split(":", 2)[:2]) for key in plan.keys}))
-                log.warning("a load of %s in the background failed: %s", names, type(error).__name__)
-            if leases is not None:
-                await leases.release(plan.stale_keys, plan.pause_ms)
-                await leases.release(plan.keys, 0)
-            return Outcome({}, error)
         finally:
+            self.node.ended = True
             if renewing is not None:
                 renewing.cancel()
+        if error is not None:
+            return await self._failed(error)
         mistakes: Mapping[Key[Any], CacheError] = {}
         if leases is not None:
-            mistakes = await leases.fill(loaded, int((time.monotonic() - started_s) * 1_000))
-            if self._background and mistakes:
-                log.warning(
-                    "a value loaded in the background was refused: %s", type(next(iter(mistakes.values()))).__name__
-                )
+            load_ms = int((time.monotonic() - started_s) * 1_000)
+            mistakes = await leases.fill(loaded, load_ms, stale_keys=plan.stale_keys, pause_ms=plan.pause_ms)
         return Outcome(loaded, None, mistakes)
+
+    async def _run_loader(self, context: contextvars.Context) -> Ended:
+        plan = self._plan
+        if not plan.in_thread:
+            return await within(plan.load_timeout_ms, lambda: plan.source(None), context)
+        try:
+            place = await self._threads.place(plan.context.get(CHAIN, ()), plan.load_timeout_ms)
+        except NoLoaderThread as error:
+            self._events.happened(LoadEventKind.NO_THREAD, plan.keys, error, log_it=True)
+            return Ended(None, error)
+        try:
+            return await within(plan.load_timeout_ms, lambda: plan.source(place), context)
+        finally:
+            place.leave()
+
+    async def _failed(self, error: BaseException) -> Outcome:
+        plan, leases = self._plan, self.leases
+        self._events.happened(LoadEventKind.LOAD_FAILED, plan.keys, error)
+        if self._background:
+            log.warning("a load of %s in the background failed: %s", self.node.name, type(error).__name__)
+        if leases is not None:
+            await leases.release(plan.stale_keys, plan.pause_ms)
+            await leases.release(plan.keys, 0)
+        if self._background and isinstance(error, (KeyboardInterrupt, SystemExit)):
+            # It ends the program, and there may be no caller to do so.
+            asyncio.get_running_loop().call_soon(_raise, own_error(error))
+        return Outcome({}, error)
 
 
 class LoopLoads:
@@ -150,16 +183,20 @@ class LoopLoads:
     Args:
         transport: carries the requests.
         limits: of the client.
+        events: of the client.
     """
 
-    def __init__(self, transport: Transport, limits: LoadLimits) -> None:
+    def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
         self.transport = transport
+        self.events = events
+        self.give_backs = GiveBacks(transport)
         self.held_calls = 0
         """Lease calls that the server holds."""
         self._limits = limits
         self._tasks: set[asyncio.Task[Any]] = set()
         self._refreshes = 0
         """Background refreshes that run."""
+        self._threads = LoaderThreads(limits.max_loader_threads)
         self._turn: Final = asyncio.Semaphore(limits.max_direct_loads)
 
     def start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> asyncio.Task[T]:
@@ -187,15 +224,21 @@ class LoopLoads:
             in_turn: it also loads what has no lease, so it waits for its turn.
         """
         turn = self._turn if in_turn else None
-        load = Load(plan, leases, self.start, turn=turn, has_stale=has_stale, background=background)
+        without = [key for key in plan.keys if key not in leases]
+        self.events.happened(LoadEventKind.WITHOUT_SERVICE, without)
+        load = Load(
+            plan, leases, self.start, self.events, self._threads, turn=turn, has_stale=has_stale, background=background
+        )
         if background:
+            self.events.happened(LoadEventKind.BACKGROUND_REFRESH, plan.keys)
             self._refreshes += 1
             load.task.add_done_callback(self._refresh_ended)
         return load
 
     def load_directly(self, plan: Plan) -> Load:
         """Start a load that stores nothing, when it is its turn."""
-        return Load(plan, None, self.start, turn=self._turn)
+        self.events.happened(LoadEventKind.WITHOUT_SERVICE, plan.keys)
+        return Load(plan, None, self.start, self.events, self._threads, turn=self._turn)
 
     async def cancel(self) -> None:
         """Cancel all loads, and wait until their leases are released. Their callers get `ClientClosed`."""
@@ -203,6 +246,11 @@ class LoopLoads:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        await self.give_backs.close()
 
     def _refresh_ended(self, _: object) -> None:
         self._refreshes -= 1
+
+
+def _raise(error: BaseException) -> None:
+    raise error

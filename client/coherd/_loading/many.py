@@ -14,12 +14,14 @@ from coherd._calls.messages import item_error
 from coherd._loading.decide import loads_directly, serves_at_once
 from coherd._loading.flight import Call
 from coherd._loading.flights import Flights, settle
-from coherd._loading.leases import Granted, Leases, Payload, Terms, lease_request, release
+from coherd._loading.leases import Granted, Leases, Payload, lease_request
 from coherd._loading.load import Load, Plan, Source
+from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy
+from coherd._loading.terms import Terms
 from coherd._rpc.methods import BATCH_LEASE
 from coherd.contract.limits import TOKEN_BYTES
-from coherd.errors import CacheError, DeadlineExceeded, OutcomeUnknown, ServerDefect
+from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -34,13 +36,15 @@ class ManyCall(NamedTuple):
 
     source_of: Callable[[Sequence[Key[Any]]], Source]
     """The source of some of the keys."""
+    in_thread: bool
+    """The loader is a plain one."""
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
 
     def of_key(self, key: Key[Any]) -> Call:
         """The same wish for one of the keys."""
-        return Call(key, self.source_of([key]), self.terms, self.policy, self.context)
+        return Call(key, self.source_of([key]), self.in_thread, self.terms, self.policy, self.context)
 
 
 class ManyLoads:
@@ -64,7 +68,7 @@ class ManyLoads:
         self._direct: list[Key[Any]] = []
 
     async def run(self, keys: Sequence[Key[Any]]) -> Part:
-        """Results and errors by key.
+        """Results and errors by key. However it ends, leases that no load has are given back.
 
         One load for all keys of which this caller got the lease, or which it must load without one; those of others are
         waited for meanwhile. Keys with a stale value to serve are
@@ -72,8 +76,27 @@ class ManyLoads:
 
         Raises:
             BaseException: of the loader, its own or somebody else's in this process.
+            ClientClosed: the client was closed during the call.
         """
         self._flights.check_open()
+        # As a task of the loop's loads: it ends before the connection does.
+        task = self._flights.loads.start(self._run(keys))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            own = asyncio.current_task()
+            if own is not None and own.cancelling():
+                raise
+            raise ClientClosed("the client was closed during the call") from None
+
+    async def _run(self, keys: Sequence[Key[Any]]) -> Part:
+        try:
+            return await self._sorted_and_loaded(keys)
+        finally:
+            tokens = [(key, granted.token) for key, granted in self._leased.items()]
+            self._flights.loads.give_backs.add(tokens, self._call.terms)
+
+    async def _sorted_and_loaded(self, keys: Sequence[Key[Any]]) -> Part:
         permits = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
 
         async def ask(part: Sequence[Key[Any]]) -> None:
@@ -100,14 +123,18 @@ class ManyLoads:
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
             answer = await transport.call(BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+        except asyncio.CancelledError:
+            self._flights.loads.give_backs.add(tokens.items(), call.terms)
+            raise
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
-                self._flights.loads.start(release(transport, tokens.items(), 0, call.terms.timeout_ms))
+                self._flights.loads.give_backs.add(tokens.items(), call.terms)
             if not loads_directly(call.policy, error):
                 raise
             self._direct.extend(keys)
             return
         if len(answer.results) != len(keys):
+            self._flights.loads.give_backs.add(tokens.items(), call.terms)
             raise ServerDefect("the answer does not have one result per key")
         for (key, token), result in zip(tokens.items(), answer.results, strict=True):
             self._sort(key, token, result)
@@ -146,9 +173,6 @@ class ManyLoads:
             self._results.update((key, self._stale[key]) for key in at_once)
             if at_once and self._flights.loads.has_room_for_refresh:
                 self._start(at_once, background=True)
-            elif at_once:
-                tokens = [(key, self._leased[key].token) for key in at_once]
-                await release(self._flights.loads.transport, tokens, 0, self._call.terms.timeout_ms)
             return
         chosen = [*waited_for, *at_once]
         load = self._start(chosen, background=False)
@@ -159,9 +183,17 @@ class ManyLoads:
         call, loads = self._call, self._flights.loads
         stale = [key for key in keys if key in self._stale]
         policy = call.policy
-        plan = Plan(keys, call.source_of(keys), policy.load_timeout_ms, stale, policy.error_pause_ms, call.context)
-        held = {key: self._leased[key] for key in keys if key in self._leased}
-        leases = Leases(loads.transport, held, call.terms)
+        plan = Plan(
+            keys,
+            call.source_of(keys),
+            call.in_thread,
+            policy.load_timeout_ms,
+            stale,
+            policy.error_pause_ms,
+            call.context,
+        )
+        held = {key: self._leased.pop(key) for key in keys if key in self._leased}
+        leases = Leases(loads.transport, loads.give_backs, loads.events, held, call.terms)
         return loads.load(plan, leases, background=background, in_turn=bool(self._direct))
 
     async def _settle(self, key: Key[Any], load: Load) -> None:
@@ -171,7 +203,9 @@ class ManyLoads:
         if mistake is None:
             self._results[key] = settle(call, outcome, stale)
         else:
-            self._errors[key] = mistake
+            error = own_error(mistake)
+            assert isinstance(error, CacheError)
+            self._errors[key] = error
 
 
 async def _all(coroutines: Iterable[Any]) -> None:

@@ -26,6 +26,7 @@ NOTHING: Final = Nothing.NOTHING
 Stale: TypeAlias = Literal["serve", "wait"]
 OnLoadError: TypeAlias = Literal["stale", "raise"]
 OnUnavailable: TypeAlias = Literal["load", "raise"]
+OnUndecodable: TypeAlias = Literal["load", "raise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,15 @@ class LoadPolicy:
     """What happens while the service is unavailable or late. ``"load"``: the loader is called without it and nothing is
     stored, at most ``max_direct_loads`` at once. ``"raise"``: the error of the service is raised."""
 
+    on_undecodable: OnUndecodable = "load"
+    """What a stored value is that is not of the key's type. ``"load"``: a miss; it is deleted, and loaded anew.
+    ``"raise"``: `UndecodableValue`."""
+
     def __post_init__(self) -> None:
         _one_of("stale", self.stale, "serve", "wait")
         _one_of("on_load_error", self.on_load_error, "stale", "raise")
         _one_of("on_unavailable", self.on_unavailable, "load", "raise")
+        _one_of("on_undecodable", self.on_undecodable, "load", "raise")
         _in_range("lease_ms", self.lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
         _in_range("error_pause_ms", self.error_pause_ms, 0, MAX_COOLDOWN_MS)
         _in_range("load_timeout_ms", self.load_timeout_ms, 1, None)
@@ -90,6 +96,7 @@ class LoadOptions(TypedDict, total=False):
     error_pause_ms: int
     lease_ms: int
     on_unavailable: OnUnavailable
+    on_undecodable: OnUndecodable
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,12 @@ class LoadLimits:
     max_background_loads: int = 64
     """Loads nobody waits for, >= 0; beyond them stale values are served and left to the next caller to refresh."""
 
+    max_loader_threads: int = 64
+    """Threads of plain loaders, >= 1, those of loads that were given up included until they end; further ones wait at
+    most their ``load_timeout_ms``, which begins anew with the load. The blocking client has no use for it."""
+
     def __post_init__(self) -> None:
+        _in_range("max_loader_threads", self.max_loader_threads, 1, None)
         _in_range("max_direct_loads", self.max_direct_loads, 1, None)
         _in_range("max_background_loads", self.max_background_loads, 0, None)
 

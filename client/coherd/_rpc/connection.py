@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any, Final
 
 import grpc.aio
@@ -42,7 +43,14 @@ MAX_WAITS: Final = 1_000
 
 
 def open_channel(target: str, tls: TlsConfig | None) -> grpc.aio.Channel:
-    """A channel of its own connection. Does no I/O."""
+    """A channel of its own connection. Does no I/O.
+
+    It is opened without the context of the first caller, which what gRPC leaves in the event loop would keep alive.
+    """
+    return Context().run(_open_channel, target, tls)
+
+
+def _open_channel(target: str, tls: TlsConfig | None) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = list(OPTIONS)
     if tls is None:
         return grpc.aio.insecure_channel(target, options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
+from contextvars import Context
 from typing import Final
 
 MOST_LIMITS: Final = 64
@@ -39,7 +40,7 @@ class Deadlines:
             if len(self._queues) >= MOST_LIMITS:
                 self._forget_empty()
             if len(self._queues) >= MOST_LIMITS:
-                self._loop.call_later(limit_ms / 1000, self._end, operation_id)
+                self._loop.call_later(limit_ms / 1000, self._end, operation_id, context=Context())
                 return
             queue = self._queues[limit_ms] = deque()
         open_ids = self._open_ids
@@ -51,7 +52,7 @@ class Deadlines:
             queue.extend(left)
         queue.append((self._loop.time() + limit_ms / 1000, operation_id))
         if limit_ms not in self._timers:
-            self._timers[limit_ms] = self._loop.call_at(queue[0][0], self._look, limit_ms)
+            self._timers[limit_ms] = self._loop.call_at(queue[0][0], self._look, limit_ms, context=Context())
 
     def close(self) -> None:
         """No more timers."""

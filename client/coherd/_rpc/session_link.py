@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, Final
 
 import grpc.aio
@@ -80,7 +81,8 @@ class SessionLink:
             if self._dialing is None:
                 if loop.time() < self._not_before_s:
                     return None
-                self._dialing = loop.create_task(self._dial())
+                # What lives as long as the session has no context of the first caller's.
+                self._dialing = loop.create_task(self._dial(), context=Context())
             if not self._failures:
                 await asyncio.wait([self._dialing], timeout=min(timeout_s / 2, LONGEST_WAIT_S))
         return self.stream
@@ -113,7 +115,7 @@ class SessionLink:
         if self.stream is stream:
             self.stream = None
         if not self._closed:
-            task = asyncio.get_running_loop().create_task(self._leave(stream))
+            task = asyncio.get_running_loop().create_task(self._leave(stream), context=Context())
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
@@ -9,6 +10,8 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls.messages import decoded
+from coherd._loading.cached_arguments import checked_function, checked_key
+from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._near import Kept
@@ -57,6 +60,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +69,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -75,6 +80,7 @@ class CacheClient:
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
         self._lookup_near = transport.lookup_near
         self._closed = False
@@ -94,6 +100,7 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> Self:
         """A client of the service at a target. Does no I/O: it connects with its first call.
 
@@ -109,6 +116,7 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
+            on_event: called with what happens to loads, in their event loop: it is to return at once.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -119,6 +127,7 @@ class CacheClient:
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
 
     def __enter__(self) -> Self:
@@ -139,6 +148,11 @@ class CacheClient:
             LOOP.run(self._asynchronous.close())
         finally:
             LOOP.detach(self)
+
+    @property
+    def load_counts(self) -> Mapping[str, Mapping[LoadEventKind, int]]:
+        """How often loads failed, were begun in the background, and so on, by ``domain:resource``."""
+        return self._asynchronous.load_counts
 
     # What the near cache holds is answered in the calling thread.
 
@@ -234,11 +248,12 @@ class CacheClient:
             LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
-            UndecodableValue: what is stored is not a value of the key's type.
+            UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
         if (kept := self._near_hit(key)) is not None:
-            return decoded(key, kept.payload, kept.negative)
+            with contextlib.suppress(UndecodableValue):  # the verb decides
+                return decoded(key, kept.payload, kept.negative)
         return self._load(
             loader,
             options,
@@ -333,22 +348,27 @@ class CacheClient:
             profile.invalidate("user123")
 
         Args:
-            key: the key of the function's arguments, given as the function is called.
+            key: the key of the function's arguments: a key class with their names, or a function of them. It gets all,
+                defaults included, by name where it has the names; ``self`` or ``cls`` of methods only if it takes it.
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
+        The function may be a method. ``cached`` is written above ``classmethod`` and ``staticmethod``.
+
         Raises:
-            TypeError, ValueError: an option is wrong.
+            TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
+        checked_key(key)
         self._asynchronous._load_policy.override(options)
         load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
-            if is_coroutine_function(function):
+            checked_function(function)
+            if is_coroutine_function(getattr(function, "__func__", function)):
                 raise TypeError(REFUSAL)
             return Cached(function, key, tags, load, delete)
 

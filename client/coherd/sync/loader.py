@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from coherd._loading.circles import CHAIN, Node
 from coherd._loading.load import BACKGROUND_REFRESH
 from coherd._loading.loader import is_coroutine_function
 from coherd.sync.call import Call, Job
@@ -42,7 +43,7 @@ class PlainLoader:
         Raises:
             TypeError: an awaitable.
         """
-        job = Job(functools.partial(_plain, self._function, wanted))
+        job = Job(functools.partial(_plain, self._function, wanted, CHAIN.get()))
         if self._leaves or BACKGROUND_REFRESH.get() or self.call is None or not self.call.offer(job):
             job.run_in_own_thread()
         return await job.done
@@ -51,8 +52,12 @@ class PlainLoader:
 REFUSAL = "a blocking client takes plain functions that load; coroutine functions are for coherd.CacheClient"
 
 
-def _plain(function: Callable[[Any], Any], wanted: Any) -> Any:
-    value = function(wanted)
+def _plain(function: Callable[[Any], Any], wanted: Any, chain: tuple[Node, ...]) -> Any:
+    outer = CHAIN.set(chain)
+    try:
+        value = function(wanted)
+    finally:
+        CHAIN.reset(outer)
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
             value.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from coherd._calls.messages import decoded
+from coherd._loading.events import LoadEvent
 from coherd._loading.policy import LoadLimits, LoadPolicy
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.descriptor_sets import Source
@@ -68,6 +69,7 @@ class FakeCache(CacheClient):
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
+        on_event: Callable[[LoadEvent], object] | None = None,
     ) -> None:
         """
         Args:
@@ -75,7 +77,7 @@ class FakeCache(CacheClient):
             clock: its time; None: one that stands still.
             draw: source of random numbers in ``[0, 1)``, for TTL jitter and early refresh. Default: always 0, which is
                 no jitter, never early.
-            timeout_ms, on_unavailable, loading, load_limits: as in `CacheClient`.
+            timeout_ms, on_unavailable, loading, load_limits, on_event: as in `CacheClient`.
         """
         self.clock = FakeClock() if clock is None else clock
         self.transport = MemoryTransport(builtin_catalog() if catalog is None else catalog, self.clock, draw=draw)
@@ -85,6 +87,7 @@ class FakeCache(CacheClient):
             on_unavailable=on_unavailable,
             loading=loading,
             load_limits=load_limits,
+            on_event=on_event,
         )
 
     @classmethod
