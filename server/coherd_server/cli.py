@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coherd.catalog.catalog import Catalog
+from coherd.cli import streams
 from coherd.cli.output import CommandFailure, ExitCode
 from coherd.contract.durations import format_duration
 from coherd_server import log
@@ -90,9 +90,8 @@ def serve(config: Path | None, **flags: Any) -> None:
             redis_url = settings.redis
 
         def announce(port: int) -> None:
-            with contextlib.suppress(OSError):  # nobody reads what it says: it serves all the same
-                for line in _banner(settings, catalog, embedded, port):
-                    click.echo(line)
+            for line in _banner(settings, catalog, embedded, port):
+                streams.say(line)
 
         def look_after() -> None:
             if embedded is not None:
@@ -111,7 +110,7 @@ def serve(config: Path | None, **flags: Any) -> None:
             embedded.stop()
     if problem is not None:
         raise CommandFailure(problem, ExitCode.UNAVAILABLE)
-    click.echo("coherd stopped")
+    streams.say("coherd stopped")
 
 
 def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | None, port: int) -> Sequence[str]:
