@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from pydantic import BeforeValidator
 from rich.console import Console
 from rich.table import Table
@@ -28,9 +29,10 @@ from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from coherd_server.redis.redis_url import RedisUrlError, parse_redis_url
 from coherd_server.setting_files import catalog_of, tls_of
 from coherd_server.settings import Settings, SettingsError, bind_address, parse_duration, parse_size
-from coherd_server.settings_sources import load_settings
+from coherd_server.settings_sources import load_settings, unknown_variables
 from coherd_server.workers import Supervisor, run_single
 
+_log = structlog.get_logger("coherd")
 _METAVARS = ((parse_duration, "TIME"), (parse_size, "SIZE"))
 
 
@@ -75,7 +77,7 @@ def serve(config: Path | None, **flags: Any) -> None:
       coherd serve --redis redis+cluster://10.0.0.1:7000,10.0.0.2:7000 --catalog orders.binpb
     """
     settings, catalog = _settings(config, flags)
-    log.configure(settings.log_level, settings.log_format)
+    _configure_log(settings)
     embedded: EmbeddedValkey | None = None
     try:
         if settings.redis is None:
@@ -173,7 +175,7 @@ def doctor(config: Path | None, redis: str | None, key_prefix: str | None) -> No
         raise CommandFailure(
             "give the URL of the store to examine: --redis URL, or redis in the settings", ExitCode.USAGE
         )
-    log.configure(settings.log_level, settings.log_format)
+    _configure_log(settings)
     try:
         findings = asyncio.run(_examine(settings.redis, settings.key_prefix))
     except RedisUrlError as error:
@@ -195,6 +197,15 @@ async def _examine(url: str, prefix: str) -> list[Finding]:
         return examine(await store.inspect())
     finally:
         await store.close()
+
+
+def _configure_log(settings: Settings) -> None:
+    """Begin to log, with what in the environment looks like a setting and is none."""
+    log.configure(settings.log_level, settings.log_format)
+    for variable, meant in unknown_variables(os.environ):
+        _log.warning(
+            "no such setting: the variable is ignored", variable=variable, **({"meant": meant} if meant else {})
+        )
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> tuple[Settings, Catalog]:

@@ -11,12 +11,16 @@ import logging
 import os
 import select
 import sys
+import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 _CHUNK_BYTES: Final = select.PIPE_BUF
 """A pipe that says it takes something takes so much without waiting."""
+REPEAT_AFTER_S: Final = 60.0
+"""How often the same is told again."""
 
 
 class LossyWriter:
@@ -62,6 +66,45 @@ class _LossyStream:
             self._stream.flush()
 
     debug = info = warning = error = critical = exception = log = msg
+
+
+class Repeated:
+    """Tells of something that goes wrong again and again: at first, when it changes, and once a minute with how often.
+
+    Args:
+        logger: where it is told.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, logger: structlog.typing.FilteringBoundLogger, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._told: tuple[str, dict[str, object]] | None = None
+        self._told_at_s = 0.0
+        self._times = 0
+
+    def tell(self, event: str, **fields: object) -> None:
+        """It went wrong once more; ``times`` counts from the first."""
+        if self._told is None:
+            self._times = 0
+        self._times += 1
+        if self._told == (event, fields) and self._clock() - self._told_at_s < REPEAT_AFTER_S:
+            return
+        self._told, self._told_at_s = (event, fields), self._clock()
+        self._logger.error(event, **fields, **({"times": self._times} if self._times > 1 else {}))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last that was told is that it goes wrong."""
+        return self._told is not None
+
+    def over(self, event: str) -> None:
+        """It goes well again, which is told where it was told that it does not."""
+        if self._told is not None:
+            self._told = None
+            self._logger.info(event, failed=self._times)
 
 
 def _writer() -> LossyWriter | _LossyStream:

@@ -338,6 +338,11 @@ class Store(Protocol):
         """The persistent counters, whole over all server processes."""
         ...
 
+    def trouble(self) -> str:
+        """Why it cannot be used just now, one line without secrets; empty while every primary answers, which it does if
+        it has answered within the last second and a half."""
+        ...
+
     async def ping(self) -> None:
         """Return when every primary has answered lately; the readiness probe."""
         ...

@@ -10,7 +10,7 @@ import pytest
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings, SettingsError
-from coherd_server.settings_sources import load_settings
+from coherd_server.settings_sources import load_settings, unknown_variables
 
 SECRET = "s3cret-token"
 
@@ -270,3 +270,26 @@ def test_a_near_cache_mode_of_no_domain_names_its_line(tmp_path: Path) -> None:
     file = written(tmp_path, "workers = 1\n[near_cache]\nnowhere = 'off'\n")
     with pytest.raises(SettingsError, match=rf"^{file}:3: near_cache override 'nowhere': no such domain"):
         catalog_of(load_settings({}, {}, file))
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("COHERD_REDIS_URL", "COHERD_REDIS"),
+        ("COHERD_URL", None),
+        ("COHERD_WORKER", "COHERD_WORKERS"),
+        ("COHERD_MAX_VALUE", "COHERD_MAX_VALUE_BYTES"),
+        ("COHERD_LISTEN_ADDRESS", "COHERD_LISTEN"),
+        ("COHERD_redis", "COHERD_REDIS"),
+        ("COHERD_TARGETS", "COHERD_TARGET"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told(variable: str, meant: str | None) -> None:
+    assert unknown_variables({variable: "x", "PATH": "/bin", "COHERD_REDIS": "redis://a"}) == [(variable, meant)]
+
+
+def test_variables_that_are_read_and_those_of_kubernetes_are_not_told() -> None:
+    names = [f"COHERD_{name.upper()}" for name in Settings.model_fields]
+    others = ["COHERD_CONFIG", "COHERD_TARGET", "COHERD_TOKEN"]
+    kubernetes = ["COHERD_PORT", "COHERD_PORT_50051_TCP_ADDR", "COHERD_SERVICE_HOST", "COHERD_SERVICE_PORT_GRPC"]
+    assert unknown_variables(dict.fromkeys([*names, *others, *kubernetes], "x")) == []
