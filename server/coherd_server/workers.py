@@ -180,7 +180,9 @@ class Supervisor:
         here, there = self._context.Pipe(duplex=False)
         arguments = (self._settings, self._redis_url, there)
         process = self._context.Process(target=_work, args=arguments, name="coherd-worker")
+        handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as it is then for what starts, until it says otherwise
         process.start()
+        signal.signal(signal.SIGHUP, handler)
         there.close()
         return _Worker(process, here)
 

@@ -244,6 +244,12 @@ def test_loopback_needs_nothing(address: str) -> None:
         ({"tls_key": "k"}, "tls_key", "belong together"),
         ({"tls_client_ca": "ca"}, "tls_client_ca", "needs tls_cert"),
         ({"builtin_catalog": "false"}, "builtin_catalog", "at least one own catalog"),
+        (
+            {"max_value_bytes": "16mb"},
+            "max_value_bytes",
+            "fits no message: max_message_bytes must be at",
+        ),
+        ({"max_message_bytes": "1mb"}, "max_message_bytes", "max_value_bytes of 1048576 fits no message"),
     ],
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str], origin: str, words: str) -> None:
@@ -254,6 +260,11 @@ def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str],
     assert line.startswith(f"COHERD_{origin.upper()}: ")
     file = written(tmp_path, "\n\n" + "".join(f"{name} = '{value}'\n" for name, value in values.items()))
     assert problem({}, {}, file).startswith(f"{file}:3: ")
+
+
+def test_the_longest_value_a_message_carries_is_accepted() -> None:
+    settings = load_settings({"max_value_bytes": str((1 << 20) - 1_024), "max_message_bytes": "1mb"}, {}, None)
+    assert settings.max_value_bytes == (1 << 20) - 1_024
 
 
 def test_near_cache_modes_come_from_the_file_alone(tmp_path: Path) -> None:
