@@ -59,13 +59,24 @@ class SendQueue:
             request: to it; only read now.
             size_bytes: about the size of the request.
             timeout_ms: until when its answer is waited for, >= 1.
+
+        Raises:
+            Exception: whatever writing the request raises; nothing is queued then.
         """
         self._last_id = operation_id = self._last_id + 1
         if self._frame is None:
             self._frame = session_pb2.SessionRequest()
             self._operations = self._frame.frame.operations
             self._filled.set()
-        method.write(self._operations.add(id=operation_id, timeout_ms=timeout_ms), request)
+        operations = self._operations
+        count = len(operations)
+        try:
+            method.write(operations.add(id=operation_id, timeout_ms=timeout_ms), request)
+        except BaseException:  # half an operation would end the stream for all others
+            del operations[count:]
+            if not count:
+                self._frame = None
+            raise
         size_bytes += OPERATION_BYTES
         self._frame_bytes += size_bytes
         self.queued_bytes += size_bytes

@@ -26,9 +26,9 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 def child_server() -> Iterator[str]:
     """Start a server on a free loopback port; gives its ``host:port`` and stops it at the end.
 
-    The server is in a session of its own, so that Ctrl-C reaches only us and we stop it in order. SIGTERM and SIGHUP end
-    this process in order, too. To be used on the main thread. The server's settings are the defaults: the environment's
-    ``COHERD_…`` are not passed on.
+    The server is in a session of its own, so that Ctrl-C reaches only us and we stop it in order. SIGTERM and SIGHUP
+    end this process in order, too. To be used on the main thread. The server's settings are the defaults: variables
+    ``COHERD_…`` of the environment are not passed on.
 
     Raises:
         CommandFailure: it did not start within `START_TIMEOUT_S` (UNAVAILABLE).
