@@ -40,13 +40,15 @@ class StoreUnavailable(Exception):
 
     ``outcome_unknown`` is True when a write was sent and may still take effect (P6: the caller is told, never
     silently retried); False when nothing was sent or the command only read. ``full`` is True when a node refused a
-    write because it is at maxmemory and evicts nothing. The message names no key.
+    write because it is at maxmemory and evicts nothing. ``cause`` says why a node refused and what to do, where that is
+    known, without its address; else it is empty. The message names no key.
     """
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False, full: bool = False) -> None:
+    def __init__(self, message: str, *, outcome_unknown: bool = False, full: bool = False, cause: str = "") -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
         self.full = full
+        self.cause = cause
 
 
 class ValueRead(NamedTuple):

@@ -190,6 +190,7 @@ class EmbeddedValkey:
         command = [
             *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data_dir.resolve())),
             *("--save", "60 1" if self._persistent else "", "--appendonly", "no", "--daemonize", "no"),
+            *("--stop-writes-on-bgsave-error", "no"),  # a full disk costs snapshots, which are not needed to serve
             *("--maxmemory", str(self._maxmemory_bytes), "--maxmemory-policy", self._maxmemory_policy),
         ]
         log_path = self.data_dir / "valkey.log"

@@ -104,7 +104,7 @@ class RedisStore(Maintenance):
                 jobs = [self._ensure_epoch(tag, tags[tag]) for tag in lost]
                 ensured += all_of((await self._router.fetch((), jobs, repeat=True))[1])
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
-            raise StoreUnavailable(str(error), full=error.full) from None
+            raise StoreUnavailable(str(error), full=error.full, cause=error.cause) from None
         for tag, done in zip(wanted + lost, ensured, strict=True):
             epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
             self._known_epochs.note(tag, epochs[tag], now_ms + lifetime_to_ask_ms(tags[tag]))
@@ -199,7 +199,7 @@ class RedisStore(Maintenance):
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
-            raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown)
+            raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown, cause=failed[0].cause)
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
         """See `Store.touch`.
