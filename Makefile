@@ -13,7 +13,7 @@ SPREAD := -n 3
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint type arch gen gen-check build bench soak load demo check clean
+.PHONY: help run test test-fast lint type arch gen gen-check build bench trace soak load demo check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ build: $(STAMP) ## Build the wheel and the source package into dist/
 
 bench: $(STAMP) ## Measure, as ratios against what one would do instead
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+trace: $(STAMP) ## Show through how many files a call goes; ARGS=--show lists every function
+	@$(BIN)/python -m tests.benchmarks.trace $(ARGS)
 
 soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/internals/reliability.md
 	@$(BIN)/python -m tests.coherence.soak $(or $(ARGS),--minutes 30 --hunt)

@@ -135,7 +135,7 @@ class CacheClient:
         await self.close()
 
     async def close(self) -> None:
-        """Cancels loads and gives their leases back, then ends calls in flight; their callers and later ones get
+        """Cancels loads and releases their leases, then ends calls in flight; their callers and later ones get
         `ClientClosed`. Safe to repeat."""
         await self._flights.close()
         await self._transport.close()

@@ -32,7 +32,7 @@ LONG: Final = (
     "tests/integration/cli/test_cli_replay.py",
     "tests/integration/dogpile_backend/",
     "tests/typing/",
-    "tests/unit/testing/test_fake_against_server.py",
+    "tests/integration/client/test_fake_against_server.py",
     "tests/integration/",
     "tests/coherence/",
 )

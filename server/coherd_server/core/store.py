@@ -1,6 +1,6 @@
 """What the policy needs from the outside: a store of bytes with node identities, and nothing about Redis clients.
 
-The adapters implement these protocols; the domain never imports them (docs/internals/architecture.md).
+The Redis side implements these protocols; the core never imports it (docs/internals/architecture.md).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from coherd import CacheClient
 from coherd._near import Kept, NearCache
+from coherd._rpc.session_near import SessionNear
 from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.session_transport import SessionTransport
 from coherd.domains import tags
@@ -202,12 +203,12 @@ def note_near_answers(patch: Callable[[Any, str, Any], None] = setattr) -> None:
 
 def record_pushes(recorder: Recorder, patch: Callable[[Any, str, Any], None] = setattr) -> None:
     """Have every session of this process record when it has dropped what it was told to."""
-    take = SessionStream._take_push
+    take = SessionNear.take_push
 
-    def recording(self: SessionStream, push: Any) -> None:
+    def recording(self: SessionNear, push: Any) -> None:
         named = (*(f"={key}" for key in push.keys), *push.tags)
         begun = recorder.start("push", tags=named)
         take(self, push)
         recorder.end(begun, "flush" if push.flush else "done")
 
-    patch(SessionStream, "_take_push", recording)
+    patch(SessionNear, "take_push", recording)

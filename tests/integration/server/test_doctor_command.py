@@ -1,4 +1,4 @@
-"""`coherd doctor` on real stores. What it finds is decided in domain/doctor.py; here, that it looks."""
+"""`coherd doctor` on real stores. What it finds is decided in core/doctor.py; here, that it looks."""
 
 from __future__ import annotations
 

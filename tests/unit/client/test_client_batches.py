@@ -106,7 +106,7 @@ async def test_calls_that_all_fail_alike_fail_as_one(cache: CacheClient, fake: F
 
 
 async def test_going_on_without_part_of_the_service(fake: FakeServer) -> None:
-    async with CacheClient.connect(fake.target, on_unavailable="miss") as cache:
+    async with CacheClient.connect(fake.target, on_unavailable="miss", timeout_ms=60_000) as cache:
         await cache.set_many({draft(1): 1, draft(2): 2})
         fake.bad_items[draft(1)] = AWAY
         assert await cache.get_many([draft(1), draft(2)]) == {draft(2): 2}

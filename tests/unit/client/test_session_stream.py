@@ -289,9 +289,9 @@ async def test_a_server_that_does_not_read_is_not_waited_for_longer_than_asked(
     session = await opened(server, cache)
     session.reads.clear()
     began_s = time.monotonic()
-    writes = [asyncio.create_task(cache.set(key(number), "x" * 600_000, timeout_ms=1_000)) for number in range(40)]
+    writes = [asyncio.create_task(cache.set(key(number), "x" * 600_000, timeout_ms=5_000)) for number in range(40)]
     errors = [await error_of(task) for task in writes]
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s < 60
     waited = [error for error in errors if isinstance(error, Unavailable)]
     queued = [error for error in errors if isinstance(error, DeadlineExceeded)]
     assert len(waited) + len(queued) == 40

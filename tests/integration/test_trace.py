@@ -1,0 +1,41 @@
+"""`make trace` runs, and a call goes through few files: a reader has to follow it (docs/internals/a-call.md)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "internals" / "a-call.md"
+MOST: Final = {
+    name: (int(files), int(hops))
+    for name, files, hops in re.findall(r"^\| ([\w, ]+) \| (\d+) \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+}
+"""Files and hops, by call."""
+
+
+@pytest.fixture(scope="module")
+def traced() -> dict[str, tuple[int, int]]:
+    """Files and hops of each call."""
+    command = (sys.executable, "-m", "tests.benchmarks.trace")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^(.+): (\d+) files, (\d+) hops$", done.stdout, re.MULTILINE)
+    return {name: (int(files), int(hops)) for name, files, hops in rows}
+
+
+def test_each_call_is_traced_on_both_sides(traced: dict[str, tuple[int, int]]) -> None:
+    assert list(traced) == list(MOST) == ["get", "set", "get_or_load on a miss", "invalidate, strict, pushed"]
+    assert all(hops >= files > 10 for files, hops in traced.values())
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_a_call_goes_through_few_files(name: str, traced: dict[str, tuple[int, int]]) -> None:
+    (files, hops), (most_files, most_hops) = traced[name], MOST[name]
+    assert files <= most_files
+    assert hops <= most_hops

@@ -1,0 +1,75 @@
+"""Pages about the inside name files and functions that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+SOURCES: Final = (ROOT / "client", ROOT / "server", ROOT)
+"""Where the first part of a path may stand."""
+PAGES: Final = sorted((ROOT / "docs").rglob("*.md"))
+_FUNCTION: Final = re.compile(r"`([\w./-]+\.py):([A-Za-z_][\w.]*)`")
+_FILE: Final = re.compile(r"`([\w./-]+\.(?:py|lua))(?::[\w.]+)?`")
+OF_USERS: Final = ("docs/use/",)
+"""Name files of the reader's own, too."""
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _found(path: str) -> Path | None:
+    return next((source / path for source in SOURCES if (source / path).is_file()), None)
+
+
+@cache
+def _defined(path: Path) -> frozenset[str]:
+    """Functions, classes and methods of a module, as ``Class.method``."""
+    names: set[str] = set()
+
+    def walk(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names.add(prefix + node.name)
+            if isinstance(node, ast.ClassDef):
+                walk(node.body, f"{prefix}{node.name}.")
+
+    walk(ast.parse(path.read_text("utf-8")).body, "")
+    return frozenset(names)
+
+
+@cache
+def _files() -> tuple[str, ...]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return tuple(f"/{name}" for name in listed.stdout.splitlines() if (ROOT / name).is_file())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_each_function_exists(page: Path) -> None:
+    named = _FUNCTION.findall(page.read_text("utf-8"))
+    unknown = [
+        f"{path}:{function}"
+        for path, function in named
+        if (found := _found(path)) is None or function not in _defined(found)
+    ]
+    assert not unknown
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not _name(page).startswith(OF_USERS)], ids=_name)
+def test_each_file_exists(page: Path) -> None:
+    named = dict.fromkeys(_FILE.findall(page.read_text("utf-8")))
+    unknown = [path for path in named if not any(name.endswith(f"/{path}") for name in _files())]
+    assert not unknown
+
+
+def test_the_way_of_a_call_is_told_by_functions() -> None:
+    text = (ROOT / "docs" / "internals" / "a-call.md").read_text("utf-8")
+    assert len(set(_FUNCTION.findall(text))) > 60
+    assert text.count("```mermaid\nsequenceDiagram") == 3
