@@ -23,7 +23,7 @@ from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
-from coherd.contract.limits import MAX_SELECTORS
+from coherd.contract.limits import MAX_SELECTORS, MAX_TIMEOUT_MS, whole_number
 from coherd.errors import InvalidRequest, UndecodableValue
 from coherd.key import Key, KeyValues, ReadKey
 from coherd.results import Entry, InvalidateResult, SetResult
@@ -43,9 +43,9 @@ class CacheClient:
 
     One client serves any number of tasks and event loops, and works in processes forked later; make one per program.
 
-    Every verb takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's), which covers
-    connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice. For
-    the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
+    Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
+    covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
+    For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
 
@@ -81,7 +81,7 @@ class CacheClient:
         if on_unavailable not in ("raise", "miss"):
             raise ValueError('on_unavailable is "raise" or "miss"')
         self._transport = transport
-        self._timeout_ms = _checked_timeout(timeout_ms)
+        self._timeout_ms = checked_timeout(timeout_ms)
         self._lenient = on_unavailable == "miss"
         self._load_policy = LoadPolicy() if loading is None else loading
         self._flights = LoopFlights(transport, LoadLimits() if load_limits is None else load_limits, Events(on_event))
@@ -131,7 +131,7 @@ class CacheClient:
         )
 
     def _limit_ms(self, timeout_ms: int | None) -> int:
-        return self._timeout_ms if timeout_ms is None else _checked_timeout(timeout_ms)
+        return self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,12 +176,14 @@ class CacheClient:
         Raises:
             UndecodableValue: what is stored is not a value of the key's type.
         """
+        if timeout_ms is not None:
+            checked_timeout(timeout_ms)
         kept = self._transport.lookup_near(key)
         if kept is not None and isinstance(key, Key):
             return messages.decoded(key, kept.payload, kept.negative)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        limit_ms = self._timeout_ms if timeout_ms is None else _checked_timeout(timeout_ms)
+        limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
         try:
             answer = await self._transport.call(GET, (key, accept_stale), limit_ms)
         except NO_READ:
@@ -614,12 +616,10 @@ def transport_to(
     return SessionTransport(target, tls=tls, token=token, near_cache=bounds)
 
 
-def _checked_timeout(timeout_ms: int) -> int:
+def checked_timeout(timeout_ms: int) -> int:
     """The time limit itself.
 
     Raises:
-        ValueError: it is below 1.
+        ValueError: it is no whole number, or out of its range.
     """
-    if timeout_ms < 1:
-        raise ValueError(f"timeout_ms must be at least 1, not {timeout_ms}")
-    return timeout_ms
+    return whole_number("timeout_ms", timeout_ms, 1, MAX_TIMEOUT_MS)

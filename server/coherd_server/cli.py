@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from pydantic import BeforeValidator
 from rich.console import Console
 from rich.table import Table
 
 from coherd.catalog.catalog import Catalog
+from coherd.cli import streams
 from coherd.cli.output import CommandFailure, ExitCode
 from coherd.contract.durations import format_duration
 from coherd_server import log
@@ -28,9 +29,10 @@ from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from coherd_server.redis.redis_url import RedisUrlError, parse_redis_url
 from coherd_server.setting_files import catalog_of, tls_of
 from coherd_server.settings import Settings, SettingsError, bind_address, parse_duration, parse_size
-from coherd_server.settings_sources import load_settings
+from coherd_server.settings_sources import load_settings, unknown_variables
 from coherd_server.workers import Supervisor, run_single
 
+_log = structlog.get_logger("coherd")
 _METAVARS = ((parse_duration, "TIME"), (parse_size, "SIZE"))
 
 
@@ -75,7 +77,7 @@ def serve(config: Path | None, **flags: Any) -> None:
       coherd serve --redis redis+cluster://10.0.0.1:7000,10.0.0.2:7000 --catalog orders.binpb
     """
     settings, catalog = _settings(config, flags)
-    log.configure(settings.log_level, settings.log_format)
+    _configure_log(settings)
     embedded: EmbeddedValkey | None = None
     try:
         if settings.redis is None:
@@ -90,9 +92,8 @@ def serve(config: Path | None, **flags: Any) -> None:
             redis_url = settings.redis
 
         def announce(port: int) -> None:
-            with contextlib.suppress(OSError):  # nobody reads what it says: it serves all the same
-                for line in _banner(settings, catalog, embedded, port):
-                    click.echo(line)
+            for line in _banner(settings, catalog, embedded, port):
+                streams.say(line)
 
         def look_after() -> None:
             if embedded is not None:
@@ -111,7 +112,7 @@ def serve(config: Path | None, **flags: Any) -> None:
             embedded.stop()
     if problem is not None:
         raise CommandFailure(problem, ExitCode.UNAVAILABLE)
-    click.echo("coherd stopped")
+    streams.say("coherd stopped")
 
 
 def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | None, port: int) -> Sequence[str]:
@@ -174,7 +175,7 @@ def doctor(config: Path | None, redis: str | None, key_prefix: str | None) -> No
         raise CommandFailure(
             "give the URL of the store to examine: --redis URL, or redis in the settings", ExitCode.USAGE
         )
-    log.configure(settings.log_level, settings.log_format)
+    _configure_log(settings)
     try:
         findings = asyncio.run(_examine(settings.redis, settings.key_prefix))
     except RedisUrlError as error:
@@ -196,6 +197,15 @@ async def _examine(url: str, prefix: str) -> list[Finding]:
         return examine(await store.inspect())
     finally:
         await store.close()
+
+
+def _configure_log(settings: Settings) -> None:
+    """Begin to log, with what in the environment looks like a setting and is none."""
+    log.configure(settings.log_level, settings.log_format)
+    for variable, meant in unknown_variables(os.environ):
+        _log.warning(
+            "no such setting: the variable is ignored", variable=variable, **({"meant": meant} if meant else {})
+        )
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> tuple[Settings, Catalog]:

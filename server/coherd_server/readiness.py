@@ -16,8 +16,8 @@ from coherd_server.core.store import Store, StoreUnavailable
 
 _log = structlog.get_logger("coherd")
 HEALTH_SERVICE_NAME: Final = health.SERVICE_NAME
-WATCH_INTERVAL_S: Final = 0.5
-"""How often the store is asked whether it answers."""
+WATCH_INTERVAL_S: Final = 0.25
+"""How often it is looked whether the store answers."""
 
 
 class Readiness:
@@ -50,28 +50,30 @@ class Readiness:
             await self._health.set(service, status)
 
     async def follow_store(self) -> None:
-        """Tell SERVING while the store answers, NOT_SERVING while it does not, until cancelled."""
+        """Tell SERVING while the store answers, NOT_SERVING while it does not, until cancelled.
+
+        Twice in a row it must be seen that it does not: a process that stood still has its answers to read first.
+        """
         serving = True
+        doubt = ""
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            trouble = ""
-            try:
-                await self._store.ping()
-            except StoreUnavailable as error:
-                trouble = str(error)
-            answers = not trouble
-            if answers and not serving:
-                _log.info("the store answers again")
-                await self._set(health_pb2.HealthCheckResponse.SERVING)
-            elif serving and not answers:
-                _log.warning("the store does not answer: not serving", reason=trouble)
+            trouble = self._store.trouble()
+            if serving and trouble and doubt:
+                serving = False
                 await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
-            serving = answers
+                _log.warning("the store does not answer: not serving", reason=trouble)
+            elif not serving and not trouble:
+                serving = True
+                await self._set(health_pb2.HealthCheckResponse.SERVING)
+                _log.info("the store answers again")
+            doubt = trouble
 
 
 async def log_findings(store: Store) -> None:
-    """Log what is unsafe about the store, as `coherd doctor` says it."""
+    """Log what is not well with the store, as `coherd doctor` says it: what is unsafe as an error."""
     with contextlib.suppress(StoreUnavailable):
         for finding in examine(await store.inspect()):
             if finding.level is not Level.OK:
-                _log.warning("store check", level=finding.level.value, node=finding.address, finding=finding.text)
+                tell = _log.error if finding.level is Level.UNSAFE else _log.warning
+                tell("store check", verdict=finding.level.value, node=finding.address, finding=finding.text)

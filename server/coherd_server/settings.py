@@ -22,6 +22,8 @@ from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.near.terms import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, Terms
 from coherd_server.redis.redis_url import parse_redis_url
 
+MESSAGE_SPARE_BYTES: Final = 1_024
+"""Of a message, what may be needed besides its value: key, options, framing."""
 SIZES: Final = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 _SIZE: Final = re.compile(r"(\d+)\s*([kmg]?b?)", re.IGNORECASE)
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]*")
@@ -194,6 +196,11 @@ class Settings(BaseModel):
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         if not self.builtin_catalog and not self.catalog:
             raise ValueError("without builtin_catalog at least one own catalog is needed")
+        if self.max_value_bytes > self.max_message_bytes - MESSAGE_SPARE_BYTES:
+            raise ValueError(
+                f"max_value_bytes of {self.max_value_bytes} fits no message: max_message_bytes must be at least "
+                f"{MESSAGE_SPARE_BYTES} more, and is {self.max_message_bytes}"
+            )
         host, _ = split_address(self.listen)
         if not is_loopback(host) and not self.insecure and not (self.tls_cert and (self.tls_client_ca or self.tokens)):
             raise ValueError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ ENVIRONMENT_PREFIX: Final = "COHERD_"
 _BOUNDS: Final = {"greater_than_equal": ("least", "ge"), "less_than_equal": ("most", "le")}
 _TABLES: Final = ("tokens", "ttl", "near_cache")
 """Settings that only the file can give."""
+_NO_SETTINGS: Final = ("CONFIG", "TARGET", "TOKEN")
+"""What else the commands take from the environment."""
+_OF_KUBERNETES: Final = re.compile(r"(SERVICE_|PORT(_|$)).*")
+"""What Kubernetes sets for a service that is named coherd."""
 
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None) -> Settings:
@@ -65,6 +70,30 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: Pa
     paths += (["near_cache", name] for name in settings.near_cache)
     settings._origins.update({".".join(path): _origin(path, origins, file, text) for path in paths})
     return settings
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    """Variables ``COHERD_…`` that nothing reads, each with the one that may have been meant; None where none is near.
+
+    Args:
+        environ: the environment.
+    """
+    known = [*(name.upper() for name in Settings.model_fields if name not in _TABLES), *_NO_SETTINGS]
+    ours = [name for name in sorted(environ) if name.upper().startswith(ENVIRONMENT_PREFIX)]
+    names = {variable: variable[len(ENVIRONMENT_PREFIX) :] for variable in ours}
+    return [
+        (variable, _meant(name.upper(), known))
+        for variable, name in names.items()
+        if name not in known and name.lower() not in _TABLES and not _OF_KUBERNETES.fullmatch(name)
+    ]
+
+
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """The longest known name that stands in it word for word, else the most similar one."""
+    inside = [one for one in known if f"_{one}_" in f"_{name}_" or f"_{name}_" in f"_{one}_"]
+    similar = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    nearest = similar or sorted(inside, key=len, reverse=True)
+    return ENVIRONMENT_PREFIX + nearest[0] if nearest else None
 
 
 def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | None, text: str) -> str:

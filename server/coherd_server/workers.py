@@ -29,6 +29,8 @@ _log = structlog.get_logger("coherd.workers")
 _START_TIMEOUT_S: Final = 60.0
 _RESTART_AFTER_S: Final = 1.0
 _LOOK_AFTER_S: Final = 1.0
+_LAST_BREATH_S: Final = 1.0
+"""How long a process that has closed its pipe may take to be gone, so that its exit code can be told."""
 
 
 def run_single(
@@ -76,6 +78,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _on_hangup)
     _stop_with_parent(loop, stopping)
     try:
         server = Server(settings, catalog_of(settings), redis_url, share_port=share_port)
@@ -91,6 +94,11 @@ async def _serve(
     _log.info("stopping")
     await server.stop()
     return None
+
+
+def _on_hangup() -> None:
+    """Many send SIGHUP to have settings read again; it ends nothing here."""
+    _log.info("SIGHUP does nothing: settings are read at the start; restart to change them")
 
 
 def _work(settings: Settings, redis_url: str, report: multiprocessing.connection.Connection) -> None:
@@ -127,7 +135,8 @@ class Supervisor:
         self._settings = settings
         self._redis_url = redis_url
         self._context = multiprocessing.get_context("spawn")
-        self._workers: list[BaseProcess] = []
+        self._workers: list[_Worker] = []
+        self._no_start = log.Repeated(_log)
         self._stopping = False
 
     def run(self, announce: Callable[[int], None], look_after: Callable[[], None]) -> str | None:
@@ -142,6 +151,7 @@ class Supervisor:
         self._settings = self._settings.model_copy(update={"listen": f"{shown_host}:{port}"})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, lambda *_: _on_hangup())
         try:
             problem = self._start_all()
             if problem is not None:
@@ -157,30 +167,24 @@ class Supervisor:
         self._stopping = True
 
     def _start_all(self) -> str | None:
-        pipes = []
-        for _ in range(self._settings.workers):
-            worker, pipe = self._spawn()
-            self._workers.append(worker)
-            pipes.append(pipe)
+        self._workers = [self._spawn() for _ in range(self._settings.workers)]
         end_s = time.monotonic() + _START_TIMEOUT_S
-        for pipe in pipes:
-            try:
-                if not pipe.poll(max(0.0, end_s - time.monotonic())):
-                    return f"a worker was not ready within {_START_TIMEOUT_S:.0f} s"
-                problem: str | None = pipe.recv()
-            except EOFError:
-                return "a worker ended while it started"
-            if problem is not None:
+        for worker in self._workers:
+            if not worker.report.poll(max(0.0, end_s - time.monotonic())):
+                return f"a worker was not ready within {_START_TIMEOUT_S:.0f} s"
+            if (problem := worker.hear()) is not None:
                 return problem
         return None
 
-    def _spawn(self) -> tuple[BaseProcess, multiprocessing.connection.Connection]:
+    def _spawn(self) -> _Worker:
         here, there = self._context.Pipe(duplex=False)
         arguments = (self._settings, self._redis_url, there)
-        worker = self._context.Process(target=_work, args=arguments, name="coherd-worker")
-        worker.start()
+        process = self._context.Process(target=_work, args=arguments, name="coherd-worker")
+        handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as it is then for what starts, until it says otherwise
+        process.start()
+        signal.signal(signal.SIGHUP, handler)
         there.close()
-        return worker, here
+        return _Worker(process, here)
 
     def _supervise(self, look_after: Callable[[], None]) -> None:
         looked_at_s = time.monotonic()
@@ -188,24 +192,64 @@ class Supervisor:
             if time.monotonic() - looked_at_s >= _LOOK_AFTER_S:
                 look_after()
                 looked_at_s = time.monotonic()
-            multiprocessing.connection.wait([worker.sentinel for worker in self._workers], timeout=0.2)
+            running = [worker.process.sentinel for worker in self._workers if worker.ended_at_s is None]
+            multiprocessing.connection.wait(running, timeout=0.2)
             for index, worker in enumerate(self._workers):
-                if worker.exitcode is None or self._stopping:
-                    continue
-                _log.error("a worker ended; starting another", exit_code=worker.exitcode)
-                time.sleep(_RESTART_AFTER_S)
-                self._workers[index], _ = self._spawn()
+                if not self._stopping:
+                    self._look_at(index, worker)
+
+    def _look_at(self, index: int, worker: _Worker) -> None:
+        """Hear what a worker says of its start, and replace one that has ended, a second later."""
+        if not worker.heard and worker.report.poll():
+            problem = worker.hear()
+            if problem is None:
+                self._no_start.over("workers start again")
+            else:
+                self._no_start.tell("a worker could not start; trying again", reason=problem)
+        if worker.process.exitcode is None:
+            return
+        if worker.ended_at_s is None:
+            worker.ended_at_s = time.monotonic()
+            if worker.serves:
+                _log.error("a worker ended; starting another", exit_code=worker.process.exitcode)
+        elif time.monotonic() - worker.ended_at_s >= _RESTART_AFTER_S:
+            worker.report.close()
+            self._workers[index] = self._spawn()
 
     def _end_all(self) -> None:
         for worker in self._workers:
-            if worker.is_alive():
-                worker.terminate()
+            if worker.process.is_alive():
+                worker.process.terminate()
         end_s = time.monotonic() + self._settings.drain_grace / 1000 + 5
         for worker in self._workers:
-            worker.join(max(0.1, end_s - time.monotonic()))
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
+            worker.process.join(max(0.1, end_s - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+class _Worker:
+    """A worker process, and what it has said of its start."""
+
+    def __init__(self, process: BaseProcess, report: multiprocessing.connection.Connection) -> None:
+        self.process = process
+        self.report = report
+        self.heard = False
+        self.serves = False
+        """It has said that it does."""
+        self.ended_at_s: float | None = None
+        """When it was seen that it has ended, `time.monotonic`."""
+
+    def hear(self) -> str | None:
+        """Take what it reports, which there must be: why it could not start; None where it serves."""
+        self.heard = True
+        try:
+            problem: str | None = self.report.recv()
+        except EOFError:
+            self.process.join(_LAST_BREATH_S)
+            return f"a worker ended while it started (exit code {self.process.exitcode})"
+        self.serves = problem is None
+        return problem
 
 
 def reserve_port(listen: str) -> socket.socket:

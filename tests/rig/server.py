@@ -25,13 +25,18 @@ class CoherdServer:
         args: further arguments of ``coherd serve``.
         environ: further environment variables.
         module: what to run instead of ``coherd.cli``: module and arguments before ``serve``.
+        errors_to: a descriptor for its standard error; `errors` is empty then.
 
     Raises:
         RuntimeError: it ended or said nothing within `START_TIMEOUT_S`; the text holds what it printed.
     """
 
     def __init__(
-        self, *args: str, environ: Mapping[str, str] | None = None, module: Sequence[str] = ("coherd.cli",)
+        self,
+        *args: str,
+        environ: Mapping[str, str] | None = None,
+        module: Sequence[str] = ("coherd.cli",),
+        errors_to: int | None = None,
     ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         command: Sequence[str] = (sys.executable, "-m", *module, "serve", "--listen", "127.0.0.1:0", *args)
@@ -41,7 +46,7 @@ class CoherdServer:
             bufsize=0,  # select must see every line that was not read yet
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=self._stderr,
+            stderr=self._stderr if errors_to is None else errors_to,
             env={**inherited, "PYTHONUNBUFFERED": "1", **(environ or {})},
             cwd=Path(__file__).parents[2],
         )

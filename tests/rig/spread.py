@@ -18,7 +18,11 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-ALONE: Final = ("tests/coherence/soak/test_histories.py", "tests/integration/server/test_start_and_end.py")
+ALONE: Final = (
+    "tests/coherence/soak/test_histories.py",
+    "tests/integration/server/test_lost_lines.py",
+    "tests/integration/server/test_start_and_end.py",
+)
 """Files whose tests share nothing and take long: each test is a group."""
 LONG: Final = (
     "cluster",

@@ -6,9 +6,10 @@ import enum
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, TypedDict
 
-from coherd.contract.limits import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
+from coherd.contract.limits import DEFAULT_LEASE_MS, MAX_LEASE_MS, MAX_TIMEOUT_MS, MIN_LEASE_MS, whole_number
 
 MAX_COOLDOWN_MS: Final = 600_000
+MAX_LOADS: Final = 1_000_000
 
 
 class Nothing(enum.Enum):
@@ -44,10 +45,10 @@ class LoadPolicy:
     at once, while one caller refreshes it in the background. ``"wait"``: waits for the fresh one."""
     soft_timeout_ms: int | None = None
     """With ``stale="wait"``: how long to wait before the stale value is returned after all; the load goes on. Without
-    a stale value there is nothing to return, and the wait goes on. None: to the end. Range: >= 0."""
+    a stale value there is nothing to return, and the wait goes on. None: to the end. Range: 0..2**31 - 1."""
     load_timeout_ms: int = 30_000
     """Longest a load may run; then it is cancelled, its lease is released, and its callers get `LoadTimeout`. Also
-    the longest a caller waits for somebody else's load. Range: >= 1."""
+    the longest a caller waits for somebody else's load. Range: 1..2**31 - 1."""
     on_load_error: OnLoadError = "stale"
     """What a caller that waited gets when loading failed. ``"stale"``: the stale value if there is one, else the error.
     ``"raise"``: the error."""
@@ -70,11 +71,11 @@ class LoadPolicy:
         _one_of("on_load_error", self.on_load_error, "stale", "raise")
         _one_of("on_unavailable", self.on_unavailable, "load", "raise")
         _one_of("on_undecodable", self.on_undecodable, "load", "raise")
-        _in_range("lease_ms", self.lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
-        _in_range("error_pause_ms", self.error_pause_ms, 0, MAX_COOLDOWN_MS)
-        _in_range("load_timeout_ms", self.load_timeout_ms, 1, None)
+        whole_number("lease_ms", self.lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
+        whole_number("error_pause_ms", self.error_pause_ms, 0, MAX_COOLDOWN_MS)
+        whole_number("load_timeout_ms", self.load_timeout_ms, 1, MAX_TIMEOUT_MS)
         if self.soft_timeout_ms is not None:
-            _in_range("soft_timeout_ms", self.soft_timeout_ms, 0, None)
+            whole_number("soft_timeout_ms", self.soft_timeout_ms, 0, MAX_TIMEOUT_MS)
 
     def override(self, options: LoadOptions) -> LoadPolicy:
         """The policy of a call.
@@ -117,16 +118,11 @@ class LoadLimits:
     most their ``load_timeout_ms``, which begins anew with the load. The blocking client has no use for it."""
 
     def __post_init__(self) -> None:
-        _in_range("max_loader_threads", self.max_loader_threads, 1, None)
-        _in_range("max_direct_loads", self.max_direct_loads, 1, None)
-        _in_range("max_background_loads", self.max_background_loads, 0, None)
+        whole_number("max_loader_threads", self.max_loader_threads, 1, MAX_LOADS)
+        whole_number("max_direct_loads", self.max_direct_loads, 1, MAX_LOADS)
+        whole_number("max_background_loads", self.max_background_loads, 0, MAX_LOADS)
 
 
 def _one_of(name: str, value: object, *allowed: str) -> None:
     if value not in allowed:
         raise ValueError(f"{name} is one of {', '.join(map(repr, allowed))}")
-
-
-def _in_range(name: str, value: int, low: int, high: int | None) -> None:
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"{name} must be in {low}..{'' if high is None else high}, not {value}")

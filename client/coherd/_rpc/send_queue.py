@@ -63,6 +63,9 @@ class SendQueue:
             method: its rpc.
             request: to it; only read now.
             timeout_ms: until when its answer is waited for, >= 1.
+
+        Raises:
+            Exception: whatever writing the request raises; nothing is queued then.
         """
         size_bytes = method.size_bytes(request)
         if size_bytes > self.largest_bytes or self.queued_bytes > QUEUED_BYTES:
@@ -72,7 +75,15 @@ class SendQueue:
             self._frame = session_pb2.SessionRequest()
             self._operations = self._frame.frame.operations
             self._filled.set()
-        method.write(self._operations.add(id=operation_id, timeout_ms=timeout_ms), request)
+        operations = self._operations
+        count = len(operations)
+        try:
+            method.write(operations.add(id=operation_id, timeout_ms=timeout_ms), request)
+        except BaseException:  # half an operation would end the stream for all others
+            del operations[count:]
+            if not count:
+                self._frame = None
+            raise
         size_bytes += OPERATION_BYTES
         self._frame_bytes += size_bytes
         self.queued_bytes += size_bytes

@@ -1,10 +1,11 @@
 """Status of a failed rpc to an error: by the `google.rpc` details of Coherd, else by the status code.
 
-Never by its text, but for the one that grpc.aio itself writes in place of a status.
+Never by its text, but for those that gRPC itself writes: in place of a status, and for a message over its limit.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -31,7 +32,7 @@ _BY_CODE: Final[dict[grpc.StatusCode, _Row]] = {
     _Code.UNAVAILABLE: _Row(errors.Unavailable, Retry.IDEMPOTENT, "no connection to the service, or it was lost"),
     _Code.CANCELLED: _Row(errors.Unavailable, Retry.IDEMPOTENT, "the call was ended on its way to the service"),
     _Code.DEADLINE_EXCEEDED: _Row(errors.DeadlineExceeded, Retry.IDEMPOTENT, "no answer within the time limit"),
-    # Something on the way limits rate or message size; a message that is too large stays so.
+    # Something on the way limits the rate, or more than gRPC says it is (`_TOO_LARGE`).
     _Code.RESOURCE_EXHAUSTED: _Row(errors.Overloaded, Retry.NEVER, "a limit on the way to the service was exceeded"),
     _Code.INVALID_ARGUMENT: _Row(errors.InvalidRequest, Retry.NEVER, "the request was refused"),
     _Code.UNAUTHENTICATED: _Row(errors.NotPermitted, Retry.NEVER, "no valid credential"),
@@ -40,6 +41,11 @@ _BY_CODE: Final[dict[grpc.StatusCode, _Row]] = {
 }
 _WRITE_FAILED: Final = "Internal error from Core"
 """What grpc.aio says, with INTERNAL, in place of the status of a call that ended while it was written to."""
+_TOO_LARGE: Final = re.compile(
+    r"(?:(CLIENT|SERVER): |grpc: )?(?:trying to )?(received|sent|send) message (?:after decompression )?larger than",
+    re.IGNORECASE,
+)
+"""What gRPC says, with RESOURCE_EXHAUSTED, of a message over a limit of its own."""
 
 
 class Details(NamedTuple):
@@ -66,6 +72,8 @@ def _error(error: grpc.aio.AioRpcError, details: Details | None) -> CacheError:
     if details is None and error.code() is _Code.INTERNAL and error.details() == _WRITE_FAILED:
         row = _BY_CODE[_Code.UNAVAILABLE]
         return row.kind(row.message, retry=row.retry)
+    if details is None and (found := _too_large(error)) is not None:
+        return found
     if details is None:
         row = _BY_CODE.get(error.code(), _OTHER)
         deadline = error.code() is _Code.DEADLINE_EXCEEDED
@@ -77,6 +85,20 @@ def _error(error: grpc.aio.AioRpcError, details: Details | None) -> CacheError:
         row = _BY_CODE.get(error.code(), _OTHER)
         return row.kind(message, retry=row.retry, retry_after_ms=details.retry_after_ms, field=details.field)
     return errors.error_of(details.reason, message, field=details.field, retry_after_ms=details.retry_after_ms)
+
+
+def _too_large(error: grpc.aio.AioRpcError) -> CacheError | None:
+    """The error of a message over a limit of gRPC's, here, in the server or on the way to it; None for any other."""
+    if error.code() is not _Code.RESOURCE_EXHAUSTED:
+        return None
+    match = _TOO_LARGE.match(error.details() or "")
+    if match is None:
+        return None
+    if (match[1], match[2].lower()[:4]) in (("CLIENT", "rece"), ("SERVER", "sent")):
+        text = "the answer is longer than the messages that the client or the service takes"
+        return errors.error_of(ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE, text)
+    text = "the request is longer than the messages that the service, or something on the way to it, takes"
+    return errors.error_of(ErrorReason.ERROR_REASON_VALUE_TOO_LARGE, text, field="value")
 
 
 def _details(error: grpc.aio.AioRpcError) -> Details | None:

@@ -19,21 +19,24 @@ START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 15.0
 
 _LISTENING: Final = re.compile(r"listening on (\S+)")
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def child_server() -> Iterator[str]:
     """Start a server on a free loopback port; gives its ``host:port`` and stops it at the end.
 
-    The server is in a session of its own, so that Ctrl-C reaches only us and we stop it in order. Its settings are the
-    defaults: the environment's ``COHERD_…`` are not passed on.
+    The server is in a session of its own, so that Ctrl-C reaches only us and we stop it in order. SIGTERM and SIGHUP
+    end this process in order, too. To be used on the main thread. The server's settings are the defaults: variables
+    ``COHERD_…`` of the environment are not passed on.
 
     Raises:
         CommandFailure: it did not start within `START_TIMEOUT_S` (UNAVAILABLE).
+        SystemExit: SIGTERM or SIGHUP came: 128 and its number.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
     command = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", "--log-level", "warning")
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as errors, _ended_in_order():
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -50,6 +53,23 @@ def child_server() -> Iterator[str]:
             yield target
         finally:
             _stop(process)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Signals that would end the process on the spot raise `SystemExit` instead, so that what stands open is closed."""
+    before = {number: signal.signal(number, _end) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: object) -> None:
+    for one in _ENDING:
+        signal.signal(one, signal.SIG_IGN)  # it is ending: a second one must not cut that short
+    sys.exit(128 + number)
 
 
 def _target(process: subprocess.Popen[bytes]) -> str | None:
@@ -75,9 +95,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:  # also a second Ctrl-C; its Valkey ends with it
             process.kill()
             process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
     assert process.stdout is not None, "stdout is a pipe"
     process.stdout.close()
 

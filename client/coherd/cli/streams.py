@@ -35,6 +35,14 @@ def do_without_output() -> None:
         _point_at_nothing(1, os.O_WRONLY)
 
 
+def say(line: str) -> None:
+    """Write a line to stdout; where that is closed or full, it and all later ones are lost, and nothing fails."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        _give_up(sys.stdout)
+
+
 def is_of_streams(error: OSError) -> bool:
     """Whether it says that a stream is closed or full, or its device broken."""
     return error.errno in _OF_STREAMS

@@ -18,7 +18,7 @@ from coherd._near import Kept
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds
 from coherd._rpc.tls import TlsConfig
-from coherd.client import DEFAULT_TIMEOUT_MS, transport_to
+from coherd.client import DEFAULT_TIMEOUT_MS, checked_timeout, transport_to
 from coherd.client import CacheClient as AsyncClient
 from coherd.errors import BatchError, ClientClosed, UndecodableValue
 from coherd.key import Key, ReadKey
@@ -159,6 +159,8 @@ class CacheClient:
     def _get(
         self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
     ) -> Any:
+        if timeout_ms is not None:
+            checked_timeout(timeout_ms)
         if (kept := self._near_hit(key)) is not None:
             return decoded(key, kept.payload, kept.negative)
         return self._wait(

@@ -2,7 +2,8 @@
 entries [unlink-by-bytes].
 
 One server process at a time walks, by a claim in the store; it notes how far it got, so another goes on where it died.
-The walk is paced: after each page it sleeps a multiple of what the page cost. Figures carry the time they were counted.
+The walk is paced: after each page it rests for a multiple of what the page took, which grows with the load. The
+multiple falls while a walk lasts: many keys are not counted at the pace of few. Figures carry when they were counted.
 """
 
 from __future__ import annotations
@@ -33,13 +34,24 @@ from coherd_server.core.validity import State
 T = TypeVar("T")
 _log = structlog.get_logger("coherd.census")
 PAGE_KEYS: Final = 200
-REST_SHARE: Final = 9.0
-"""Times a page's cost that the walk sleeps after it: it takes at most a tenth of one core."""
+MOST_REST: Final = 9.0
+"""Times a page's time that a walk rests after it when it begins: it takes at most a tenth of one core."""
+LEAST_REST: Final = 1.0
+"""The same of a walk that has lasted its whole interval: at most half of one core."""
 CLAIM_MS: Final = 15_000
 NOTE_MS: Final = 24 * 3_600_000
 _TASK: Final = "census"
 _RESULT: Final = "census:result"
 _PROGRESS: Final = "census:progress"
+
+
+def rest_share(lasted: float) -> float:
+    """Times a page's time to rest after it.
+
+    Args:
+        lasted: how long the walk has lasted, in intervals; >= 0.
+    """
+    return max(LEAST_REST, MOST_REST - (MOST_REST - LEAST_REST) * lasted)
 
 
 class Census:
@@ -72,19 +84,23 @@ class Census:
         while True:
             try:
                 if await self._store.claim(_TASK, self._token, CLAIM_MS):
-                    await self.walk()
+                    await self.walk(interval_ms)
             except StoreUnavailable:
                 _log.debug("census interrupted: the store does not answer")
             await asyncio.sleep(interval_ms / 1000)
 
-    async def walk(self) -> CensusResult | None:
+    async def walk(self, interval_ms: int) -> CensusResult | None:
         """One pass over every primary; None if the claim was lost on the way.
+
+        Args:
+            interval_ms: > 0; what the pass is to last about, where the keys and the load allow.
 
         Raises:
             StoreUnavailable: the store does not answer; what was done so far is noted there.
         """
         progress = await self._recall(_PROGRESS, decode_progress) or Progress()
         tally = progress.tally
+        began_s = time.monotonic()
         for primary in self._store.primaries():
             if primary in progress.done:
                 continue
@@ -99,7 +115,8 @@ class Census:
                 await self._store.note(_PROGRESS, progress.encode(), CLAIM_MS * 4)
                 if not await self._store.claim(_TASK, self._token, CLAIM_MS):
                     return None
-                await asyncio.sleep((time.monotonic() - started) * REST_SHARE)
+                now_s = time.monotonic()
+                await asyncio.sleep((now_s - started) * rest_share((now_s - began_s) * 1000 / interval_ms))
             progress.done.append(primary)
         result = CensusResult.of(tally, self._wall_ms())
         await self._store.note(_RESULT, result.encode(), NOTE_MS)

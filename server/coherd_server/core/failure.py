@@ -27,7 +27,9 @@ UNCONFIRMED: Final = Failure(
     ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN,
     "the change was made, but it is not known whether every near cache has heard of it; repeat it",
 )
-FULL: Final = Failure(ErrorReason.ERROR_REASON_STORE_FULL, "the store is at its memory limit and evicts nothing")
+FULL: Final = Failure(
+    ErrorReason.ERROR_REASON_STORE_FULL, "the store is at its memory limit and evicts nothing; nothing was changed"
+)
 FOREIGN_VALUE: Final = Failure(
     ErrorReason.ERROR_REASON_FOREIGN_VALUE, "bytes that are not ours are stored under this key; they are left untouched"
 )
@@ -43,7 +45,11 @@ def failure_of(error: StoreUnavailable) -> Failure:
     """The failure a store error is told as."""
     if error.full:
         return FULL
-    return UNKNOWN if error.outcome_unknown else UNAVAILABLE
+    if error.outcome_unknown:
+        return UNKNOWN
+    if error.cause:
+        return UNAVAILABLE._replace(message=f"the store refused: {error.cause}; nothing was changed")
+    return UNAVAILABLE
 
 
 def refused(refusal: Refusal) -> Failure:

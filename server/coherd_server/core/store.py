@@ -40,13 +40,15 @@ class StoreUnavailable(Exception):
 
     ``outcome_unknown`` is True when a write was sent and may still take effect (P6: the caller is told, never
     silently retried); False when nothing was sent or the command only read. ``full`` is True when a node refused a
-    write because it is at maxmemory and evicts nothing. The message names no key.
+    write because it is at maxmemory and evicts nothing. ``cause`` says why a node refused and what to do, where that is
+    known, without its address; else it is empty. The message names no key.
     """
 
-    def __init__(self, message: str, *, outcome_unknown: bool = False, full: bool = False) -> None:
+    def __init__(self, message: str, *, outcome_unknown: bool = False, full: bool = False, cause: str = "") -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
         self.full = full
+        self.cause = cause
 
 
 class ValueRead(NamedTuple):
@@ -336,6 +338,11 @@ class Store(Protocol):
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """The persistent counters, whole over all server processes."""
+        ...
+
+    def trouble(self) -> str:
+        """Why it cannot be used just now, one line without secrets; empty while every primary answers, which it does if
+        it has answered within the last second and a half."""
         ...
 
     async def ping(self) -> None:

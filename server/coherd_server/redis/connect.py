@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.cluster import ClusterTopology
 from coherd_server.redis.recent_writes import RecentWrites
-from coherd_server.redis.redis_url import Mode, RedisTarget, parse_redis_url
+from coherd_server.redis.redis_url import FILE_OPTIONS, Mode, RedisTarget, parse_redis_url
 from coherd_server.redis.sentinel import SentinelTopology
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.store import RedisStore
@@ -32,6 +34,7 @@ async def open_store(
     topology = _topology(target, settings, recent_writes)
     store = RedisStore(target, topology, settings, recent_writes, prefix=prefix)
     try:
+        _check_files(target)
         await topology.start()
         await store.ping()
         await store.recall("probe")
@@ -43,6 +46,18 @@ async def open_store(
         await store.close()
         raise
     return store
+
+
+def _check_files(target: RedisTarget) -> None:
+    """Raises:
+    StoreUnavailable: a file that the URL names cannot be read; else each connection would fail without naming it.
+    """
+    for option, name in target.tls_options:
+        if option in FILE_OPTIONS and isinstance(name, str):
+            try:
+                Path(name).open("rb").close()
+            except OSError as error:
+                raise StoreUnavailable(f"{option}: {name}: cannot be read: {error.strerror}") from None
 
 
 def _topology(target: RedisTarget, settings: StoreSettings, recent_writes: RecentWrites) -> Topology:

@@ -11,7 +11,6 @@ import contextlib
 import math
 import os
 import re
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,16 +19,16 @@ from typing import Final, cast
 
 import hiredis
 from redis._parsers.base import BaseParser
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from coherd_server.core.entry import IDENTITY_BYTES
+from coherd_server.redis.causes import CAUSES, describe_error, describe_failed_connect, waiting_helps
 from coherd_server.redis.redis_py import (
     CONNECTION_ERRORS,
     Address,
     Command,
     RedisPyConnection,
     Reply,
-    describe_error,
     open_connection,
 )
 from coherd_server.redis.redis_url import RedisTarget
@@ -103,8 +102,8 @@ class Connection(asyncio.Protocol):
                 await opened.connect()
             connection._take_over(opened)
         except CONNECTION_ERRORS as error:
-            refused = isinstance(error, AuthenticationError | ssl.SSLCertVerificationError)
-            raise ConnectionLost(f"{address}: {describe_error(error)}", sent=False, refused=refused) from None
+            text = describe_failed_connect(error, tls=target.tls)
+            raise ConnectionLost(f"{address}: {text}", sent=False, refused=not waiting_helps(error)) from None
         finally:
             if not connection.is_open:
                 with contextlib.suppress(*CONNECTION_ERRORS):
@@ -160,11 +159,11 @@ class Connection(asyncio.Protocol):
                 raise ConnectionLost(f"{self.address}: {text}", sent=False, refused=wrong_mode)
         info = parse_info(cast(bytes, replies[0]))
         mode = info.get("redis_mode", info.get("server_mode", "standalone"))
-        self._require(info.get("loading", "0") == "0", "the node is loading its data")
+        self._require(info.get("loading", "0") == "0", CAUSES["LOADING"])
         self._require(mode != "sentinel", "this is a sentinel: use redis+sentinel://", refused=True)
         alone = self._cluster or mode != "cluster"
         self._require(alone, "cluster mode is on: use redis+cluster://", refused=True)
-        self._require(info.get("role") == "master", "the node is not a primary")
+        self._require(info.get("role") == "master", f"the node is not a primary: {CAUSES['READONLY']}")
         epoch = parse_info(cast(bytes, replies[1])).get("cluster_my_epoch", "") if self._cluster else ""
         traits = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
         self.identity = blake2b(traits.encode(), digest_size=IDENTITY_BYTES).digest()
@@ -233,8 +232,12 @@ class Connection(asyncio.Protocol):
             return
         if len(replies) < self._expected:
             return
-        if len(replies) > self._expected or replies.pop() != self._echo:
+        if len(replies) > self._expected:
             self.close("replies out of step")
+            return
+        last = replies.pop()
+        if last != self._echo:  # a node that is busy refuses that, too
+            self.close(describe_error(last) if isinstance(last, RedisError) else "replies out of step")
             return
         for reply in replies:
             if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):  # the node is loading, full, ...

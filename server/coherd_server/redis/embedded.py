@@ -19,6 +19,8 @@ from typing import IO, Final
 
 import structlog
 
+from coherd_server.log import Repeated
+
 _log = structlog.get_logger("coherd.store")
 START_TIMEOUT_S: Final = 10.0
 ATTEMPTS: Final = 5
@@ -110,6 +112,7 @@ class EmbeddedValkey:
         self._maxmemory_policy = maxmemory_policy
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
+        self._no_start = Repeated(_log)
         self.port = port or 0
         """The port, once started."""
         self.data_dir = data_dir or Path()
@@ -149,14 +152,17 @@ class EmbeddedValkey:
         started is logged and tried again by the next call. To be called now and then, where `start` was called."""
         if self._process is None or self._process.poll() is None:
             return
-        _log.error("the embedded Valkey ended; starting it again", exit_code=self._process.returncode)
+        if not self._no_start.goes_on:
+            _log.error("the embedded Valkey ended; starting it again", exit_code=self._process.returncode)
         try:
             with contextlib.suppress(OSError):  # one for temporary files may have been tidied away
                 self.data_dir.mkdir(parents=True, exist_ok=True)
             self._launch(find_binary(), self.port)
         except EmbeddedError as error:
             _end(self._process)
-            _log.error("the embedded Valkey cannot be started again", reason=str(error))
+            self._no_start.tell("the embedded Valkey cannot be started again", reason=str(error))
+        else:
+            self._no_start.over("the embedded Valkey runs again")
 
     def _make_directory(self) -> None:
         try:
@@ -184,6 +190,7 @@ class EmbeddedValkey:
         command = [
             *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data_dir.resolve())),
             *("--save", "60 1" if self._persistent else "", "--appendonly", "no", "--daemonize", "no"),
+            *("--stop-writes-on-bgsave-error", "no"),  # a full disk costs snapshots, which are not needed to serve
             *("--maxmemory", str(self._maxmemory_bytes), "--maxmemory-policy", self._maxmemory_policy),
         ]
         log_path = self.data_dir / "valkey.log"

@@ -102,7 +102,7 @@ class Epochs:
                 jobs = [self._ensure_epoch(tag, tags[tag]) for tag in lost]
                 ensured += all_of((await self._router.fetch((), jobs, repeat=True))[1])
         except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
-            raise StoreUnavailable(str(error), full=error.full) from None
+            raise StoreUnavailable(str(error), full=error.full, cause=error.cause) from None
         for tag, done in zip(wanted + lost, ensured, strict=True):
             epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
             self._known.note(tag, epochs[tag], now_ms + lifetime_to_ask_ms(tags[tag]))

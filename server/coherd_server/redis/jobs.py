@@ -8,7 +8,8 @@ from typing import Final, NamedTuple, TypeVar
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from coherd_server.core.store import FillOutcome, GrantOutcome, PutOutcome, StoreUnavailable
-from coherd_server.redis.redis_py import Arg, Reply, error_code
+from coherd_server.redis.causes import CAUSES, describe_refusal, error_code
+from coherd_server.redis.redis_py import Arg, Reply
 from coherd_server.redis.scripts import Script
 
 E = TypeVar("E", GrantOutcome, FillOutcome)
@@ -60,14 +61,14 @@ class Done(NamedTuple):
 def refusal(error: ResponseError) -> StoreUnavailable:
     """What a command that a node refused is for its caller, told without keys and values."""
     if isinstance(error, OutOfMemoryError):
-        return StoreUnavailable("the node is full: maxmemory is reached and maxmemory-policy evicts nothing", full=True)
+        return StoreUnavailable(f"the node refused the command: {describe_refusal(error)}", full=True)
     if isinstance(error, UnconfirmedError):
         return StoreUnavailable("fewer replicas than the domain asks for have confirmed it", outcome_unknown=True)
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
-    code = error_code(error)
-    hint = " (what this user may do, and below which key prefix: docs/operate/security.md)" if code == "NOPERM" else ""
-    return StoreUnavailable(f"the node refused the command: {code}{hint}", outcome_unknown=code not in NOT_EXECUTED)
+    code, cause = error_code(error), describe_refusal(error)
+    text = f"the node refused the command: {cause}"
+    return StoreUnavailable(text, outcome_unknown=code not in NOT_EXECUTED, cause=cause if code in CAUSES else "")
 
 
 class LateRefusal(StoreUnavailable):

@@ -8,8 +8,9 @@ from typing import Final
 from redis.exceptions import AskError, ResponseError
 
 from coherd_server.core.near.log import Change, Changes, LogPosition, LogUnavailable
+from coherd_server.redis.causes import describe_refusal
 from coherd_server.redis.connection import Connection, ConnectionLost
-from coherd_server.redis.redis_py import Address, Reply, error_code
+from coherd_server.redis.redis_py import Address, Reply
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
@@ -74,7 +75,7 @@ class LogReader:
             if isinstance(reply, AskError) and node is not None:
                 self._topology.redirect(reply, node)
             self._topology.refresh()
-            raise LogUnavailable(f"{address}: the node answered {error_code(reply)}")
+            raise LogUnavailable(f"{address}: {describe_refusal(reply)}")
         if not isinstance(role, bytes) or b"role:master" not in role:
             self._topology.refresh()
             raise LogUnavailable(f"{address}: the node is not a primary")

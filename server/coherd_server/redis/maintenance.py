@@ -95,6 +95,15 @@ class Maintenance:
             counts[domain] = {text_of(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
         return counts
 
+    def trouble(self) -> str:
+        """See `Store.trouble`; each primary is asked once a second."""
+        nodes = self._topology.nodes()
+        oldest_s = time.monotonic() - 1.5 * self._settings.check_every_ms / 1000
+        silent = next((node for node in nodes if node.answered_at_s < oldest_s), None)
+        if silent is not None:
+            return silent.trouble
+        return "" if nodes else self._topology.trouble()
+
     async def ping(self) -> None:
         """See `Store.ping`; "lately" is two intervals of the one-second check."""
         end_s = time.monotonic() + self._settings.deadline_ms / 1000

@@ -1,16 +1,12 @@
-"""What is used of redis-py: it connects and logs in. And what its errors mean, told without keys, values or secrets."""
+"""What is used of redis-py: it connects and logs in."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import ssl
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from redis.asyncio import connection as redis_py
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
@@ -69,29 +65,3 @@ def open_connection(target: RedisTarget, address: Address, settings: StoreSettin
             RedisPyConnection, redis_py.SSLConnection(**options, **cast(dict[str, Any], dict(target.tls_options)))
         )
     return cast(RedisPyConnection, redis_py.Connection(**options))
-
-
-def describe_error(error: BaseException) -> str:
-    """What went wrong, without any text a server or library made up from keys, values or secrets."""
-    if isinstance(error, TimeoutError | RedisTimeoutError):
-        return "no answer in time"
-    if isinstance(error, socket.gaierror):
-        return "name not found"
-    if isinstance(error, AuthenticationError | NoPermissionError):
-        return "user or password refused" if isinstance(error, AuthenticationError) else "not permitted for this user"
-    if isinstance(error, ResponseError):
-        return f"the node answered {error_code(error)}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or 'handshake'}"
-    cause = error.__context__ if isinstance(error, RedisError) else error
-    if isinstance(cause, OSError) and cause is not error:
-        return describe_error(cause)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()
-    return "connection lost"
-
-
-def error_code(error: ResponseError) -> str:
-    """The code an error reply begins with, such as ``OOM``; ``ERR`` when there is none."""
-    code = error.status_code or str(error).split(" ", 1)[0]
-    return code if code.isupper() and code.isalpha() else "ERR"

@@ -18,7 +18,9 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 MAX_DB: Final = 65_535
-_TLS_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "ssl_cert_reqs"})
+FILE_OPTIONS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""Options that name a file."""
+_TLS_OPTIONS: Final = FILE_OPTIONS | {"ssl_check_hostname", "ssl_cert_reqs"}
 _SENTINEL_OPTIONS: Final = frozenset({"sentinel_username", "sentinel_password"})
 
 

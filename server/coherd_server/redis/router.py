@@ -245,7 +245,7 @@ class Router:
         if isinstance(answer, ResponseError):
             item.error = refusal(answer)
             if item.job is None:  # a read changes nothing, whatever it failed of
-                item.error = StoreUnavailable(str(item.error))
+                item.error = StoreUnavailable(str(item.error), cause=item.error.cause)
             if isinstance(answer, AskError):
                 item.error = _Redirected(str(item.error))
                 item.asked = self._topology.redirect(answer, node)

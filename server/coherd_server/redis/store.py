@@ -171,7 +171,7 @@ class RedisStore(Maintenance):
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
-            raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown)
+            raise StoreUnavailable(str(failed[0]), outcome_unknown=unknown, cause=failed[0].cause)
 
     async def touch(self, key: str, header: bytes, new_header: bytes, lifetime_ms: int) -> TouchOutcome:
         """See `Store.touch`.

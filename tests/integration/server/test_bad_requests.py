@@ -7,6 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
+from coherd import CacheClient, InvalidRequest, OpenKey
+from coherd.contract.reasons import reason_name
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 from coherd_server.settings import Settings
@@ -245,6 +247,18 @@ def test_message_over_the_limit(single: Stand, connect: CallerMaker, secret: str
     assert secret.encode() not in problem.everything
     assert single.caller.miss(f"psychology:profile:user:{secret}") == "ABSENT"
     assert caller.set(f"psychology:profile:user:{secret}", bytes(100_000), ttl_ms=1_000) == "STORED"
+
+
+@pytest.mark.parametrize("sessions", [True, False])
+async def test_a_value_over_the_message_limit_is_refused_as_too_large(
+    single: Stand, secret: str, sessions: bool
+) -> None:
+    """Not as an outage, which a lenient client would pass over in silence."""
+    lenient = CacheClient.connect(single.server.target, sessions=sessions, on_unavailable="miss", timeout_ms=60_000)
+    async with lenient as cache:
+        with pytest.raises(InvalidRequest) as refused:
+            await cache.set(OpenKey("celery", "own", {"id": secret}), "x" * (DEFAULTS.max_message_bytes + 1))
+    assert reason_name(refused.value.reason) == "VALUE_TOO_LARGE"
 
 
 def test_a_method_that_does_not_exist(single: Stand, secret: str) -> None:

@@ -175,7 +175,7 @@ async def test_a_client_that_does_not_read_costs_no_memory(name: str) -> None:
 
 async def test_values_and_answers_longer_than_a_message(name: str) -> None:
     """An error of the operation, never the end of the stream."""
-    with CoherdServer("--max-message-bytes", "64kb", "--log-format", "json") as server:
+    with CoherdServer("--max-message-bytes", "64kb", "--max-value-bytes", "63kb", "--log-format", "json") as server:
         async with RawSession(server.target) as session:
             assert session.welcome.window_bytes == 32 << 10
             keys = [f"celery:own:id:{name}{number}" for number in range(20)]

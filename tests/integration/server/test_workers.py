@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
 from rig.calls import Caller
+from rig.own_catalog import OwnCatalog
 from rig.processes import command, connections, descendants
 from rig.server import CoherdServer
 from rig.stand import CallerMaker
@@ -84,3 +87,41 @@ def test_who_is_killed_is_replaced(pair: CoherdServer, connect: CallerMaker) -> 
     assert pair.process.poll() is None
     assert "a worker ended" in pair.errors()
     assert "Traceback" not in pair.errors()
+
+
+def test_a_worker_that_cannot_start_again_says_why(tmp_path: Path, connect: CallerMaker) -> None:
+    """Once, not every second; and it starts when it can."""
+    catalog = OwnCatalog(tmp_path).file
+    with CoherdServer("--workers", "2", "--log-format", "json", "--catalog", str(catalog)) as server:
+        catalog.rename(tmp_path / "away")
+        for pid in workers_of(server):
+            os.kill(pid, signal.SIGKILL)
+        wait_until("the reason is told", lambda: "could not start; trying again" in server.errors())
+        tried: set[int] = set()
+
+        def tried_again() -> bool:
+            tried.update(workers_of(server))
+            return len(tried) >= 6
+
+        wait_until("it tries again and again", tried_again)
+        lines = [json.loads(line) for line in server.errors().splitlines() if "could not start" in line]
+        assert len(lines) == 1
+        assert f"{catalog}: cannot be read: No such file" in lines[0]["reason"]
+        (tmp_path / "away").rename(catalog)
+        wait_until("both serve again", lambda: len(reached(server, connect)) == 2, timeout_s=120)
+        assert "workers start again" in server.errors()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_ends_nothing(connect: CallerMaker, workers: str) -> None:
+    """Whoever is sent it: server, workers, Valkey."""
+    with CoherdServer("--workers", workers, "--log-format", "json") as server:
+        children = descendants(server.process.pid)
+        for pid in [server.process.pid, *children]:
+            os.kill(pid, signal.SIGHUP)
+        wait_until(
+            "it is told", lambda: server.errors().count("SIGHUP does nothing") == int(workers) + (workers != "1")
+        )
+        assert set(descendants(server.process.pid)) == set(children)
+        assert connect(server.target).set("celery:own:id:1") == "STORED"
+        assert server.stop() == 0

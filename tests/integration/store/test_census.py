@@ -40,7 +40,7 @@ async def test_it_counts_what_is_stored_and_unlinks_what_is_dead(
 ) -> None:
     await fill(store, *(f"content:topics:user:u{n}" for n in range(30)), "session:data:id:s")
     await store.invalidate({"session": 0})
-    result = await census.walk()
+    result = await census.walk(60_000)
     assert result is not None
     assert result == await census.result()
     assert (result.counted_at_ms, result.unlinked) == (NOW_MS, 1)
@@ -61,7 +61,7 @@ async def test_a_damaged_note_is_told_once_and_written_anew(
     with structlog.testing.capture_logs() as log:
         assert await census.result() is None
         assert await census.result() is None
-        result = await census.walk()
+        result = await census.walk(60_000)
     assert [entry["note"] for entry in log] == ["census:result", "census:progress"]
     assert log[0] == {"event": ANY, "log_level": "warning", "note": "census:result", "damage": ANY}
     assert result is not None

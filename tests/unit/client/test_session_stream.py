@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,7 @@ from fake_server import PATIENT_MS
 from session_server import JSON, WAIT_S, PlayedSession, SessionServer, failed, hit, stored
 
 from coherd import CacheClient, DeadlineExceeded, OpenKey, OutcomeUnknown, ServerDefect, SetResult, Unavailable
-from coherd._rpc.methods import GET
+from coherd._rpc.methods import GET, Method
 from coherd._rpc.send_queue import FRAME_BYTES
 from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.session_transport import SessionTransport
@@ -336,3 +337,34 @@ async def test_messages_of_a_newer_server_are_passed_over(server: SessionServer,
     await session.answer(hit(operation))
     assert await get == 7
     assert server.dials == 1
+
+
+class Unwritable(Method[Any, Any]):
+    """An rpc whose request cannot be written, which shows when half of it is."""
+
+    def write(self, operation: pb.Operation, request: Any) -> None:
+        operation.get.SetInParent()
+        raise ValueError("it cannot be written")
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["alone in its frame", "behind another"])
+async def test_what_fails_while_it_is_put_into_a_frame_harms_itself_alone(
+    server: SessionServer, cache: CacheClient, first: bool
+) -> None:
+    session = await opened(server, cache)
+    stream = stream_of(cache)
+    unwritable = Unwritable(**{field.name: getattr(GET, field.name) for field in dataclasses.fields(GET)})
+    before = [] if first else [asyncio.create_task(cache.set(key(1), 1))]
+    await asyncio.sleep(0)
+    for method, timeout_ms in ((GET, 2**63), (unwritable, 60_000)):
+        with pytest.raises(ValueError, match=r"it cannot be written|out of range"):
+            stream.begin(method, (key(2), False), 10, timeout_ms)
+    if first:
+        for _ in range(5):
+            await asyncio.sleep(0)  # the frame would be sent now
+    neighbours = [*before, *(asyncio.create_task(cache.set(key(number), number)) for number in range(3, 23))]
+    for operation in await session.operations(len(neighbours)):
+        assert operation.WhichOneof("request") == "set"
+        await session.answer(stored(operation))
+    assert all(await asyncio.gather(*neighbours))
+    assert stream_of(cache) is stream

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coherd.catalog.load import builtin_catalog
+from coherd_server.core.census import rest_share
 from coherd_server.core.census_note import (
     FINISHED,
     CensusResult,
@@ -78,3 +79,8 @@ def test_any_bytes_are_read_or_damaged(note: bytes) -> None:
             decode(note)
         except DamagedNote:
             continue
+
+
+def test_a_walk_that_lasts_rests_less() -> None:
+    """Few keys are counted gently; many are not counted at the same pace, which took hours."""
+    assert [rest_share(lasted) for lasted in (0.0, 0.5, 1.0, 100.0)] == [9.0, 5.0, 1.0, 1.0]

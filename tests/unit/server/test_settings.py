@@ -10,7 +10,7 @@ import pytest
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings, SettingsError
-from coherd_server.settings_sources import load_settings
+from coherd_server.settings_sources import load_settings, unknown_variables
 
 SECRET = "s3cret-token"
 
@@ -244,6 +244,12 @@ def test_loopback_needs_nothing(address: str) -> None:
         ({"tls_key": "k"}, "tls_key", "belong together"),
         ({"tls_client_ca": "ca"}, "tls_client_ca", "needs tls_cert"),
         ({"builtin_catalog": "false"}, "builtin_catalog", "at least one own catalog"),
+        (
+            {"max_value_bytes": "16mb"},
+            "max_value_bytes",
+            "fits no message: max_message_bytes must be at",
+        ),
+        ({"max_message_bytes": "1mb"}, "max_message_bytes", "max_value_bytes of 1048576 fits no message"),
     ],
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str], origin: str, words: str) -> None:
@@ -254,6 +260,11 @@ def test_values_that_do_not_fit_together(tmp_path: Path, values: dict[str, str],
     assert line.startswith(f"COHERD_{origin.upper()}: ")
     file = written(tmp_path, "\n\n" + "".join(f"{name} = '{value}'\n" for name, value in values.items()))
     assert problem({}, {}, file).startswith(f"{file}:3: ")
+
+
+def test_the_longest_value_a_message_carries_is_accepted() -> None:
+    settings = load_settings({"max_value_bytes": str((1 << 20) - 1_024), "max_message_bytes": "1mb"}, {}, None)
+    assert settings.max_value_bytes == (1 << 20) - 1_024
 
 
 def test_near_cache_modes_come_from_the_file_alone(tmp_path: Path) -> None:
@@ -270,3 +281,26 @@ def test_a_near_cache_mode_of_no_domain_names_its_line(tmp_path: Path) -> None:
     file = written(tmp_path, "workers = 1\n[near_cache]\nnowhere = 'off'\n")
     with pytest.raises(SettingsError, match=rf"^{file}:3: near_cache override 'nowhere': no such domain"):
         catalog_of(load_settings({}, {}, file))
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("COHERD_REDIS_URL", "COHERD_REDIS"),
+        ("COHERD_URL", None),
+        ("COHERD_WORKER", "COHERD_WORKERS"),
+        ("COHERD_MAX_VALUE", "COHERD_MAX_VALUE_BYTES"),
+        ("COHERD_LISTEN_ADDRESS", "COHERD_LISTEN"),
+        ("COHERD_redis", "COHERD_REDIS"),
+        ("COHERD_TARGETS", "COHERD_TARGET"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told(variable: str, meant: str | None) -> None:
+    assert unknown_variables({variable: "x", "PATH": "/bin", "COHERD_REDIS": "redis://a"}) == [(variable, meant)]
+
+
+def test_variables_that_are_read_and_those_of_kubernetes_are_not_told() -> None:
+    names = [f"COHERD_{name.upper()}" for name in Settings.model_fields]
+    others = ["COHERD_CONFIG", "COHERD_TARGET", "COHERD_TOKEN"]
+    kubernetes = ["COHERD_PORT", "COHERD_PORT_50051_TCP_ADDR", "COHERD_SERVICE_HOST", "COHERD_SERVICE_PORT_GRPC"]
+    assert unknown_variables(dict.fromkeys([*names, *others, *kubernetes], "x")) == []

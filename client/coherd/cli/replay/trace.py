@@ -37,7 +37,7 @@ class TraceFormat(enum.Enum):
     """What a trace holds once decompressed."""
 
     AUTO = "auto"
-    """Binary if it holds a NUL byte (every object number below 16,777,216 does), else text."""
+    """Binary if it holds a NUL byte (every object number in 0..16,777,215 does), else text."""
     INT32 = "int32"
     TEXT = "text"
 
@@ -127,12 +127,6 @@ def _binary(data: bytes, limit: int | None) -> Sequence[int]:
         raise TraceError("this platform's int is not 32 bits wide")
     if sys.byteorder == "little":
         numbers.byteswap()
-    lowest = min(numbers)
-    if lowest < 0:
-        raise TraceError(
-            f"request {numbers.index(lowest) + 1} asks for object {lowest}: object numbers are not negative, "
-            "so this is no trace of big-endian 32-bit integers"
-        )
     return numbers
 
 
