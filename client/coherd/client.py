@@ -22,7 +22,7 @@ from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
 from coherd.contract.limits import MAX_SELECTORS
-from coherd.errors import InvalidRequest, ServerDefect
+from coherd.errors import InvalidRequest
 from coherd.key import Key, KeyValues, ReadKey
 from coherd.results import Entry, InvalidateResult, SetResult
 from coherd.selectors import Selector, to_wire
@@ -135,7 +135,7 @@ class CacheClient:
         await self.close()
 
     async def close(self) -> None:
-        """Cancels loads and gives their leases back, then ends calls in flight; their callers and later ones get
+        """Cancels loads and releases their leases, then ends calls in flight; their callers and later ones get
         `ClientClosed`. Safe to repeat."""
         await self._flights.close()
         await self._transport.close()
@@ -167,7 +167,16 @@ class CacheClient:
         kept = self._transport.lookup_near(key)
         if kept is not None and isinstance(key, Key):
             return messages.decoded(key, kept.payload, kept.negative)
-        hit = await self._hit(key, accept_stale, timeout_ms)
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
+        limit_ms = self._timeout_ms if timeout_ms is None else _checked_timeout(timeout_ms)
+        try:
+            answer = await self._transport.call(GET, (key, accept_stale), limit_ms)
+        except NO_READ:
+            if self._lenient:
+                return default
+            raise
+        hit = messages.hit_of(answer)
         return default if hit is None else messages.decoded(key, hit.value, hit.negative)
 
     async def get_entry(
@@ -178,12 +187,6 @@ class CacheClient:
         Raises:
             UndecodableValue: what is stored is not a value of the key's type.
         """
-        hit = await self._hit(key, accept_stale, timeout_ms)
-        if hit is None:
-            return None
-        return messages.entry(key, hit)
-
-    async def _hit(self, key: ReadKey[Any], accept_stale: bool, timeout_ms: int | None) -> pb.Hit | None:
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
         try:
@@ -192,11 +195,8 @@ class CacheClient:
             if self._lenient:
                 return None
             raise
-        if answer.HasField("hit"):
-            return answer.hit
-        if answer.HasField("miss"):
-            return None
-        raise ServerDefect("the answer is neither a value nor a miss")
+        hit = messages.hit_of(answer)
+        return None if hit is None else messages.entry(key, hit)
 
     async def get_many(
         self, keys: Iterable[Key[V]], *, accept_stale: bool = False, timeout_ms: int | None = None
@@ -283,7 +283,7 @@ class CacheClient:
             UndecodableValue: what is stored is not a value of the key's type.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
-        policy = self._load_policy.override(options)
+        policy = self._load_policy.override(options) if options else self._load_policy
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)

@@ -29,12 +29,8 @@ PAGES = sorted(
     ]
     if "node_modules" not in path.parts
 )
-GENERATED = {ROOT / "docs" / "use" / "catalog-reference.md"}
 SUMMARISED = [
-    page
-    for folder in ("use", "operate", "internals")
-    for page in sorted((ROOT / "docs" / folder).glob("*.md"))
-    if page not in GENERATED
+    page for folder in ("use", "operate", "internals") for page in sorted((ROOT / "docs" / folder).glob("*.md"))
 ]
 CONCEPTS = [
     "internals/a-call.md",

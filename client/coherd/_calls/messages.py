@@ -68,6 +68,19 @@ def encoded(key: Key[Any], value: object) -> bytes:
     return payload
 
 
+def hit_of(answer: pb.GetResponse) -> pb.Hit | None:
+    """The value in an answer; None: it is a miss.
+
+    Raises:
+        ServerDefect: it is neither.
+    """
+    if answer.HasField("hit"):
+        return answer.hit
+    if answer.HasField("miss"):
+        return None
+    raise ServerDefect("the answer is neither a value nor a miss")
+
+
 def decoded(key: ReadKey[V], payload: bytes, negative: bool) -> V | None:
     """A stored value, made anew; None for a remembered "there is nothing".
 

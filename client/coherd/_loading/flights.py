@@ -132,7 +132,7 @@ class LoopFlights(PerLoop[Flights]):
         """
         if self._closed:
             raise ClientClosed("the client is closed")
-        return super().current()
+        return self.by_loop.get(asyncio.get_running_loop()) or super().current()
 
     async def close(self) -> None:
         """End the running loop's loads; those of other loops end with their callers' calls."""

@@ -111,7 +111,8 @@ class Leases:
         ]
         mistakes: dict[Key[Any], CacheError] = {}
         back: list[Key[Any]] = []
-        for call in split_payloads(items, lambda request: request.set.value):
+        calls = [items] if len(items) == 1 else split_payloads(items, lambda request: request.set.value)
+        for call in calls:
             for key, error in (await self._send(call)).items():
                 back.append(key)
                 if isinstance(error, _MISTAKES) and not self._is_unremembered(loaded[key], error):

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import grpc.aio
+
 from coherd._rpc.methods import Method, Request
 from coherd.v1 import session_pb2
 
@@ -32,6 +34,8 @@ class SendQueue:
     """
 
     def __init__(self, largest_bytes: int, window: int) -> None:
+        self.largest_bytes = largest_bytes
+        """A larger operation is not taken."""
         self.queued_bytes = 0
         """Reckoned bytes of operations that wait to be sent; above `QUEUED_BYTES` there is no room for more."""
         self._frame_bytes_limit = min(FRAME_BYTES, largest_bytes // 2)
@@ -51,15 +55,18 @@ class SendQueue:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
 
-    def add(self, method: Method[Request, Any], request: Request, size_bytes: int, timeout_ms: int) -> int:
-        """Queue an operation; its id.
+    def add(self, method: Method[Request, Any], request: Request, timeout_ms: int) -> int | None:
+        """Queue an operation; its id, or None where it is not taken: there is no room, or it is larger than a stream
+        carries.
 
         Args:
             method: its rpc.
             request: to it; only read now.
-            size_bytes: about the size of the request.
             timeout_ms: until when its answer is waited for, >= 1.
         """
+        size_bytes = method.size_bytes(request)
+        if size_bytes > self.largest_bytes or self.queued_bytes > QUEUED_BYTES:
+            return None
         self._last_id = operation_id = self._last_id + 1
         if self._frame is None:
             self._frame = session_pb2.SessionRequest()
@@ -109,6 +116,11 @@ class SendQueue:
         self._ending = True
         self._filled.set()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether an operation need not wait before it is queued."""
+        return self.queued_bytes <= QUEUED_BYTES
+
     async def room(self) -> None:
         """Wait until there may be room, or the stream takes nothing any more."""
         self._room.clear()
@@ -118,22 +130,31 @@ class SendQueue:
         """Let those look again who wait for room."""
         self._room.set()
 
-    async def run(self, call: Any, stamped: Callable[[session_pb2.SessionRequest], bytes]) -> None:
-        """Send what gathers until it is ended; what comes while a message is on its way shares the next one.
+    async def run(self, call: Any, stamp: Callable[[session_pb2.SessionRequest], None] | None) -> None:
+        """Send what gathers until it is ended, or the stream is; what comes while a message is on its way shares the
+        next one.
 
         Args:
-            call: the rpc.
-            stamped: makes the bytes of a message, immediately before it is sent.
+            call: the rpc. It is cancelled, so that its reading side ends too, by an error that is not of its end.
+            stamp: called with each message, immediately before it is sent; None: nothing is to be added.
         """
         write = call.write
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            while (message := self._next()) is not None:
-                await write(stamped(message))
-            if self._ending:
-                await call.done_writing()
-                return
+        try:
+            while True:
+                await self._filled.wait()
+                self._filled.clear()
+                while (message := self._next()) is not None:
+                    if stamp is not None:
+                        stamp(message)
+                    await write(message.SerializeToString())
+                if self._ending:
+                    await call.done_writing()
+                    return
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            return  # the reading side learns why
+        except BaseException:
+            call.cancel()
+            raise
 
     def _seal(self) -> None:
         if self._frame is not None:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from coherd._near import NearCache
 from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.methods import Method, Request, Response
-from coherd._rpc.send_queue import QUEUED_BYTES, SendQueue
+from coherd._rpc.send_queue import SendQueue
 from coherd._rpc.session_near import Reads, SessionNear
 from coherd._rpc.status import error_of_status
 from coherd.contract.reasons import Retry
@@ -36,11 +36,11 @@ class _Pending:
 
     __slots__ = ("future", "method", "reads", "request")
 
-    def __init__(self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any, reads: Reads) -> None:
+    def __init__(self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any) -> None:
         self.future = future
         self.method = method
         self.request = request
-        self.reads = reads
+        self.reads: Reads = None
 
     def fail(self, error: CacheError) -> None:
         """Give its caller, if there still is one, the error."""
@@ -72,19 +72,18 @@ class SessionStream:
         """Whether it takes operations."""
         self.is_lost = False
         """Whether it ended."""
-        self.largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
-        """A larger operation goes as a unary call."""
         self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
         self._pending: dict[int, _Pending] = {}
-        self._out = SendQueue(self.largest_bytes, welcome.window)
+        self._out = SendQueue(int(welcome.window_bytes) or LARGEST_BYTES, welcome.window)
         self._loop = asyncio.get_running_loop()
         self._deadlines = Deadlines(self._pending, self._expire)
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
         self._emptied = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
+        stamp = None if self.near is None else self.near.stamp
+        self._tasks = [asyncio.create_task(self._out.run(call, stamp)), asyncio.create_task(self._read())]
         if self.near is not None:
             self._tasks.append(asyncio.create_task(self.near.keep_lease()))
 
@@ -95,30 +94,29 @@ class SessionStream:
         """Operations that are not answered yet."""
         return len(self._pending)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether an operation need not wait before it is queued."""
-        return self._out.queued_bytes <= QUEUED_BYTES
+    def carries(self, method: Method[Request, Any], request: Request) -> bool:
+        """Whether a request is not too large for a session; a larger one goes as a unary call."""
+        return method.size_bytes(request) <= self._out.largest_bytes
 
-    async def ask(
-        self, method: Method[Request, Response], request: Request, size_bytes: int, timeout_ms: int
-    ) -> Response:
+    async def ask(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
         """The answer to an operation.
 
         Args:
             method: its rpc.
-            request: to it.
-            size_bytes: of the request; at most `largest_bytes`.
+            request: to it, which the session `carries`.
             timeout_ms: until when it is waited for, >= 1.
 
         Raises:
             CacheError: it failed, as the service says; or the stream was lost, or the time is up.
         """
-        if not self.has_room:
+        if not self._out.has_room:
             timeout_ms = await self._wait_for_room(timeout_ms)
         if not self.is_open:
             raise Unavailable("the session ended", retry=Retry.SAFE)
-        operation_id, future = self.begin(method, request, size_bytes, timeout_ms)
+        begun = self.begin(method, request, timeout_ms)
+        if begun is None:
+            raise AssertionError("there is room, and the session carries it")
+        operation_id, future = begun
         try:
             return await future
         except asyncio.CancelledError:
@@ -126,17 +124,22 @@ class SessionStream:
             raise
 
     def begin(
-        self, method: Method[Request, Response], request: Request, size_bytes: int, timeout_ms: int
-    ) -> tuple[int, asyncio.Future[Response]]:
-        """As `ask`; to be called only while it is open and has room. Who is cancelled must `give_up`.
+        self, method: Method[Request, Response], request: Request, timeout_ms: int
+    ) -> tuple[int, asyncio.Future[Response]] | None:
+        """As `ask`; to be called only while it is open. Who is cancelled must `give_up`.
 
         Returns:
-            The operation's id, and the future of its answer, or `CacheError`.
+            The operation's id, and the future of its answer, or `CacheError`; None where it must wait for room, or is
+            larger than a session carries.
         """
-        operation_id = self._out.add(method, request, size_bytes, timeout_ms)
-        reads = None if self.near is None else self.near.begin(method, request)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending[operation_id] = _Pending(future, method, request, reads)
+        pending = _Pending(future, method, request)
+        operation_id = self._out.add(method, request, timeout_ms)
+        if operation_id is None:
+            return None
+        if self.near is not None:
+            pending.reads = self.near.begin(method, request)
+        self._pending[operation_id] = pending
         self._deadlines.add(operation_id, timeout_ms)
         return operation_id, future
 
@@ -199,7 +202,7 @@ class SessionStream:
         until_s = self._loop.time() + timeout_ms / 1000
         try:
             async with asyncio.timeout_at(until_s):
-                while not self.has_room and self.is_open:
+                while not self._out.has_room and self.is_open:
                     await self._out.room()
         except TimeoutError:
             raise Unavailable("too much of this client waits to be sent", retry=Retry.SAFE) from None
@@ -228,24 +231,6 @@ class SessionStream:
             pending.fail(Unavailable(str(error), retry=retry, reason=error.reason))
         self._pending.clear()
         self._emptied.set()
-
-    # Sending.
-
-    async def _write(self) -> None:
-        """Send what gathers, until closed."""
-        try:
-            await self._out.run(self._call, self._stamped)
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
-            return  # the reading side learns why
-        except BaseException:
-            self._call.cancel()  # so that the reading side ends, too
-            raise
-
-    def _stamped(self, message: session_pb2.SessionRequest) -> bytes:
-        """The bytes of a message that is about to be sent."""
-        if self.near is not None:
-            self.near.stamp(message)
-        return message.SerializeToString()
 
     # Receiving.
 

@@ -90,16 +90,14 @@ class SessionTransport:
         if not method.field:
             return await self._unary.call(method, request, timeout_ms)
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        size_bytes = method.size_bytes(request)
         failed: CacheError | None = None
         link = self._by_loop.get(asyncio.get_running_loop())
         if (
             link is not None
             and (stream := link.stream) is not None
-            and stream.has_room
-            and size_bytes <= stream.largest_bytes
+            and (begun := stream.begin(method, request, timeout_ms)) is not None
         ):
-            operation_id, answer = stream.begin(method, request, size_bytes, timeout_ms)
+            operation_id, answer = begun
             try:
                 return await answer
             except asyncio.CancelledError:
@@ -111,7 +109,7 @@ class SessionTransport:
             raise ClientClosed("the client is closed")
         link = self._links.current()
         return await repeat(
-            lambda: self._attempt(link, method, request, size_bytes, deadline_s),
+            lambda: self._attempt(link, method, request, deadline_s),
             method.effect_of(request),
             deadline_s,
             failed=failed,
@@ -128,12 +126,7 @@ class SessionTransport:
         await self._unary.close()
 
     async def _attempt(
-        self,
-        link: SessionLink,
-        method: Method[Request, Response],
-        request: Request,
-        size_bytes: int,
-        deadline_s: float,
+        self, link: SessionLink, method: Method[Request, Response], request: Request, deadline_s: float
     ) -> Response:
         """One attempt, over the session if there is one, at most until a moment of `time.monotonic`."""
         if self._closed:
@@ -144,9 +137,9 @@ class SessionTransport:
                 "the time limit passed", reason=ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, retry=Retry.IDEMPOTENT
             )
         stream = await link.ready(remaining_s)
-        if stream is not None and size_bytes <= stream.largest_bytes:
+        if stream is not None and stream.carries(method, request):
             left_ms = max(1, int((deadline_s - time.monotonic()) * 1_000))
-            return await stream.ask(method, request, size_bytes, left_ms)
+            return await stream.ask(method, request, left_ms)
         answer: Response | None = None
         try:
             answer = await self._unary.send(method, request, deadline_s)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from coherd.catalog.catalog import Catalog
 from coherd.catalog.declared import JSON_TYPE, DomainSpec, ResourceSpec
 from coherd.contract.durations import format_duration
 
+_SUMMARY: Final = (
+    "> **TL;DR** The domains that a server serves without a catalog of your own, a table each: key, type of the value, "
+    "policy.",
+    "> [ttl.md](ttl.md) says who may change a TTL, [catalog.md](catalog.md) how you declare domains of your own.",
+    "> Generated from `protos/coherd/domains` by `make gen`; do not edit.",
+)
+
 
 def catalog_reference(catalog: Catalog) -> str:
     """Text of the page."""
-    lines = ["# The built-in catalog", "", "Generated from `protos/coherd/domains` by `make gen`; do not edit.", ""]
+    lines = ["# The built-in catalog", "", *_SUMMARY, ""]
     for domain in catalog.domains.values():
         lines += _domain(domain)
     lines += ["## Named invalidations", "", "| name | value | what | tags |", "|---|---|---|---|"]

@@ -130,7 +130,7 @@ class CacheClient:
         self.close()
 
     def close(self) -> None:
-        """Cancels loads and gives their leases back, then ends calls in flight; their callers and later ones get
+        """Cancels loads and releases their leases, then ends calls in flight; their callers and later ones get
         `ClientClosed`. Safe to repeat."""
         if self._closed:
             return

@@ -8,9 +8,9 @@ from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import Filler
 from coherd_server.core.get import Reader
-from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.invalidate import Changer
 from coherd_server.core.lease import Leases
+from coherd_server.core.lease_attempt import GrantedLeases
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.set import Writer
 from coherd_server.core.store import Store
@@ -35,5 +35,5 @@ def build_cache(store: Store, publisher: ChangePublisher, counters: Counters, *,
     changer = Changer(store, reader, publisher, counters)
     grants = GrantedLeases()
     leases = Leases(store, reader, grants, counters)
-    fills = Filler(store, writer, grants, publisher, counters)
+    fills = Filler(store, grants, publisher, counters, max_value_bytes=max_value_bytes)
     return Cache(reader, writer, Coalescer(store, reader, writer), changer, leases, fills)

@@ -65,24 +65,21 @@ class Counters:
     """Collects increments in memory until they are taken for a flush to the store."""
 
     def __init__(self) -> None:
-        self._pending: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """Each domain's pending counts, to add to in place."""
         self.reads: defaultdict[str, Latency] = defaultdict(Latency)
         self.writes: defaultdict[str, Latency] = defaultdict(Latency)
 
-    def of(self, domain: str) -> Counter[str]:
-        """The domain's pending counts, to add to in place."""
-        return self._pending[domain]
-
     def take(self) -> dict[str, dict[str, int]]:
         """All pending counts; from now on they are the taker's to store, or to put back."""
-        taken = {domain: dict(counts) for domain, counts in self._pending.items() if counts}
-        self._pending.clear()
+        taken = {domain: dict(counts) for domain, counts in self.counts.items() if counts}
+        self.counts.clear()
         return taken
 
     def put_back(self, taken: Mapping[str, Mapping[str, int]]) -> None:
         """Add counts that were taken and could not be stored."""
         for domain, counts in taken.items():
-            self._pending[domain].update(counts)
+            self.counts[domain].update(counts)
 
 
 def hit_ratio(counts: Mapping[str, int]) -> float:

@@ -123,6 +123,11 @@ class EntryFormatError(ValueError):
     """The bytes carry our magic but are not an entry this version can read. Holds no payload."""
 
 
+ONE_IDENTITY: Final = b"\1"
+"""What `stamp_block` begins with where the key's node holds every epoch. The node's identity follows, and start
+(`coherd.contract.tags.stamp_start`) and epoch of each stamp, in turn."""
+
+
 def stamp_block(key_identity: bytes, stamps: Iterable[Stamp]) -> bytes:
     """The canonical stamp block for a key held by ``key_identity`` and its ``stamps`` in order."""
     table = [key_identity]
@@ -138,16 +143,6 @@ def stamp_block(key_identity: bytes, stamps: Iterable[Stamp]) -> bytes:
         raw = ref.encode()
         records.append(b"%b%b%c%b" % (_REF.pack(len(raw)), raw, index, epoch))
     return b"%c%b%b" % (len(table), b"".join(table), b"".join(records))
-
-
-def uniform_block(identity: bytes, parts: Iterable[bytes]) -> bytes:
-    """The block that `stamp_block` makes where the key's node holds every epoch.
-
-    Args:
-        identity: of that node.
-        parts: start (`coherd.contract.tags.stamp_start`) and epoch of each stamp, in turn.
-    """
-    return b"\1%b%b" % (identity, b"".join(parts))
 
 
 def encode_header(*, flags: Flags, version: int, times: Times, block: bytes) -> bytes:

@@ -9,16 +9,16 @@ later stamps [fill-names-its-grant]. It can add no extra tags [tags-with-the-lea
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
 from typing import NamedTuple
 
-from coherd.catalog.requests import FillItem, check_grant
+from coherd.catalog.requests import FillItem, check_grant, check_set
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
-from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_attempt import current_lease
+from coherd_server.core.lease_attempt import GrantedLeases, current_lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetPlan, needs_of
 from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
@@ -36,27 +36,37 @@ class Filler:
 
     Args:
         store: where entries and leases live.
-        writer: of the same store, for its checks.
         granted: what this process has granted.
         publisher: tells near caches.
         counters: that every fill adds to.
+        max_value_bytes: longest payload accepted.
+        spread: source of random numbers in ``[0, 1)`` for jitter.
     """
 
     def __init__(
-        self, store: Store, writer: Writer, granted: GrantedLeases, publisher: ChangePublisher, counters: Counters
+        self,
+        store: Store,
+        granted: GrantedLeases,
+        publisher: ChangePublisher,
+        counters: Counters,
+        *,
+        max_value_bytes: int,
+        spread: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._writer = writer
         self._granted = granted
         self._publisher = publisher
         self._counters = counters
+        self._max_value_bytes = max_value_bytes
+        self._spread = spread
 
     async def fill(self, fill: FillItem) -> Filled | Failure:
         """Store a value under its lease, with the stamps of the grant; not where they are no longer current, or the
         lease is lost."""
         try:
             check_grant(fill.grant)
-            plan = SetPlan(fill.item, self._writer.check(fill.item), (), max(0, fill.load_ms))
+            ttl_ms = check_set(fill.item, self._max_value_bytes, self._spread())
+            plan = SetPlan(fill.item, ttl_ms, (), max(0, fill.load_ms))
             write = self._remembered(fill, plan) or await self._asked(fill, plan)
             if write is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
@@ -108,7 +118,7 @@ class Filler:
         return Fill(key.text, entry, plan.lifetime_ms, raw, read.identity)
 
     def _filled(self, fill: FillItem, outcome: FillOutcome, ttl_ms: int) -> Filled:
-        counts = self._counters.of(fill.item.key.domain.name)
+        counts = self._counters.counts[fill.item.key.domain.name]
         if outcome is FillOutcome.STORED:
             counts["fills"] += 1
             counts["written_bytes"] += len(fill.item.payload)

@@ -146,7 +146,7 @@ class Reader:
                 elif state is State.INVALIDATED:
                     sums[5] += 1
         for domain, sums in by_domain.items():
-            counts = self._counters.of(domain)
+            counts = self._counters.counts[domain]
             self._counters.reads[domain].add(seconds)
             for name, by in zip(_COUNTED, sums, strict=True):
                 if by:

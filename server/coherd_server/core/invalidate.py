@@ -61,7 +61,7 @@ class Changer:
             elif unconfirmed is not None and told[key.text] is not None:
                 done.append(unconfirmed)
             else:
-                self._counters.of(key.domain.name)["deletes"] += 1
+                self._counters.counts[key.domain.name]["deletes"] += 1
                 done.append(outcome is RemoveOutcome.REMOVED)
         return done
 
@@ -131,5 +131,5 @@ class Changer:
         if unconfirmed is not None:
             return unconfirmed
         for domain in tags.values():
-            self._counters.of(domain.name)["invalidations"] += 1
+            self._counters.counts[domain.name]["invalidations"] += 1
         return None

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
@@ -21,8 +22,7 @@ from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure, failure_of, refused
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_attempt import Granted, Held, LeaseAttempt, current_lease
+from coherd_server.core.lease_attempt import Granted, GrantedLeases, Held, LeaseAttempt, current_lease
 from coherd_server.core.store import (
     HoldOutcome,
     Store,
@@ -37,6 +37,7 @@ LOOKERS: Final = 10
 LONGEST_LOOK_S: Final = 5.0
 MARK_MS: Final = 30_000
 """How long the store remembers that somebody waits."""
+_NEW_GRANT: Final = partial(os.urandom, GRANT_BYTES)
 
 
 class Leases:
@@ -59,7 +60,7 @@ class Leases:
         counters: Counters,
         *,
         draw: Callable[[], float] = random.random,
-        new_grant: Callable[[], bytes] = lambda: os.urandom(GRANT_BYTES),
+        new_grant: Callable[[], bytes] = _NEW_GRANT,
     ) -> None:
         self._store = store
         self._counters = counters
@@ -156,7 +157,7 @@ class Leases:
     def _count(self, key: ResolvedKey, answer: Lookup | Granted | Held | Failure, waited: bool) -> None:
         if isinstance(answer, Failure):
             return
-        counts = self._counters.of(key.domain.name)
+        counts = self._counters.counts[key.domain.name]
         if isinstance(answer, Lookup):
             counts["hits"] += 1
             counts["read_bytes"] += len(answer.validity.payload)

@@ -1,7 +1,11 @@
-"""One attempt at a lease: value and lease are read together, and the lease is granted if both are still the same."""
+"""One attempt at a lease: value and lease are read together, and the lease is granted if both are still the same.
+
+Leases that this process has granted are remembered: their fills need not look for what is stored of them.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -11,7 +15,6 @@ from coherd.contract.ttl import refresh_early
 from coherd_server.core.entry import EntryFormatError
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.lease_bytes import Lease, decode_lease, token_of
 from coherd_server.core.store import (
     EpochRead,
@@ -24,6 +27,8 @@ from coherd_server.core.store import (
 )
 from coherd_server.core.validity import State, expected_block, extra_refs_of
 
+MOST_GRANTS: Final = 65_536
+"""Most granted leases that are remembered."""
 MAX_ATTEMPTS: Final = 16
 """How often a grant starts over because value or lease changed under it."""
 
@@ -41,6 +46,45 @@ class Held(NamedTuple):
     """Somebody else loads, or the lease is lost; ``stale`` may be served meanwhile."""
 
     stale: Lookup | None = None
+
+
+class GrantedLease(NamedTuple):
+    """One lease, as it was stored."""
+
+    lease: Lease
+    raw: bytes
+
+
+class GrantedLeases:
+    """Remembers each lease of this process for as long as it was granted for, at most `MOST_GRANTS` of them.
+
+    Nothing hangs on it: a fill compares what is remembered with what is stored.
+
+    Args:
+        now_s: a clock that does not go back, in seconds.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._granted: dict[tuple[str, bytes, bytes], tuple[GrantedLease, float]] = {}
+
+    def note(self, key: str, lease: Lease, raw: bytes, lease_ms: int) -> None:
+        """A lease of the key was granted."""
+        granted = self._granted
+        granted[key, lease.token, lease.grant] = (GrantedLease(lease, raw), self._now_s() + lease_ms / 1000)
+        while len(granted) > MOST_GRANTS or self._is_over(next(iter(granted))):
+            del granted[next(iter(granted))]
+
+    def take(self, key: str, token: bytes, grant: bytes) -> GrantedLease | None:
+        """The lease, if it is remembered; it is not any more. A fill ends it."""
+        found = self._granted.pop((key, token, grant), None)
+        return None if found is None else found[0]
+
+    def __len__(self) -> int:
+        return len(self._granted)
+
+    def _is_over(self, name: tuple[str, bytes, bytes]) -> bool:
+        return self._granted[name][1] < self._now_s()
 
 
 class LeaseAttempt:

@@ -176,23 +176,19 @@ class Writer:
                     end(index, outcomes[index])
         return tasks
 
-    def check(self, item: SetItem) -> int:
-        """The TTL a value gets, in milliseconds, or the refusal that `check_set` raises."""
-        return check_set(item, self._max_value_bytes, self._spread())
-
     def is_writing(self, key: ResolvedKey) -> bool:
         """A set of this key must wait for its turn."""
         return self._key_queue.is_taken(key.text)
 
     def _plan(self, item: SetItem) -> SetPlan:
-        return SetPlan(item, self.check(item), extra_tags_of(item))
+        return SetPlan(item, check_set(item, self._max_value_bytes, self._spread()), extra_tags_of(item))
 
     def _count(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
         timed: set[str] = set()
         for item, outcome in zip(items, done, strict=True):
             domain = item.key.domain.name
             if isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED:
-                counts = self._counters.of(domain)
+                counts = self._counters.counts[domain]
                 counts["sets"] += 1
                 counts["written_bytes"] += len(item.payload)
                 if domain not in timed:

@@ -11,6 +11,7 @@ from coherd.catalog.declared import OnFailover
 from coherd.contract import tags
 from coherd_server.core.entry import (
     IDENTITY_BYTES,
+    ONE_IDENTITY,
     EntryFormatError,
     Flags,
     Header,
@@ -19,7 +20,6 @@ from coherd_server.core.entry import (
     is_ours,
     parse_block,
     stamp_block,
-    uniform_block,
 )
 from coherd_server.core.store import EpochRead, ValueRead
 
@@ -97,7 +97,7 @@ def expected_block(
     if extra:
         complete = key.domain.has_any_tags(key.tags, extra)
         return _mixed_block(key, extra, identity, epochs, keep=keep) if complete else None
-    parts: list[bytes] = []
+    parts = [ONE_IDENTITY, ANY_IDENTITY if keep else identity]
     add = parts.append
     for start, tag in key.stamp_starts:
         epoch, holder = epochs[tag]
@@ -107,7 +107,7 @@ def expected_block(
             return _mixed_block(key, extra, identity, epochs, keep=keep)
         add(start)
         add(epoch)
-    return uniform_block(ANY_IDENTITY if keep else identity, parts)
+    return b"".join(parts)
 
 
 def _mixed_block(

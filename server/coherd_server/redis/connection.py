@@ -123,6 +123,17 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, writer.transport)
         self.is_open = True
 
+    def is_ready(self, identity: bytes | None, since_s: float) -> bool:
+        """Whether it can carry a batch: role, identity and clock were read within the last `check_every_ms`.
+
+        Args:
+            identity: that the node must have.
+            since_s: of `time.monotonic`; they must have been read later than that, too.
+        """
+        if not self.is_open or not self.scripts_loaded or self.identity != identity:
+            return False
+        return self.checked_at_s > max(time.monotonic() - self._settings.check_every_ms / 1000, since_s)
+
     def redis_now_ms(self) -> int:
         """The node's clock; never ahead of it, behind by at most the round trip of a check."""
         return int(time.monotonic() * 1000 + self.offset_ms)
@@ -193,7 +204,7 @@ class Connection(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None:
-            done(ConnectionLost(f"{self.address}: connection lost", sent=False))
+            done(ConnectionLost(f"{self.address}: connection lost", sent=False), self.redis_now_ms())
             return
         if self._done is not None:
             raise AssertionError("an exchange is under way")
@@ -241,7 +252,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if done is not None:
-            done(outcome)
+            done(outcome, self.redis_now_ms())
 
     def close(self, text: str = "connection closed") -> None:
         """Close without waiting for the peer; an exchange under way is lost. Idempotent."""
@@ -258,11 +269,11 @@ def _nobody() -> None:
     """Tells nobody."""
 
 
-Exchanged = Callable[[list[Reply] | ConnectionLost], None]
-"""Takes the replies to an exchange, or why there are none."""
+Exchanged = Callable[[list[Reply] | ConnectionLost, int], None]
+"""Takes the replies to an exchange, or why there are none, and the node's time then (`Connection.redis_now_ms`)."""
 
 
-def _settle(future: asyncio.Future[list[Reply]], outcome: list[Reply] | ConnectionLost) -> None:
+def _settle(future: asyncio.Future[list[Reply]], outcome: list[Reply] | ConnectionLost, _: int) -> None:
     if future.done():
         return
     if isinstance(outcome, ConnectionLost):

@@ -1,4 +1,4 @@
-"""One primary: a few connections and the queue of batches between callers and them.
+"""One primary: the batches between callers and its connections (`pool.py`).
 
 A caller joins the last batch that was not sent yet; a connection takes the first one when it is free. So calls of one
 event-loop turn share a round trip, and while all connections are busy calls gather in the next batch, never in
@@ -9,41 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from coherd_server.core.store import WriteBasis
 from coherd_server.redis.batch import Batch, Failure
-from coherd_server.redis.batch_queue import BatchQueue, JobPart, ReadPart
 from coherd_server.redis.connection import Connection, ConnectionLost
-from coherd_server.redis.ending import end
 from coherd_server.redis.fencing import later_token
 from coherd_server.redis.jobs import Job
-from coherd_server.redis.node_clock import NodeClock
+from coherd_server.redis.pool import Pool, PooledConnection
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_py import Address, Reply
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 
-_FIRST_PAUSE_S = 0.02
-_LONGEST_PAUSE_S = 0.5
-
-
-class PooledConnection:
-    """Where a node keeps one connection; it outlives the connection in it."""
-
-    __slots__ = ("busy", "connection", "keeper", "wanted")
-
-    def __init__(self, *, keeper: bool) -> None:
-        self.keeper = keeper
-        """Connects, and stays connected, without being asked to."""
-        self.connection: Connection | None = None
-        self.busy = False
-        """Carries a batch, or is being made ready."""
-        self.wanted = asyncio.Event()
-        """Set to have it made ready."""
-        if keeper:
-            self.wanted.set()
+ReadPart = tuple[Sequence[str], Batch]
+"""Some of the names to read, and the batch that reads them."""
+JobPart = tuple[Sequence[int], Batch]
+"""Where in a batch the answers to the next few jobs will be, and that batch."""
 
 
 class Node:
@@ -64,83 +48,97 @@ class Node:
         on_trouble: Callable[[], None],
     ) -> None:
         self.address = address
-        self._target = target
         self._settings = settings
-        self._recent_writes = recent_writes
-        self._switching = asyncio.Lock()
         self._cluster = cluster
         self._on_trouble = on_trouble
-        self._queue = BatchQueue(settings, cluster=cluster, why_unsent=self._why_unsent)
+        self._waiting: deque[Batch] = deque()
+        """The batches that were not sent yet, the first to be sent first."""
+        self._timers: dict[Batch, asyncio.TimerHandle] = {}
+        """Of those batches."""
         self._loop = asyncio.get_running_loop()
         self._is_scheduled = False
-        """What is queued is sent when this turn of the loop is over: calls of one turn share a batch."""
+        """What waits is sent when this turn of the loop is over: calls of one turn share a batch."""
         self._confirming = False
         """Some connection waits for replicas."""
-        self._distrusted_at_s = 0.0
         self._down_since_s: float | None = None
         self._down = Failure(f"{address}: not connected yet", sent=False)
         self._closed = False
+        self.last_used_at_s = time.monotonic()
+        """`time.monotonic` of when somebody last wanted something of it."""
         self.answered_at_s = float("-inf")
         """`time.monotonic` of the last complete batch or check; written by all connections."""
-        self.identity: bytes | None = None
-        """As last read on any of its connections."""
-        self._fencing_token: bytes | None = None
-        """The latest state of the fences that the node of this identity has told of."""
-        self._clock = NodeClock()
-        self._pool = [PooledConnection(keeper=i == 0) for i in range(settings.connections)]
-        self._tasks = [asyncio.create_task(self._keep(pooled)) for pooled in self._pool]
-        self._tasks.append(asyncio.create_task(self._tick()))
+        self._pool = Pool(target, address, settings, recent_writes, self, cluster=cluster)
 
     # What callers use.
 
     def submit(
         self, names: Sequence[str], jobs: Sequence[Job], *, asking: bool = False
     ) -> tuple[list[ReadPart], list[JobPart]]:
-        """Read names and do jobs: in which batches, as `BatchQueue.add` says."""
-        parts = self._queue.add(names, jobs, asking=asking)
+        """Read names and do jobs, both in the order given; which batch brings what.
+
+        ``asking``: they go to the importing node of a slot that moves, in batches of their own.
+        """
+        most_items, most_bytes = self._settings.batch_items, self._settings.batch_bytes
+        reads: list[ReadPart] = []
+        at = 0
+        while at < len(names):
+            batch = self._open(asking)
+            part = names[at : at + most_items - len(batch)]
+            batch.add_names(part)
+            reads.append((part, batch))
+            at += len(part)
+        writes: list[JobPart] = []
+        at = 0
+        while at < len(jobs):
+            confirmed = jobs[at].replicas > 0
+            batch = self._open(asking, confirmed=confirmed)
+            end = min(len(jobs), at + most_items - len(batch))
+            places: list[int] = []
+            while at < end and batch.payload_bytes < most_bytes and (jobs[at].replicas > 0) is confirmed:
+                places.append(batch.add_job(jobs[at]))
+                at += 1
+            writes.append((places, batch))
         if self._closed:
-            self._queue.fail(Failure(f"{self.address}: no longer used", sent=False))
+            self._fail(Failure(f"{self.address}: no longer used", sent=False))
         elif (
             self._down_since_s is not None and time.monotonic() - self._down_since_s > self._settings.deadline_ms / 1000
-        ):  # callers need not wait for what the keeper will find out
-            self._queue.fail(self._down._replace(final=True))
+        ):  # callers need not wait for what the pool will find out
+            self._fail(self._down._replace(final=True))
         elif not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._pump)
-        return parts
+            self._loop.call_soon(self.pump)
+        return reads, writes
 
     @property
-    def last_used_at_s(self) -> float:
-        """`time.monotonic` of when somebody last wanted something of it."""
-        return self._queue.last_used_at_s
+    def identity(self) -> bytes | None:
+        """As last read on any of its connections."""
+        return self._pool.identity
 
     def remembered(self) -> WriteBasis | None:
         """The node and its fences as far as is known without asking; None where that is not enough to write by."""
-        if self._fencing_token is None or self.identity is None:
+        pool = self._pool
+        if pool.fencing_token is None or pool.identity is None:
             return None
-        for pooled in self._pool:
+        for pooled in pool.connections:
             connection = pooled.connection
-            if connection is not None and connection.is_open and connection.identity == self.identity:
-                return WriteBasis(self.identity, connection.redis_now_ms(), self._fencing_token)
+            if connection is not None and connection.is_open and connection.identity == pool.identity:
+                return WriteBasis(pool.identity, connection.redis_now_ms(), pool.fencing_token)
         return None
 
     def learn(self, identity: bytes, fencing_token: bytes) -> None:
         """A connection of this identity has told of the fences."""
-        if identity == self.identity:
-            self._fencing_token = later_token(fencing_token, self._fencing_token)
+        if identity == self._pool.identity:
+            self._pool.fencing_token = later_token(fencing_token, self._pool.fencing_token)
 
     def distrust(self) -> None:
         """Every connection reads role and identity again before it carries another batch."""
-        self._distrusted_at_s = time.monotonic()
+        self._pool.distrust()
 
     async def close(self) -> None:
         """Close all connections; what waits fails unsent, what is under way fails with unknown outcome. Idempotent."""
         self._closed = True
-        await asyncio.gather(*map(end, self._tasks))
-        for pooled in self._pool:
-            if pooled.connection is not None:
-                pooled.connection.close()
-        self._queue.fail(Failure(f"{self.address}: no longer used", sent=False))
+        await self._pool.close()
+        self._fail(Failure(f"{self.address}: no longer used", sent=False))
 
     @property
     def trouble(self) -> str:
@@ -152,101 +150,76 @@ class Node:
         """The node refuses this server (password, mode): waiting does not help."""
         return self._down_since_s is not None and self._down.final
 
-    def _why_unsent(self) -> str:
-        return self._down.text if self._down_since_s is not None else f"{self.address}: all connections busy"
+    # What waits.
+
+    @property
+    def is_waiting(self) -> bool:
+        """See `Traffic.is_waiting`."""
+        return bool(self._waiting)
+
+    def _open(self, asking: bool, *, confirmed: bool = False) -> Batch:
+        """The last batch of its kind if that has room, else a new one."""
+        self.last_used_at_s = time.monotonic()
+        if not asking:
+            for last in reversed(self._waiting):
+                if last.confirmed is confirmed and not last.asking:
+                    if len(last) < self._settings.batch_items and last.payload_bytes < self._settings.batch_bytes:
+                        return last
+                    break
+        batch = Batch(wide=not self._cluster, asking=asking, confirmed=confirmed)
+        self._waiting.append(batch)
+        wait_s = (self._settings.deadline_ms - self._settings.reply_timeout_ms) / 1000
+        self._timers[batch] = self._loop.call_later(wait_s, self._expire, batch)
+        return batch
+
+    def _expire(self, batch: Batch) -> None:
+        if self._timers.pop(batch, None) is not None:
+            self._waiting.remove(batch)
+            busy = f"{self.address}: all connections busy"
+            batch.fail(Failure(busy if self._down_since_s is None else self._down.text, sent=False))
+
+    def _first(self, *, confirmed: bool) -> Batch | None:
+        """The first batch that waits; with ``confirmed=False`` the first one that does not wait for replicas."""
+        for batch in self._waiting:
+            if confirmed or not batch.confirmed:
+                return batch
+        return None
+
+    def _fail(self, failure: Failure) -> None:
+        """Fail all batches that wait."""
+        while self._waiting:
+            batch = self._waiting.popleft()
+            self._timers.pop(batch).cancel()
+            batch.fail(failure)
 
     # The connections.
 
-    async def _tick(self) -> None:
-        """Once in `check_every_ms` idle connections look at their node, too."""
-        while True:
-            await asyncio.sleep(self._settings.check_every_ms / 1000)
-            for pooled in self._pool:
-                if not pooled.busy and (pooled.keeper or pooled.connection is not None):
-                    pooled.wanted.set()
-
-    def _pump(self) -> None:
-        """Give queued batches to connections that are free; let one more get ready if none is."""
+    def pump(self) -> None:
+        """Give batches that wait to connections that are free; let one more get ready if none is."""
         self._is_scheduled = False
-        # A batch that waits for replicas leaves the other connections to the rest.
-        confirmed = not self._confirming or len(self._pool) == 1
-        for pooled in self._pool:
-            if not self._queue.waiting:
+        connections = self._pool.connections
+        alone = len(connections) == 1
+        for pooled in connections:
+            if not self._waiting:
                 return
-            connection = pooled.connection
-            if not pooled.busy and connection is not None and self._is_ready(connection):
-                batch = self._queue.take(confirmed=confirmed)
-                if batch is None:
-                    return
-                self._carry(pooled, connection, batch)
-                confirmed = not self._confirming or len(self._pool) == 1
-        if self._queue.has(confirmed=confirmed):
-            for pooled in self._pool:
+            # A batch that waits for replicas leaves the other connections to the rest.
+            batch = self._first(confirmed=not self._confirming or alone)
+            if batch is None:
+                return
+            self._carry(batch, pooled)
+        if self._first(confirmed=not self._confirming or alone) is not None:
+            for pooled in connections:
                 if not pooled.busy:
                     pooled.wanted.set()
                     return
 
-    def _is_ready(self, connection: Connection) -> bool:
-        """Whether its role, identity and clock were read within the last `check_every_ms`."""
-        if not connection.is_open or not connection.scripts_loaded or connection.identity != self.identity:
-            return False
-        oldest_s = max(time.monotonic() - self._settings.check_every_ms / 1000, self._distrusted_at_s)
-        return connection.checked_at_s > oldest_s
-
-    async def _keep(self, pooled: PooledConnection) -> None:
-        """Make a connection ready whenever it is asked for. The keeper connects, and stays connected, unasked."""
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            await pooled.wanted.wait()
-            pooled.wanted.clear()
-            if pooled.busy:
-                continue
-            pooled.busy = True
-            try:
-                await self._make_ready(pooled)
-            except ConnectionLost as lost:
-                pooled.connection = None
-                self._note_down(lost)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-                if pooled.keeper or self._queue.waiting:
-                    pooled.wanted.set()
-            else:
-                pause_s = _FIRST_PAUSE_S
-            finally:
-                pooled.busy = False
-            self._pump()
-
-    async def _make_ready(self, pooled: PooledConnection) -> None:
-        """Raises:
-        ConnectionLost: the node does not answer, or not as it should.
-        """
-        if pooled.connection is not None and self._is_ready(pooled.connection):
+    def _carry(self, batch: Batch, pooled: PooledConnection) -> None:
+        """Send a batch over a connection, if that is free and ready."""
+        connection, pool = pooled.connection, self._pool
+        if pooled.busy or connection is None or not connection.is_ready(pool.identity, pool.distrusted_at_s):
             return
-        if pooled.connection is None or not pooled.connection.is_open:
-            pooled.connection = await Connection.dial(self._target, self.address, self._settings, cluster=self._cluster)
-            if pooled.keeper:
-                pooled.connection.on_closed = pooled.wanted.set
-        else:
-            await pooled.connection.check()
-        if self.identity != pooled.connection.identity:
-            await self._switch(pooled.connection)
-        open_ones = [other.connection for other in self._pool if other.connection is not None]
-        self._clock.agree(pooled.connection, open_ones)
-        self._note_answer()
-
-    async def _switch(self, connection: Connection) -> None:
-        """Take over a node's identity; before, repeat on it what was acknowledged lately [repeat-on-switch]."""
-        async with self._switching:
-            if self.identity == connection.identity:
-                return
-            if self.identity is not None:
-                self.distrust()
-            await self._recent_writes.repeat_on(connection, self._settings, cluster=self._cluster)
-            self.identity, self._fencing_token = connection.identity, None
-
-    def _carry(self, pooled: PooledConnection, connection: Connection, batch: Batch) -> None:
-        """Send a batch over a connection that is ready."""
+        self._waiting.remove(batch)
+        self._timers.pop(batch).cancel()
         reply_timeout_ms, now_ms = self._settings.reply_timeout_ms, connection.redis_now_ms()
         commands = batch.pack(connection.identity, now_ms + reply_timeout_ms, reply_timeout_ms // 2)
         if not commands:
@@ -257,7 +230,12 @@ class Node:
         connection.send(commands, partial(self._carried, pooled, connection, batch), timeout_ms=reply_timeout_ms)
 
     def _carried(
-        self, pooled: PooledConnection, connection: Connection, batch: Batch, outcome: list[Reply] | ConnectionLost
+        self,
+        pooled: PooledConnection,
+        connection: Connection,
+        batch: Batch,
+        outcome: list[Reply] | ConnectionLost,
+        redis_now_ms: int,
     ) -> None:
         """Settle a batch with what came back."""
         pooled.busy = False
@@ -267,32 +245,33 @@ class Node:
             self.distrust()
             self._on_trouble()
         else:
+            self.note_answer()
             try:
-                batch.settle(outcome, connection.identity, connection.redis_now_ms())
+                batch.settle(outcome, connection.identity, redis_now_ms)
                 if batch.fencing_token:
                     self.learn(connection.identity, batch.fencing_token)
             except TypeError:
                 batch.fail(Failure(f"{self.address}: unexpected reply", sent=True))
                 connection.close()
-            else:
-                self._note_answer()
         if batch.redirected or batch.late:
             self.distrust()
         if batch.scripts_missing:
             connection.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
-        if self._queue.waiting and not self._is_scheduled:
-            self._pump()
+        if self._waiting and not self._is_scheduled:
+            self.pump()
 
-    def _note_answer(self) -> None:
+    def note_answer(self) -> None:
+        """See `Traffic.note_answer`."""
         self.answered_at_s = time.monotonic()
         self._down_since_s = None
 
-    def _note_down(self, lost: ConnectionLost) -> None:
+    def note_down(self, lost: ConnectionLost) -> None:
+        """See `Traffic.note_down`."""
         self._down = Failure(str(lost), sent=False, final=lost.refused)
         if self._down_since_s is None:
             self._down_since_s = time.monotonic()
         if lost.refused:
-            self._queue.fail(self._down)
+            self._fail(self._down)
         self._on_trouble()

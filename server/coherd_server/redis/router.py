@@ -22,9 +22,8 @@ from redis.exceptions import (
 
 from coherd_server.core.store import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch
-from coherd_server.redis.batch_queue import JobPart, ReadPart
 from coherd_server.redis.jobs import Done, Job, LateError, refusal
-from coherd_server.redis.node import Node
+from coherd_server.redis.node import JobPart, Node, ReadPart
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 
@@ -111,6 +110,25 @@ class Router:
             return values, answers
         items = await self._go_on(node, [*reads, *writes], jobs, end_s, repeat=repeat)
         return _results(items, partial)
+
+    async def read_on(self, node: Node, reads: Sequence[ReadPart], end_s: float) -> dict[str, ValueRead]:
+        """The values that a node was already asked for, and asked for again where it did not go well.
+
+        Args:
+            node: that all names are on.
+            reads: which batches are to bring them.
+            end_s: when the loop's clock ends it.
+
+        Raises:
+            StoreUnavailable: some value could not be read by then.
+        """
+        values: dict[str, ValueRead] = {}
+        for _, batch in reads:
+            await batch.join()
+            values.update(batch.values)
+        if all(batch.failure is None and not batch.errors for _, batch in reads):
+            return values
+        return _results(await self._go_on(node, reads, (), end_s, repeat=True), partial=False)[0]
 
     async def do(self, job: Job, *, repeat: bool) -> Done:
         """Do one job; ``repeat`` as of `fetch`.

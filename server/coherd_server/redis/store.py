@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
@@ -26,16 +26,16 @@ from coherd_server.core.store import (
     WriteBasis,
 )
 from coherd_server.redis.change_log import RedisChangeLog
+from coherd_server.redis.epochs import Epochs
 from coherd_server.redis.fencing import fencing_of
-from coherd_server.redis.jobs import Job, all_of, bytes_of, outcome_of, put_outcome_of, text_of
-from coherd_server.redis.known_epochs import KnownEpochs, lifetime_to_ask_ms
+from coherd_server.redis.jobs import Job, all_of, outcome_of, put_outcome_of, text_of
 from coherd_server.redis.listener import Listener
 from coherd_server.redis.log_reader import LogReader
 from coherd_server.redis.maintenance import Maintenance
 from coherd_server.redis.names import log_name
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
-from coherd_server.redis.scripts import ENSURE_EPOCH, GRANT, HOLD, INVALIDATE, TOUCH, UNLINK_DEAD
+from coherd_server.redis.scripts import GRANT, HOLD, INVALIDATE, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 from coherd_server.redis.writes import Writes
@@ -60,9 +60,9 @@ class RedisStore(Maintenance):
         reader = LogReader(target, topology, settings, log_name(prefix))
         self.log = RedisChangeLog(self._router, reader, self._listener, prefix=prefix, length=settings.log_length)
         """The log of changes beside the entries."""
-        self._known_epochs = KnownEpochs()
         one_primary, deadline_ms = topology.one_primary, settings.deadline_ms
         self._fencing = fencing_of(prefix, one_primary=one_primary, deadline_ms=deadline_ms)
+        self._epochs = Epochs(self._router, topology, self._fencing, self._names)
         self._writes = Writes(self._router, topology, self.log, recent_writes, self._names.epoch_prefix)
 
     @property
@@ -75,64 +75,36 @@ class RedisStore(Maintenance):
         prefix, epoch_prefix = self._names.value_prefix, self._names.epoch_prefix
         key_names = [prefix + key for key in keys]
         tag_names = [epoch_prefix + tag for tag in tags]
-        values, _ = await self._router.fetch(key_names + tag_names, repeat=True)
+        values = await self._values(key_names + tag_names)
         return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
+
+    async def _values(self, names: Sequence[str]) -> Mapping[str, ValueRead]:
+        """Values by full name. There is nothing to route where all are on one primary, and that answers as it should.
+
+        Raises:
+            StoreUnavailable: some value could not be read by the deadline.
+        """
+        node = self._topology.only_node
+        if node is None:
+            return (await self._router.fetch(names, repeat=True))[0]
+        end_s = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
+        reads, _ = node.submit(names, ())
+        if len(reads) == 1:
+            [(_, batch)] = reads
+            await batch.join()
+            if batch.failure is None and not batch.errors:
+                return batch.values
+        return await self._router.read_on(node, reads, end_s)
 
     async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
     ) -> tuple[Sequence[WriteBasis], Mapping[str, EpochRead]]:
         """See `Store.ensure_epochs`. Ensuring twice is harmless: the second finds what the first made."""
-        now_ms = int(time.monotonic() * 1000)
-        known = {tag: kept for tag, need_ms in tags.items() if (kept := self._known_epochs.of(tag, now_ms + need_ms))}
-        fences = self._fencing.token_jobs([self._names.value_prefix + key for key in keys])
-        wanted = [tag for tag in tags if tag not in known]
-        epochs: dict[str, EpochRead] = {}
-        try:
-            values, answers = await self._router.fetch(
-                [self._names.epoch_prefix + tag for tag in known],
-                fences + [self._ensure_epoch(tag, tags[tag]) for tag in wanted],
-                repeat=True,
-            )
-            told = all_of(answers)
-            for tag, kept in known.items():  # of another node nothing is known: it may have come back with less time
-                read = values[self._names.epoch_prefix + tag]
-                if (read.raw, read.identity) == kept:
-                    epochs[tag] = kept
-            lost = [tag for tag in known if tag not in epochs]
-            ensured = told[len(fences) :]
-            if lost:
-                jobs = [self._ensure_epoch(tag, tags[tag]) for tag in lost]
-                ensured += all_of((await self._router.fetch((), jobs, repeat=True))[1])
-        except StoreUnavailable as error:  # a fence or an epoch nobody carries changes nothing
-            raise StoreUnavailable(str(error), full=error.full) from None
-        for tag, done in zip(wanted + lost, ensured, strict=True):
-            epochs[tag] = EpochRead(bytes_of(done.answer)[1:], done.identity)
-            self._known_epochs.note(tag, epochs[tag], now_ms + lifetime_to_ask_ms(tags[tag]))
-        bases = [
-            WriteBasis(done.identity, done.redis_now_ms, bytes_of(done.answer)[1:]) for done in told[: len(fences)]
-        ]
-        if bases and self._topology.one_primary:
-            bases *= len(keys)
-            if (node := self._topology.only_node) is not None:
-                node.learn(bases[0].identity, bases[0].fencing_token)
-        return bases, epochs
+        return await self._epochs.ensure(keys, tags)
 
     def remembered(self, tags: Mapping[str, int]) -> tuple[WriteBasis, Mapping[str, EpochRead]] | None:
         """See `Store.remembered`."""
-        node = self._topology.only_node
-        basis = node.remembered() if node is not None else None
-        if basis is None:
-            return None
-        now_ms = int(time.monotonic() * 1000)
-        unknown = EpochRead(None, basis.identity)
-        epochs: dict[str, EpochRead] = {}
-        for tag, need_ms in tags.items():
-            read = self._known_epochs.of(tag, now_ms + need_ms)
-            epochs[tag] = read if read is not None and read.identity == basis.identity else unknown
-        return basis, epochs
-
-    def _ensure_epoch(self, tag: str, need_ms: int) -> Job:
-        return Job(ENSURE_EPOCH, (self._names.epoch_prefix + tag,), (lifetime_to_ask_ms(need_ms),))
+        return self._epochs.remembered(tags)
 
     async def put(
         self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
@@ -167,7 +139,7 @@ class RedisStore(Maintenance):
                 return StoreUnavailable("no answer in time", outcome_unknown=True)
             epochs[tag] = _epoch(read)
             if epochs[tag] != (epoch, write.identity):
-                self._known_epochs.forget(tag)
+                self._epochs.forget(tag)
                 current = False
         return outcome if current else Outdated(epochs)
 
@@ -175,21 +147,21 @@ class RedisStore(Maintenance):
         self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        jobs = [self._removal(key)._replace(replicas=replicas) for key, replicas in keys.items()]
+        script, places_of = self._fencing.remove, self._fencing.places_of
+        jobs: list[Job] = []
+        for key, replicas in keys.items():
+            names = self._names_to_write(key)
+            jobs.append(Job(script, names, (self._settings.tombstone_ms, places_of(names[0])), replicas=replicas))
         _, answers = await self._writes.do(jobs, jobs, notices)
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
             for answer in answers
         ]
 
-    def _removal(self, key: str) -> Job:
-        names = self._names_to_write(key)
-        return Job(self._fencing.remove, names, (self._settings.tombstone_ms, self._fencing.places_of(names[0])))
-
     async def invalidate(self, tags: Mapping[str, int], notices: Collection[ChangeNotice] = ()) -> None:
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         for tag in tags:
-            self._known_epochs.forget(tag)
+            self._epochs.forget(tag)
         keep_ms = self._settings.invalidated_epoch_ms
         jobs = [
             Job(INVALIDATE, (self._names.epoch_prefix + tag,), (keep_ms,), replicas=replicas)
@@ -226,7 +198,7 @@ class RedisStore(Maintenance):
         """See `Store.read_leased`."""
         pairs = [self._names.value_and_lease(key) for key in keys]
         tag_names = [self._names.epoch_prefix + tag for tag in tags]
-        values, _ = await self._router.fetch([name for pair in pairs for name in pair] + tag_names, repeat=True)
+        values = await self._values([name for pair in pairs for name in pair] + tag_names)
         return (
             [values[value] for value, _ in pairs],
             [values[lease].raw for _, lease in pairs],
@@ -248,11 +220,13 @@ class RedisStore(Maintenance):
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs: list[Job] = []
-        for fill in fills:
-            names = self._names_to_write(fill.key)
-            args = (fill.entry, fill.lifetime_ms, fill.lease, self._fencing.places_of(names[0]))
-            jobs.append(Job(self._fencing.fill, names, args, fill.identity))
-        repetitions = [self._removal(fill.key) for fill in fills]
+        repetitions: list[Job] = []
+        script, remove, places_of = self._fencing.fill, self._fencing.remove, self._fencing.places_of
+        for key, entry, lifetime_ms, lease, identity, _ in fills:
+            names = self._names_to_write(key)
+            places = places_of(names[0])
+            jobs.append(Job(script, names, (entry, lifetime_ms, lease, places), identity))
+            repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
         values, answers = await self._writes.do(jobs, repetitions, notices, stamped=fills)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
@@ -277,7 +251,7 @@ class RedisStore(Maintenance):
 
         def heard(name: str, is_key: bool) -> None:
             if not is_key:
-                self._known_epochs.forget(name)
+                self._epochs.forget(name)
             wake(name, is_key)
 
         self._listener.on_wake(heard)
@@ -290,8 +264,8 @@ class RedisStore(Maintenance):
 
     def _names_to_write(self, key: str) -> tuple[str, str, str, str]:
         """The value's name, and those of its lease, its fence and what waits for it."""
-        value, lease = self._names.value_and_lease(key)
-        return value, lease, self._fencing.name_of(value), self._names.waiting(key)
+        (value, lease), waiting = self._names.value_and_lease(key), self._names.waiting(key)
+        return value, lease, self._fencing.name_of(value), waiting
 
 
 def _epoch(value: ValueRead) -> EpochRead:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from coherd.catalog import requests
@@ -37,6 +38,9 @@ _NOTHING_ASKED: Final = Failure(ErrorReason.ERROR_REASON_REQUEST_INVALID, "an op
 class _Get(NamedTuple):
     id: int
     key: ResolvedKey
+
+
+_KEY_OF: Final = attrgetter("key")
 
 
 class _Set(NamedTuple):
@@ -180,28 +184,24 @@ class Frames:
         at = 0
         try:
             while at < len(gets):
-                part = gets[at : at + self._gate.part(READ_PART)]
-                await self._gate.enter(len(part))
-                answer_bytes = 0
-                try:
-                    answer_bytes = await self._read_part(part, accept_stale)
-                finally:
-                    self._gate.leave(len(part), answer_bytes)
-                at += len(part)
-                self._window.answered(load, len(part))
+                read = await self._read_part(gets[at:], accept_stale)
+                at += read
+                self._window.answered(load, read)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
             failure = incident(error)
             for get in gets[at:]:
                 self._fail(get.id, failure, load)
 
-    async def _read_part(self, part: Sequence[_Get], accept_stale: bool) -> int:
-        """Answers all, and tells the size of the answers; raises before it answers any."""
+    async def _read_part(self, gets: Sequence[_Get], accept_stale: bool) -> int:
+        """Answer the first few of these, as many as the gate lets in; tells how many."""
+        part = gets[: self._gate.part(READ_PART)]
         send_queue, most_bytes = self._send_queue, self._message_bytes - MESSAGE_SPARE_BYTES
-        keep_near = None if self._near is None else near_keeper(self._near)
-        lookups = await self._services.cache.reads.get([get.key for get in part], accept_stale=accept_stale)
-        half = len(part) // 2 if len(part) >= HALVED else 0
+        await self._gate.enter(len(part))
         at = total_bytes = 0
         try:
+            keep_near = None if self._near is None else near_keeper(self._near)
+            lookups = await self._services.cache.reads.get(list(map(_KEY_OF, part)), accept_stale=accept_stale)
+            half = len(part) // 2 if len(part) >= HALVED else 0
             for get, lookup in zip(part, lookups, strict=True):
                 if half and at == half:
                     await asyncio.sleep(0)  # the first half leaves: client and server then work at the same time
@@ -221,7 +221,9 @@ class Frames:
             failure = incident(error)
             for get in part[at:]:
                 send_queue.fail(get.id, failure)
-        return total_bytes
+        finally:
+            self._gate.leave(len(part), total_bytes)
+        return len(part)
 
     async def _write(self, sets: Sequence[_Set], load: FrameLoad, *, begin_s: float = 0.0) -> None:
         """Store values and answer each as soon as its outcome is known."""

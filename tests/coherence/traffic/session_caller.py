@@ -44,7 +44,7 @@ class SessionCaller(Caller):
             return False
         try:
             key = NOWHERE.key.text
-            await stream.ask(GET, (key, False), len(key), 1_000)
+            await stream.ask(GET, (key, False), 1_000)
         except CacheError as error:
             return error.reason == ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN
         return False

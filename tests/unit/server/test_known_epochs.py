@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from coherd_server.core.store import EpochRead
-from coherd_server.redis import known_epochs
-from coherd_server.redis.known_epochs import EXTRA_MS, KnownEpochs, lifetime_to_ask_ms
+from coherd_server.redis import epochs
+from coherd_server.redis.epochs import EXTRA_MS, KnownEpochs, lifetime_to_ask_ms
 
 
 def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:
@@ -25,7 +25,7 @@ def test_an_epoch_is_known_until_its_time_and_no_longer() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_epochs, "MOST_TAGS", 3)
+    monkeypatch.setattr(epochs, "MOST_TAGS", 3)
     known = KnownEpochs()
     for tag in "abcad":
         known.note(tag, EpochRead(tag.encode(), b"node"), 10)

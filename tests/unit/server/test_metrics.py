@@ -51,12 +51,12 @@ def reporter(store: SlowStore, counters: Counters) -> Reporter:
 async def test_counts_that_another_flush_has_taken_are_waited_for(
     reporter: Reporter, counters: Counters, store: SlowStore
 ) -> None:
-    counters.of("content")["sets"] += 1
+    counters.counts["content"]["sets"] += 1
     first = asyncio.create_task(reporter.flush())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert store.under_way == 1
-    counters.of("content")["sets"] += 1
+    counters.counts["content"]["sets"] += 1
     others = [asyncio.create_task(reporter.flush()) for _ in range(3)]
     await asyncio.sleep(0.01)
     assert not any(task.done() for task in (first, *others))
@@ -68,7 +68,7 @@ async def test_counts_that_another_flush_has_taken_are_waited_for(
 
 
 async def test_who_gives_up_loses_nothing(reporter: Reporter, counters: Counters, store: SlowStore) -> None:
-    counters.of("content")["sets"] += 5
+    counters.counts["content"]["sets"] += 5
     given_up = asyncio.create_task(reporter.flush())
     await asyncio.sleep(0.01)
     assert store.under_way == 1
@@ -81,11 +81,11 @@ async def test_who_gives_up_loses_nothing(reporter: Reporter, counters: Counters
 
 
 async def test_what_was_not_stored_is_kept(reporter: Reporter, counters: Counters, store: SlowStore) -> None:
-    counters.of("content")["sets"] += 5
+    counters.counts["content"]["sets"] += 5
     store.go_on.set()
     store.fails = True
     await reporter.flush()
-    counters.of("content")["sets"] += 2
+    counters.counts["content"]["sets"] += 2
     store.fails = False
     await reporter.flush()
     assert store.kept == 7

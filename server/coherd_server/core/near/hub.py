@@ -56,7 +56,7 @@ class Hub:
         """Hits of a client's near cache, by domain; names that are no domain are left out."""
         for domain, by in hits.items():
             if domain in self._domains and by > 0:
-                self._counters.of(domain)["near_cache_hits"] += by
+                self._counters.counts[domain]["near_cache_hits"] += by
 
     # What the follower calls.
 

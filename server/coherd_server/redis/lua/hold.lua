@@ -1,4 +1,4 @@
--- Per item KEYS: value, lease, waiting. ARGV: holder, lifetime ms (0: give the lease back). Only for the lease's holder:
+-- Per item KEYS: value, lease, waiting. ARGV: holder, lifetime ms (0: release the lease). Only for the lease's holder:
 -- its bytes from the second are the token, then the grant (format: coherd_server/core/lease_bytes.py); either that, or the token alone.
 local answers = {}
 for i = 1, #KEYS / 3 do
