@@ -14,8 +14,8 @@ def check_target(target: str) -> str:
     Raises:
         ValueError: it has no port, or is the address of a web page.
     """
-    scheme, found, _ = target.partition("://")
-    if found and scheme.lower() in ("http", "https"):
+    scheme, separator, _ = target.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
         raise ValueError(f"{target!r} is an address for browsers: {_FORM}")
     if ":" not in target:
         raise ValueError(f"{target!r} has no port: {_FORM}")

@@ -13,6 +13,7 @@ from coherd._rpc.methods import BATCH_GET, Method, Request, Response
 from coherd._rpc.send_queue import SendQueue
 from coherd.contract.near_cache import NearCacheMode
 from coherd.v1 import annotations_pb2, session_pb2
+from coherd.v1 import cache_service_pb2 as pb
 
 Reads = list[PendingRead | None] | None
 """The pending reads of a request's keys, in their order, None for those that are not kept; or none of them are."""
@@ -169,24 +170,30 @@ def keep(
         answer: of it.
         serving: whether the session that brought it still keeps the near cache coherent.
     """
-    results = answer.results if method is BATCH_GET else (answer,)
+    if method is not BATCH_GET:
+        _keep_hit(near, reads[0], answer.hit, serving)
+        return
+    results = answer.results
     for read, result in zip(reads, results, strict=False):
-        if read is None:
-            continue
-        hit = result.hit
-        if not serving or not hit.near_cacheable or hit.stale:
-            near.release(read)
-            continue
-        near.keep(
-            read,
-            payload=hit.value,
-            negative=hit.negative,
-            expires_s=read.begun_s + hit.remaining_ttl_ms / 1000,
-            extra_tags=dict(hit.extra_tags) if hit.extra_tags else _NO_TAGS,
-        )
+        _keep_hit(near, read, result.hit, serving)
     for read in reads[len(results) :]:
         if read is not None:
             near.release(read)
+
+
+def _keep_hit(near: NearCache, read: PendingRead | None, hit: pb.Hit, serving: bool) -> None:
+    if read is None:
+        return
+    if not serving or not hit.near_cacheable or hit.stale:
+        near.release(read)
+        return
+    near.keep(
+        read,
+        payload=hit.value,
+        negative=hit.negative,
+        expires_s=read.begun_s + hit.remaining_ttl_ms / 1000,
+        extra_tags=dict(hit.extra_tags) if hit.extra_tags else _NO_TAGS,
+    )
 
 
 def drop_changed(near: NearCache, method: Method[Request, Response], request: Request, answer: Response | None) -> None:
