@@ -220,10 +220,10 @@ class Flight:
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                        await loads.give_backs.settle([(call.key, token)], call.terms)
+                        await loads.releases.settle([(call.key, token)], call.terms)
                 raise
             except (OutcomeUnknown, DeadlineExceeded) as error:
-                loads.give_backs.add([(call.key, token)], call.terms)
+                loads.releases.add([(call.key, token)], call.terms)
                 if isinstance(error, DeadlineExceeded) or attempts >= MAX_LEASE_ATTEMPTS:
                     raise
             else:
@@ -242,12 +242,12 @@ class Flight:
         # Who waits for the load loads: its thread, if it blocks, has nothing else to do.
         call = [*waiting, *calls, group[0].call][0]
         if not calls or not (waiting or self._loads.has_room_for_refresh):
-            await self._loads.give_backs.settle([(key, token)], call.terms)
+            await self._loads.releases.settle([(key, token)], call.terms)
             return Elsewhere(stale, 0)
         pause_ms = max(each.policy.error_pause_ms for each in calls)
         leases = Leases(
             self._loads.transport,
-            self._loads.give_backs,
+            self._loads.releases,
             self._loads.events,
             {key: Granted(token, granted.grant)},
             call.terms,

@@ -11,7 +11,7 @@ from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
 from coherd._loading.events import Events, LoadEventKind
-from coherd._loading.give_backs import GiveBacks
+from coherd._loading.releases import Releases
 from coherd._loading.terms import Terms
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
@@ -48,7 +48,7 @@ class Leases:
 
     Args:
         transport: carries the requests.
-        give_backs: of the event loop.
+        releases: of the event loop.
         events: of the client.
         held: the leases.
         terms: of the call.
@@ -57,13 +57,13 @@ class Leases:
     def __init__(
         self,
         transport: Transport,
-        give_backs: GiveBacks,
+        releases: Releases,
         events: Events,
         held: Mapping[Key[Any], Granted],
         terms: Terms,
     ) -> None:
         self._transport = transport
-        self._give_backs = give_backs
+        self._releases = releases
         self._events = events
         self._held = dict(held)
         self._terms = terms
@@ -180,7 +180,7 @@ class Leases:
         service cannot be told now it is told later."""
         tokens = [(key, held.token) for key in keys if (held := self._held.pop(key, None)) is not None]
         if tokens:
-            await self._give_backs.settle(tokens, self._terms, pause_ms)
+            await self._releases.settle(tokens, self._terms, pause_ms)
 
 
 def lease_request(

@@ -12,11 +12,11 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd._loading.circles import CHAIN, Node
 from coherd._loading.events import Events, LoadEventKind, resource_of
-from coherd._loading.give_backs import GiveBacks
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import Ended, within
 from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadLimits
+from coherd._loading.releases import Releases
 from coherd._loading.threads import LoaderThreads, Place
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, ClientClosed, LoadTimeout, NoLoaderThread
@@ -189,7 +189,7 @@ class LoopLoads:
     def __init__(self, transport: Transport, limits: LoadLimits, events: Events) -> None:
         self.transport = transport
         self.events = events
-        self.give_backs = GiveBacks(transport)
+        self.releases = Releases(transport)
         self.held_calls = 0
         """Lease calls that the server holds."""
         self._limits = limits
@@ -246,7 +246,7 @@ class LoopLoads:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-        await self.give_backs.close()
+        await self.releases.close()
 
     def _refresh_ended(self, _: object) -> None:
         self._refreshes -= 1

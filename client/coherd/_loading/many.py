@@ -68,7 +68,7 @@ class ManyLoads:
         self._direct: list[Key[Any]] = []
 
     async def run(self, keys: Sequence[Key[Any]]) -> Part:
-        """Results and errors by key. However it ends, leases that no load has are given back.
+        """Results and errors by key. However it ends, leases that no load has are released.
 
         One load for all keys of which this caller got the lease, or which it must load without one; those of others are
         waited for meanwhile. Keys with a stale value to serve are
@@ -94,7 +94,7 @@ class ManyLoads:
             return await self._sorted_and_loaded(keys)
         finally:
             tokens = [(key, granted.token) for key, granted in self._leased.items()]
-            self._flights.loads.give_backs.add(tokens, self._call.terms)
+            self._flights.loads.releases.add(tokens, self._call.terms)
 
     async def _sorted_and_loaded(self, keys: Sequence[Key[Any]]) -> Part:
         permits = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
@@ -124,17 +124,17 @@ class ManyLoads:
         try:
             answer = await transport.call(BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.terms.timeout_ms)
         except asyncio.CancelledError:
-            self._flights.loads.give_backs.add(tokens.items(), call.terms)
+            self._flights.loads.releases.add(tokens.items(), call.terms)
             raise
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
-                self._flights.loads.give_backs.add(tokens.items(), call.terms)
+                self._flights.loads.releases.add(tokens.items(), call.terms)
             if not loads_directly(call.policy, error):
                 raise
             self._direct.extend(keys)
             return
         if len(answer.results) != len(keys):
-            self._flights.loads.give_backs.add(tokens.items(), call.terms)
+            self._flights.loads.releases.add(tokens.items(), call.terms)
             raise ServerDefect("the answer does not have one result per key")
         for (key, token), result in zip(tokens.items(), answer.results, strict=True):
             self._sort(key, token, result)
@@ -193,7 +193,7 @@ class ManyLoads:
             call.context,
         )
         held = {key: self._leased.pop(key) for key in keys if key in self._leased}
-        leases = Leases(loads.transport, loads.give_backs, loads.events, held, call.terms)
+        leases = Leases(loads.transport, loads.releases, loads.events, held, call.terms)
         return loads.load(plan, leases, background=background, in_turn=bool(self._direct))
 
     async def _settle(self, key: Key[Any], load: Load) -> None:

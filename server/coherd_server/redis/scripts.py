@@ -90,4 +90,4 @@ ALL: Final = (
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""
 NEAR_CHANNEL: Final = "coherd:near"
-"""Pub/sub channel on which the log's scripts say what a replica has published."""
+"""Pub/sub channel on which the log's scripts say what a member has published."""

@@ -35,7 +35,7 @@ _TICK_S: Final = 0.005
 _QUIET_TICKS: Final = 6
 """Together shorter than a refused caller waits before it tries again (`coherd.contract.reasons`)."""
 _MOST_TICKS: Final = 60
-DRAINING: Final = Failure(ErrorReason.ERROR_REASON_DRAINING, "this server is stopping; another replica answers")
+DRAINING: Final = Failure(ErrorReason.ERROR_REASON_DRAINING, "this server is stopping; another server answers")
 OVERLOADED: Final = Failure(ErrorReason.ERROR_REASON_OVERLOADED, "too many calls in flight")
 _UNANSWERED: Final = Failure(
     ErrorReason.ERROR_REASON_STORE_UNAVAILABLE,

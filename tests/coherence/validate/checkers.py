@@ -65,7 +65,7 @@ class _Hold(NamedTuple):
     from_ns: int
     """Granted by then."""
     to_ns: int
-    """Not before then: given back, or expired."""
+    """Not before then: released, or expired."""
 
 
 def check_one_load(history: History) -> list[Violation]:

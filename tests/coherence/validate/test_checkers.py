@@ -149,7 +149,7 @@ class TestOneLoad:
         ids=[
             "held",
             "filled",
-            "given back",
+            "released",
             "expired",
             "invalidated",
             "perhaps invalidated",

@@ -91,7 +91,7 @@ async def test_no_two_loads_share_a_token_and_no_request_is_repeated_that_may_ha
 ) -> None:
     fake.fail("Lease", Fault(reason=UNKNOWN, after=True))
     assert await cache.get_or_load(KEY, Loader()) == 1
-    await until("a lease is given back", lambda: any(fill.abandon for fill in fake.fills))
+    await until("a lease is released", lambda: any(fill.abandon for fill in fake.fills))
     assert len(set(fake.tokens)) == len(fake.tokens) >= 2
     fake.transport.calls.clear()
     fake.fail("Lease", Fault(code=grpc.StatusCode.UNAVAILABLE, after=True))
@@ -214,7 +214,7 @@ async def test_a_lease_granted_to_callers_who_left_is_given_back(cache: CacheCli
     caller.cancel()
     await asyncio.wait([caller])
     gate.set()
-    await until("a lease is given back", lambda: any(fill.abandon for fill in fake.fills))
+    await until("a lease is released", lambda: any(fill.abandon for fill in fake.fills))
     assert not fake.leased
 
 

@@ -51,7 +51,7 @@ async def test_a_value_that_cannot_be_stored_behind_a_stale_one_holds_the_pause(
     loader = Loader("x" * (2 << 20))
     assert await cache.get_or_load(KEY, loader, error_pause_ms=60_000) == "old"
     await until("it was refused", lambda: cache.load_counts[RESOURCE].get("uncached") == 1)
-    await until("it is given back", lambda: any(fill.abandon for fill in fake.fills))
+    await until("it is released", lambda: any(fill.abandon for fill in fake.fills))
     for _ in range(3):
         assert await cache.get_or_load(KEY, loader, error_pause_ms=60_000) == "old"
     assert loader.calls == 1

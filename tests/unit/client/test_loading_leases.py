@@ -1,4 +1,4 @@
-"""The leases of loads: renewed, lost, given back, waited for; and loading without the service."""
+"""The leases of loads: renewed, lost, released, waited for; and loading without the service."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_a_service_that_is_late_is_not_waited_for(cache: CacheClient, fake
     assert await cache.get_or_load(KEY, Loader("direct"), timeout_ms=200) == "direct"
     assert not gate.is_set()
     gate.set()
-    await until("it is filled", lambda: fake.calls["Fill"] == 1)  # what may have been granted is given back
+    await until("it is filled", lambda: fake.calls["Fill"] == 1)  # what may have been granted is released
 
 
 async def test_foreign_bytes_are_loaded_around(cache: CacheClient, fake: FakeServer) -> None:

@@ -72,7 +72,7 @@ async def test_many_stale_values_are_refreshed_behind(cache: CacheClient, fake: 
     assert await cache.get_many(keys) == dict.fromkeys(keys, "new")
 
 
-async def test_many_long_loads_renew_and_failures_give_back(cache: CacheClient, fake: FakeServer) -> None:
+async def test_many_long_loads_renew_and_failures_release(cache: CacheClient, fake: FakeServer) -> None:
     keys = [content.Topics(user=f"m{n}") for n in range(3)]
 
     gate = asyncio.Event()

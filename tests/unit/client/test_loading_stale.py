@@ -86,7 +86,7 @@ async def test_failed_refreshes_serve_the_stale_value_and_pause(
     loader = Loader(KeyError("secret"))
     with caplog.at_level(logging.WARNING, "coherd"):
         assert [await cache.get_or_load(KEY, loader, error_pause_ms=400)] == ["old"]
-        await until("it was filled or given back", lambda: len(fake.fills) == 1)
+        await until("it was filled or released", lambda: len(fake.fills) == 1)
     assert [record.getMessage() for record in caplog.records] == [
         "a load of content:topics in the background failed: KeyError"
     ]
@@ -96,7 +96,7 @@ async def test_failed_refreshes_serve_the_stale_value_and_pause(
     fake.pass_s(0.45)
     assert await cache.get_or_load(KEY, loader, stale="wait") == "old"
     assert loader.calls == 2
-    await until("it was filled or given back", lambda: len(fake.fills) == 2)
+    await until("it was filled or released", lambda: len(fake.fills) == 2)
     fake.pass_s(1.05)
     with pytest.raises(KeyError):
         await cache.get_or_load(KEY, loader, stale="wait", on_load_error="raise")

@@ -20,7 +20,7 @@ def test_the_form_is_what_is_stored() -> None:
 
 
 def test_a_lease_of_format_1_is_none() -> None:
-    """It has no grant, so nothing could be filled under it. Its token can still be given back."""
+    """It has no grant, so nothing could be filled under it. Its token can still be released."""
     old = b"\1" + TOKEN + STORED[25:]
     with pytest.raises(EntryFormatError, match="format 1"):
         decode_lease(old)

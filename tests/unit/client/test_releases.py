@@ -9,7 +9,7 @@ from fake_server import FakeServer, Fault
 from loaders import AWAY, KEY, UNKNOWN, Loader
 
 from coherd import CacheClient, ClientClosed, InvalidRequest
-from coherd._loading import give_backs, load
+from coherd._loading import load, releases
 from coherd.domains import content
 from rig.waiting import until
 
@@ -26,7 +26,7 @@ async def test_a_cancelled_call_for_many_gives_its_leases_back(cache: CacheClien
     await until("they are leased", lambda: len(fake.leased) == 3)
     caller.cancel()
     await asyncio.wait([caller])
-    await until("they are given back", lambda: not fake.leased)
+    await until("they are released", lambda: not fake.leased)
 
 
 async def test_a_call_for_many_that_is_cancelled_between_leases_and_load_gives_them_back(
@@ -40,7 +40,7 @@ async def test_a_call_for_many_that_is_cancelled_between_leases_and_load_gives_t
     await until("the first are leased", lambda: len(fake.leased) in (1, 1_000))
     caller.cancel()
     await asyncio.wait([caller])
-    await until("they are given back", lambda: not fake.leased)
+    await until("they are released", lambda: not fake.leased)
     assert loader.calls == 0
 
 
@@ -50,7 +50,7 @@ async def test_a_call_for_many_that_fails_in_a_part_gives_the_others_leases_back
     fake.fail("BatchLease", Fault(reason=5))
     with pytest.raises(InvalidRequest):
         await cache.get_or_load_many(MANY, Loader({}))
-    await until("they are given back", lambda: not fake.leased and fake.calls["Fill"] + fake.calls["BatchFill"] > 0)
+    await until("they are released", lambda: not fake.leased and fake.calls["Fill"] + fake.calls["BatchFill"] > 0)
 
 
 async def test_a_client_that_is_closed_gives_back_what_calls_for_many_hold(fake: FakeServer) -> None:
@@ -71,22 +71,22 @@ async def test_what_cannot_be_given_back_now_is_given_back_later(cache: CacheCli
     fake.fail("Fill", *[Fault(reason=AWAY)] * 9)
     with pytest.raises(KeyError):
         await cache.get_or_load(KEY, Loader(KeyError()))
-    await until("it is given back", lambda: not fake.leased)
+    await until("it is released", lambda: not fake.leased)
 
     fake.fail("Fill", Fault(reason=UNKNOWN), *[Fault(reason=AWAY)] * 9)
     assert await cache.get_or_load(KEY, Loader(1)) == 1
-    await until("it is given back", lambda: not fake.leased)
+    await until("it is released", lambda: not fake.leased)
 
     fake.fail("BatchFill", Fault(reason=UNKNOWN), *[Fault(reason=AWAY)] * 9)
     assert await cache.get_or_load_many(KEYS, lambda keys: dict.fromkeys(keys, 1)) == dict.fromkeys(KEYS, 1)
-    await until("they are given back", lambda: not fake.leased)
+    await until("they are released", lambda: not fake.leased)
 
 
 async def test_the_end_of_a_client_waits_for_the_service_but_not_for_long(
     fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "RELEASE_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(give_backs, "CLOSE_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(releases, "CLOSE_TIMEOUT_S", 30.0)
     for is_back in (True, False):
         cache = CacheClient.connect(fake.target, timeout_ms=60_000)
         loader = Loader(gate=asyncio.Event())
@@ -95,7 +95,7 @@ async def test_the_end_of_a_client_waits_for_the_service_but_not_for_long(
         if is_back:
             fake.fail("Fill", *[Fault(reason=AWAY)] * 6)
         else:
-            monkeypatch.setattr(give_backs, "CLOSE_TIMEOUT_S", 0.05)
+            monkeypatch.setattr(releases, "CLOSE_TIMEOUT_S", 0.05)
             fake.fail("Fill", *[Fault(gate=asyncio.Event())] * 9)
         async with asyncio.timeout(60):
             await cache.close()
@@ -106,8 +106,8 @@ async def test_the_end_of_a_client_waits_for_the_service_but_not_for_long(
 async def test_what_is_over_or_too_much_is_forgotten(
     cache: CacheClient, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(give_backs, "MAX_OWED", 2)
-    owed = cache._flights.current().loads.give_backs
+    monkeypatch.setattr(releases, "MAX_OWED", 2)
+    owed = cache._flights.current().loads.releases
     fake.fail("Fill", *[Fault(reason=AWAY)] * 1_000)
     fake.fail("BatchFill", *[Fault(reason=AWAY)] * 1_000)
     with pytest.raises(KeyError):

@@ -1,6 +1,6 @@
-"""Leases that are given back: what the service cannot be told now it is told as soon as it can be reached.
+"""Leases to release: what the service cannot be told now it is told as soon as it can be reached.
 
-A lease that is not given back keeps others waiting until it ends by itself. After that nothing more is told.
+A lease that is not released keeps others waiting until it ends by itself. After that nothing more is told.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LONGEST_PAUSE_S: Final = 0.5
 MAX_CALL_MS: Final = 1_000
 """Longest one attempt waits."""
 CLOSE_TIMEOUT_S: Final = 2.0
-"""Longest the end of a client waits until all is given back."""
+"""Longest the end of a client waits until all is released."""
 
 _IN_VAIN: Final = (InvalidRequest, NotPermitted, NotServed, ClientClosed)
 """Errors that would come again."""
@@ -46,8 +46,8 @@ class _Owed(NamedTuple):
     timeout_ms: int
 
 
-class GiveBacks:
-    """The leases that one event loop has to give back. No error is raised here.
+class Releases:
+    """The leases that one event loop has to release. No error is raised here.
 
     Args:
         transport: carries the requests.
@@ -60,7 +60,7 @@ class GiveBacks:
         self._sending: asyncio.Task[None] | None = None
 
     def add(self, tokens: Iterable[Token], terms: Terms, pause_ms: int = 0) -> None:
-        """Give leases back soon, whether or not they were ever granted.
+        """Release leases soon, whether or not they were ever granted.
 
         Args:
             tokens: theirs, each with its key.
@@ -86,7 +86,7 @@ class GiveBacks:
             self._add(owed)
 
     async def close(self) -> None:
-        """Wait until all is given back, but not for long."""
+        """Wait until all is released, but not for long."""
         if self._sending is not None:
             _, late = await asyncio.wait([self._sending], timeout=CLOSE_TIMEOUT_S)
             for task in late:
@@ -114,10 +114,10 @@ class GiveBacks:
             try:
                 again = await self._tell([each.request for _, each in part], timeout_ms)
             except _IN_VAIN as error:
-                log.debug("leases were not given back: %s", type(error).__name__)
+                log.debug("leases were not released: %s", type(error).__name__)
                 again = set()
             except CacheError as error:
-                log.debug("leases will be given back later: %s", type(error).__name__)
+                log.debug("leases will be released later: %s", type(error).__name__)
                 return False
             for token, _ in part:
                 if token not in again:
