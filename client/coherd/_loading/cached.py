@@ -34,6 +34,9 @@ class CachedFunction(Generic[P, V]):
         TypeError: the key, or the tags, cannot be made of the function's arguments.
     """
 
+    _is_awaited: bool = False
+    """Calling it makes a coroutine."""
+
     def __init__(
         self,
         function: Callable[P, Any],
@@ -54,6 +57,9 @@ class CachedFunction(Generic[P, V]):
         functools.update_wrapper(cast(Callable[..., Any], self), called)
         self.__wrapped__ = called
         """The function itself."""
+        mark = getattr(inspect, "markcoroutinefunction", None)
+        if self._is_awaited and mark is not None:
+            mark(self)
 
     def bound_to(self, instance: Any, owner: type[Any] | None) -> Self:
         """The method of an object, or of a class."""
@@ -90,11 +96,7 @@ class Cached(CachedFunction[P, V]):
     __defaults__: Final = None
     __kwdefaults__: Final = None
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        mark = getattr(inspect, "markcoroutinefunction", None)
-        if mark is not None:
-            mark(self)
+    _is_awaited = True
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Cached[P, V]: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -32,11 +33,11 @@ class Clock:
     def time(self) -> float:
         return self.now_s
 
-    def call_at(self, at_s: float, act: Callable[..., None], *args: Any) -> Timer:
+    def call_at(self, at_s: float, act: Callable[..., None], *args: Any, context: Context | None = None) -> Timer:
         self.timers.append(Timer(at_s, lambda: act(*args)))
         return self.timers[-1]
 
-    def call_later(self, in_s: float, act: Callable[..., None], *args: Any) -> Timer:
+    def call_later(self, in_s: float, act: Callable[..., None], *args: Any, context: Context | None = None) -> Timer:
         return self.call_at(self.now_s + in_s, act, *args)
 
     def turn(self, by_s: float) -> None:
