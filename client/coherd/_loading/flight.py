@@ -25,8 +25,7 @@ from coherd._loading.decide import (
 from coherd._loading.leases import Granted, Leases, lease_request
 from coherd._loading.load import RELEASE_TIMEOUT_S, Load, LoopLoads, Plan, Source
 from coherd._loading.own_errors import own_error
-from coherd._loading.policy import LoadPolicy
-from coherd._loading.terms import Terms
+from coherd._loading.policy import LoadPolicy, Terms
 from coherd._rpc.methods import LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect

@@ -19,8 +19,7 @@ from coherd._loading.leases import Payload
 from coherd._loading.load import Source
 from coherd._loading.loader import call_loader, is_coroutine_function
 from coherd._loading.many import ManyCall, ManyLoads
-from coherd._loading.policy import NOTHING, LoadPolicy
-from coherd._loading.terms import Terms
+from coherd._loading.policy import NOTHING, LoadPolicy, Terms
 from coherd._loading.threads import Place
 from coherd.errors import NotPermitted, UndecodableValue
 from coherd.key import Key

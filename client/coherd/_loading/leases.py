@@ -11,8 +11,8 @@ from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
 from coherd._loading.decide import AWAY, renew_every_ms
 from coherd._loading.events import Events, LoadEventKind
+from coherd._loading.policy import Terms
 from coherd._loading.releases import Releases
-from coherd._loading.terms import Terms
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect

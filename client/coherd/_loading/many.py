@@ -17,8 +17,7 @@ from coherd._loading.flights import Flights, settle
 from coherd._loading.leases import Granted, Leases, Payload, lease_request
 from coherd._loading.load import Load, Plan, Source
 from coherd._loading.own_errors import own_error
-from coherd._loading.policy import LoadPolicy
-from coherd._loading.terms import Terms
+from coherd._loading.policy import LoadPolicy, Terms
 from coherd._rpc.methods import BATCH_LEASE
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect

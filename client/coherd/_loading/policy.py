@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias, TypedDict
+from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from coherd.contract.limits import DEFAULT_LEASE_MS, MAX_LEASE_MS, MAX_TIMEOUT_MS, MIN_LEASE_MS, whole_number
 
@@ -98,6 +99,17 @@ class LoadOptions(TypedDict, total=False):
     lease_ms: int
     on_unavailable: OnUnavailable
     on_undecodable: OnUndecodable
+
+
+class Terms(NamedTuple):
+    """What a call says about leases and entries."""
+
+    lease_ms: int
+    tags: Mapping[str, str] | None
+    ttl_ms: int | None
+    nothing_ttl_ms: int | None
+    timeout_ms: int
+    """Of each exchange with the service."""
 
 
 @dataclass(frozen=True, slots=True)

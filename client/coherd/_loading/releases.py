@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from coherd._calls import messages
 from coherd._calls.batches import split_keys
-from coherd._loading.terms import Terms
+from coherd._loading.policy import Terms
 from coherd._rpc.methods import BATCH_FILL, FILL
 from coherd._rpc.protocol import Transport
 from coherd.errors import CacheError, ClientClosed, InvalidRequest, NotPermitted, NotServed
