@@ -102,9 +102,10 @@ def test_a_user_of_another_prefix_is_refused_at_start(node: Node) -> None:
     assert done.returncode == 4
     [line] = [line for line in done.stderr.splitlines() if line.startswith("coherd: ")]
     assert (
-        "refused the command: NOPERM (what this user may do, and below which key prefix: docs/operate/security.md)"
+        "the node refused the command: not permitted for this user (NOPERM); what it may do, and below which key "
         in line
     )
+    assert line.endswith("prefix: docs/operate/security.md")
 
 
 def test_a_user_that_may_not_write_is_told_so(node: Node, connect: CallerMaker) -> None:
