@@ -342,6 +342,9 @@ async def test_messages_of_a_newer_server_are_passed_over(server: SessionServer,
 class Unwritable(Method[Any, Any]):
     """An rpc whose request cannot be written, which shows when half of it is."""
 
+    def size_bytes(self, request: Any) -> int:
+        return 10
+
     def write(self, operation: pb.Operation, request: Any) -> None:
         operation.get.SetInParent()
         raise ValueError("it cannot be written")
