@@ -27,7 +27,7 @@ from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.grpc_server import listen, options_of
 from coherd_server.readiness import HEALTH_SERVICE_NAME, Readiness, log_findings
 from coherd_server.redis.connect import open_store
-from coherd_server.redis.ending import end
+from coherd_server.redis.end_task import end
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.store import RedisStore
 from coherd_server.rpc.cache_service import CacheRpcs, Limits, service_handlers

@@ -15,8 +15,8 @@ from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure
+from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.log import ChangeNotice
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push

@@ -16,7 +16,7 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, refused
 from coherd_server.core.get import Reader
 from coherd_server.core.key_queue import KeyQueue
-from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_plan import SetDone, SetPlan

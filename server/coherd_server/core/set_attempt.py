@@ -11,7 +11,7 @@ from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.entry import decode_header
 from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
 from coherd_server.core.get import Reader
-from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.set_plan import SetDone, SetPlan, needs_of
 from coherd_server.core.store import Outdated, Put, PutOutcome, Store, StoreUnavailable, WriteBasis

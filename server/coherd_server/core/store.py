@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from coherd_server.core.entry import EPOCH_BYTES, IDENTITY_BYTES
-from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.change_log import ChangeNotice
 
 __all__ = [
     "EPOCH_BYTES",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from coherd_server.core.entry import IDENTITY_BYTES
-from coherd_server.core.near.log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
+from coherd_server.core.near.change_log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
 from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.jobs import Done, Job
 from coherd_server.redis.listener import Listener
@@ -25,7 +25,7 @@ MEMBER_CHARACTERS: Final = 32
 
 
 class RedisChangeLog:
-    """Implements `coherd_server.core.near.log.ChangeLog`.
+    """Implements `coherd_server.core.near.change_log.ChangeLog`.
 
     Args:
         router: routes the scripts.

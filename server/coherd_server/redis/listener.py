@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from coherd_server.core.store import Wake
-from coherd_server.redis.ending import end
+from coherd_server.redis.end_task import end
 from coherd_server.redis.redis_py import CONNECTION_ERRORS, open_connection
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.scripts import NEAR_CHANNEL, WAKE_CHANNEL

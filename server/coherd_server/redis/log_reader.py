@@ -7,7 +7,7 @@ from typing import Final
 
 from redis.exceptions import AskError, ResponseError
 
-from coherd_server.core.near.log import Change, Changes, LogPosition, LogUnavailable
+from coherd_server.core.near.change_log import Change, Changes, LogPosition, LogUnavailable
 from coherd_server.redis.causes import describe_refusal
 from coherd_server.redis.connection import Connection, ConnectionLost
 from coherd_server.redis.redis_py import Address, Reply

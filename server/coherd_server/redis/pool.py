@@ -7,7 +7,7 @@ import time
 from typing import Final, Protocol
 
 from coherd_server.redis.connection import Connection, ConnectionLost
-from coherd_server.redis.ending import end
+from coherd_server.redis.end_task import end
 from coherd_server.redis.node_clock import NodeClock
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_py import Address

@@ -43,7 +43,7 @@ def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = No
     folder = files(coherd_server.redis) / "lua"
     source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
     digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "fences" in before)
+    return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "fence_string" in before)
 
 
 def _longest(args: Args, other: Args) -> Args:
@@ -66,26 +66,26 @@ def _joined(args: Args, other: Args) -> Args:
     )
 
 
-PUT: Final = _load("put", "entry", "wake", "fences")
-REMOVE: Final = _load("remove", "entry", "wake", "fences")
-FILL: Final = _load("fill", "entry", "wake", "fences")
+PUT: Final = _load("put", "entry", "wake", "fence_string")
+REMOVE: Final = _load("remove", "entry", "wake", "fence_string")
+FILL: Final = _load("fill", "entry", "wake", "fence_string")
 FENCING_TOKEN: Final = _load("fencing_token", fresh=True, merge=_any)
-PUT_APART: Final = _load("put", "entry", "wake", "fence")
-REMOVE_APART: Final = _load("remove", "entry", "wake", "fence")
-FILL_APART: Final = _load("fill", "entry", "wake", "fence")
+PUT_APART: Final = _load("put", "entry", "wake", "fence_per_key")
+REMOVE_APART: Final = _load("remove", "entry", "wake", "fence_per_key")
+FILL_APART: Final = _load("fill", "entry", "wake", "fence_per_key")
 TOUCH: Final = _load("touch", "entry")
 UNLINK_DEAD: Final = _load("unlink_dead", "entry")
 ENSURE_EPOCH: Final = _load("ensure_epoch", fresh=True, merge=_longest)
 INVALIDATE: Final = _load("invalidate", fresh=True, merge=_longest)
 GRANT: Final = _load("grant", "entry")
-HOLD: Final = _load("hold", "wake")
+RENEW_LEASE: Final = _load("renew_lease", "wake")
 CLAIM: Final = _load("claim")
 APPEND: Final = _load("append", "log", fresh=True, merge=_joined, last=True)
 JOIN: Final = _load("join", "log", fresh=True)
 FORGET: Final = _load("forget")
 ALL: Final = (
     *(PUT, REMOVE, FILL, FENCING_TOKEN, PUT_APART, REMOVE_APART, FILL_APART),
-    *(TOUCH, UNLINK_DEAD, ENSURE_EPOCH, INVALIDATE, GRANT, HOLD, CLAIM, APPEND, JOIN, FORGET),
+    *(TOUCH, UNLINK_DEAD, ENSURE_EPOCH, INVALIDATE, GRANT, RENEW_LEASE, CLAIM, APPEND, JOIN, FORGET),
 )
 WAKE_CHANNEL: Final = "coherd:wake"
 """Pub/sub channel on which the scripts name keys and epochs that changed while somebody waits."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
-from coherd_server.core.near.log import ChangeNotice
+from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.store import (
     EPOCH_BYTES,
     EpochRead,
@@ -35,7 +35,7 @@ from coherd_server.redis.maintenance import Maintenance
 from coherd_server.redis.names import log_name
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_url import RedisTarget
-from coherd_server.redis.scripts import GRANT, HOLD, INVALIDATE, TOUCH, UNLINK_DEAD
+from coherd_server.redis.scripts import GRANT, INVALIDATE, RENEW_LEASE, TOUCH, UNLINK_DEAD
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 from coherd_server.redis.writes import Writes
@@ -238,7 +238,7 @@ class RedisStore(Maintenance):
 
     async def hold(self, key: str, holder: bytes, lease_ms: int) -> HoldOutcome:
         """See `Store.hold`."""
-        job = Job(HOLD, (*self._names.value_and_lease(key), self._names.waiting(key)), (holder, lease_ms))
+        job = Job(RENEW_LEASE, (*self._names.value_and_lease(key), self._names.waiting(key)), (holder, lease_ms))
         return HoldOutcome(text_of((await self._router.do(job, repeat=True)).answer))
 
     async def await_changes(self, key: str, wait_ms: int) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from redis.exceptions import AskError
 
-from coherd_server.redis.ending import end
+from coherd_server.redis.end_task import end
 from coherd_server.redis.node import Node
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_py import Address

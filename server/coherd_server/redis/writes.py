@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeNotice
+from coherd_server.core.near.change_log import NAMES_PER_ENTRY, ChangeNotice
 from coherd_server.core.store import Fill, Put, StoreUnavailable, ValueRead
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.jobs import Done, Job

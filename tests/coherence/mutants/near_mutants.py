@@ -17,10 +17,10 @@ from coherd._near import Kept, NearCache, PendingRead
 from coherd._near.domains import domain_of_tag
 from coherd._rpc.session_near import SessionNear
 from coherd.catalog.catalog import ResolvedKey
+from coherd_server.core.near.change_log import Answer, Changes, LogPosition, Registry
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.interest import Interest
-from coherd_server.core.near.log import Answer, Changes, LogPosition, Registry
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.session import NearSession
 

@@ -8,7 +8,7 @@ import os
 import pytest
 import redis
 
-from coherd_server.core.near.log import Change, Changes, Field, LogPosition, LogUnavailable
+from coherd_server.core.near.change_log import Change, Changes, Field, LogPosition, LogUnavailable
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener

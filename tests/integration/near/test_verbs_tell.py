@@ -16,7 +16,7 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.failure import UNCONFIRMED
 from coherd_server.core.filling import Filled
 from coherd_server.core.lease_attempt import Granted
-from coherd_server.core.near.log import Answer, ChangeNotice, LogUnavailable
+from coherd_server.core.near.change_log import Answer, ChangeNotice, LogUnavailable
 from coherd_server.core.near.session import Push
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from coherd_server.core.near.change_log import Answer, Field, LogPosition, Registry
 from coherd_server.core.near.confirm import AckWait, MemberView, Seen
-from coherd_server.core.near.log import Answer, Field, LogPosition, Registry
 from coherd_server.core.near.terms import Terms
 
 TERMS = Terms(lease_ms=1_000)

@@ -6,9 +6,9 @@ import pytest
 
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
+from coherd_server.core.near.change_log import Change, Changes, LogPosition
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.log import Change, Changes, LogPosition
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
 

@@ -10,8 +10,8 @@ from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
 from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
+from coherd_server.core.near.change_log import Change, LogPosition
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.log import Change, LogPosition
 from coherd_server.core.near.session import Extension, NearSession, Push
 from coherd_server.core.near.terms import Terms
 

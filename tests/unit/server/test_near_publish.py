@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from coherd.catalog.load import builtin_catalog
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.failure import UNCONFIRMED
-from coherd_server.core.near.log import NAMES_PER_ENTRY, Answer, LogPosition, LogUnavailable, Registry
+from coherd_server.core.near.change_log import NAMES_PER_ENTRY, Answer, LogPosition, LogUnavailable, Registry
 from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.terms import Terms
 

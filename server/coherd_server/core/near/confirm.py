@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from coherd_server.core.near.log import Answer, Field, LogPosition
+from coherd_server.core.near.change_log import Answer, Field, LogPosition
 from coherd_server.core.near.terms import Terms
 
 

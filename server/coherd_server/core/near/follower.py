@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from coherd_server.core.near.change_log import Changes, LogPosition
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.log import Changes, LogPosition
 
 
 class Follower:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from coherd_server.core.counters import Counters
+from coherd_server.core.near.change_log import Change, Clock, LogPosition
 from coherd_server.core.near.interest import Interest
-from coherd_server.core.near.log import Change, Clock, LogPosition
 from coherd_server.core.near.session import NearSession, Push, Unacknowledged
 from coherd_server.core.near.terms import Terms
 

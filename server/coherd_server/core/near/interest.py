@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from coherd_server.core.near.log import Change
+from coherd_server.core.near.change_log import Change
 
 
 class Holder(Protocol):

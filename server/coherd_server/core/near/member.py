@@ -9,10 +9,10 @@ from typing import Final
 
 import structlog
 
+from coherd_server.core.near.change_log import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
 from coherd_server.core.near.confirm import AckWait, MemberView
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
-from coherd_server.core.near.log import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
 
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05

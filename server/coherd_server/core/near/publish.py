@@ -9,7 +9,7 @@ from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import DomainSpec
 from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.failure import UNCONFIRMED, Failure
-from coherd_server.core.near.log import NAMES_PER_ENTRY, ChangeLog, ChangeNotice, Clock, LogUnavailable
+from coherd_server.core.near.change_log import NAMES_PER_ENTRY, ChangeLog, ChangeNotice, Clock, LogUnavailable
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.terms import Terms
 

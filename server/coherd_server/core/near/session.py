@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.tags import TagRef
+from coherd_server.core.near.change_log import Clock
 from coherd_server.core.near.interest import Interest
-from coherd_server.core.near.log import Clock
 from coherd_server.core.near.terms import Terms
 
 

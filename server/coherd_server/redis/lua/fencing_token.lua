@@ -1,4 +1,4 @@
--- Per item KEYS: fences (fences.lua). ARGV: fresh incarnation, size in bytes. Answers the token of now. DEL first: what lies
+-- Per item KEYS: fences (fence_string.lua). ARGV: fresh incarnation, size in bytes. Answers the token of now. DEL first: what lies
 -- there is not ours, and what follows is not refused at maxmemory. All bytes at once: a string that grows takes twice as many.
 local answers = {}
 for i = 1, #KEYS do

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coherd_server.redis.ending import end
+from coherd_server.redis.end_task import end
 from coherd_server.redis.topology import Watch
 
 
