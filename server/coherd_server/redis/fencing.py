@@ -21,7 +21,7 @@ from coherd_server.redis import scripts
 from coherd_server.redis.jobs import Job
 
 PLACES: Final = 32_768
-"""Two servers of one store must agree on it: another number needs another format of the string (`lua/fence_string.lua`)."""
+"""Two servers of one store must agree on it: another number needs another format of the string (`fence_string.lua`)."""
 PLACE_BYTES: Final = 6
 INCARNATION_BYTES: Final = 8
 FENCING_TOKEN_BYTES: Final = INCARNATION_BYTES + 8
