@@ -22,7 +22,8 @@ from redis.exceptions import (
 
 from coherd_server.core.store import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch
-from coherd_server.redis.jobs import Done, Job, LateError, refusal
+from coherd_server.redis.causes import CAUSES
+from coherd_server.redis.jobs import Done, Job, LateError, Moved, refusal
 from coherd_server.redis.node import JobPart, Node, ReadPart
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
@@ -150,7 +151,7 @@ class Router:
         _, [((place,), batch)] = node.submit((), (job,))
         await batch.join()
         if batch.failure is not None:
-            raise StoreUnavailable(batch.failure.text)
+            raise StoreUnavailable(batch.failure.text, cause=batch.failure.cause)
         answer = batch.answers[place]
         if isinstance(answer, ResponseError):
             raise refusal(answer)
@@ -204,7 +205,7 @@ class Router:
         for item in items:
             node = item.asked or self._topology.node_for(item.name)
             if node is None:
-                item.error = StoreUnavailable(self._topology.trouble())
+                item.error = StoreUnavailable(self._topology.trouble(), cause=self._topology.cause)
                 again.append(item)
             else:
                 groups.setdefault((node, item.asked is not None), []).append(item)
@@ -239,7 +240,8 @@ class Router:
         failure = batch.failure
         if failure is not None:
             item.maybe_done = item.maybe_done or failure.sent
-            item.error = StoreUnavailable(failure.text, outcome_unknown=item.maybe_done and item.job is not None)
+            unknown = item.maybe_done and item.job is not None
+            item.error = StoreUnavailable(failure.text, outcome_unknown=unknown, cause=failure.cause)
             return not failure.final and (repeat or not failure.sent)
         answer = batch.answers[place] if isinstance(place, int) else batch.errors.get(place) or batch.values[place]
         if isinstance(answer, ResponseError):
@@ -252,6 +254,11 @@ class Router:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
+        if isinstance(answer, Moved) and item.job is not None and item.job.identity is not None:
+            item.asked = self._topology.importing(item.name, node, item.job.identity)
+            if item.asked is not None:
+                item.error = _Redirected(CAUSES["TRYAGAIN"].text, cause=CAUSES["TRYAGAIN"].text)
+                return True
         item.answer = (
             answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms, batch.number)
         )
