@@ -37,6 +37,8 @@ class ClusterTopology:
         self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._nodes: dict[Address, Node] = {}
         self._known: list[Address] = [Address(host, port) for host, port in target.addresses]
+        self._moving: dict[int, tuple[Address, Address, float]] = {}
+        """By slot, from where to where an ASK has sent last, and when, `time.monotonic`."""
         self._turn = 0
         self._watch = Watch(settings.check_every_ms)
         self._cause = "no node of the URL has answered"
@@ -61,6 +63,7 @@ class ClusterTopology:
         address = Address(_host_of(error.host, source.address), error.port)
         node = self._node(address)
         if not isinstance(error, MovedError):
+            self._moving[error.slot_id] = (source.address, address, time.monotonic())
             node.distrust()
             return node
         if self._slots[error.slot_id] != address:
@@ -70,10 +73,11 @@ class ClusterTopology:
         return None
 
     def importing(self, name: str, source: Node, identity: bytes) -> Node | None:
-        if source is not self.node_for(name):
-            return None  # an ASK sent it there already
-        others = (node for node in self._nodes.values() if node is not source)
-        return next((node for node in others if node.identity == identity), None)
+        moving = self._moving.get(key_slot(name.encode()))
+        if moving is None or moving[0] != source.address or time.monotonic() - moving[2] > UNUSED_AFTER_S:
+            return None
+        node = self._node(moving[1])
+        return node if node.identity == identity else None
 
     def refresh(self) -> None:
         self._watch.ask()
@@ -114,6 +118,9 @@ class ClusterTopology:
         for address in primaries:
             self._node(address)
         self._slots = slots
+        for slot, (_, to, _) in list(self._moving.items()):
+            if slots[slot] == to:
+                del self._moving[slot]
         self._cause = "no primary serves the slot"
         seeds = [Address(host, port) for host, port in self._target.addresses]
         self._known = list(dict.fromkeys([*primaries, *seeds]))

@@ -14,6 +14,7 @@ from typing import Final
 from redis.exceptions import (
     AskError,
     ClusterDownError,
+    MovedError,
     NoScriptError,
     ReadOnlyError,
     ResponseError,
@@ -40,7 +41,7 @@ Fetched = tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]
 class _Item:
     """One name to read, or one job, on its way."""
 
-    __slots__ = ("answer", "asked", "error", "job", "maybe_done", "name", "under_way")
+    __slots__ = ("answer", "asked", "elsewhere", "error", "job", "maybe_done", "name", "under_way")
 
     def __init__(self, name: str, job: Job | None) -> None:
         self.name = name
@@ -51,6 +52,8 @@ class _Item:
         """Some attempt reached a node, as far as is known."""
         self.asked: Node | None = None
         """Where an ASK reply sends it, once."""
+        self.elsewhere: Done | None = None
+        """The answer of its node, which has not the identity that it is for, while the node with that one is asked."""
         self.under_way: tuple[Batch, str | int] | None = None
         """The batch that is to bring its answer, and where in it."""
 
@@ -244,6 +247,9 @@ class Router:
             item.error = StoreUnavailable(failure.text, outcome_unknown=unknown, cause=failure.cause)
             return not failure.final and (repeat or not failure.sent)
         answer = batch.answers[place] if isinstance(place, int) else batch.errors.get(place) or batch.values[place]
+        if item.elsewhere is not None and isinstance(answer, MovedError):
+            item.answer = item.elsewhere  # the slot is not on its way to that node, as it may have been
+            return False
         if isinstance(answer, ResponseError):
             item.error = refusal(answer)
             if item.job is None:  # a read changes nothing, whatever it failed of
@@ -254,14 +260,16 @@ class Router:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
+        if isinstance(answer, ValueRead):
+            item.answer = answer
+            return False
+        done = Done(answer, batch.identity, batch.redis_now_ms, batch.number)
         if isinstance(answer, Moved) and item.job is not None and item.job.identity is not None:
             item.asked = self._topology.importing(item.name, node, item.job.identity)
             if item.asked is not None:
-                item.error = _Redirected(CAUSES["TRYAGAIN"].text, cause=CAUSES["TRYAGAIN"].text)
+                item.elsewhere, item.error = done, StoreUnavailable("TRYAGAIN", cause=CAUSES["TRYAGAIN"].text)
                 return True
-        item.answer = (
-            answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms, batch.number)
-        )
+        item.answer = done
         return False
 
 
