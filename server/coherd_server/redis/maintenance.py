@@ -137,15 +137,16 @@ class Maintenance:
             await asyncio.sleep(0.01)
 
     async def probe(self) -> None:
-        """Read something on a primary that answers: whether its user may.
+        """Read something on the primary that has answered last: whether its user may.
 
         Raises:
             StoreUnavailable: it may not, or no primary answers.
         """
-        silent = self._silent()
+        nodes = self._topology.nodes()
         names = (f"{self._names.own_prefix}probe{number}" for number in range(_PROBES))
-        name = next((name for name in names if self._topology.node_for(name) not in (None, *silent)), None)
-        if name is None:
+        latest = max(nodes, key=lambda node: node.answered_at_s, default=None)
+        name = next((name for name in names if self._topology.node_for(name) is latest), None)
+        if latest is None or name is None:
             raise StoreUnavailable(self._topology.trouble())
         await self._router.fetch([name], repeat=True)
 
