@@ -136,7 +136,7 @@ class SetAttempt:
                 if isinstance(validity, Failure) or validity.state is State.FOREIGN:
                     answers[index] = validity if isinstance(validity, Failure) else FOREIGN_VALUE
                     continue
-                if validity.state is State.FRESH:
+                if validity.state in (State.FRESH, State.LATER):  # it may be fresh to who can read it
                     answers[index] = SetDone(PutOutcome.PRESENT)
                     continue
                 replaces = validity.head
