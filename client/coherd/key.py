@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from coherd.codec import JSON, Codec
 from coherd.contract import keys
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 
+P = ParamSpec("P")
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
@@ -100,6 +101,23 @@ class Key(ReadKey[V]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (type(self), str.__str__(self)))
+
+
+class KeyClass(Protocol[P, V]):
+    """A key class, as what makes its keys: its parameters are the identifiers, its keys' values of type ``V``."""
+
+    domain: str
+    """Name of the domain."""
+    resource: str
+    """Name of the resource."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Key[V]:
+        """The key with these identifiers."""
+        ...
+
+    def parse(self, text: str, /) -> Key[V]:
+        """The key of canonical text, as `Key.parse`."""
+        ...
 
 
 class KeyValues(Protocol[V]):

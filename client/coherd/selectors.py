@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from coherd.contract.keys import date_text, encode_value, string_text
-from coherd.key import Key
+from coherd.key import Key, KeyClass
 from coherd.v1 import keys_pb2
 
 
@@ -64,7 +64,7 @@ class Resource:
     resource: str
 
     @classmethod
-    def of(cls, key_class: type[Key[Any]]) -> Resource:
+    def of(cls, key_class: type[Key[Any]] | KeyClass[..., Any]) -> Resource:
         """The resource of a key class."""
         return cls(key_class.domain, key_class.resource)
 
