@@ -153,7 +153,10 @@ class OpenKey(Key[Any]):
 
         Raises:
             Refusal: a name or value is refused; whether the domain is open is known to the server only.
+            TypeError: the identifiers are no mapping.
         """
+        if identifiers is not None and not isinstance(identifiers, Mapping):
+            raise TypeError(f"identifiers is a mapping from names to texts, not of type {type(identifiers).__name__}")
         items = [(name, keys.string_text(value, name)) for name, value in (identifiers or {}).items()]
         return str.__new__(cls, keys.build_key(domain, resource, items, suffix))
 
