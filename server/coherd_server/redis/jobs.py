@@ -32,6 +32,8 @@ class Job(NamedTuple):
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
     """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
+    common: tuple[Arg, ...] = ()
+    """Arguments of the call: only items with the same ones share it."""
 
 
 class Moved(NamedTuple):

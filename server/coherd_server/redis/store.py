@@ -112,13 +112,12 @@ class RedisStore(Maintenance):
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
         jobs: list[Job] = []
         repetitions: list[Job] = []
-        script, remove, places_of = self._fencing.put, self._fencing.remove, self._fencing.places_of
+        script, remove, numbers_of = self._fencing.put, self._fencing.remove, self._fencing.numbers_of
         for key, entry, lifetime_ms, identity, fencing_token, replaces, _ in puts:
             names = self._names_to_write(key)
-            places = places_of(names[0])
-            condition = b"-" if replaces is None else b"=" + replaces
-            jobs.append(Job(script, names, (entry, lifetime_ms, condition, fencing_token, places), identity))
-            repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
+            common = (fencing_token, b"-" if replaces is None else b"=" + replaces)
+            jobs.append(Job(script, names, (numbers_of(names[0], lifetime_ms), entry), identity, 0, common))
+            repetitions.append(Job(remove, names, (numbers_of(names[0], self._settings.tombstone_ms),)))
         values, answers = await self._writes.do(jobs, repetitions, notices, stamped=puts)
         outcomes: list[PutOutcome | Outdated | StoreUnavailable] = []
         for put, answer in zip(puts, answers, strict=True):
@@ -147,11 +146,11 @@ class RedisStore(Maintenance):
         self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        script, places_of = self._fencing.remove, self._fencing.places_of
+        script, numbers_of = self._fencing.remove, self._fencing.numbers_of
         jobs: list[Job] = []
         for key, replicas in keys.items():
             names = self._names_to_write(key)
-            jobs.append(Job(script, names, (self._settings.tombstone_ms, places_of(names[0])), replicas=replicas))
+            jobs.append(Job(script, names, (numbers_of(names[0], self._settings.tombstone_ms),), replicas=replicas))
         _, answers = await self._writes.do(jobs, jobs, notices)
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
@@ -221,12 +220,11 @@ class RedisStore(Maintenance):
         """See `Store.fill`."""
         jobs: list[Job] = []
         repetitions: list[Job] = []
-        script, remove, places_of = self._fencing.fill, self._fencing.remove, self._fencing.places_of
+        script, remove, numbers_of = self._fencing.fill, self._fencing.remove, self._fencing.numbers_of
         for key, entry, lifetime_ms, lease, identity, _ in fills:
             names = self._names_to_write(key)
-            places = places_of(names[0])
-            jobs.append(Job(script, names, (entry, lifetime_ms, lease, places), identity))
-            repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
+            jobs.append(Job(script, names, (numbers_of(names[0], lifetime_ms), entry, lease), identity))
+            repetitions.append(Job(remove, names, (numbers_of(names[0], self._settings.tombstone_ms),)))
         values, answers = await self._writes.do(jobs, repetitions, notices, stamped=fills)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
@@ -263,9 +261,9 @@ class RedisStore(Maintenance):
         await self._topology.close()
 
     def _names_to_write(self, key: str) -> tuple[str, str, str, str]:
-        """The value's name, and those of its lease, its fence and what waits for it."""
+        """The value's name, and those of its lease, what waits for it and its fence."""
         (value, lease), waiting = self._names.value_and_lease(key), self._names.waiting(key)
-        return value, lease, self._fencing.name_of(value), waiting
+        return value, lease, waiting, self._fencing.name_of(value)
 
 
 def _epoch(value: ValueRead) -> EpochRead:
