@@ -28,8 +28,8 @@ _numbers: Final = itertools.count(1)
 NAMES_PER_READ: Final = 500
 """Most names of one MGET."""
 ITEMS_PER_CALL: Final = 250
-"""Most items of one script call: bounds how long a node is blocked (about 10 µs an item). The bytes of a call are those of
-its batch at most, ``StoreSettings.batch_bytes`` and one value."""
+"""Most items of one script call: bounds how long a node is blocked (about 10 µs an item). The payload of a call is that
+of its batch at most: ``StoreSettings.batch_bytes`` and one value."""
 
 
 _Call = tuple[str, int, tuple[Arg, ...]]
@@ -140,8 +140,9 @@ class Batch:
         calls: dict[_Call, tuple[Script, list[int]]] = {}
         last: dict[_Call, tuple[Script, list[int]]] = {}
         replicas = 0
+        latest: tuple[Script, tuple[Arg, ...], list[int]] | None = None  # most jobs go where the one before went
         for place, job in enumerate(self._jobs):
-            if place in self._withdrawn:
+            if self._withdrawn and place in self._withdrawn:
                 continue
             script, keys, args, wanted, confirmed, common = job
             if wanted is not None and wanted != identity:
@@ -149,14 +150,14 @@ class Batch:
             elif script is None:
                 self._plan.append((None, (), (place,)))
                 self._append(commands, args)
+            elif latest is not None and latest[0] is script and latest[1] is common and self._wide:
+                latest[2].append(place)
             else:
                 group = last if script.last else calls
                 slot = 0 if self._wide else key_slot(keys[0].encode())
-                called = group.get((script.sha, slot, common))
-                if called is None:
-                    group[script.sha, slot, common] = (script, [place])
-                else:
-                    called[1].append(place)
+                _, places = group.setdefault((script.sha, slot, common), (script, []))
+                places.append(place)
+                latest = (script, common, places)
             if confirmed > replicas:
                 replicas = confirmed
         for script, places in (*calls.values(), *last.values()):
@@ -231,8 +232,10 @@ class Batch:
         elif isinstance(reply, list) and len(reply) == len(places) + script.tells_token:
             if script.tells_token:
                 self.fencing_token = cast(bytes, reply.pop())
+            answers = self.answers
             for place, answer in zip(places, reply, strict=True):
-                self.answers[place] = self._checked(answer)
+                good = type(answer) is bytes and answer != LATE and not answer.startswith(b"!")
+                answers[place] = answer if good else self._checked(answer)
         elif isinstance(reply, ResponseError) or reply == LATE:
             for place in places:
                 self.answers[place] = self._checked(reply)

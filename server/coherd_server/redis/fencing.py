@@ -48,8 +48,8 @@ class Fencing(Protocol):
         ...
 
     def numbers_of(self, value: str, lifetime_ms: int) -> bytes:
-        """The numbers that the scripts take of an item (``items.lua``): a lifetime, and the places of the value's key in the
-        string, 0 where it has a string of its own."""
+        """The numbers that the scripts take of an item (``items.lua``): a lifetime, and the places of the value's key
+        in the string, 0 where it has a string of its own."""
         ...
 
     def token_jobs(self, values: Sequence[str]) -> list[Job]:

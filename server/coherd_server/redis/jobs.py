@@ -116,6 +116,8 @@ def outcome_of(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | 
 
 def put_outcome_of(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
     """What a put answered."""
+    if type(answer) is Done and answer.answer == b"stored":  # as nearly all do
+        return PutOutcome.STORED
     if isinstance(answer, StoreUnavailable):
         return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
     if isinstance(answer.answer, Moved):

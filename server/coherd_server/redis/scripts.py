@@ -36,8 +36,8 @@ class Script(NamedTuple):
     last: bool
     """Goes behind all other commands of its batch."""
     numbered: bool
-    """Its items are laid out as ``items.lua`` says: the first argument of each is its numbers, which are passed as one, and
-    the last key is its fence, which goes behind all others."""
+    """Its items are laid out as ``items.lua`` says: the first argument of each is its numbers, which are passed as one;
+    its last key is its fence, which goes behind all others."""
     tells_token: bool
     """Behind the answers comes the node's new fencing token (`fencing.py`); all items name the same fence."""
 
@@ -46,7 +46,9 @@ def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = No
     folder = files(coherd_server.redis) / "lua"
     source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
     digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "items" in before, "fence_string" in before)
+    return Script(
+        " ".join((*before, name)), source, digest, fresh, merge, last, "items" in before, "fence_string" in before
+    )
 
 
 def _longest(args: Args, other: Args) -> Args:
