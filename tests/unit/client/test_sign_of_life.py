@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
-from fake_server import PATIENT_MS, Fault, FakeServer
+from fake_server import PATIENT_MS, FakeServer, Fault
 from session_server import KEY, SessionServer, hit, link_of, opened
 
 from coherd import CacheClient, OutcomeUnknown
