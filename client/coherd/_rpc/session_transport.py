@@ -19,6 +19,7 @@ from coherd._rpc.retries import repeat
 from coherd._rpc.session_link import SessionLink
 from coherd._rpc.session_near import drop_changed
 from coherd._rpc.session_opening import new_client_id
+from coherd._rpc.sign_of_life import DEFAULT_SILENCE_MS
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
 from coherd.contract.limits import whole_number
@@ -58,6 +59,7 @@ class SessionTransport:
         tls: TlsConfig | None = None,
         token: str | None = None,
         near_cache: NearCacheBounds | None,
+        silence_ms: int = DEFAULT_SILENCE_MS,
     ) -> None:
         """Does no I/O.
 
@@ -66,11 +68,12 @@ class SessionTransport:
             tls: None: plain text.
             token: sent as bearer token; without ``tls`` it crosses the network readable.
             near_cache: bounds of the near cache of each event loop; None: none is kept.
+            silence_ms: longest silence of a server that owes an answer; then another connection is opened.
 
         Raises:
             ValueError: as `UnaryTransport`.
         """
-        self._unary = UnaryTransport(target, tls=tls, token=token)
+        self._unary = UnaryTransport(target, tls=tls, token=token, silence_ms=silence_ms)
         self._closed = False
         metadata = bearer_metadata(token)
 
@@ -79,7 +82,9 @@ class SessionTransport:
             if near_cache is not None:
                 near = NearCache(max_entries=near_cache.max_entries, max_bytes=near_cache.max_bytes)
                 near.elsewhere = functools.partial(self._others_of, near)
-            return SessionLink(lambda: open_channel(target, tls), metadata, new_client_id(), near)
+            return SessionLink(
+                lambda: open_channel(target, tls), metadata, new_client_id(), near, silence_ms, self._unary.leave
+            )
 
         self._links = ConnectedPerLoop(make)
         self._by_loop = self._links.by_loop

@@ -393,19 +393,21 @@ class KeyspaceCount(_message.Message):
     def __init__(self, keys: _Optional[int] = ..., bytes: _Optional[int] = ..., counted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ResourceMetrics(_message.Message):
-    __slots__ = ("resource", "key_pattern", "recommended_ttl_ms", "keyspace")
+    __slots__ = ("resource", "key_pattern", "recommended_ttl_ms", "keyspace", "unavailable")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     KEY_PATTERN_FIELD_NUMBER: _ClassVar[int]
     RECOMMENDED_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     resource: str
     key_pattern: str
     recommended_ttl_ms: int
     keyspace: KeyspaceCount
-    def __init__(self, resource: _Optional[str] = ..., key_pattern: _Optional[str] = ..., recommended_ttl_ms: _Optional[int] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ...) -> None: ...
+    unavailable: bool
+    def __init__(self, resource: _Optional[str] = ..., key_pattern: _Optional[str] = ..., recommended_ttl_ms: _Optional[int] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ..., unavailable: _Optional[bool] = ...) -> None: ...
 
 class DomainMetrics(_message.Message):
-    __slots__ = ("domain", "hits", "stale_hits", "misses", "near_cache_hits", "hit_ratio", "sets", "fills", "rejected_fills", "loads_avoided", "invalidations", "deletes", "read_bytes", "written_bytes", "foreign", "dead", "recommended_ttl_ms", "resources", "keyspace", "read_latency", "write_latency")
+    __slots__ = ("domain", "hits", "stale_hits", "misses", "near_cache_hits", "hit_ratio", "sets", "fills", "rejected_fills", "loads_avoided", "invalidations", "deletes", "read_bytes", "written_bytes", "foreign", "dead", "recommended_ttl_ms", "resources", "keyspace", "read_latency", "write_latency", "unavailable", "uncounted")
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     STALE_HITS_FIELD_NUMBER: _ClassVar[int]
@@ -427,6 +429,8 @@ class DomainMetrics(_message.Message):
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     READ_LATENCY_FIELD_NUMBER: _ClassVar[int]
     WRITE_LATENCY_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    UNCOUNTED_FIELD_NUMBER: _ClassVar[int]
     domain: str
     hits: int
     stale_hits: int
@@ -448,7 +452,9 @@ class DomainMetrics(_message.Message):
     keyspace: KeyspaceCount
     read_latency: LatencyQuantiles
     write_latency: LatencyQuantiles
-    def __init__(self, domain: _Optional[str] = ..., hits: _Optional[int] = ..., stale_hits: _Optional[int] = ..., misses: _Optional[int] = ..., near_cache_hits: _Optional[int] = ..., hit_ratio: _Optional[float] = ..., sets: _Optional[int] = ..., fills: _Optional[int] = ..., rejected_fills: _Optional[int] = ..., loads_avoided: _Optional[int] = ..., invalidations: _Optional[int] = ..., deletes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., foreign: _Optional[int] = ..., dead: _Optional[int] = ..., recommended_ttl_ms: _Optional[int] = ..., resources: _Optional[_Iterable[_Union[ResourceMetrics, _Mapping]]] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ..., read_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ..., write_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ...) -> None: ...
+    unavailable: bool
+    uncounted: bool
+    def __init__(self, domain: _Optional[str] = ..., hits: _Optional[int] = ..., stale_hits: _Optional[int] = ..., misses: _Optional[int] = ..., near_cache_hits: _Optional[int] = ..., hit_ratio: _Optional[float] = ..., sets: _Optional[int] = ..., fills: _Optional[int] = ..., rejected_fills: _Optional[int] = ..., loads_avoided: _Optional[int] = ..., invalidations: _Optional[int] = ..., deletes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., foreign: _Optional[int] = ..., dead: _Optional[int] = ..., recommended_ttl_ms: _Optional[int] = ..., resources: _Optional[_Iterable[_Union[ResourceMetrics, _Mapping]]] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ..., read_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ..., write_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ..., unavailable: _Optional[bool] = ..., uncounted: _Optional[bool] = ...) -> None: ...
 
 class MetricsResponse(_message.Message):
     __slots__ = ("domains",)

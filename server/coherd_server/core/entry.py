@@ -186,6 +186,20 @@ def encode_header(*, flags: Flags, version: int, times: Times, block: bytes) -> 
         raise ValueError(f"entry header out of range: {error}") from None
 
 
+def plain_header(written_at_ms: int, fresh_until_ms: int, stale_ms: int, load_ms: int, block: bytes) -> bytes:
+    """The header of an entry without flags, as `encode_header` writes it.
+
+    Raises:
+        ValueError: a number does not fit its field, or the block is longer than 65,535 bytes.
+    """
+    try:
+        load_ms = load_ms if load_ms < _UINT32_MAX else _UINT32_MAX
+        size = len(block)
+        return _FIXED.pack(MAGIC, FORMAT_VERSION, 0, 0, written_at_ms, fresh_until_ms, stale_ms, load_ms, size) + block
+    except struct.error as error:
+        raise ValueError(f"entry header out of range: {error}") from None
+
+
 def is_ours(raw: bytes) -> bool:
     """Whether the bytes carry our magic. Foreign bytes are a counted miss and never touched."""
     return raw.startswith(MAGIC)
