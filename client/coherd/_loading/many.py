@@ -159,7 +159,7 @@ class ManyLoads:
 
     async def _wait(self, key: Key[Any]) -> None:
         try:
-            self._results[key] = await self._flights.get_or_load(self._call.of_key(key))
+            self._results[key] = await self._flights.get_or_load(self._call.of_key(key), waits=True)
         except CacheError as error:
             self._errors[key] = error
 
