@@ -11,13 +11,14 @@ from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import (
+    LeaseAnswer,
     LeaseItem,
     check_grant,
     check_lease,
     check_release,
     extra_tags_of,
+    lease_counts,
 )
-from coherd.contract.lease_counts import LeaseAnswer, lease_counts
 from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
@@ -139,7 +140,7 @@ class Leases:
         if held is HoldOutcome.LOST:
             return Held()
         counts = self._counters.counts[key.domain.name]
-        counts.update(lease_counts(item.callers, item.counted, LeaseAnswer.JOINED, waited=False))
+        counts.update(lease_counts(item, LeaseAnswer.JOINED, waited=False))
         return Granted(item.lease_ms, item.grant)
 
     async def release(self, key: ResolvedKey, token: bytes, cooldown_ms: int) -> bool | Failure:
@@ -168,4 +169,4 @@ class Leases:
         if hit is not None:
             kind = LeaseAnswer.HIT if hit is answer else LeaseAnswer.STALE
             counts["read_bytes"] += len(hit.validity.payload)
-        counts.update(lease_counts(item.callers, item.counted, kind, waited=waited))
+        counts.update(lease_counts(item, kind, waited=waited))
