@@ -20,6 +20,7 @@ class MissReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MISS_REASON_INVALIDATED: _ClassVar[MissReason]
     MISS_REASON_FOREIGN: _ClassVar[MissReason]
     MISS_REASON_EXPIRED: _ClassVar[MissReason]
+    MISS_REASON_LATER_FORMAT: _ClassVar[MissReason]
 
 class SetOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -46,6 +47,7 @@ MISS_REASON_ABSENT: MissReason
 MISS_REASON_INVALIDATED: MissReason
 MISS_REASON_FOREIGN: MissReason
 MISS_REASON_EXPIRED: MissReason
+MISS_REASON_LATER_FORMAT: MissReason
 SET_OUTCOME_UNSPECIFIED: SetOutcome
 SET_OUTCOME_STORED: SetOutcome
 SET_OUTCOME_PRESENT: SetOutcome
@@ -198,7 +200,7 @@ class BatchSetResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[BatchSetResult, _Mapping]]] = ...) -> None: ...
 
 class LeaseRequest(_message.Message):
-    __slots__ = ("key", "token", "lease_ms", "wait_ms", "extra_tags", "renew", "grant")
+    __slots__ = ("key", "token", "lease_ms", "wait_ms", "extra_tags", "renew", "grant", "callers", "counted")
     class ExtraTagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +215,8 @@ class LeaseRequest(_message.Message):
     EXTRA_TAGS_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
+    CALLERS_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_FIELD_NUMBER: _ClassVar[int]
     key: _keys_pb2.Key
     token: bytes
     lease_ms: int
@@ -220,7 +224,9 @@ class LeaseRequest(_message.Message):
     extra_tags: _containers.ScalarMap[str, str]
     renew: bool
     grant: bytes
-    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., token: _Optional[bytes] = ..., lease_ms: _Optional[int] = ..., wait_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., renew: _Optional[bool] = ..., grant: _Optional[bytes] = ...) -> None: ...
+    callers: int
+    counted: int
+    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., token: _Optional[bytes] = ..., lease_ms: _Optional[int] = ..., wait_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., renew: _Optional[bool] = ..., grant: _Optional[bytes] = ..., callers: _Optional[int] = ..., counted: _Optional[int] = ...) -> None: ...
 
 class LeaseGranted(_message.Message):
     __slots__ = ("lease_ms", "stale", "grant")

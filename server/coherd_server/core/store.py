@@ -136,7 +136,10 @@ class Put(NamedTuple):
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
     remembered: Mapping[str, bytes] = {}
-    """Tags it was stamped with by `Store.remembered`, and their epochs: the store says whether these are current."""
+    """Tags and epochs out of `Store.remembered`, where it was stamped with these: the store says whether they are
+    current. Many puts may share one mapping."""
+    tags: Sequence[str] = ()
+    """Which of these it was stamped with; empty: all of them."""
 
 
 class GrantOutcome(enum.Enum):

@@ -32,6 +32,8 @@ class Job(NamedTuple):
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
     """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
+    common: tuple[Arg, ...] = ()
+    """Arguments of the call: only items with the same ones share it."""
 
 
 class Moved(NamedTuple):
@@ -117,6 +119,8 @@ def outcome_of(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | 
 
 def put_outcome_of(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
     """What a put answered."""
+    if type(answer) is Done and answer.answer == b"stored":  # as nearly all do
+        return PutOutcome.STORED
     if isinstance(answer, StoreUnavailable):
         return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
     if isinstance(answer.answer, Moved):

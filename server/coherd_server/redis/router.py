@@ -92,7 +92,7 @@ class Router:
         reads, writes = node.submit(names, jobs)
         values: dict[str, ValueRead] = reads[0][1].values if len(reads) == 1 else {}
         answers: list[Done | StoreUnavailable] = []
-        whole = True
+        whole, new = True, tuple.__new__
         for _, batch in reads:
             if not batch.is_done:
                 await batch.join()  # ends by the deadline on its own
@@ -109,7 +109,7 @@ class Router:
             for place in places:
                 answer = replies[place]
                 whole = whole and not isinstance(answer, ResponseError)
-                answers.append(Done(answer, identity, now_ms, number))
+                answers.append(new(Done, (answer, identity, now_ms, number)))
         if whole:
             return values, answers
         items = await self._go_on(node, [*reads, *writes], jobs, end_s, repeat=repeat)
