@@ -144,7 +144,7 @@ class Maintenance:
             StoreUnavailable: it may not, or no primary answers.
         """
         nodes = self._topology.nodes()
-        names = (f"{self._names.own_prefix}probe{number}" for number in range(_PROBES))
+        names = (f"{self._names.own_prefix}probe{number or ''}" for number in range(_PROBES))
         latest = max(nodes, key=lambda node: node.answered_at_s, default=None)
         name = next((name for name in names if self._topology.node_for(name) is latest), None)
         if latest is None or name is None:
