@@ -20,6 +20,10 @@ Format 1, big-endian::
                      8  epoch
          .    .  payload: a serialized value message, never interpreted here
 
+Every later format keeps the first 16 bytes as they are, so that an older server can delete and replace what it cannot
+read, and no item version is lost by that [later-format]. A bit of the flags that this version does not know changes
+neither validity nor payload; what does is a later format.
+
 The stamp block is canonical: identities in order of first use, the key's node first; stamps in the order of the
 key's tags, extra tags sorted behind them. A reader that knows the current epochs therefore builds the block it expects
 and compares bytes (`stamp_block`), and parses only when that fails.
@@ -123,6 +127,14 @@ class EntryFormatError(ValueError):
     """The bytes carry our magic but are not an entry this version can read. Holds no payload."""
 
 
+class LaterFormat(EntryFormatError):
+    """The entry is of a later format than this version's."""
+
+
+KEPT_BYTES: Final = 16
+"""What every format begins with: magic, format version, flags, item version."""
+
+
 ONE_IDENTITY: Final = b"\1"
 """What `stamp_block` begins with where the key's node holds every epoch. The node's identity follows, and start
 (`coherd.contract.tags.stamp_start`) and epoch of each stamp, in turn."""
@@ -197,8 +209,11 @@ def decode_header(raw: bytes) -> Header:
     """Read the header of stored bytes that carry our magic.
 
     Raises:
+        LaterFormat: it is of a later format.
         EntryFormatError: unknown format version, or bytes that end inside the header.
     """
+    if len(raw) >= KEPT_BYTES and raw[3] > FORMAT_VERSION:
+        raise LaterFormat(f"entry format {raw[3]} is later than this version's")
     if len(raw) < FIXED_BYTES:
         raise EntryFormatError("entry ends inside its header")
     _, form, flags, version, written, fresh, stale, load, block_bytes = _FIXED.unpack_from(raw)

@@ -16,7 +16,7 @@ from coherd_server.core.entry import EntryFormatError
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.get import Lookup, Reader
 from coherd_server.core.granted_leases import GrantedLeases
-from coherd_server.core.lease_bytes import Lease, decode_lease, token_of
+from coherd_server.core.lease_bytes import Lease, decode_lease, is_later, token_of
 from coherd_server.core.store import (
     EpochRead,
     Grant,
@@ -238,10 +238,10 @@ class LeaseAttempt:
                 return refused(refusal)
             held = await self._store.hold(item.key.text, holds.token + holds.grant, item.lease_ms)
             return _Next.AGAIN if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, look.stale)
-        if token_of(look.raw_lease) == item.token:
-            return Held(
-                look.stale
-            )  # its own lease, overtaken: a late copy of the request, whose lease nobody would use
+        if token_of(look.raw_lease) == item.token or is_later(look.raw_lease):
+            # Its own lease, overtaken: a late copy of the request, whose lease nobody would use. Or one that a later
+            # version granted and this one cannot judge: it ends by itself [later-format].
+            return Held(look.stale)
         return _Next.GRANT
 
     async def _grant(self, looks: Mapping[int, _Look], answers: dict[int, LeaseAnswer]) -> None:
@@ -249,12 +249,12 @@ class LeaseAttempt:
         leases: list[Lease] = []
         grants: list[Grant] = []
         for look in looks.values():
-            item, basis, validity = look.item, look.basis, look.lookup.validity
+            item, basis = look.item, look.basis
             block = expected_block(item.key, look.extra, basis.identity, look.epochs)
             if block is None:
                 raise AssertionError("ensure_epochs answered without an epoch")
             lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
-            head = None if validity.header is None else validity.head
+            head = look.lookup.validity.head or None
             leases.append(lease)
             grants.append(Grant(item.key.text, head, look.raw_lease, lease.encode(), item.lease_ms, basis.identity))
         outcomes = await self._store.grant(grants) if grants else ()

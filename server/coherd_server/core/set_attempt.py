@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.entry import decode_header
-from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
+from coherd_server.core.failure import FOREIGN_VALUE, UNAVAILABLE, Failure, failure_of
 from coherd_server.core.get import Reader
 from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
@@ -125,7 +125,7 @@ class SetAttempt:
             bases, epochs = await self._store.ensure_epochs([plan.item.key.text for plan in pending.values()], needs)
         except StoreUnavailable as error:
             if len(pending) == 1 or self._store.one_primary:
-                return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
+                return dict.fromkeys(pending, failure_of(error))
             return await self._ask_and_put_each(pending, progress)
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
@@ -139,7 +139,7 @@ class SetAttempt:
                 if isinstance(validity, Failure) or validity.state is State.FOREIGN:
                     answers[index] = validity if isinstance(validity, Failure) else FOREIGN_VALUE
                     continue
-                if validity.state is State.FRESH:
+                if validity.state in (State.FRESH, State.LATER):  # it may be fresh to who can read it
                     answers[index] = SetDone(PutOutcome.PRESENT)
                     continue
                 replaces = validity.head

@@ -43,6 +43,8 @@ class Failure(NamedTuple):
     sent: bool
     final: bool = False
     """Trying again within the deadline is of no use."""
+    cause: str = ""
+    """Why, without the address."""
 
 
 class Batch:
@@ -83,6 +85,8 @@ class Batch:
         self.late = False
         self.scripts_missing = False
         self.readonly = False
+        self.refused: ResponseError | None = None
+        """Some command was refused, and why."""
 
     def __len__(self) -> int:
         return len(self._names) + len(self._jobs)
@@ -254,6 +258,7 @@ class Batch:
         return reply
 
     def _note(self, error: ResponseError) -> None:
+        self.refused = error
         self.late |= isinstance(error, LateError)
         self.readonly |= isinstance(error, ReadOnlyError)
         self.scripts_missing |= isinstance(error, NoScriptError)

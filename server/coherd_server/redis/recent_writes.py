@@ -69,7 +69,7 @@ class RecentWrites:
             refused = (isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies)
             if any(refused) or LATE in replies:
                 connection.close()
-                raise ConnectionLost(f"{connection.address}: refused to repeat what was acknowledged", sent=True)
+                raise ConnectionLost(connection.address, "refused to repeat what was acknowledged", sent=True)
 
     def _trim(self, now_s: float) -> None:
         noted = self._noted

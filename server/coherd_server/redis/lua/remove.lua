@@ -16,8 +16,8 @@ for i = 1, count do
   elseif not stored or tombstone(stored) then
     answer = 'absent'
   elseif versioned(stored) then
-    local header = string.sub(stored, 1, 4) .. '\6\0\0\0' .. string.sub(stored, 9, 16)
-      .. struct.pack('>I8', now_ms) .. string.rep('\0', 16) .. '\0\9\1' .. string.sub(stored, 44, 51)
+    local header = '\245CH\1\6\0\0\0' .. string.sub(stored, 9, 16)
+      .. struct.pack('>I8', now_ms) .. string.rep('\0', 16) .. '\0\9\1' .. string.sub(stored .. string.rep('\0', 35), 44, 51)
     redis.call('SET', key, header, 'PX', lifetime_of(i))
     answer = 'removed'
   else
