@@ -67,7 +67,7 @@ class Flights:
         """
         self.check_open()
         policy, started_s = call.policy, time.monotonic()
-        hard_s = started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000
+        hard_s = min(call.until_s, started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000)
         stale: pb.Hit | None = None
         while True:
             limit = patience(policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
@@ -90,7 +90,7 @@ class Flights:
             if pause_s >= left_s:
                 if limit.then_stale and stale is not None:
                     return stale
-                raise LoadTimeout("somebody else's load took too long")
+                raise LoadTimeout("somebody else's load, or the service, took too long")
             waits = True
 
     async def _ask(self, call: Call, waits: bool, until_s: float) -> Answer | None:
@@ -108,6 +108,7 @@ class Flights:
         # A load ends by itself within its time limit, and waits as long for its turn or thread before it; its exchanges
         # with the service have theirs.
         hard_s = time.monotonic() + (2 * call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
+        hard_s = min(hard_s, call.until_s)
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         try:
             with waiting(call.context.get(CHAIN, ()), load.node):
