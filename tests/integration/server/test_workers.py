@@ -80,7 +80,7 @@ def test_who_is_killed_is_replaced(pair: CoherdServer, connect: CallerMaker) -> 
         now = workers_of(pair)
         return len(now) == 2 and not now & before and reached(pair, connect) == now
 
-    wait_until("two workers serve again", whole_again, timeout_s=120)
+    wait_until("two workers serve again", whole_again)
     settled = workers_of(pair)
     time.sleep(1.5)  # longer than a replacement takes: what came stays
     assert workers_of(pair) == settled
@@ -107,7 +107,7 @@ def test_a_worker_that_cannot_start_again_says_why(tmp_path: Path, connect: Call
         assert len(lines) == 1
         assert f"{catalog}: cannot be read: No such file" in lines[0]["reason"]
         (tmp_path / "away").rename(catalog)
-        wait_until("both serve again", lambda: len(reached(server, connect)) == 2, timeout_s=120)
+        wait_until("both serve again", lambda: len(reached(server, connect)) == 2)
         assert "workers start again" in server.errors()
 
 
