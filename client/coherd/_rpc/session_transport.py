@@ -73,6 +73,11 @@ class SessionTransport:
         self._links = ConnectedPerLoop(make)
         self._by_loop = self._links.by_loop
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`."""
+        return self._unary.service
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         link = self._by_loop.get(loop or asyncio.get_running_loop())
         if link is None or (near := link.near) is None:

@@ -45,6 +45,11 @@ class UnaryTransport:
         self._closed = False
         self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls)))
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`."""
+        return self._target
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
