@@ -1,8 +1,8 @@
 """Loads that wait for each other, and would for ever.
 
 Found at once are circles within one process, over any number of clients, event loops and threads: the context variables
-of a load say within which loads its loader runs. What another process waits for is not known here: there time limits end
-a circle, and their errors say so.
+of a load say within which loads its loader runs. What another process waits for is not known here: there time limits
+end a circle, and their errors say so.
 """
 
 from __future__ import annotations
