@@ -61,6 +61,8 @@ class SessionTransport:
             ValueError: as `UnaryTransport`.
         """
         self._unary = UnaryTransport(target, tls=tls, token=token)
+        self.service = self._unary.service
+        """See `Transport.service`."""
         self._closed = False
         metadata = bearer_metadata(token)
 
@@ -72,11 +74,6 @@ class SessionTransport:
 
         self._links = ConnectedPerLoop(make)
         self._by_loop = self._links.by_loop
-
-    @property
-    def service(self) -> object:
-        """See `Transport.service`."""
-        return self._unary.service
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         link = self._by_loop.get(loop or asyncio.get_running_loop())

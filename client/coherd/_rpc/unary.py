@@ -41,14 +41,11 @@ class UnaryTransport:
             ValueError: there is no service at such a target, or gRPC cannot carry the token.
         """
         self._target = check_target(target)
+        self.service: object = self._target
+        """See `Transport.service`."""
         self._metadata = bearer_metadata(token)
         self._closed = False
         self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls)))
-
-    @property
-    def service(self) -> object:
-        """See `Transport.service`."""
-        return self._target
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
