@@ -55,8 +55,12 @@ class Flights:
         self._closed = True
         await self.loads.cancel()
 
-    async def get_or_load(self, call: Call) -> pb.Hit | Payload:
+    async def get_or_load(self, call: Call, *, waits: bool = False) -> pb.Hit | Payload:
         """The value of a key: what is cached, what somebody loads, or what the call loads itself.
+
+        Args:
+            call: whose key.
+            waits: it was told that somebody else loads.
 
         Raises:
             CacheError: as `CacheClient.get_or_load`.
@@ -66,7 +70,6 @@ class Flights:
         policy, started_s = call.policy, time.monotonic()
         hard_s = started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000
         stale: pb.Hit | None = None
-        waits = False
         while True:
             limit = patience(policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
             try:
@@ -127,13 +130,17 @@ class Flights:
         except LoadCircle as error:
             return Outcome({}, error)
 
-    async def load_directly(self, call: Call) -> Payload:
+    async def load_directly(self, call: Call, error: Exception) -> Payload:
         """What the call's own loader returns, stored nowhere.
+
+        Args:
+            call: whose loader.
+            error: why it has no lease.
 
         Raises:
             Exception: of the loader.
         """
-        load = self.loads.load_directly(call.plan(stale=False))
+        load = self.loads.load_directly(call.plan(stale=False), error)
         answer = settle(call, await self.outcome(call, load, None, time.monotonic()), None)
         assert isinstance(answer, Payload)
         return answer

@@ -93,7 +93,7 @@ async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> A
     except AWAY:
         if call.policy.on_unavailable == "raise":
             raise
-    return _value(key, await flights.load_directly(call))
+    return _value(key, await flights.load_directly(call, error))
 
 
 async def load_many(
@@ -149,7 +149,7 @@ async def _load_many_anew(
         if not isinstance(error, UndecodableValue):
             part.errors[key] = error
         else:
-            part.results[key] = _value(key, await flights.load_directly(call.of_key(key)))
+            part.results[key] = _value(key, await flights.load_directly(call.of_key(key), error))
 
 
 async def _removed(flights: Flights, key: Key[Any], error: UndecodableValue, terms: Terms) -> None:

@@ -106,7 +106,7 @@ class MemoryTransport:
                     return self._verbs.renew(item)
                 answer = self._verbs.lease(item)
                 if not (item.wait_ms and _holds_back(answer)):
-                    self._verbs.count_lease(item.key, answer, waited=False)
+                    self._verbs.count_lease(item, answer, waited=False)
                     return answer
             return await self._wait(item, watch)
 
@@ -122,7 +122,7 @@ class MemoryTransport:
                 self._check_open("the client was closed during the call")
                 answer = self._verbs.lease(item)
                 if not _holds_back(answer) or self._clock.now_ms >= end_ms or loop.time() >= end_s:
-                    self._verbs.count_lease(item.key, answer, waited=True)
+                    self._verbs.count_lease(item, answer, waited=True)
                     return answer
 
     def _lease_ends_in_s(self, key: ResolvedKey) -> float:
