@@ -15,10 +15,10 @@ from coherd._calls.arguments import (
     checked_items,
     checked_keys,
     checked_kind,
-    checked_loader,
     checked_names,
     checked_tags,
     checked_version,
+    not_a_loader,
 )
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
@@ -202,7 +202,8 @@ class CacheClient:
             return messages.decoded(key, kept.payload, kept.negative)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        checked_flag("accept_stale", accept_stale)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
         try:
             answer = await self._transport.call(GET, (key, accept_stale), limit_ms, self._lenient)
@@ -223,7 +224,8 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        checked_flag("accept_stale", accept_stale)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         try:
             answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms), self._lenient)
         except NO_READ:
@@ -245,7 +247,8 @@ class CacheClient:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
         """
         wanted = checked_keys(keys, "get_many")
-        checked_flag("accept_stale", accept_stale)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         limit_ms = self._limit_ms(timeout_ms)
         near = near_part(self._transport, wanted)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -325,7 +328,8 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        checked_loader(loader)
+        if not callable(loader):
+            raise not_a_loader(loader)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is not None:
@@ -393,7 +397,8 @@ class CacheClient:
             Exception: as `get_or_load`; what the loader raised is raised if a key has no stale value.
         """
         wanted = checked_keys(keys, "get_or_load_many")
-        checked_loader(loader)
+        if not callable(loader):
+            raise not_a_loader(loader)
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()

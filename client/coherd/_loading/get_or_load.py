@@ -42,7 +42,7 @@ def terms_of(
     """
     return Terms(
         lease_ms=policy.lease_ms,
-        tags=checked_tags(tags),
+        tags=None if tags is None else checked_tags(tags),
         ttl_ms=messages.ttl_ms(ttl),
         nothing_ttl_ms=messages.ttl_ms(nothing_ttl, "nothing_ttl"),
         timeout_ms=timeout_ms if policy.total_timeout_ms is None else min(timeout_ms, policy.total_timeout_ms),

@@ -69,7 +69,12 @@ class Leases:
         self._held = dict(held)
         self._terms = terms
 
-    def __contains__(self, key: Key[Any]) -> bool:
+    @property
+    def service(self) -> object:
+        """Whose leases they are."""
+        return self._transport.service
+
+    def __contains__(self, key: object) -> bool:
         """Whether the lease was not seen lost."""
         return key in self._held
 

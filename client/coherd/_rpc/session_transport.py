@@ -74,6 +74,8 @@ class SessionTransport:
             ValueError: as `UnaryTransport`.
         """
         self._unary = UnaryTransport(target, tls=tls, token=token, silence_ms=silence_ms)
+        self.service = self._unary.service
+        """See `Transport.service`."""
         self._closed = False
         metadata = bearer_metadata(token)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from coherd._calls.arguments import checked_keys, checked_loader
+from coherd._calls.arguments import checked_keys, not_a_loader
 from coherd._calls.messages import decoded
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import LoadEvent, LoadEventKind
@@ -406,7 +406,9 @@ class CacheClient:
     ) -> T:
         """The result of a verb that loads with a plain loader, which this thread may have to run."""
         policy = self._asynchronous._load_policy.override(options)
-        plain = PlainLoader(checked_loader(loader), leaves=policy.leaves)
+        if not callable(loader):
+            raise not_a_loader(loader)
+        plain = PlainLoader(loader, leaves=policy.leaves)
         if self._closed:
             raise ClientClosed("the client is closed")
         plain.call = call = Call(verb(plain))

@@ -79,6 +79,11 @@ class MemoryTransport:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`: itself."""
+        return self
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
