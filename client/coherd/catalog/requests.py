@@ -59,7 +59,7 @@ class LeaseItem(NamedTuple):
     """Those of them that an earlier answer has counted."""
 
 
-class LeaseAnswer(enum.Enum):
+class LeaseOutcome(enum.Enum):
     """What those who asked for a lease got."""
 
     HIT = "hits"
@@ -173,7 +173,7 @@ def check_lease(item: LeaseItem) -> None:
         raise Refusal(_INVALID, "counted must be in 0..callers", field="counted")
 
 
-def lease_counts(item: LeaseItem, answer: LeaseAnswer, *, waited: bool) -> Mapping[str, int]:
+def lease_counts(item: LeaseItem, outcome: LeaseOutcome, *, waited: bool) -> Mapping[str, int]:
     """What an answer adds to `coherd.v1.DomainMetrics`, by field, nothing of it 0.
 
     Each caller is one hit, one stale hit or one miss, however often it asks; a wait for somebody else's load is one
@@ -181,13 +181,13 @@ def lease_counts(item: LeaseItem, answer: LeaseAnswer, *, waited: bool) -> Mappi
 
     Args:
         item: what was asked.
-        answer: what its callers got.
+        outcome: what its callers got.
         waited: the request was held for it.
     """
-    new, avoided, field = item.callers - item.counted, 0, answer.value
-    if answer is LeaseAnswer.JOINED or (answer is LeaseAnswer.HIT and waited):
-        avoided, field = item.callers, LeaseAnswer.MISS.value
-    elif answer is LeaseAnswer.HIT:
+    new, avoided, field = item.callers - item.counted, 0, outcome.value
+    if outcome is LeaseOutcome.JOINED or (outcome is LeaseOutcome.HIT and waited):
+        avoided, field = item.callers, LeaseOutcome.MISS.value
+    elif outcome is LeaseOutcome.HIT:
         avoided = item.counted
     return {name: by for name, by in ((field, new), ("loads_avoided", avoided)) if by}
 
