@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from itertools import starmap
 from types import TracebackType
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -18,7 +17,18 @@ from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
-from coherd._rpc.methods import DELETE, DESCRIBE_CATALOG, GET, INVALIDATE, METRICS, SET, TOUCH
+from coherd._rpc.frames import SetOptions
+from coherd._rpc.methods import (
+    DELETE,
+    DESCRIBE_CATALOG,
+    GET,
+    INVALIDATE,
+    METRICS,
+    SET,
+    TOUCH,
+    KeyRead,
+    ValueSet,
+)
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
@@ -185,11 +195,13 @@ class CacheClient:
             raise messages.not_a_key(key)
         limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), limit_ms)
+            answer = await self._transport.call(GET, KeyRead(key, accept_stale), limit_ms)
         except NO_READ:
             if self._lenient:
                 return default
             raise
+        if type(answer) is bytes:
+            return messages.decoded(key, answer, False)
         hit = messages.hit_of(answer)
         return default if hit is None else messages.decoded(key, hit.value, hit.negative)
 
@@ -204,7 +216,7 @@ class CacheClient:
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
+            answer = await self._transport.call(GET, KeyRead(key, accept_stale, True), self._limit_ms(timeout_ms))
         except NO_READ:
             if self._lenient:
                 return None
@@ -455,15 +467,9 @@ class CacheClient:
             ValueEncodeError: the value is not of the key's type; nothing was sent.
             OutcomeUnknown, DeadlineExceeded: it may or may not be stored.
         """
-        request = messages.set_request(
-            key,
-            messages.encoded(key, value),
-            ttl_ms=messages.ttl_ms(ttl),
-            tags=tags,
-            only_if_absent=only_if_absent,
-            version=version,
-        )
-        return await self._set(request, timeout_ms)
+        payload = messages.encoded(key, value)
+        options = SetOptions(None if ttl is None else messages.ttl_ms(ttl), tags, only_if_absent)
+        return await self._set(ValueSet(key, payload, options, version), timeout_ms)
 
     async def set_nothing(
         self,
@@ -479,25 +485,18 @@ class CacheClient:
 
         Arguments and errors as `set`; ``ttl`` is required where the catalog remembers nothing for the resource.
         """
-        request = messages.set_request(
-            key,
-            b"",
-            ttl_ms=messages.ttl_ms(ttl),
-            tags=tags,
-            only_if_absent=only_if_absent,
-            version=version,
-            negative=True,
-        )
-        return await self._set(request, timeout_ms)
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
+        options = SetOptions(messages.ttl_ms(ttl), tags, only_if_absent, negative=True)
+        return await self._set(ValueSet(key, b"", options, version), timeout_ms)
 
-    async def _set(self, request: pb.SetRequest, timeout_ms: int | None) -> SetResult:
+    async def _set(self, request: ValueSet, timeout_ms: int | None) -> SetResult:
         try:
-            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms))
+            return await self._transport.call(SET, request, self._limit_ms(timeout_ms))
         except NO_WRITE:
             if self._lenient:
                 return DROPPED
             raise
-        return messages.set_result(answer)
 
     async def set_many(
         self,
@@ -515,16 +514,9 @@ class CacheClient:
             ValueEncodeError: a value is not of its key's type; nothing was sent.
             BatchError: some items failed; carries the others' results.
         """
-        lifetime_ms = messages.ttl_ms(ttl)
-
-        def request(key: Key[V], value: V) -> tuple[Key[V], pb.SetRequest]:
-            payload = messages.encoded(key, value)
-            return key, messages.set_request(
-                key, payload, ttl_ms=lifetime_ms, tags=tags, only_if_absent=False, version=None
-            )
-
-        sets = list(starmap(request, items.items()))
-        return results_of(await write_many(self._transport, sets, self._limit_ms(timeout_ms), self._lenient))
+        options = SetOptions(messages.ttl_ms(ttl), tags)
+        sets = [(key, messages.encoded(key, value)) for key, value in items.items()]
+        return results_of(await write_many(self._transport, sets, options, self._limit_ms(timeout_ms), self._lenient))
 
     async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
         """Gives a fresh value a new TTL, counted from now; False if there is none.

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coherd._near import NearCache
+from coherd._rpc.columns import Gets, Sets
 from coherd._rpc.deadlines import Deadlines
-from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.frames import AnswerFrame, decode_message
+from coherd._rpc.methods import BATCH_GET, BATCH_SET, GET, SET, Method, Response
+from coherd._rpc.operations import Operation
 from coherd._rpc.send_queue import SendQueue
-from coherd._rpc.session_near import Reads, SessionNear
+from coherd._rpc.session_near import SessionNear
 from coherd._rpc.status import error_of_status
 from coherd.contract.reasons import Retry
-from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
+from coherd.errors import CacheError, DeadlineExceeded, Unavailable
 from coherd.v1 import session_pb2
 from coherd.v1.errors_pb2 import ErrorReason
 
@@ -31,22 +36,8 @@ LARGEST_BYTES: Final = 1 << 20
 """Largest request over a session, where the server does not say."""
 
 
-class _Pending:
-    """An operation that is not answered yet."""
-
-    __slots__ = ("future", "method", "reads", "request")
-
-    def __init__(self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any) -> None:
-        self.future = future
-        self.method = method
-        self.request = request
-        self.reads: Reads = None
-
-    def fail(self, error: CacheError) -> None:
-        """Give its caller, if there still is one, the error."""
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # a caller that is cancelled now does not ask for it
+Asked: TypeAlias = "Gets | Sets | Operation"
+"""What a session was asked for: a record of gets or sets, or an operation."""
 
 
 class SessionStream:
@@ -75,15 +66,19 @@ class SessionStream:
         self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
-        self._pending: dict[int, _Pending] = {}
-        self._out = SendQueue(int(welcome.window_bytes) or LARGEST_BYTES, welcome.window)
+        self._open: dict[Asked, None] = {}
+        """What is not answered yet."""
+        self._operations: dict[int, Operation] = {}
+        """Those of it, by id. Columns are found in what the queue has sent."""
+        largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
+        self._out = SendQueue(largest_bytes, welcome.window, self._begun, self._settled)
         self._loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines(self._pending, self._expire)
+        self._deadlines: Deadlines[Asked] = Deadlines(self._open, self._expire)
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
         self._emptied = asyncio.Event()
-        stamp = None if self.near is None else self.near.stamp
-        self._tasks = [asyncio.create_task(self._out.run(call, stamp)), asyncio.create_task(self._read())]
+        asked_at_ms = _never if self.near is None else self.near.asked_at_ms
+        self._tasks = [asyncio.create_task(self._out.run(call, asked_at_ms)), asyncio.create_task(self._read())]
         if self.near is not None:
             self._tasks.append(asyncio.create_task(self.near.keep_lease()))
 
@@ -91,15 +86,22 @@ class SessionStream:
 
     @property
     def in_flight(self) -> int:
-        """Operations that are not answered yet."""
-        return len(self._pending)
+        """Gets, sets and operations that are not answered yet."""
+        return sum(asked.unanswered for asked in self._open)
 
-    def carries(self, method: Method[Request, Any], request: Request) -> bool:
+    @property
+    def most_items(self) -> int:
+        """Most keys of a batch that the session carries."""
+        return self._out.most_operations
+
+    def carries(self, method: Method[Any, Any], request: Any) -> bool:
         """Whether a request is not too large for a session; a larger one goes as a unary call."""
-        return method.size_bytes(request) <= self._out.largest_bytes
+        if method.size_bytes(request) > self._out.largest_bytes:
+            return False
+        return method not in (BATCH_GET, BATCH_SET) or len(request.keys) <= self.most_items
 
-    async def ask(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
-        """The answer to an operation.
+    async def ask(self, method: Method[Any, Response], request: Any, timeout_ms: int) -> Response:
+        """The answer to what is asked.
 
         Args:
             method: its rpc.
@@ -116,32 +118,54 @@ class SessionStream:
         begun = self.begin(method, request, timeout_ms)
         if begun is None:
             raise AssertionError("there is room, and the session carries it")
-        operation_id, future = begun
+        asked, future = begun
         try:
             return await future
         except asyncio.CancelledError:
-            self.give_up(operation_id)
+            self.give_up(asked, future)
             raise
 
-    def begin(
-        self, method: Method[Request, Response], request: Request, timeout_ms: int
-    ) -> tuple[int, asyncio.Future[Response]] | None:
+    def begin(self, method: Method[Any, Any], request: Any, timeout_ms: int) -> tuple[Asked, asyncio.Future[Any]] | None:
         """As `ask`; to be called only while it is open. Who is cancelled must `give_up`.
 
         Returns:
-            The operation's id, and the future of its answer, or `CacheError`; None where it must wait for room, or is
-            larger than a session carries.
+            What stands for it, perhaps among others, and the future of the answer, or `CacheError`; None where it must
+            wait for room, or is larger than a session carries.
         """
-        future: asyncio.Future[Any] = self._loop.create_future()
-        pending = _Pending(future, method, request)
-        operation_id = self._out.add(method, request, timeout_ms)
-        if operation_id is None:
+        out, near = self._out, self.near
+        if not out.has_room:
             return None
+        asked: Asked
+        if method is GET and len(request[0]) <= out.largest_bytes:
+            asked, future = out.get(*request, timeout_ms)
+            if near is not None and asked.reads is not None:
+                asked.reads.append(near.begin_read(request[0]))
+            return asked, future
+        if not self.carries(method, request):
+            return None
+        if method is SET:
+            return out.set(*request, timeout_ms)
+        if method is BATCH_GET:
+            asked, future = out.get_many(*request, timeout_ms)
+            if near is not None:
+                asked.reads = near.begin_reads(request.keys)
+            return asked, future
+        if method is BATCH_SET:
+            return out.set_many(*request, timeout_ms)
+        asked = Operation(method, request, timeout_ms, self._loop.create_future())
+        if near is not None:
+            asked.reads = near.begin(method, request)
+        out.add(asked)
+        self._operations[asked.message.id] = asked
+        return asked, asked.future
+
+    def _begun(self, asked: Asked, lives_ms: int) -> None:
         if self.near is not None:
-            pending.reads = self.near.begin(method, request)
-        self._pending[operation_id] = pending
-        self._deadlines.add(operation_id, timeout_ms)
-        return operation_id, future
+            asked.near = self.near
+            if isinstance(asked, Gets):
+                asked.reads = []
+        self._open[asked] = None
+        self._deadlines.add(asked, lives_ms)
 
     async def close(self) -> None:
         """End it; what is not answered fails. Safe to repeat."""
@@ -166,36 +190,40 @@ class SessionStream:
         """Wait for what is not answered yet, then end it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._pending:
+                while self._open:
                     self._emptied.clear()
                     await self._emptied.wait()
         await self.close()
 
     # Giving up.
 
-    def give_up(self, operation_id: int) -> None:
-        """Forget an operation whose caller waits no longer. Again does nothing."""
-        pending = self._pending.pop(operation_id, None)
-        if pending is None:
+    def give_up(self, asked: Asked, future: asyncio.Future[Any]) -> None:
+        """Forget what the caller of a future asked for, who waits no longer. Again does nothing."""
+        if asked in self._open:
+            self._out.cancel(asked.give_up(future))
+            self._settled(asked)
+
+    def _settled(self, asked: Asked) -> None:
+        """Something of it was answered, failed or given up: forget it if nothing is left."""
+        if asked.unanswered:
             return
-        self._fail_near(pending)
-        self._out.withdraw(operation_id)
-        if not self._pending:
+        if isinstance(asked, Operation):
+            self._operations.pop(asked.message.id, None)
+        else:
+            self._out.sent.pop(asked.first_id, None)
+        self._open.pop(asked, None)
+        asked.forget()
+        if not self._open:
             self._emptied.set()
 
-    def _fail_near(self, pending: _Pending) -> None:
-        if self.near is not None:
-            self.near.failed(pending.method, pending.request, pending.reads)
-
-    def _expire(self, operation_id: int) -> None:
-        pending = self._pending[operation_id]
-        sent = self._out.is_sent(operation_id)
-        self.give_up(operation_id)
-        if sent:
+    def _expire(self, asked: Asked) -> None:
+        if asked.is_sent:
             text, retry = "no answer within the time limit", Retry.IDEMPOTENT
         else:
             text, retry = "not sent within the time limit: the service takes nothing; nothing was changed", Retry.SAFE
-        pending.fail(DeadlineExceeded(text, reason=ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, retry=retry))
+        reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
+        self._out.cancel(asked.fail(lambda: DeadlineExceeded(text, reason=reason, retry=retry)))
+        self._settled(asked)
 
     async def _wait_for_room(self, timeout_ms: int) -> int:
         """The time that is left when there is room, or the stream takes no more operations."""
@@ -224,13 +252,11 @@ class SessionStream:
         self.is_lost = True
         self._stop_taking()
         self._deadlines.close()
-        for operation_id, pending in list(self._pending.items()):
-            self._fail_near(pending)
+        for asked in list(self._open):
             # Whatever the error says of repeating is about the stream, not about what was sent on it.
-            retry = Retry.IDEMPOTENT if self._out.is_sent(operation_id) else Retry.SAFE
-            pending.fail(Unavailable(str(error), retry=retry, reason=error.reason))
-        self._pending.clear()
-        self._emptied.set()
+            retry = Retry.IDEMPOTENT if asked.is_sent else Retry.SAFE
+            asked.fail(functools.partial(Unavailable, str(error), retry=retry, reason=error.reason))
+            self._settled(asked)
 
     # Receiving.
 
@@ -243,11 +269,12 @@ class SessionStream:
                 data = await read()
                 if not isinstance(data, bytes):
                     break
-                message = session_pb2.SessionResponse.FromString(data)
+                message = decode_message(data)
+                if isinstance(message, AnswerFrame):
+                    self._take(message)
+                    continue
                 kind = message.WhichOneof("message")
-                if kind == "frame":
-                    self._take(message.frame)
-                elif kind == "push" and self.near is not None:
+                if kind == "push" and self.near is not None:
                     self.near.take_push(message.push)
                 elif kind == "extension" and self.near is not None:
                     self.near.take_extension(message.extension)
@@ -261,27 +288,38 @@ class SessionStream:
             self._call.cancel()
             self._lose(error)
 
-    def _take(self, frame: session_pb2.ResponseFrame) -> None:
-        pendings = self._pending
+    def _take(self, frame: AnswerFrame) -> None:
+        for gets in frame.gets:
+            asked = self._columns_of(gets.first_id, len(gets.outcomes))
+            if isinstance(asked, Gets):
+                asked.take(gets)
+                self._settled(asked)
+        for sets in frame.sets:
+            asked = self._columns_of(sets.first_id, len(sets.outcomes))
+            if isinstance(asked, Sets):
+                asked.take(sets)
+                self._settled(asked)
         for result in frame.results:
-            pending = pendings.pop(result.id, None)
-            if pending is None:
-                continue
-            method = pending.method
-            if result.HasField(method.field):
-                answer = getattr(result, method.field)
-                if self.near is not None:
-                    self.near.answered(method, pending.request, pending.reads, answer)
-                if not pending.future.done():
-                    pending.future.set_result(answer)
-                continue
-            self._fail_near(pending)
-            if result.HasField("error"):
-                failed = result.error
-                pending.fail(
-                    error_of(failed.reason, failed.message, field=failed.field, retry_after_ms=failed.retry_after_ms)
-                )
-            else:
-                pending.fail(ServerDefect("the answer is not one to the operation"))
-        if not pendings:
-            self._emptied.set()
+            answered = self._operations.get(result.id) or self._columns_of(result.id, 1)
+            if answered is not None:
+                answered.take_result(result)
+                self._settled(answered)
+
+    def _columns_of(self, first_id: int, items: int) -> Gets | Sets | None:
+        """The record that answers with successive ids belong to; None: it is answered, or nobody waits for it, or they
+        are none."""
+        sent = self._out.sent
+        columns = sent.get(first_id)
+        if columns is None:
+            starts = list(sent)  # in rising order
+            before = bisect_right(starts, first_id)
+            if not before:
+                return None
+            columns = sent[starts[before - 1]]
+        within = first_id + items <= columns.first_id + len(columns.keys)
+        return columns if items and within else None
+
+
+def _never() -> int:
+    """Asks for no lease."""
+    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 
@@ -13,6 +13,7 @@ from coherd._rpc.connection import Connection, open_channel
 from coherd._rpc.endpoint import bearer_metadata, check_target
 from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.methods import Effect, Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
 from coherd._rpc.status import error_of_status
 from coherd._rpc.tls import TlsConfig
@@ -47,6 +48,9 @@ class UnaryTransport:
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
+
+    def items_at_once(self, items: int) -> int:
+        return MAX_CALL_ITEMS
 
     async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
         deadline_s = time.monotonic() + timeout_ms / 1_000
@@ -89,7 +93,7 @@ class UnaryTransport:
                 await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
-                answer: Response | None = await connection.calls[method.rpc](
+                answer: Any = await connection.calls[method.rpc](
                     message, timeout=remaining_s, metadata=self._metadata
                 )
             finally:
@@ -111,4 +115,4 @@ class UnaryTransport:
             connection.in_flight -= 1
         if answer is None:
             raise ServerDefect("the answer is not a Coherd message")
-        return answer
+        return method.answer_of(answer)

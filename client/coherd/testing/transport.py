@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from coherd._near import Kept
 from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.reasons import REASONS, Refusal
@@ -82,6 +83,9 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
+    def items_at_once(self, items: int) -> int:
+        return MAX_CALL_ITEMS
+
     async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
         message = method.message_of(request)
         answer: Message
@@ -91,7 +95,7 @@ class MemoryTransport:
             with self._serving(method.rpc, message):
                 answer = self._rpcs.by_name[method.rpc](message)
         assert isinstance(answer, method.response)
-        return answer
+        return method.answer_of(answer)
 
     async def _lease(self, request: pb.LeaseRequest) -> pb.LeaseResponse:
         with self._changes.watch() as watch:

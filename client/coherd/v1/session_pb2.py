@@ -27,49 +27,63 @@ from coherd.v1 import cache_service_pb2 as coherd_dot_v1_dot_cache__service__pb2
 from coherd.v1 import errors_pb2 as coherd_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63oherd/v1/session.proto\x12\tcoherd.v1\x1a\x1b\x63oherd/v1/annotations.proto\x1a\x1d\x63oherd/v1/cache_service.proto\x1a\x16\x63oherd/v1/errors.proto\"\xa1\x02\n\x0eSessionRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.coherd.v1.HelloH\x00\x12(\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x17.coherd.v1.RequestFrameH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.coherd.v1.CancelFrameH\x00\x12&\n\x08push_ack\x18\x04 \x01(\x0b\x32\x12.coherd.v1.PushAckH\x00\x12)\n\theartbeat\x18\x05 \x01(\x0b\x32\x14.coherd.v1.HeartbeatH\x00\x12%\n\x07goodbye\x18\x07 \x01(\x0b\x32\x12.coherd.v1.GoodbyeH\x00\x12\x13\n\x0b\x61sked_at_ms\x18\x06 \x01(\x03\x42\t\n\x07message\"T\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x11\n\tclient_id\x18\x02 \x01(\x0c\x12\x12\n\nuser_agent\x18\x03 \x01(\t\x12\x12\n\nnear_cache\x18\x04 \x01(\x08\"8\n\x0cRequestFrame\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.coherd.v1.Operation\"\xa8\x04\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x03\x12$\n\x03get\x18\x03 \x01(\x0b\x32\x15.coherd.v1.GetRequestH\x00\x12$\n\x03set\x18\x04 \x01(\x0b\x32\x15.coherd.v1.SetRequestH\x00\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x17.coherd.v1.LeaseRequestH\x00\x12&\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x16.coherd.v1.FillRequestH\x00\x12*\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x18.coherd.v1.DeleteRequestH\x00\x12(\n\x05touch\x18\x08 \x01(\x0b\x32\x17.coherd.v1.TouchRequestH\x00\x12\x32\n\ninvalidate\x18\t \x01(\x0b\x32\x1c.coherd.v1.InvalidateRequestH\x00\x12/\n\tbatch_get\x18\n \x01(\x0b\x32\x1a.coherd.v1.BatchGetRequestH\x00\x12/\n\tbatch_set\x18\x0b \x01(\x0b\x32\x1a.coherd.v1.BatchSetRequestH\x00\x12\x33\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1c.coherd.v1.BatchLeaseRequestH\x00\x12\x31\n\nbatch_fill\x18\r \x01(\x0b\x32\x1b.coherd.v1.BatchFillRequestH\x00\x42\t\n\x07request\"\x1a\n\x0b\x43\x61ncelFrame\x12\x0b\n\x03ids\x18\x01 \x03(\x04\"\x1b\n\x07PushAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x83\x01\n\tHeartbeat\x12@\n\x0fnear_cache_hits\x18\x01 \x03(\x0b\x32\'.coherd.v1.Heartbeat.NearCacheHitsEntry\x1a\x34\n\x12NearCacheHitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\t\n\x07Goodbye\"\xe7\x01\n\x0fSessionResponse\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.coherd.v1.WelcomeH\x00\x12)\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x18.coherd.v1.ResponseFrameH\x00\x12$\n\x04push\x18\x03 \x01(\x0b\x32\x14.coherd.v1.PushFrameH\x00\x12.\n\textension\x18\x04 \x01(\x0b\x32\x19.coherd.v1.LeaseExtensionH\x00\x12!\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x10.coherd.v1.DrainH\x00\x42\t\n\x07message\"\xa3\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x12\n\nsession_id\x18\x02 \x01(\x0c\x12\x0e\n\x06window\x18\x03 \x01(\r\x12\x14\n\x0cwindow_bytes\x18\x04 \x01(\x04\x12\x1b\n\x13near_cache_lease_ms\x18\x05 \x01(\x03\x12/\n\x0bnear_caches\x18\x06 \x03(\x0b\x32\x1a.coherd.v1.NearCacheDomain\"e\n\x0fNearCacheDomain\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.coherd.v1.NearCache\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x10\n\x08\x61ny_tags\x18\x04 \x03(\t\"<\n\rResponseFrame\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.coherd.v1.OperationResult\"\xcd\x04\n\x0fOperationResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.coherd.v1.ItemErrorH\x00\x12%\n\x03get\x18\x03 \x01(\x0b\x32\x16.coherd.v1.GetResponseH\x00\x12%\n\x03set\x18\x04 \x01(\x0b\x32\x16.coherd.v1.SetResponseH\x00\x12)\n\x05lease\x18\x05 \x01(\x0b\x32\x18.coherd.v1.LeaseResponseH\x00\x12\'\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x17.coherd.v1.FillResponseH\x00\x12+\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x19.coherd.v1.DeleteResponseH\x00\x12)\n\x05touch\x18\x08 \x01(\x0b\x32\x18.coherd.v1.TouchResponseH\x00\x12\x33\n\ninvalidate\x18\t \x01(\x0b\x32\x1d.coherd.v1.InvalidateResponseH\x00\x12\x30\n\tbatch_get\x18\n \x01(\x0b\x32\x1b.coherd.v1.BatchGetResponseH\x00\x12\x30\n\tbatch_set\x18\x0b \x01(\x0b\x32\x1b.coherd.v1.BatchSetResponseH\x00\x12\x34\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1d.coherd.v1.BatchLeaseResponseH\x00\x12\x32\n\nbatch_fill\x18\r \x01(\x0b\x32\x1c.coherd.v1.BatchFillResponseH\x00\x42\n\n\x08response\"H\n\tPushFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\r\n\x05\x66lush\x18\x04 \x01(\x08\";\n\x0eLeaseExtension\x12\x17\n\x0f\x63ounted_from_ms\x18\x01 \x01(\x03\x12\x10\n\x08lease_ms\x18\x02 \x01(\x03\"A\n\x05\x44rain\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.coherd.v1.ErrorReason\x12\x10\n\x08grace_ms\x18\x02 \x01(\x03\x32X\n\x0eSessionService\x12\x46\n\x07Session\x12\x19.coherd.v1.SessionRequest\x1a\x1a.coherd.v1.SessionResponse\"\x00(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63oherd/v1/session.proto\x12\tcoherd.v1\x1a\x1b\x63oherd/v1/annotations.proto\x1a\x1d\x63oherd/v1/cache_service.proto\x1a\x16\x63oherd/v1/errors.proto\"\xa1\x02\n\x0eSessionRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.coherd.v1.HelloH\x00\x12(\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x17.coherd.v1.RequestFrameH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.coherd.v1.CancelFrameH\x00\x12&\n\x08push_ack\x18\x04 \x01(\x0b\x32\x12.coherd.v1.PushAckH\x00\x12)\n\theartbeat\x18\x05 \x01(\x0b\x32\x14.coherd.v1.HeartbeatH\x00\x12%\n\x07goodbye\x18\x07 \x01(\x0b\x32\x12.coherd.v1.GoodbyeH\x00\x12\x13\n\x0b\x61sked_at_ms\x18\x06 \x01(\x03\x42\t\n\x07message\"T\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x11\n\tclient_id\x18\x02 \x01(\x0c\x12\x12\n\nuser_agent\x18\x03 \x01(\t\x12\x12\n\nnear_cache\x18\x04 \x01(\x08\"v\n\x0cRequestFrame\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.coherd.v1.Operation\x12\x1d\n\x04gets\x18\x02 \x03(\x0b\x32\x0f.coherd.v1.Gets\x12\x1d\n\x04sets\x18\x03 \x03(\x0b\x32\x0f.coherd.v1.Sets\"P\n\x04Gets\x12\x10\n\x08\x66irst_id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x03\x12\x14\n\x0c\x61\x63\x63\x65pt_stale\x18\x03 \x01(\x08\x12\x0c\n\x04keys\x18\x04 \x03(\t\"\x8c\x02\n\x04Sets\x12\x10\n\x08\x66irst_id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x03\x12\x0c\n\x04keys\x18\x03 \x03(\t\x12\x0e\n\x06values\x18\x04 \x03(\x0c\x12\x13\n\x06ttl_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x32\n\nextra_tags\x18\x06 \x03(\x0b\x32\x1e.coherd.v1.Sets.ExtraTagsEntry\x12\x16\n\x0eonly_if_absent\x18\x07 \x01(\x08\x12\x10\n\x08versions\x18\x08 \x03(\x04\x12\x10\n\x08negative\x18\t \x01(\x08\x1a\x30\n\x0e\x45xtraTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_ttl_ms\"\x92\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x03\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x17.coherd.v1.LeaseRequestH\x00\x12&\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x16.coherd.v1.FillRequestH\x00\x12*\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x18.coherd.v1.DeleteRequestH\x00\x12(\n\x05touch\x18\x08 \x01(\x0b\x32\x17.coherd.v1.TouchRequestH\x00\x12\x32\n\ninvalidate\x18\t \x01(\x0b\x32\x1c.coherd.v1.InvalidateRequestH\x00\x12\x33\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1c.coherd.v1.BatchLeaseRequestH\x00\x12\x31\n\nbatch_fill\x18\r \x01(\x0b\x32\x1b.coherd.v1.BatchFillRequestH\x00\x42\t\n\x07requestJ\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\n\x10\x0bJ\x04\x08\x0b\x10\x0c\"\x1a\n\x0b\x43\x61ncelFrame\x12\x0b\n\x03ids\x18\x01 \x03(\x04\"\x1b\n\x07PushAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x83\x01\n\tHeartbeat\x12@\n\x0fnear_cache_hits\x18\x01 \x03(\x0b\x32\'.coherd.v1.Heartbeat.NearCacheHitsEntry\x1a\x34\n\x12NearCacheHitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\t\n\x07Goodbye\"\xe7\x01\n\x0fSessionResponse\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.coherd.v1.WelcomeH\x00\x12)\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x18.coherd.v1.ResponseFrameH\x00\x12$\n\x04push\x18\x03 \x01(\x0b\x32\x14.coherd.v1.PushFrameH\x00\x12.\n\textension\x18\x04 \x01(\x0b\x32\x19.coherd.v1.LeaseExtensionH\x00\x12!\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x10.coherd.v1.DrainH\x00\x42\t\n\x07message\"\xa3\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x12\n\nsession_id\x18\x02 \x01(\x0c\x12\x0e\n\x06window\x18\x03 \x01(\r\x12\x14\n\x0cwindow_bytes\x18\x04 \x01(\x04\x12\x1b\n\x13near_cache_lease_ms\x18\x05 \x01(\x03\x12/\n\x0bnear_caches\x18\x06 \x03(\x0b\x32\x1a.coherd.v1.NearCacheDomain\"e\n\x0fNearCacheDomain\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.coherd.v1.NearCache\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x10\n\x08\x61ny_tags\x18\x04 \x03(\t\"\x86\x01\n\rResponseFrame\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.coherd.v1.OperationResult\x12#\n\x04gets\x18\x02 \x03(\x0b\x32\x15.coherd.v1.GetAnswers\x12#\n\x04sets\x18\x03 \x03(\x0b\x32\x15.coherd.v1.SetAnswers\"\x81\x01\n\nGetAnswers\x12\x10\n\x08\x66irst_id\x18\x01 \x01(\x04\x12\'\n\x08outcomes\x18\x02 \x03(\x0e\x32\x15.coherd.v1.GetOutcome\x12\x0e\n\x06values\x18\x03 \x03(\x0c\x12\x18\n\x10remaining_ttl_ms\x18\x04 \x03(\x03\x12\x0e\n\x06\x61ge_ms\x18\x05 \x03(\x03\"W\n\nSetAnswers\x12\x10\n\x08\x66irst_id\x18\x01 \x01(\x04\x12\'\n\x08outcomes\x18\x02 \x03(\x0e\x32\x15.coherd.v1.SetOutcome\x12\x0e\n\x06ttl_ms\x18\x03 \x03(\x03\"\xd4\x03\n\x0fOperationResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.coherd.v1.ItemErrorH\x00\x12%\n\x03get\x18\x03 \x01(\x0b\x32\x16.coherd.v1.GetResponseH\x00\x12)\n\x05lease\x18\x05 \x01(\x0b\x32\x18.coherd.v1.LeaseResponseH\x00\x12\'\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x17.coherd.v1.FillResponseH\x00\x12+\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x19.coherd.v1.DeleteResponseH\x00\x12)\n\x05touch\x18\x08 \x01(\x0b\x32\x18.coherd.v1.TouchResponseH\x00\x12\x33\n\ninvalidate\x18\t \x01(\x0b\x32\x1d.coherd.v1.InvalidateResponseH\x00\x12\x34\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1d.coherd.v1.BatchLeaseResponseH\x00\x12\x32\n\nbatch_fill\x18\r \x01(\x0b\x32\x1c.coherd.v1.BatchFillResponseH\x00\x42\n\n\x08responseJ\x04\x08\x04\x10\x05J\x04\x08\n\x10\x0bJ\x04\x08\x0b\x10\x0c\"H\n\tPushFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\r\n\x05\x66lush\x18\x04 \x01(\x08\";\n\x0eLeaseExtension\x12\x17\n\x0f\x63ounted_from_ms\x18\x01 \x01(\x03\x12\x10\n\x08lease_ms\x18\x02 \x01(\x03\"A\n\x05\x44rain\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.coherd.v1.ErrorReason\x12\x10\n\x08grace_ms\x18\x02 \x01(\x03*\xc9\x01\n\nGetOutcome\x12\x1b\n\x17GET_OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fGET_OUTCOME_HIT\x10\x01\x12\"\n\x1eGET_OUTCOME_HIT_NEAR_CACHEABLE\x10\x02\x12\x16\n\x12GET_OUTCOME_ABSENT\x10\x03\x12\x1b\n\x17GET_OUTCOME_INVALIDATED\x10\x04\x12\x17\n\x13GET_OUTCOME_FOREIGN\x10\x05\x12\x17\n\x13GET_OUTCOME_EXPIRED\x10\x06\x32X\n\x0eSessionService\x12\x46\n\x07Session\x12\x19.coherd.v1.SessionRequest\x1a\x1a.coherd.v1.SessionResponse\"\x00(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'coherd.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SETS_EXTRATAGSENTRY']._loaded_options = None
+  _globals['_SETS_EXTRATAGSENTRY']._serialized_options = b'8\001'
   _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._loaded_options = None
   _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_options = b'8\001'
+  _globals['_GETOUTCOME']._serialized_start=3115
+  _globals['_GETOUTCOME']._serialized_end=3316
   _globals['_SESSIONREQUEST']._serialized_start=123
   _globals['_SESSIONREQUEST']._serialized_end=412
   _globals['_HELLO']._serialized_start=414
   _globals['_HELLO']._serialized_end=498
   _globals['_REQUESTFRAME']._serialized_start=500
-  _globals['_REQUESTFRAME']._serialized_end=556
-  _globals['_OPERATION']._serialized_start=559
-  _globals['_OPERATION']._serialized_end=1111
-  _globals['_CANCELFRAME']._serialized_start=1113
-  _globals['_CANCELFRAME']._serialized_end=1139
-  _globals['_PUSHACK']._serialized_start=1141
-  _globals['_PUSHACK']._serialized_end=1168
-  _globals['_HEARTBEAT']._serialized_start=1171
-  _globals['_HEARTBEAT']._serialized_end=1302
-  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_start=1250
-  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_end=1302
-  _globals['_GOODBYE']._serialized_start=1304
-  _globals['_GOODBYE']._serialized_end=1313
-  _globals['_SESSIONRESPONSE']._serialized_start=1316
-  _globals['_SESSIONRESPONSE']._serialized_end=1547
-  _globals['_WELCOME']._serialized_start=1550
-  _globals['_WELCOME']._serialized_end=1713
-  _globals['_NEARCACHEDOMAIN']._serialized_start=1715
-  _globals['_NEARCACHEDOMAIN']._serialized_end=1816
-  _globals['_RESPONSEFRAME']._serialized_start=1818
-  _globals['_RESPONSEFRAME']._serialized_end=1878
-  _globals['_OPERATIONRESULT']._serialized_start=1881
-  _globals['_OPERATIONRESULT']._serialized_end=2470
-  _globals['_PUSHFRAME']._serialized_start=2472
-  _globals['_PUSHFRAME']._serialized_end=2544
-  _globals['_LEASEEXTENSION']._serialized_start=2546
-  _globals['_LEASEEXTENSION']._serialized_end=2605
-  _globals['_DRAIN']._serialized_start=2607
-  _globals['_DRAIN']._serialized_end=2672
-  _globals['_SESSIONSERVICE']._serialized_start=2674
-  _globals['_SESSIONSERVICE']._serialized_end=2762
+  _globals['_REQUESTFRAME']._serialized_end=618
+  _globals['_GETS']._serialized_start=620
+  _globals['_GETS']._serialized_end=700
+  _globals['_SETS']._serialized_start=703
+  _globals['_SETS']._serialized_end=971
+  _globals['_SETS_EXTRATAGSENTRY']._serialized_start=912
+  _globals['_SETS_EXTRATAGSENTRY']._serialized_end=960
+  _globals['_OPERATION']._serialized_start=974
+  _globals['_OPERATION']._serialized_end=1376
+  _globals['_CANCELFRAME']._serialized_start=1378
+  _globals['_CANCELFRAME']._serialized_end=1404
+  _globals['_PUSHACK']._serialized_start=1406
+  _globals['_PUSHACK']._serialized_end=1433
+  _globals['_HEARTBEAT']._serialized_start=1436
+  _globals['_HEARTBEAT']._serialized_end=1567
+  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_start=1515
+  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_end=1567
+  _globals['_GOODBYE']._serialized_start=1569
+  _globals['_GOODBYE']._serialized_end=1578
+  _globals['_SESSIONRESPONSE']._serialized_start=1581
+  _globals['_SESSIONRESPONSE']._serialized_end=1812
+  _globals['_WELCOME']._serialized_start=1815
+  _globals['_WELCOME']._serialized_end=1978
+  _globals['_NEARCACHEDOMAIN']._serialized_start=1980
+  _globals['_NEARCACHEDOMAIN']._serialized_end=2081
+  _globals['_RESPONSEFRAME']._serialized_start=2084
+  _globals['_RESPONSEFRAME']._serialized_end=2218
+  _globals['_GETANSWERS']._serialized_start=2221
+  _globals['_GETANSWERS']._serialized_end=2350
+  _globals['_SETANSWERS']._serialized_start=2352
+  _globals['_SETANSWERS']._serialized_end=2439
+  _globals['_OPERATIONRESULT']._serialized_start=2442
+  _globals['_OPERATIONRESULT']._serialized_end=2910
+  _globals['_PUSHFRAME']._serialized_start=2912
+  _globals['_PUSHFRAME']._serialized_end=2984
+  _globals['_LEASEEXTENSION']._serialized_start=2986
+  _globals['_LEASEEXTENSION']._serialized_end=3045
+  _globals['_DRAIN']._serialized_start=3047
+  _globals['_DRAIN']._serialized_end=3112
+  _globals['_SESSIONSERVICE']._serialized_start=3318
+  _globals['_SESSIONSERVICE']._serialized_end=3406
 # @@protoc_insertion_point(module_scope)
