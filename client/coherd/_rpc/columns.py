@@ -46,6 +46,9 @@ SET_OUTCOMES: Final = {
 }
 
 
+_STRANGE: Final = "the answer is not one to the operation"
+
+
 class _Answered:
     """Stands for the future of a caller that waits no longer."""
 
@@ -190,8 +193,8 @@ class Columns:
         """Reckoned size in a frame."""
         self.first_id = 0
         """0 until it is handed to gRPC."""
-        self.joinable_until_s = 0.0
-        """Until then, of the event loop's clock, others may join."""
+        self.joinable_until_s = math.inf
+        """Until then, of the event loop's clock, others may join; infinite for one turn of the loop."""
         self.is_full = False
         """Nobody may join any more."""
 
@@ -215,7 +218,15 @@ class Columns:
             self.callers.fail(at, error_of_item(result.error))
         elif not self._take_answer(at, result):
             self._tell([at])
-            self.callers.fail(at, ServerDefect("the answer is not one to the operation"))
+            self.callers.fail(at, ServerDefect(_STRANGE))
+
+    def take_strange(self, answers: GetAnswers | SetAnswers) -> None:
+        """What came for some of these answers something else."""
+        at = answers.first_id - self.first_id
+        for place, outcome in enumerate(answers.outcomes, at):
+            if outcome:
+                self._tell([place])
+                self.callers.fail(place, ServerDefect(_STRANGE))
 
     def fail(self, make: Callable[[], CacheError]) -> Sequence[int]:
         """All that is not answered has failed: it may have been done, or may be still. Its ids, if it is sent."""

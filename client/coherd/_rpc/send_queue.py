@@ -84,7 +84,7 @@ class SendQueue:
         """
         kind = (timeout_ms, accept_stale, whole)
         gets = self._gets.get(kind)
-        if gets is None or self._loop.time() > gets.joinable_until_s:
+        if gets is None or not self._is_joinable(gets):
             gets = self._gets[kind] = Gets(timeout_ms, Callers(), accept_stale, whole)
             self._begin(gets)
         future = self._join(gets, key, len(key) + ITEM_BYTES)
@@ -104,7 +104,7 @@ class SendQueue:
         tags = tuple(extra_tags.items()) if extra_tags else ()
         kind = (timeout_ms, ttl_ms, tags, only_if_absent, negative, version is None)
         sets = self._sets.get(kind)
-        if sets is None or self._loop.time() > sets.joinable_until_s:
+        if sets is None or not self._is_joinable(sets):
             sets = self._sets[kind] = Sets(timeout_ms, Callers(), options)
             self._begin(sets)
         sets.values.append(value)
@@ -146,8 +146,16 @@ class SendQueue:
 
     def _begin(self, columns: Gets | Sets) -> None:
         join_ms = min(LONGEST_JOIN_MS, max(1, columns.timeout_ms // JOIN_SHARE))
-        columns.joinable_until_s = self._loop.time() + join_ms / 1000
+        self._loop.call_soon(self._end_turn, columns, self._loop.time() + join_ms / 1000)
         self._append(columns, columns.timeout_ms + join_ms)
+
+    @staticmethod
+    def _end_turn(columns: Gets | Sets, joinable_until_s: float) -> None:
+        if columns.joinable_until_s == math.inf:
+            columns.joinable_until_s = joinable_until_s
+
+    def _is_joinable(self, columns: Gets | Sets) -> bool:
+        return columns.joinable_until_s == math.inf or self._loop.time() < columns.joinable_until_s
 
     def _join(self, columns: Gets | Sets, key: str, size_bytes: int) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()

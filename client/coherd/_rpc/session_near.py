@@ -90,11 +90,11 @@ class SessionNear:
         if reads is not None:
             keep_columns(self.cache, reads, at, answers, serving=self._serving)
 
-    def got_one(self, reads: Reads, at: int, answer: pb.GetResponse | None) -> None:
-        """One get is answered by itself; None: it failed, or nobody waits for it any more."""
+    def got_one(self, reads: Reads, at: int, answer: pb.GetResponse | pb.LeaseResponse | None) -> None:
+        """One get, or lease, is answered by itself; None: it failed, or nobody waits for it any more."""
         if reads is not None and (read := reads[at]) is not None:
             reads[at] = None
-            _keep_hit(self.cache, read, pb.Hit() if answer is None else answer.hit, self._serving)
+            keep_one(self.cache, read, pb.Hit() if answer is None else answer.hit, serving=self._serving)
 
     def changed(self, keys: Sequence[str]) -> None:
         """Sets of these keys were done, failed, or may have been done [own-changes-drop]."""
@@ -103,7 +103,7 @@ class SessionNear:
     def answered(self, method: Method[Request, Response], request: Request, reads: Reads, answer: Response) -> None:
         """An operation is answered."""
         if reads is not None:
-            _keep_hit(self.cache, reads[0], answer.hit, self._serving)
+            self.got_one(reads, 0, answer)
         else:
             drop_changed(self.cache, method, request, answer)
 
@@ -210,9 +210,15 @@ def keep_columns(
             near.release(read)
 
 
-def _keep_hit(near: NearCache, read: PendingRead | None, hit: pb.Hit, serving: bool) -> None:
-    if read is None:
-        return
+def keep_one(near: NearCache, read: PendingRead, hit: pb.Hit, *, serving: bool) -> None:
+    """End one pending read with an answer; an empty one has nothing to keep.
+
+    Args:
+        near: the near cache.
+        read: begun before the key was asked for.
+        hit: what was answered.
+        serving: as in `keep_columns`.
+    """
     if not serving or not hit.near_cacheable or hit.stale:
         near.release(read)
         return

@@ -290,15 +290,19 @@ class SessionStream:
 
     def _take(self, frame: AnswerFrame) -> None:
         for gets in frame.gets:
-            asked = self._columns_of(gets.first_id, len(gets.outcomes))
-            if isinstance(asked, Gets):
-                asked.take(gets)
-                self._settled(asked)
+            columns = self._columns_of(gets.first_id, len(gets.outcomes))
+            if isinstance(columns, Gets):
+                columns.take(gets)
+                self._settled(columns)
+            elif columns is not None:
+                columns.take_strange(gets)
         for sets in frame.sets:
-            asked = self._columns_of(sets.first_id, len(sets.outcomes))
-            if isinstance(asked, Sets):
-                asked.take(sets)
-                self._settled(asked)
+            columns = self._columns_of(sets.first_id, len(sets.outcomes))
+            if isinstance(columns, Sets):
+                columns.take(sets)
+                self._settled(columns)
+            elif columns is not None:
+                columns.take_strange(sets)
         for result in frame.results:
             answered = self._operations.get(result.id) or self._columns_of(result.id, 1)
             if answered is not None:

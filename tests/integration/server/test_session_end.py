@@ -16,6 +16,7 @@ from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 from rig.calls import Caller, reason_in, text_key
+from rig.frames import Asked, frame_of
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
 from rig.stand import Stand
@@ -179,7 +180,7 @@ async def test_for_whose_near_cache_a_strict_change_waits(single: Stand, name: s
     """Not for one that said goodbye, or whose client says hello again and so has emptied it; else for its lease."""
     key = f"psychology:profile:user:{name}"
     loop = asyncio.get_running_loop()
-    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=True))
+    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=2, client_id=os.urandom(16), near_cache=True))
     async with RawSession(single.server.target, hello=hello) as session:
         lease_s = session.welcome.near_cache_lease_ms / 1000
         await session.ask(session.set(key))
@@ -225,7 +226,11 @@ async def test_health_and_reflection_know_the_session(single: Stand) -> None:
 async def test_an_operation_nobody_knows_is_an_error_of_its_own(single: Stand, name: str) -> None:
     """From a newer client."""
     async with RawSession(single.server.target) as session:
+        get = session.get(f"celery:own:id:{name}")
+        frame = frame_of([get])
         newer = session_pb.Operation.FromString(session_pb.Operation(id=10**6).SerializeToString() + b"\xfa\x3f\x00")
-        [result, get] = await session.ask(newer, session.get(f"celery:own:id:{name}"))
+        frame.operations.append(newer)
+        await session.say(session_pb.SessionRequest(frame=frame))
+        [result, get] = await session.answers(Asked(10**6, None, None), get)
         assert reason_in(result) == "REQUEST_INVALID"
         assert get.HasField("get")
