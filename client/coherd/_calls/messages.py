@@ -11,7 +11,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from coherd._rpc.columns import GetAnswer
 from coherd.codec import ValueDecodeError
 from coherd.errors import (
-    CacheError,
     DeadlineExceeded,
     OutcomeUnknown,
     ServerDefect,

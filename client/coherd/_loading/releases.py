@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from contextvars import Context
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from coherd._calls import messages
 from coherd._calls.batches import split_keys
 from coherd._loading.policy import Terms
 from coherd._rpc.methods import BATCH_FILL, FILL

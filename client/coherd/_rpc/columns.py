@@ -1,18 +1,18 @@
-"""Gets and sets of a session between their callers and the frames. Those with equal options share a record, and one object
-stands for all of it: a column of keys, and of what waits for the answers.
+"""Gets and sets of a session between their callers and the frames. Those with equal options share a record, and one
+object stands for all of it: a column of keys, and of what waits for the answers.
 
-Two kinds of callers are served alike: single ones, each with a future (`Callers`), and one that asks for many keys and has
-one future for all of them (`Batch`).
+Who waits for the answers is served alike, one caller of many keys or many of one (`coherd._rpc.callers`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from coherd._near import PendingRead
+from coherd._rpc.callers import Batch, Callers
 from coherd._rpc.frames import (
     HIT_NEAR,
     MISS_REASONS,
@@ -36,10 +36,8 @@ Reads: TypeAlias = "list[PendingRead | None] | None"
 
 ITEM_BYTES: Final = 32
 """Reckoned size of a get or set besides its key and value."""
-_MISSES: Final = {
-    outcome: pb.GetResponse(miss=pb.Miss(reason=reason)) for outcome, reason in MISS_REASONS.items()
-}
-SET_OUTCOMES: Final = {
+_MISSES: Final = {outcome: pb.GetResponse(miss=pb.Miss(reason=reason)) for outcome, reason in MISS_REASONS.items()}
+SET_OUTCOMES: Final[Mapping[int, SetOutcome]] = {
     pb.SET_OUTCOME_STORED: SetOutcome.STORED,
     pb.SET_OUTCOME_PRESENT: SetOutcome.PRESENT,
     pb.SET_OUTCOME_OLDER_VERSION: SetOutcome.OLDER_VERSION,
@@ -47,122 +45,6 @@ SET_OUTCOMES: Final = {
 
 
 _STRANGE: Final = "the answer is not one to the operation"
-
-
-class _Answered:
-    """Stands for the future of a caller that waits no longer."""
-
-    def done(self) -> bool:
-        return True
-
-
-_ANSWERED: Final[Any] = _Answered()
-
-
-class Callers:
-    """Single callers, each with a future of its own."""
-
-    __slots__ = ("futures", "unanswered")
-
-    def __init__(self) -> None:
-        self.futures: list[asyncio.Future[Any]] = []
-        self.unanswered = 0
-        """How many still wait."""
-
-    def put(self, at: int, answers: Sequence[Any]) -> None:
-        """Answer those from a place on; None: not answered yet."""
-        unanswered = self.unanswered
-        for future, answer in zip(self.futures[at:] if at else self.futures, answers, strict=False):
-            if answer is not None and not future.done():
-                future.set_result(answer)
-                unanswered -= 1
-        self.unanswered = unanswered
-
-    def fail(self, at: int, error: CacheError | ValueError | TypeError) -> None:
-        """Give one caller an error, if it still waits."""
-        future = self.futures[at]
-        if not future.done():
-            future.set_exception(error)
-            future.exception()  # a caller that is cancelled now does not ask for it
-            self.unanswered -= 1
-
-    def fail_all(self, make: Callable[[], CacheError]) -> None:
-        """Give an error of its own to each that still waits."""
-        for at in range(len(self.futures)):
-            self.fail(at, make())
-
-    def give_up(self, future: asyncio.Future[Any]) -> range:
-        """The places of a caller that waits no longer; none where it is answered, or was given up before."""
-        if future not in self.futures or not (future.cancel() or future.cancelled()):
-            return range(0)
-        at = self.futures.index(future)
-        self.futures[at] = _ANSWERED
-        self.unanswered -= 1
-        return range(at, at + 1)
-
-    def wanted(self) -> list[int] | None:
-        """The places that are waited for; None: all of them."""
-        futures = self.futures
-        return None if self.unanswered == len(futures) else [at for at, one in enumerate(futures) if not one.done()]
-
-    def leave(self, places: Sequence[int]) -> None:
-        """Only these are asked for."""
-        self.futures = [self.futures[at] for at in places]
-
-
-class Batch:
-    """One caller that waits for the answers to many keys: a list of them, or of errors in their places."""
-
-    __slots__ = ("_answers", "_places", "future", "unanswered")
-
-    def __init__(self, future: asyncio.Future[Any], size: int) -> None:
-        self.future = future
-        self.unanswered = size
-        self._answers: list[Any] = [None] * size
-        self._places: Sequence[int] = range(size)
-        """Of those that are asked for."""
-
-    def put(self, at: int, answers: Sequence[Any]) -> None:
-        """As `Callers.put`."""
-        for place, answer in zip(self._places[at:] if at else self._places, answers, strict=False):
-            if answer is not None and self._answers[place] is None:
-                self._answers[place] = answer
-                self.unanswered -= 1
-        self._settle()
-
-    def fail(self, at: int, error: CacheError | ValueError | TypeError) -> None:
-        """As `Callers.fail`."""
-        self.put(at, [error])
-
-    def fail_all(self, make: Callable[[], CacheError]) -> None:
-        """The whole batch fails: nobody can say of which keys it is known."""
-        self.unanswered = 0
-        if not self.future.done():
-            self.future.set_exception(make())
-            self.future.exception()
-
-    def give_up(self, future: asyncio.Future[Any]) -> range:
-        """As `Callers.give_up`."""
-        if not self.unanswered or not (future.cancel() or future.cancelled()):
-            return range(0)
-        self.unanswered = 0
-        return range(len(self._places))
-
-    def wanted(self) -> list[int] | None:
-        """As `Callers.wanted`."""
-        if self.future.done():
-            return []
-        if self.unanswered == len(self._places):
-            return None
-        return [at for at, place in enumerate(self._places) if self._answers[place] is None]
-
-    def leave(self, places: Sequence[int]) -> None:
-        """As `Callers.leave`."""
-        self._places = [self._places[at] for at in places]
-
-    def _settle(self) -> None:
-        if not self.unanswered and not self.future.done():
-            self.future.set_result(self._answers)
 
 
 class Near(Protocol):
@@ -181,12 +63,22 @@ class Columns:
         callers: who waits.
     """
 
-    __slots__ = ("callers", "first_id", "is_full", "joinable_until_s", "keys", "near", "reads", "size_bytes", "timeout_ms")
+    __slots__ = (
+        "callers",
+        "first_id",
+        "is_full",
+        "joinable_until_s",
+        "keys",
+        "near",
+        "reads",
+        "size_bytes",
+        "timeout_ms",
+    )
 
     def __init__(self, timeout_ms: int, callers: Callers | Batch) -> None:
         self.timeout_ms = timeout_ms
-        self.callers = callers
-        self.keys: Sequence[str] = []
+        self.callers: Callers | Batch = callers
+        self.keys: list[str] = []
         self.near: Near | None = None
         self.reads: Reads = None
         self.size_bytes = 0
@@ -230,8 +122,8 @@ class Columns:
 
     def fail(self, make: Callable[[], CacheError]) -> Sequence[int]:
         """All that is not answered has failed: it may have been done, or may be still. Its ids, if it is sent."""
-        places = self.callers.wanted()
-        places = range(len(self.keys)) if places is None else places
+        wanted = self.callers.wanted()
+        places = range(len(self.keys)) if wanted is None else wanted
         self._tell(places)
         self.callers.fail_all(make)
         return self._ids(places)
@@ -348,7 +240,7 @@ class Sets(Columns):
     def __init__(self, timeout_ms: int, callers: Callers | Batch, options: SetOptions) -> None:
         super().__init__(timeout_ms, callers)
         self.options = options
-        self.values: Sequence[bytes] = []
+        self.values: list[bytes] = []
         self.versions: list[int] = []
 
     @property

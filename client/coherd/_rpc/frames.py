@@ -1,8 +1,8 @@
 """Frames of a session as bytes: requests out, answers in.
 
 This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or futures, so that a compiled module
-with the same functions can stand beside this one. What is flat (gets, sets) crosses it as columns; what is not (operations
-and their results) as messages, or as their bytes. The server's side of the same bytes is
+with the same functions can stand beside this one. What is flat (gets, sets) crosses it as columns; what is not
+(operations and their results) as messages, or as their bytes. The server's side of the same bytes is
 `coherd_server.rpc.frame_bytes`.
 """
 
@@ -148,10 +148,10 @@ def decode_message(data: bytes) -> AnswerFrame | session_pb2.SessionResponse:
         gets.append(GetAnswers(got.first_id, outcomes, values, remaining_ttl_ms, ages_ms))
     sets: list[SetAnswers] = []
     for done in frame.sets:
-        outcomes, ttls_ms = list(done.outcomes), list(done.ttl_ms)
-        if len(outcomes) != len(ttls_ms):
+        done_outcomes, ttls_ms = list(done.outcomes), list(done.ttl_ms)
+        if len(done_outcomes) != len(ttls_ms):
             raise DecodeError("columns of answers differ in length")
-        sets.append(SetAnswers(done.first_id, outcomes, ttls_ms))
+        sets.append(SetAnswers(done.first_id, done_outcomes, ttls_ms))
     return AnswerFrame(gets, sets, frame.results)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
@@ -50,6 +50,8 @@ class Method(Generic[Request, Response]):
     """One rpc of CacheService. A request is its message, but for gets and sets: these have leaner forms, which cost a
     session no message for each; so have their answers."""
 
+    is_columns: ClassVar[bool] = False
+    """Whether a session carries it in columns."""
     rpc: str
     """Its name: ``Get``."""
     message: type[Message]
@@ -57,8 +59,8 @@ class Method(Generic[Request, Response]):
     response: type[Message]
     """Message of its answer."""
     field: str
-    """Field of its request in `coherd.v1.Operation`, and of its answer in `coherd.v1.OperationResult`; empty where it is
-    no operation of a session: gets and sets are columns, the rest is always a unary call."""
+    """Field of its request in `coherd.v1.Operation`, and of its answer in `coherd.v1.OperationResult`; empty where it
+    is no operation of a session: gets and sets are columns, the rest is always a unary call."""
     effect: Effect
     renews: Callable[[Request], bool] | None = None
     """Whether a request is idempotent although the rpc is not."""
@@ -67,11 +69,6 @@ class Method(Generic[Request, Response]):
     changes: Callable[[Request, Response | None], Changed | None] | None = None
     """What a request changes, given its answer, or None if it failed or was given up, which says nothing of whether it
     was done. Its answer None: that is not known. None in place of the function: the rpc changes no value."""
-
-    @property
-    def is_columns(self) -> bool:
-        """Whether a session carries it in columns."""
-        return False
 
     def effect_of(self, request: Request) -> Effect:
         """What sending this request twice does."""
@@ -250,9 +247,7 @@ _FIELDS: Final = {
 }
 
 
-def _declared(
-    message: type[Message], response: type[Message]
-) -> tuple[str, type[Message], type[Message], str, Effect]:
+def _declared(message: type[Message], response: type[Message]) -> tuple[str, type[Message], type[Message], str, Effect]:
     """What the protos say of the rpc with these messages: the first fields of its `Method`."""
     name = message.DESCRIPTOR.full_name
     rpc = _RPCS[name]

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 
 import grpc.aio
 
-from coherd._rpc.columns import ITEM_BYTES, Batch, Callers, Gets, Sets
+from coherd._rpc.callers import Batch, Callers
+from coherd._rpc.columns import ITEM_BYTES, Gets, Sets
 from coherd._rpc.frames import SetOptions, encode_frame
 from coherd._rpc.operations import Operation
 from coherd.v1 import session_pb2
@@ -128,7 +129,7 @@ class SendQueue:
         """As `set`, of many keys: the future of a list, of a `SetResult` or `CacheError` for each."""
         future: asyncio.Future[Any] = self._loop.create_future()
         sets = Sets(timeout_ms, Batch(future, len(keys)), options)
-        sets.values = values
+        sets.values = list(values)
         self._begin_batch(sets, keys, sum(map(len, keys)) + sum(map(len, values)))
         return sets, future
 
@@ -159,9 +160,8 @@ class SendQueue:
 
     def _join(self, columns: Gets | Sets, key: str, size_bytes: int) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
-        callers = columns.callers
-        callers.futures.append(future)
-        callers.unanswered += 1
+        assert isinstance(columns.callers, Callers)
+        columns.callers.join(future)
         columns.keys.append(key)
         columns.size_bytes += size_bytes
         self.queued_bytes += size_bytes
@@ -170,7 +170,7 @@ class SendQueue:
         return future
 
     def _begin_batch(self, columns: Gets | Sets, keys: Sequence[str], size_bytes: int) -> None:
-        columns.keys = keys
+        columns.keys = list(keys)
         columns.size_bytes = size_bytes + ITEM_BYTES * len(keys)
         self._append(columns, columns.timeout_ms)
 
@@ -267,9 +267,7 @@ class SendQueue:
         return None
 
     @staticmethod
-    def _encode(
-        columns: Sequence[Gets | Sets], operations: session_pb2.RequestFrame | None, asked_at_ms: int
-    ) -> bytes:
+    def _encode(columns: Sequence[Gets | Sets], operations: session_pb2.RequestFrame | None, asked_at_ms: int) -> bytes:
         gets = [part.columns for part in columns if isinstance(part, Gets)]
         sets = [part.columns for part in columns if isinstance(part, Sets)]
         others = b"" if operations is None else operations.SerializeToString()

@@ -103,7 +103,7 @@ class SessionNear:
     def answered(self, method: Method[Request, Response], request: Request, reads: Reads, answer: Response) -> None:
         """An operation is answered."""
         if reads is not None:
-            self.got_one(reads, 0, answer)
+            self.got_one(reads, 0, answer)  # type: ignore[arg-type] # `keeps` says that it is a lease
         else:
             drop_changed(self.cache, method, request, answer)
 

@@ -120,12 +120,14 @@ class SessionStream:
             raise AssertionError("there is room, and the session carries it")
         asked, future = begun
         try:
-            return await future
+            return await future  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             self.give_up(asked, future)
             raise
 
-    def begin(self, method: Method[Any, Any], request: Any, timeout_ms: int) -> tuple[Asked, asyncio.Future[Any]] | None:
+    def begin(
+        self, method: Method[Any, Any], request: Any, timeout_ms: int
+    ) -> tuple[Asked, asyncio.Future[Any]] | None:
         """As `ask`; to be called only while it is open. Who is cancelled must `give_up`.
 
         Returns:
@@ -137,21 +139,21 @@ class SessionStream:
             return None
         asked: Asked
         if method is GET and len(request[0]) <= out.largest_bytes:
-            asked, future = out.get(*request, timeout_ms)
+            asked, future = out.get(request.key, request.accept_stale, request.whole, timeout_ms)
             if near is not None and asked.reads is not None:
                 asked.reads.append(near.begin_read(request[0]))
             return asked, future
         if not self.carries(method, request):
             return None
         if method is SET:
-            return out.set(*request, timeout_ms)
+            return out.set(request.key, request.value, request.options, request.version, timeout_ms)
         if method is BATCH_GET:
-            asked, future = out.get_many(*request, timeout_ms)
+            asked, future = out.get_many(request.keys, request.accept_stale, timeout_ms)
             if near is not None:
                 asked.reads = near.begin_reads(request.keys)
             return asked, future
         if method is BATCH_SET:
-            return out.set_many(*request, timeout_ms)
+            return out.set_many(request.keys, request.values, request.options, timeout_ms)
         asked = Operation(method, request, timeout_ms, self._loop.create_future())
         if near is not None:
             asked.reads = near.begin(method, request)
@@ -296,6 +298,7 @@ class SessionStream:
                 self._settled(columns)
             elif columns is not None:
                 columns.take_strange(gets)
+                self._settled(columns)
         for sets in frame.sets:
             columns = self._columns_of(sets.first_id, len(sets.outcomes))
             if isinstance(columns, Sets):
@@ -303,6 +306,7 @@ class SessionStream:
                 self._settled(columns)
             elif columns is not None:
                 columns.take_strange(sets)
+                self._settled(columns)
         for result in frame.results:
             answered = self._operations.get(result.id) or self._columns_of(result.id, 1)
             if answered is not None:

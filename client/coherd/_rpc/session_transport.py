@@ -27,8 +27,8 @@ from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
 from coherd.v1.errors_pb2 import ErrorReason
 
 CALLS_AT_ONCE: Final = 4
-"""Into so many calls a batch is split, so that client and server work on it at the same time; but into calls of at least
-`LEAST_ITEMS` and at most `MOST_ITEMS`: each costs a frame either way."""
+"""Into so many calls a batch is split, so that client and server work on it at the same time; but into calls of at
+least `LEAST_ITEMS` and at most `MOST_ITEMS`: each costs a frame either way."""
 LEAST_ITEMS: Final = 50
 MOST_ITEMS: Final = 250
 

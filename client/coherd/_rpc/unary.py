@@ -93,9 +93,7 @@ class UnaryTransport:
                 await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
-                answer: Any = await connection.calls[method.rpc](
-                    message, timeout=remaining_s, metadata=self._metadata
-                )
+                answer: Any = await connection.calls[method.rpc](message, timeout=remaining_s, metadata=self._metadata)
             finally:
                 gate.release()
         except grpc.aio.AioRpcError as error:

@@ -168,7 +168,7 @@ class Reader:
         for name, (some, their) in by_domain.items():
             self._add(name, some, their, seconds)
 
-    def _add(self, domain: str, states: list[State | None], values: list[bytes], seconds: float) -> None:
+    def _add(self, domain: str, states: Sequence[State | None], values: Sequence[bytes], seconds: float) -> None:
         told = len(states) - states.count(None)
         if not told:
             return

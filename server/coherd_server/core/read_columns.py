@@ -1,7 +1,7 @@
 """What many keys are worth, as columns: the way of reads that cost nothing more than what they answer. Pure.
 
-Only plain entries are judged here, which nearly all are: without flags, of keys whose epochs one node holds. The rest is
-named, to be judged one by one as `coherd_server.core.validity` says; where both judge they say the same.
+Only plain entries are judged here, which nearly all are: without flags, of keys whose epochs one node holds. The rest
+is named, to be judged one by one as `coherd_server.core.validity` says; where both judge they say the same.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from coherd_server.core.validity import ANY_IDENTITY, State
 class ReadColumns(NamedTuple):
     """What was found under keys, in their order: columns of one length."""
 
-    states: list[State | None]
+    states: Sequence[State | None]
     """None: it stands in another place."""
-    values: list[bytes]
+    values: Sequence[bytes]
     """The payload of each that is fresh; empty for all else."""
-    remaining_ms: list[int]
+    remaining_ms: Sequence[int]
     """Until no longer fresh; 0 for all else."""
-    ages_ms: list[int]
+    ages_ms: Sequence[int]
     """Since it was written; 0 for all else."""
+
+    def part(self, some: slice) -> ReadColumns:
+        """Some of them."""
+        return ReadColumns(self.states[some], self.values[some], self.remaining_ms[some], self.ages_ms[some])
 
 
 def nothing(size: int) -> ReadColumns:

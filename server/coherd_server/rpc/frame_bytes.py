@@ -52,7 +52,7 @@ class AskedFrame(NamedTuple):
     gets: Sequence[AskedGets]
     sets: Sequence[AskedSets]
     operations: Sequence[session_pb.Operation]
-    count: int
+    items: int
     """Gets, sets and operations, at least one."""
     asked_at_ms: int
     """As in `coherd.v1.SessionRequest`."""
@@ -108,7 +108,9 @@ def decode_message(data: bytes, most: int) -> AskedFrame | session_pb.SessionReq
         count += len(keys)
         _check_record(told.first_id, keys, "frame.sets")
         if len(values) != len(keys) or (versions and len(versions) != len(keys)):
-            raise Refusal(_INVALID, "there is one value for each key, and no version or one for each", field="frame.sets")
+            raise Refusal(
+                _INVALID, "there is one value for each key, and no version or one for each", field="frame.sets"
+            )
         ttl_ms = told.ttl_ms if told.HasField("ttl_ms") else None
         extra_tags = dict(told.extra_tags)
         sets.append(

@@ -64,9 +64,7 @@ class FrameReads:
         self._near = near
         self._message_bytes = message_bytes
 
-    async def read(
-        self, ids: Sequence[int], keys: Sequence[ResolvedKey], accept_stale: bool, load: FrameLoad
-    ) -> None:
+    async def read(self, ids: Sequence[int], keys: Sequence[ResolvedKey], accept_stale: bool, load: FrameLoad) -> None:
         """Answer gets, as many at a time as their answers are expected to fit.
 
         Args:
@@ -97,7 +95,7 @@ class FrameReads:
                 if answered:
                     await asyncio.sleep(0)  # the first half leaves
                 part = slice(answered, end)
-                some = ReadColumns(*(column[part] for column in columns)) if halved else columns
+                some = columns.part(part) if halved else columns
                 beside = {at - answered: lookup for at, lookup in others.items() if answered <= at < end}
                 answered, begun = end, answered
                 total_bytes += answers.answer(ids[begun:end], keys[part], some, beside)

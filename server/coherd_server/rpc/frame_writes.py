@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from coherd.catalog.catalog import ResolvedKey
@@ -75,7 +76,7 @@ class FrameWrites:
         until_s = time.monotonic() + timeout_ms / 1000 if timeout_ms > 0 else math.inf
         size = len(items)
         cuts = (0, size // 2, size) if size >= HALVED else (0, size)
-        for at, end in zip(cuts, cuts[1:], strict=False):
+        for at, end in pairwise(cuts):
             write = _Write(ids[at:end], until_s, load, self._send_queue, self._window)
             self._writes.add(write)
             begin(self._write(write, items[at:end], begin_s=HALF_LATER_S if at else 0.0))

@@ -1,13 +1,14 @@
-"""The frames of a session stream: a frame comes in, is sorted, and each get, set and operation is answered as it is done.
+"""The frames of a session stream: one comes in, is sorted, and each get, set and operation is answered as it is done.
 
 The gets of a record are one read (`coherd_server.rpc.frame_reads`), its sets one write
-(`coherd_server.rpc.frame_writes`); anything else is done as the unary rpc of its name (`coherd_server.rpc.frame_calls`).
+(`coherd_server.rpc.frame_writes`). Anything else is done as the unary rpc of its name
+(`coherd_server.rpc.frame_calls`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from coherd.catalog.catalog import ResolvedKey
@@ -60,9 +61,7 @@ class Frames:
         gate = ReadGate(send_queue, message_bytes // 2)
         self._reads = FrameReads(services.cache.reads, send_queue, window, gate, near, message_bytes)
         self._writes = FrameWrites(services.cache.writes, send_queue, window)
-        self._calls = FrameCalls(
-            services, principal, send_queue, window, near, self._task, most_waiting, message_bytes
-        )
+        self._calls = FrameCalls(services, principal, send_queue, window, near, self._task, most_waiting, message_bytes)
 
     def start(self, frame: AskedFrame, load: FrameLoad) -> None:
         """Begin what a frame asks for.

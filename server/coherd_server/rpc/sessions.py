@@ -210,7 +210,7 @@ class Stream:
             try:
                 message = decode_message(data, most_operations)
                 if isinstance(message, AskedFrame):
-                    self._frames.start(message, window.add(message.count, len(data)))
+                    self._frames.start(message, window.add(message.items, len(data)))
                 else:
                     self._take(message)
                 self._extend(message.asked_at_ms, arrived_s)

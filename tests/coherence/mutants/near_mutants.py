@@ -41,9 +41,7 @@ def no_mark_before_the_request(patch: Patch) -> None:
         near.release(read)
         return near.begin_read(read.key, boottime_s())
 
-    def begun_late(
-        near: NearCache, reads: list[PendingRead | None], at: int, answers: Any, *, serving: bool
-    ) -> None:
+    def begun_late(near: NearCache, reads: list[PendingRead | None], at: int, answers: Any, *, serving: bool) -> None:
         reads[:] = [anew(near, read) for read in reads]
         keep_columns(near, reads, at, answers, serving=serving)
 

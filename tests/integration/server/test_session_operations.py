@@ -34,7 +34,7 @@ async def test_every_kind_of_operation(stand: Stand, key: str) -> None:
             assert result.WhichOneof("response") == kind, result
             return getattr(result, kind)
 
-        target, other = text_key(key), text_key(f"{key}2")
+        target = text_key(key)
         assert (await one("get", pb.GetRequest(key=target))).miss.reason == pb.MISS_REASON_ABSENT
         stored = await one("set", pb.SetRequest(key=target, value=b"v1", ttl_ms=60_000))
         assert (stored.outcome, stored.ttl_ms) == (pb.SET_OUTCOME_STORED, 60_000)

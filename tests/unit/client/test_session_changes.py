@@ -27,7 +27,8 @@ def holding(*keys: str, ttl_ms: int = 10_000) -> NearCache:
     near.configure({"analytics": NearDomain(NearCacheMode.PUSH, frozenset({"user", "date"}))})
     near.extend(100.0, 0.0)
     for key in keys:
-        keep_columns(near, [near.begin_read(key, 1.0)], 0, GetAnswers(1, [HIT_NEAR], [b"7"], [ttl_ms], [0]), serving=True)
+        answers = GetAnswers(1, [HIT_NEAR], [b"7"], [ttl_ms], [0])
+        keep_columns(near, [near.begin_read(key, 1.0)], 0, answers, serving=True)
         assert near.lookup(key, 1.0) is not None
     return near
 

@@ -225,9 +225,7 @@ async def test_of_what_was_sent_only_what_is_idempotent_is_repeated(
     assert second.hello.client_id == session.hello.client_id
     again = {one.WhichOneof("request"): one for one in await second.operations(2)}
     assert set(again) == {"get", "delete"}
-    await second.answer(
-        hit(again["get"]), Answer(again["delete"].id, "delete", wire.DeleteResponse(existed=True))
-    )
+    await second.answer(hit(again["get"]), Answer(again["delete"].id, "delete", wire.DeleteResponse(existed=True)))
     assert (await get, await delete) == (7, True)
     assert isinstance(await error_of(write), OutcomeUnknown)
     assert server.calls == {}
