@@ -136,7 +136,7 @@ class _Answering:
                 if outcome == _HIT and self._may_keep(keys[at]):
                     outcomes[at] = _HIT_NEAR
         for start, end, size_bytes in self._runs(ids, values):
-            if size_bytes > self._message_bytes - MESSAGE_SPARE_BYTES:  # one value
+            if end - start == 1 and len(values[start]) + RESULT_BYTES > self._message_bytes - MESSAGE_SPARE_BYTES:
                 self._send_queue.fail(ids[start], answer_too_large(self._message_bytes))
                 continue
             total_bytes += size_bytes
