@@ -5,14 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls import messages
+from coherd._calls.arguments import (
+    checked_flag,
+    checked_items,
+    checked_keys,
+    checked_kind,
+    checked_names,
+    checked_tags,
+    checked_version,
+    not_a_loader,
+)
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._loading.cached import Cached, Decorator
-from coherd._loading.cached_arguments import checked_function, checked_key
+from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
@@ -55,6 +65,7 @@ class CacheClient:
 
     Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
     covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
+    A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
     For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -87,7 +98,14 @@ class CacheClient:
 
         Raises:
             ValueError: an argument is out of its range.
+            TypeError: an argument is of another type.
         """
+        if not hasattr(transport, "lookup_near"):
+            raise TypeError(f"a client is made by CacheClient.connect(target), not of type {type(transport).__name__}")
+        checked_kind("loading", loading, (LoadPolicy, NoneType), "a LoadPolicy")
+        checked_kind("load_limits", load_limits, (LoadLimits, NoneType), "a LoadLimits")
+        if on_event is not None and not callable(on_event):
+            raise TypeError(f"on_event is a function of an event, not of type {type(on_event).__name__}")
         if on_unavailable not in ("raise", "miss"):
             raise ValueError('on_unavailable is "raise" or "miss"')
         self._transport = transport
@@ -130,6 +148,7 @@ class CacheClient:
 
         Raises:
             ValueError: an argument is out of its range.
+            TypeError: an argument is of another type.
         """
         return cls(
             transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
@@ -193,9 +212,11 @@ class CacheClient:
             return messages.decoded(key, kept.payload, kept.negative)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
         try:
-            answer = await self._transport.call(GET, KeyRead(key, accept_stale), limit_ms)
+            answer = await self._transport.call(GET, KeyRead(key, accept_stale), limit_ms, self._lenient)
         except NO_READ:
             if self._lenient:
                 return default
@@ -215,8 +236,12 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         try:
-            answer = await self._transport.call(GET, KeyRead(key, accept_stale, True), self._limit_ms(timeout_ms))
+            answer = await self._transport.call(
+                GET, KeyRead(key, accept_stale, whole=True), self._limit_ms(timeout_ms), self._lenient
+            )
         except NO_READ:
             if self._lenient:
                 return None
@@ -235,7 +260,9 @@ class CacheClient:
         Raises:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
         """
-        wanted = list(dict.fromkeys(keys))
+        wanted = checked_keys(keys, "get_many")
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         limit_ms = self._limit_ms(timeout_ms)
         near = near_part(self._transport, wanted)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -298,12 +325,14 @@ class CacheClient:
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
-            timeout_ms: time limit of each exchange with the service; not of the load.
+            timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
+                is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
 
         Raises:
             Exception: whatever the loader raised, if there is no stale value to return instead.
-            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
+            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``, or all of it longer than
+                ``total_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
             UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
@@ -313,6 +342,8 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        if not callable(loader):
+            raise not_a_loader(loader)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is not None:
@@ -379,9 +410,9 @@ class CacheClient:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
             Exception: as `get_or_load`; what the loader raised is raised if a key has no stale value.
         """
-        wanted = list(dict.fromkeys(keys))
-        for key in wanted:
-            messages.key_message(key)
+        wanted = checked_keys(keys, "get_or_load_many")
+        if not callable(loader):
+            raise not_a_loader(loader)
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
@@ -427,6 +458,8 @@ class CacheClient:
             TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
         checked_key(key)
+        checked_terms(ttl, nothing_ttl, tags)
+        self._limit_ms(timeout_ms)
         self._load_policy.override(options)
         load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
@@ -468,8 +501,12 @@ class CacheClient:
             OutcomeUnknown, DeadlineExceeded: it may or may not be stored.
         """
         payload = messages.encoded(key, value)
-        options = SetOptions(None if ttl is None else messages.ttl_ms(ttl), tags, only_if_absent)
-        return await self._set(ValueSet(key, payload, options, version), timeout_ms)
+        options = SetOptions(
+            None if ttl is None else messages.ttl_ms(ttl),
+            checked_tags(tags),
+            checked_flag("only_if_absent", only_if_absent),
+        )
+        return await self._set(ValueSet(key, payload, options, checked_version(version)), timeout_ms)
 
     async def set_nothing(
         self,
@@ -487,12 +524,14 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        options = SetOptions(messages.ttl_ms(ttl), tags, only_if_absent, negative=True)
-        return await self._set(ValueSet(key, b"", options, version), timeout_ms)
+        options = SetOptions(
+            messages.ttl_ms(ttl), checked_tags(tags), checked_flag("only_if_absent", only_if_absent), negative=True
+        )
+        return await self._set(ValueSet(key, b"", options, checked_version(version)), timeout_ms)
 
     async def _set(self, request: ValueSet, timeout_ms: int | None) -> SetResult:
         try:
-            return await self._transport.call(SET, request, self._limit_ms(timeout_ms))
+            return await self._transport.call(SET, request, self._limit_ms(timeout_ms), self._lenient)
         except NO_WRITE:
             if self._lenient:
                 return DROPPED
@@ -514,8 +553,8 @@ class CacheClient:
             ValueEncodeError: a value is not of its key's type; nothing was sent.
             BatchError: some items failed; carries the others' results.
         """
-        options = SetOptions(messages.ttl_ms(ttl), tags)
-        sets = [(key, messages.encoded(key, value)) for key, value in items.items()]
+        options = SetOptions(messages.ttl_ms(ttl), checked_tags(tags))
+        sets = [(key, messages.encoded(key, value)) for key, value in checked_items(items).items()]
         return results_of(await write_many(self._transport, sets, options, self._limit_ms(timeout_ms), self._lenient))
 
     async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
@@ -528,7 +567,7 @@ class CacheClient:
         """
         request = pb.TouchRequest(key=messages.key_message(key), ttl_ms=messages.ttl_ms(ttl))
         try:
-            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms))).touched
+            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms), self._lenient)).touched
         except NO_WRITE:
             if self._lenient:
                 return False
@@ -561,6 +600,7 @@ class CacheClient:
             reason = ErrorReason.ERROR_REASON_SELECTOR_INVALID
             raise InvalidRequest("nothing to invalidate: give at least one selector", reason=reason, field="selectors")
         chosen = [to_wire(selector) for selector in selectors]
+        checked_flag("wait_for_near_caches", wait_for_near_caches)
         limit_ms = self._limit_ms(timeout_ms)
         tags: dict[str, None] = {}
         deleted_keys = 0
@@ -581,6 +621,7 @@ class CacheClient:
         Counts and catalog are answered as the messages of the contract: a new count needs no second definition here,
         and ``cache_service.proto`` says what each means.
         """
+        checked_names(domains)
         answer = await self._transport.call(METRICS, pb.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
         return {domain.domain: domain for domain in answer.domains}
 
@@ -589,6 +630,7 @@ class CacheClient:
 
         As `metrics`, a message of the contract.
         """
+        checked_names(domains)
         request = pb.DescribeCatalogRequest(domains=domains)
         return await self._transport.call(DESCRIBE_CATALOG, request, self._limit_ms(timeout_ms))
 
@@ -601,7 +643,13 @@ def transport_to(
     tls: TlsConfig | None,
     token: str | None,
 ) -> Transport:
-    """The transport of `CacheClient.connect`, whose arguments these are."""
+    """The transport of `CacheClient.connect`, whose arguments these are, and their errors."""
+    checked_kind("target", target, str, "text, host:port")
+    checked_kind("near_cache", near_cache, (bool, NoneType), "True, False or None")
+    checked_kind("near_cache_bounds", near_cache_bounds, (NearCacheBounds, NoneType), "a NearCacheBounds")
+    checked_flag("sessions", sessions)
+    checked_kind("tls", tls, (TlsConfig, NoneType), "a TlsConfig")
+    checked_kind("token", token, (str, NoneType), "text")
     if not sessions:
         return UnaryTransport(target, tls=tls, token=token)
     bounds = None if near_cache is False else (near_cache_bounds or NearCacheBounds())

@@ -140,7 +140,7 @@ async def read_many(
     """
 
     async def read(call: Sequence[Key[Any]]) -> Part:
-        return await read_call(transport, call, accept_stale, timeout_ms)
+        return await read_call(transport, call, accept_stale, timeout_ms, lenient)
 
     calls = split_keys(keys, transport.items_at_once(len(keys)))
     if not lenient:
@@ -167,7 +167,7 @@ async def write_many(
 
     async def write(call: SetItems) -> Part:
         try:
-            return await write_call(transport, call, options, timeout_ms)
+            return await write_call(transport, call, options, timeout_ms, lenient)
         except NO_WRITE:
             if lenient:
                 return Part({key: DROPPED for key, _ in call}, {})
@@ -185,20 +185,22 @@ _TOO_LARGE: Final = (ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE, ErrorReason.ERRO
 """The values are too large for one answer: for the service, or (without a reason of its own) for the connection."""
 
 
-async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int) -> Part:
+async def read_call(
+    transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int, lenient: bool
+) -> Part:
     """One call of `CacheClient.get_many`. Its loops are what a key of a batch costs."""
     try:
         codecs = [key.codec for key in keys]
     except AttributeError:
         raise messages.not_a_key(next(key for key in keys if not isinstance(key, Key))) from None
     try:
-        answers = await transport.call(BATCH_GET, KeysRead(keys, accept_stale), timeout_ms)
+        answers = await transport.call(BATCH_GET, KeysRead(keys, accept_stale), timeout_ms, lenient)
     except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
         half = len(keys) // 2
-        first = await read_call(transport, keys[:half], accept_stale, timeout_ms)
-        second = await read_call(transport, keys[half:], accept_stale, timeout_ms)
+        first = await read_call(transport, keys[:half], accept_stale, timeout_ms, lenient)
+        second = await read_call(transport, keys[half:], accept_stale, timeout_ms, lenient)
         return Part(first.results | second.results, first.errors | second.errors)
     if len(answers) != len(keys):
         raise ServerDefect("the answer does not have one result per key")
@@ -222,10 +224,12 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
     return Part(results, errors)
 
 
-async def write_call(transport: Transport, items: SetItems, options: SetOptions, timeout_ms: int) -> Part:
+async def write_call(
+    transport: Transport, items: SetItems, options: SetOptions, timeout_ms: int, lenient: bool
+) -> Part:
     """One call of `CacheClient.set_many`."""
     request = ValuesSet([key for key, _ in items], [payload for _, payload in items], options)
-    answers = await transport.call(BATCH_SET, request, timeout_ms)
+    answers = await transport.call(BATCH_SET, request, timeout_ms, lenient)
     if len(answers) != len(items):
         raise ServerDefect("the answer does not have one result per item")
     part = Part({}, {})

@@ -11,9 +11,10 @@ from datetime import timedelta
 from typing import Any
 
 from coherd._calls import messages
+from coherd._calls.arguments import checked_answer, checked_tags
 from coherd._calls.batches import Part
 from coherd._loading.decide import AWAY
-from coherd._loading.flight import Call
+from coherd._loading.flight import Call, until_s
 from coherd._loading.flights import Flights
 from coherd._loading.leases import Payload
 from coherd._loading.load import Source
@@ -36,15 +37,16 @@ def terms_of(
     """What the requests of a call say.
 
     Raises:
-        TypeError: a TTL is no timedelta, or a tag no text.
+        TypeError: a TTL is no timedelta, or tags are no text by name.
+        Refusal: a tag is not valid Unicode.
     """
-    pb.LeaseRequest(extra_tags=tags)  # a tag that is no text is refused here, before anybody waits
     return Terms(
         lease_ms=policy.lease_ms,
-        tags=tags,
+        tags=None if tags is None else checked_tags(tags),
         ttl_ms=messages.ttl_ms(ttl),
-        nothing_ttl_ms=messages.ttl_ms(nothing_ttl),
-        timeout_ms=timeout_ms,
+        nothing_ttl_ms=messages.ttl_ms(nothing_ttl, "nothing_ttl"),
+        timeout_ms=timeout_ms if policy.total_timeout_ms is None else min(timeout_ms, policy.total_timeout_ms),
+        has_fallback=policy.on_unavailable == "load",
     )
 
 
@@ -60,7 +62,6 @@ async def load_one(
         terms: what the requests say.
         policy: how it is loaded.
     """
-
     call = _call_of(key, loader, terms, policy)
     answer = await flights.get_or_load(call)
     try:
@@ -75,7 +76,8 @@ def _call_of(key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: 
     async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
         return {key: _payload(key, await call_loader(loader, key, place))}
 
-    return Call(key, source, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
+    plain = not is_coroutine_function(loader)
+    return Call(key, source, plain, terms, policy, contextvars.copy_context(), until_s(policy))
 
 
 async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> Any:
@@ -92,7 +94,7 @@ async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> A
     except AWAY:
         if call.policy.on_unavailable == "raise":
             raise
-    return _value(key, await flights.load_directly(call))
+    return _value(key, await flights.load_directly(call, error))
 
 
 async def load_many(
@@ -110,12 +112,13 @@ async def load_many(
 
     def source_of(some: Sequence[Key[Any]]) -> Source:
         async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
-            loaded = await call_loader(loader, list(some), place)
+            loaded = checked_answer(await call_loader(loader, list(some), place), some)
             return {key: _payload(key, loaded.get(key, NOTHING)) for key in some}
 
         return source
 
-    call = ManyCall(source_of, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
+    plain = not is_coroutine_function(loader)
+    call = ManyCall(source_of, plain, terms, policy, contextvars.copy_context(), until_s(policy))
     part = await ManyLoads(flights, call).run(keys)
     decoded = Part({}, part.errors)
     undecodable: dict[Key[Any], UndecodableValue] = {}
@@ -148,7 +151,7 @@ async def _load_many_anew(
         if not isinstance(error, UndecodableValue):
             part.errors[key] = error
         else:
-            part.results[key] = _value(key, await flights.load_directly(call.of_key(key)))
+            part.results[key] = _value(key, await flights.load_directly(call.of_key(key), error))
 
 
 async def _removed(flights: Flights, key: Key[Any], error: UndecodableValue, terms: Terms) -> None:

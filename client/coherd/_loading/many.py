@@ -20,7 +20,7 @@ from coherd._loading.policy import LoadPolicy, Terms
 from coherd._rpc.methods import BATCH_LEASE
 from coherd._rpc.status import error_of_item
 from coherd.contract.limits import TOKEN_BYTES
-from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
+from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, LoadTimeout, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -40,10 +40,24 @@ class ManyCall(NamedTuple):
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
+    until_s: float
+    """See `Call`."""
+
+    @property
+    def left_ms(self) -> int:
+        """Time limit of one exchange with the service.
+
+        Raises:
+            LoadTimeout: the call's time is up.
+        """
+        left_s = self.until_s - time.monotonic()
+        if left_s <= 0:
+            raise LoadTimeout("the call took too long")
+        return max(1, int(min(self.terms.timeout_ms, left_s * 1_000)))
 
     def of_key(self, key: Key[Any]) -> Call:
         """The same wish for one of the keys."""
-        return Call(key, self.source_of([key]), self.in_thread, self.terms, self.policy, self.context)
+        return Call(key, self.source_of([key]), self.in_thread, self.terms, self.policy, self.context, self.until_s)
 
 
 class ManyLoads:
@@ -64,7 +78,8 @@ class ManyLoads:
         self._stale: dict[Key[Any], pb.Hit] = {}
         """What keys with a lease may be served meanwhile."""
         self._held: list[Key[Any]] = []
-        self._direct: list[Key[Any]] = []
+        self._direct: dict[Key[Any], CacheError] = {}
+        """Keys that are loaded without a lease, and why."""
 
     async def run(self, keys: Sequence[Key[Any]]) -> Part:
         """Results and errors by key. However it ends, leases that no load has are released.
@@ -121,16 +136,18 @@ class ManyLoads:
         tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
-            answer = await transport.call(BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+            answer = await transport.call(
+                BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.left_ms, call.terms.has_fallback
+            )
         except asyncio.CancelledError:
             self._flights.loads.releases.add(tokens.items(), call.terms)
             raise
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
                 self._flights.loads.releases.add(tokens.items(), call.terms)
-            if not loads_directly(call.policy, error):
+            if not all(loads_directly(call.policy, key, error) for key in keys):
                 raise
-            self._direct.extend(keys)
+            self._direct.update(dict.fromkeys(keys, error))
             return
         if len(answer.results) != len(keys):
             self._flights.loads.releases.add(tokens.items(), call.terms)
@@ -141,8 +158,8 @@ class ManyLoads:
     def _sort(self, key: Key[Any], token: bytes, result: pb.BatchLeaseResult) -> None:
         if result.HasField("error"):
             error = error_of_item(result.error)
-            if loads_directly(self._call.policy, error):
-                self._direct.append(key)
+            if loads_directly(self._call.policy, key, error):
+                self._direct[key] = error
             else:
                 self._errors[key] = error
         elif result.lease.HasField("hit"):
@@ -158,7 +175,7 @@ class ManyLoads:
 
     async def _wait(self, key: Key[Any]) -> None:
         try:
-            self._results[key] = await self._flights.get_or_load(self._call.of_key(key))
+            self._results[key] = await self._flights.get_or_load(self._call.of_key(key), waits=True)
         except CacheError as error:
             self._errors[key] = error
 
@@ -167,7 +184,7 @@ class ManyLoads:
     async def _load_own(self) -> None:
         policy = self._call.policy
         at_once = [k for k, hit in self._stale.items() if serves_at_once(policy, stale=True, early=not hit.stale)]
-        waited_for = [key for key in self._leased if key not in set(at_once)] + self._direct
+        waited_for = [key for key in self._leased if key not in set(at_once)] + list(self._direct)
         if not waited_for:
             self._results.update((key, self._stale[key]) for key in at_once)
             if at_once and self._flights.loads.has_room_for_refresh:
@@ -193,7 +210,8 @@ class ManyLoads:
         )
         held = {key: self._leased.pop(key) for key in keys if key in self._leased}
         leases = Leases(loads.transport, loads.releases, loads.events, held, call.terms)
-        return loads.load(plan, leases, background=background, in_turn=bool(self._direct))
+        without = {key: self._direct[key] for key in keys if key in self._direct}
+        return loads.load(plan, leases, background=background, without=without)
 
     async def _settle(self, key: Key[Any], load: Load) -> None:
         call, stale = self._call.of_key(key), self._stale.get(key)

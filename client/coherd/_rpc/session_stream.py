@@ -8,36 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coherd._near import NearCache
-from coherd._rpc.columns import Gets, Sets
-from coherd._rpc.deadlines import Deadlines
+from coherd._rpc.columns import Gets
 from coherd._rpc.frames import AnswerFrame, decode_message
 from coherd._rpc.methods import BATCH_GET, BATCH_SET, GET, SET, Method, Response
 from coherd._rpc.operations import Operation
 from coherd._rpc.send_queue import SendQueue
 from coherd._rpc.session_near import SessionNear
+from coherd._rpc.sign_of_life import SignOfLife
 from coherd._rpc.status import error_of_status
+from coherd._rpc.unanswered import Asked, Unanswered
 from coherd.contract.reasons import Retry
-from coherd.errors import CacheError, DeadlineExceeded, Unavailable
+from coherd.errors import CacheError, Unavailable
 from coherd.v1 import session_pb2
-from coherd.v1.errors_pb2 import ErrorReason
 
 CLOSE_TIMEOUT_S: Final = 0.2
 """Longest a session that is closed waits for the server to end it."""
 LARGEST_BYTES: Final = 1 << 20
 """Largest request over a session, where the server does not say."""
-
-
-Asked: TypeAlias = "Gets | Sets | Operation"
-"""What a session was asked for: a record of gets or sets, or an operation."""
 
 
 class SessionStream:
@@ -49,6 +43,7 @@ class SessionStream:
         welcome: what the server answered.
         near: the near cache that it keeps coherent; None: it has none.
         on_end: called once when it takes no more operations: it broke, was closed, or is asked to move.
+        silence_ms: longest silence of a server that owes an answer; then the session is lost.
     """
 
     def __init__(
@@ -58,27 +53,26 @@ class SessionStream:
         welcome: session_pb2.Welcome,
         near: NearCache | None,
         on_end: Callable[[SessionStream], None],
+        silence_ms: int,
     ) -> None:
         self.is_open = True
         """Whether it takes operations."""
         self.is_lost = False
         """Whether it ended."""
+        self.is_silent = False
+        """Whether it ended since the server gave no sign of life."""
         self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
-        self._open: dict[Asked, None] = {}
-        """What is not answered yet."""
-        self._operations: dict[int, Operation] = {}
-        """Those of it, by id. Columns are found in what the queue has sent."""
         largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
         self._out = SendQueue(largest_bytes, welcome.window, self._begun, self._settled)
+        self._unanswered = Unanswered(self._out.sent, self._out.cancel)
         self._loop = asyncio.get_running_loop()
-        self._deadlines: Deadlines[Asked] = Deadlines(self._open, self._expire)
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
-        self._emptied = asyncio.Event()
-        asked_at_ms = _never if self.near is None else self.near.asked_at_ms
-        self._tasks = [asyncio.create_task(self._out.run(call, asked_at_ms)), asyncio.create_task(self._read())]
+        self._life = SignOfLife(self._loop, silence_ms, self)
+        self._pings = bool(welcome.answers_pings)
+        self._tasks = [asyncio.create_task(self._out.run(call, self._sending)), asyncio.create_task(self._read())]
         if self.near is not None:
             self._tasks.append(asyncio.create_task(self.near.keep_lease()))
 
@@ -87,7 +81,7 @@ class SessionStream:
     @property
     def in_flight(self) -> int:
         """Gets, sets and operations that are not answered yet."""
-        return sum(asked.unanswered for asked in self._open)
+        return self._unanswered.items
 
     @property
     def most_items(self) -> int:
@@ -158,16 +152,17 @@ class SessionStream:
         if near is not None:
             asked.reads = near.begin(method, request)
         out.add(asked)
-        self._operations[asked.message.id] = asked
         return asked, asked.future
+
+    def _settled(self, asked: Asked) -> None:
+        self._unanswered.settled(asked)
 
     def _begun(self, asked: Asked, lives_ms: int) -> None:
         if self.near is not None:
             asked.near = self.near
             if isinstance(asked, Gets):
                 asked.reads = []
-        self._open[asked] = None
-        self._deadlines.add(asked, lives_ms)
+        self._unanswered.add(asked, lives_ms)
 
     async def close(self) -> None:
         """End it; what is not answered fails. Safe to repeat."""
@@ -192,40 +187,14 @@ class SessionStream:
         """Wait for what is not answered yet, then end it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._open:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+                await self._unanswered.emptied()
         await self.close()
 
     # Giving up.
 
     def give_up(self, asked: Asked, future: asyncio.Future[Any]) -> None:
         """Forget what the caller of a future asked for, who waits no longer. Again does nothing."""
-        if asked in self._open:
-            self._out.cancel(asked.give_up(future))
-            self._settled(asked)
-
-    def _settled(self, asked: Asked) -> None:
-        """Something of it was answered, failed or given up: forget it if nothing is left."""
-        if asked.unanswered:
-            return
-        if isinstance(asked, Operation):
-            self._operations.pop(asked.message.id, None)
-        else:
-            self._out.sent.pop(asked.first_id, None)
-        self._open.pop(asked, None)
-        asked.forget()
-        if not self._open:
-            self._emptied.set()
-
-    def _expire(self, asked: Asked) -> None:
-        if asked.is_sent:
-            text, retry = "no answer within the time limit", Retry.IDEMPOTENT
-        else:
-            text, retry = "not sent within the time limit: the service takes nothing; nothing was changed", Retry.SAFE
-        reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
-        self._out.cancel(asked.fail(lambda: DeadlineExceeded(text, reason=reason, retry=retry)))
-        self._settled(asked)
+        self._unanswered.give_up(asked, future)
 
     async def _wait_for_room(self, timeout_ms: int) -> int:
         """The time that is left when there is room, or the stream takes no more operations."""
@@ -252,28 +221,47 @@ class SessionStream:
         if self.is_lost:
             return
         self.is_lost = True
+        self._life.close()
         self._stop_taking()
-        self._deadlines.close()
-        for asked in list(self._open):
-            # Whatever the error says of repeating is about the stream, not about what was sent on it.
-            retry = Retry.IDEMPOTENT if asked.is_sent else Retry.SAFE
-            asked.fail(functools.partial(Unavailable, str(error), retry=retry, reason=error.reason))
-            self._settled(asked)
+        self._unanswered.lose(error)
+
+    # The server's sign of life.
+
+    def _sending(self) -> int:
+        """A message is about to be sent: what it asks for a longer lease with, or 0."""
+        if self._pings:
+            self._life.watch()
+        return 0 if self.near is None else self.near.asked_at_ms()
+
+    def is_owed(self) -> bool:
+        """See `Watched`."""
+        return bool(self._unanswered) or (self.near is not None and self.near.keeps_lease)
+
+    def ask_for_sign(self) -> bool:
+        """See `Watched`."""
+        return self._out.say(session_pb2.SessionRequest(ping=session_pb2.Ping()))
+
+    def fall_silent(self) -> None:
+        """See `Watched`."""
+        self.is_silent = True
+        self._lose(Unavailable("the service gave no sign of life, and its session was ended", retry=Retry.IDEMPOTENT))
+        self._call.cancel()
 
     # Receiving.
 
     async def _read(self) -> None:
         """Handle what the server says, in order, until the stream ends."""
-        read = self._call.read
+        read, life = self._call.read, self._life
         error: CacheError = Unavailable("the session ended", retry=Retry.IDEMPOTENT)
         try:
             while True:
                 data = await read()
                 if not isinstance(data, bytes):
                     break
+                life.heard = True
                 message = decode_message(data)
                 if isinstance(message, AnswerFrame):
-                    self._take(message)
+                    self._unanswered.take(message)
                     continue
                 kind = message.WhichOneof("message")
                 if kind == "push" and self.near is not None:
@@ -289,45 +277,3 @@ class SessionStream:
         finally:  # also after something unforeseen: nobody may wait for ever
             self._call.cancel()
             self._lose(error)
-
-    def _take(self, frame: AnswerFrame) -> None:
-        for gets in frame.gets:
-            columns = self._columns_of(gets.first_id, len(gets.outcomes))
-            if isinstance(columns, Gets):
-                columns.take(gets)
-                self._settled(columns)
-            elif columns is not None:
-                columns.take_strange(gets)
-                self._settled(columns)
-        for sets in frame.sets:
-            columns = self._columns_of(sets.first_id, len(sets.outcomes))
-            if isinstance(columns, Sets):
-                columns.take(sets)
-                self._settled(columns)
-            elif columns is not None:
-                columns.take_strange(sets)
-                self._settled(columns)
-        for result in frame.results:
-            answered = self._operations.get(result.id) or self._columns_of(result.id, 1)
-            if answered is not None:
-                answered.take_result(result)
-                self._settled(answered)
-
-    def _columns_of(self, first_id: int, items: int) -> Gets | Sets | None:
-        """The record that answers with successive ids belong to; None: it is answered, or nobody waits for it, or they
-        are none."""
-        sent = self._out.sent
-        columns = sent.get(first_id)
-        if columns is None:
-            starts = list(sent)  # in rising order
-            before = bisect_right(starts, first_id)
-            if not before:
-                return None
-            columns = sent[starts[before - 1]]
-        within = first_id + items <= columns.first_id + len(columns.keys)
-        return columns if items and within else None
-
-
-def _never() -> int:
-    """Asks for no lease."""
-    return 0

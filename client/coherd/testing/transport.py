@@ -80,13 +80,20 @@ class MemoryTransport:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`: itself."""
+        return self
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
     def items_at_once(self, items: int) -> int:
         return MAX_CALL_ITEMS
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         answer = await self.answer(method.rpc, method.message_of(request))
         assert isinstance(answer, method.response)
         return method.answer_of(answer)
@@ -111,7 +118,7 @@ class MemoryTransport:
                     return self._verbs.renew(item)
                 answer = self._verbs.lease(item)
                 if not (item.wait_ms and _holds_back(answer)):
-                    self._verbs.count_lease(item.key, answer, waited=False)
+                    self._verbs.count_lease(item, answer, waited=False)
                     return answer
             return await self._wait(item, watch)
 
@@ -127,7 +134,7 @@ class MemoryTransport:
                 self._check_open("the client was closed during the call")
                 answer = self._verbs.lease(item)
                 if not _holds_back(answer) or self._clock.now_ms >= end_ms or loop.time() >= end_s:
-                    self._verbs.count_lease(item.key, answer, waited=True)
+                    self._verbs.count_lease(item, answer, waited=True)
                     return answer
 
     def _lease_ends_in_s(self, key: ResolvedKey) -> float:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import structlog
+
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
@@ -21,6 +23,8 @@ from coherd_server.core.failure import Failure, failure_of
 from coherd_server.core.read_columns import ReadColumns, judge_plain, nothing
 from coherd_server.core.store import EpochRead, Store, StoreUnavailable, ValueRead
 from coherd_server.core.validity import FOREIGN, State, Validity, extra_refs_of, open_entry, validate
+
+_log = structlog.get_logger("coherd.store")
 
 
 class Lookup(NamedTuple):
@@ -53,6 +57,7 @@ class Reader:
     def __init__(self, store: Store, counters: Counters) -> None:
         self._store = store
         self._counters = counters
+        self._told_later = False
 
     async def get(self, keys: Sequence[ResolvedKey], *, accept_stale: bool = False) -> list[Lookup | Failure]:
         """What is stored under each key, in order.
@@ -139,6 +144,8 @@ class Reader:
             entry = open_entry(read)
             if isinstance(entry, Validity):
                 validity = entry
+                if entry.state is State.LATER:
+                    self._tell_later()
             elif entry.flags and entry.flags & Flags.EXTRA_TAGS:
                 validity = FOREIGN  # unless its extra tags can be read
                 with contextlib.suppress(EntryFormatError):
@@ -182,6 +189,14 @@ class Reader:
         if dead:
             counts["dead"] += dead
         self._counters.reads[domain].add(seconds)
+
+    def _tell_later(self) -> None:
+        """Says once that another server of this store is ahead of this one."""
+        if not self._told_later:
+            self._told_later = True
+            _log.warning(
+                "entries of a later format are misses here: another server of this store is of a later version"
+            )
 
     def _count(self, lookups: Iterable[Lookup | Failure], accept_stale: bool, seconds: float) -> None:
         by_domain: dict[str, list[int]] = {}

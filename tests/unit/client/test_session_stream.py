@@ -260,7 +260,7 @@ async def test_what_was_not_sent_is_repeated_whatever_it_is(server: SessionServe
     session.reads.clear()
     writes = [asyncio.create_task(cache.set(key(number), "x" * 600_000)) for number in range(40)]
     stream = stream_of(cache)
-    await until("some were sent", lambda: any(asked.is_sent for asked in stream._open))
+    await until("some were sent", lambda: any(asked.is_sent for asked in stream._unanswered._open))
     await asyncio.sleep(0.3)
     came_before = {one.set.key.text for one in session.asked}
     session.end(grpc.StatusCode.UNAVAILABLE)
