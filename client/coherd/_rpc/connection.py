@@ -1,4 +1,4 @@
-"""A connection to the service: how its channel is opened, how many calls share it, and whether its server still lives."""
+"""A connection to the service: how its channel is opened, how many calls share it, whether its server lives."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -48,8 +48,8 @@ def target(first: CoherdServer, other: CoherdServer) -> str:
 
 
 @pytest.fixture
-async def transport(target: str) -> AsyncIterator[SessionTransport]:
-    yield SessionTransport(target, near_cache=NearCacheBounds())
+async def transport(target: str) -> SessionTransport:
+    return SessionTransport(target, near_cache=NearCacheBounds())
 
 
 def key_of(test: str) -> OpenKey:
