@@ -45,7 +45,7 @@ class Granted(NamedTuple):
 
 
 class Leases:
-    """Leases that were granted to this process for one load, by key.
+    """Leases that were granted to this process for one load, by key. Nothing here waits for a service that is away.
 
     Args:
         transport: carries the requests.
@@ -69,7 +69,12 @@ class Leases:
         self._held = dict(held)
         self._terms = terms
 
-    def __contains__(self, key: Key[Any]) -> bool:
+    @property
+    def service(self) -> object:
+        """Whose leases they are."""
+        return self._transport.service
+
+    def __contains__(self, key: object) -> bool:
         """Whether the lease was not seen lost."""
         return key in self._held
 
@@ -102,10 +107,12 @@ class Leases:
             for key, held in known
         ]
         if len(requests) == 1:
-            kinds = [(await self._transport.call(LEASE, requests[0], self._terms.timeout_ms)).WhichOneof("result")]
+            kinds = [
+                (await self._transport.call(LEASE, requests[0], self._terms.timeout_ms, True)).WhichOneof("result")
+            ]
         else:
             batch = pb.BatchLeaseRequest(items=requests)
-            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms, True)).results
             # An item that failed is left to the next renewal.
             kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
         if len(kinds) != len(known):
@@ -161,10 +168,10 @@ class Leases:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms)
+                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms, True)
                 return {}
             batch = pb.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms, True)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 
-class LeaseAnswer(enum.Enum):
+class LeaseOutcome(enum.Enum):
     """What those who asked for a lease got."""
 
     HIT = "hit"
@@ -19,7 +19,7 @@ class LeaseAnswer(enum.Enum):
     """A renewal: the load that runs under the lease is theirs too."""
 
 
-def lease_counts(callers: int, counted: int, answer: LeaseAnswer, *, waited: bool) -> Mapping[str, int]:
+def lease_counts(callers: int, counted: int, answer: LeaseOutcome, *, waited: bool) -> Mapping[str, int]:
     """Increments of `coherd.v1.DomainMetrics` by field, none of them 0.
 
     Each caller is one hit, one stale hit or one miss, however often it asks; a wait for somebody else's load is one
@@ -33,16 +33,16 @@ def lease_counts(callers: int, counted: int, answer: LeaseAnswer, *, waited: boo
     """
     new, avoided = callers - counted, 0
     field = _FIELDS[answer]
-    if answer is LeaseAnswer.HIT:
+    if answer is LeaseOutcome.HIT:
         field, avoided = ("misses", callers) if waited else ("hits", counted)
-    elif answer is LeaseAnswer.JOINED:
+    elif answer is LeaseOutcome.JOINED:
         avoided = callers
     return {name: by for name, by in ((field, new), ("loads_avoided", avoided)) if by}
 
 
 _FIELDS: Final = {
-    LeaseAnswer.HIT: "hits",
-    LeaseAnswer.STALE: "stale_hits",
-    LeaseAnswer.MISS: "misses",
-    LeaseAnswer.JOINED: "misses",
+    LeaseOutcome.HIT: "hits",
+    LeaseOutcome.STALE: "stale_hits",
+    LeaseOutcome.MISS: "misses",
+    LeaseOutcome.JOINED: "misses",
 }

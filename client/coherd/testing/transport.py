@@ -79,10 +79,17 @@ class MemoryTransport:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`: itself."""
+        return self
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         message = method.message_of(request)
         answer: Message
         if isinstance(message, pb.LeaseRequest):

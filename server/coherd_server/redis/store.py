@@ -202,7 +202,7 @@ class RedisStore(Maintenance):
         """See `Store.fill`."""
         jobs: list[Job] = []
         script, numbers_of = self._fencing.fill, self._fencing.numbers_of
-        for key, entry, lifetime_ms, lease, identity, _ in fills:
+        for key, entry, lifetime_ms, lease, identity, _, _ in fills:
             names = self._names_to_write(key)
             jobs.append(Job(script, names, (numbers_of(names[0], lifetime_ms), entry, lease), identity))
         values, answers = await self._writes.do(jobs, self._removal, notices, stamped=fills)
@@ -211,7 +211,7 @@ class RedisStore(Maintenance):
         for fill, answer in zip(fills, answers, strict=True):
             outcome: FillOutcome | Outdated | StoreUnavailable = outcome_of(FillOutcome, answer, FillOutcome.REJECTED)
             if outcome is FillOutcome.STORED:
-                outcome = stamps.unless_current(fill.remembered, (), fill.identity) or outcome
+                outcome = stamps.unless_current(fill.remembered, fill.tags, fill.identity) or outcome
             outcomes.append(outcome)
         return outcomes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -48,7 +48,7 @@ def target(first: CoherdServer, other: CoherdServer) -> str:
 
 
 @pytest.fixture
-async def transport(target: str) -> SessionTransport:
+async def transport(target: str) -> AsyncIterator[SessionTransport]:
     return SessionTransport(target, near_cache=NearCacheBounds())
 
 
