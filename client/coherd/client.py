@@ -55,6 +55,7 @@ class CacheClient:
 
     Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
     covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
+    A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
     For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -204,7 +205,7 @@ class CacheClient:
         checked_flag("accept_stale", accept_stale)
         limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), limit_ms)
+            answer = await self._transport.call(GET, (key, accept_stale), limit_ms, self._lenient)
         except NO_READ:
             if self._lenient:
                 return default
@@ -224,7 +225,7 @@ class CacheClient:
             raise messages.not_a_key(key)
         checked_flag("accept_stale", accept_stale)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
+            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms), self._lenient)
         except NO_READ:
             if self._lenient:
                 return None
@@ -307,12 +308,14 @@ class CacheClient:
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
-            timeout_ms: time limit of each exchange with the service; not of the load.
+            timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
+                is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
 
         Raises:
             Exception: whatever the loader raised, if there is no stale value to return instead.
-            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
+            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``, or all of it longer than
+                ``total_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
             UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
@@ -517,7 +520,7 @@ class CacheClient:
 
     async def _set(self, request: pb.SetRequest, timeout_ms: int | None) -> SetResult:
         try:
-            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms))
+            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms), self._lenient)
         except NO_WRITE:
             if self._lenient:
                 return DROPPED
@@ -562,7 +565,7 @@ class CacheClient:
         """
         request = pb.TouchRequest(key=messages.key_message(key), ttl_ms=messages.ttl_ms(ttl))
         try:
-            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms))).touched
+            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms), self._lenient)).touched
         except NO_WRITE:
             if self._lenient:
                 return False

@@ -142,7 +142,7 @@ async def read_many(
     """
 
     async def read(call: Sequence[Key[Any]]) -> Part:
-        return await read_call(transport, call, accept_stale, timeout_ms)
+        return await read_call(transport, call, accept_stale, timeout_ms, lenient)
 
     if not lenient:
         return await run_calls(split_keys(keys), read, iter)
@@ -165,7 +165,7 @@ async def write_many(transport: Transport, items: SetItems, timeout_ms: int, len
 
     async def write(call: SetItems) -> Part:
         try:
-            return await write_call(transport, call, timeout_ms)
+            return await write_call(transport, call, timeout_ms, lenient)
         except NO_WRITE:
             if lenient:
                 return Part({key: DROPPED for key, _ in call}, {})
@@ -183,7 +183,9 @@ _TOO_LARGE: Final = (ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE, ErrorReason.ERRO
 """The values are too large for one answer: for the service, or (without a reason of its own) for the connection."""
 
 
-async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int) -> Part:
+async def read_call(
+    transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int, lenient: bool
+) -> Part:
     """One call of `CacheClient.get_many`. Its loops are what a key of a batch costs."""
     request = pb.BatchGetRequest(accept_stale=accept_stale)
     add = request.keys.add
@@ -194,13 +196,13 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
     for key in keys:
         add().text = key
     try:
-        answer = await transport.call(BATCH_GET, request, timeout_ms)
+        answer = await transport.call(BATCH_GET, request, timeout_ms, lenient)
     except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
         half = len(keys) // 2
-        first = await read_call(transport, keys[:half], accept_stale, timeout_ms)
-        second = await read_call(transport, keys[half:], accept_stale, timeout_ms)
+        first = await read_call(transport, keys[:half], accept_stale, timeout_ms, lenient)
+        second = await read_call(transport, keys[half:], accept_stale, timeout_ms, lenient)
         return Part(first.results | second.results, first.errors | second.errors)
     if len(answer.results) != len(keys):
         raise ServerDefect("the answer does not have one result per key")
@@ -224,9 +226,10 @@ async def read_call(transport: Transport, keys: Sequence[Key[Any]], accept_stale
     return Part(results, errors)
 
 
-async def write_call(transport: Transport, items: SetItems, timeout_ms: int) -> Part:
+async def write_call(transport: Transport, items: SetItems, timeout_ms: int, lenient: bool) -> Part:
     """One call of `CacheClient.set_many`."""
-    answer = await transport.call(BATCH_SET, pb.BatchSetRequest(items=[item for _, item in items]), timeout_ms)
+    request = pb.BatchSetRequest(items=[item for _, item in items])
+    answer = await transport.call(BATCH_SET, request, timeout_ms, lenient)
     if len(answer.results) != len(items):
         raise ServerDefect("the answer does not have one result per item")
     part = Part({}, {})

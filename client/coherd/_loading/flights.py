@@ -54,8 +54,12 @@ class Flights:
         self._closed = True
         await self.loads.cancel()
 
-    async def get_or_load(self, call: Call) -> pb.Hit | Payload:
+    async def get_or_load(self, call: Call, *, waits: bool = False) -> pb.Hit | Payload:
         """The value of a key: what is cached, what somebody loads, or what the call loads itself.
+
+        Args:
+            call: whose key.
+            waits: it was told that somebody else loads.
 
         Raises:
             CacheError: as `CacheClient.get_or_load`.
@@ -63,9 +67,8 @@ class Flights:
         """
         self.check_open()
         policy, started_s = call.policy, time.monotonic()
-        hard_s = started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000
+        hard_s = min(call.until_s, started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000)
         stale: pb.Hit | None = None
-        waits = False
         while True:
             limit = patience(policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
             answer = await self._ask(call, waits, limit.until_s)
@@ -87,7 +90,7 @@ class Flights:
             if pause_s >= left_s:
                 if limit.then_stale and stale is not None:
                     return stale
-                raise LoadTimeout("somebody else's load took too long")
+                raise LoadTimeout("somebody else's load, or the service, took too long")
             waits = True
 
     async def _ask(self, call: Call, waits: bool, until_s: float) -> Answer | None:
@@ -105,6 +108,7 @@ class Flights:
         # A load ends by itself within its time limit, and waits as long for its turn or thread before it; its exchanges
         # with the service have theirs.
         hard_s = time.monotonic() + (2 * call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
+        hard_s = min(hard_s, call.until_s)
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         try:
             with waiting(call.context.get(CHAIN, ()), load.node):

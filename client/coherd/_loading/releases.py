@@ -129,9 +129,9 @@ class Releases:
     async def _tell(self, requests: Sequence[pb.FillRequest], timeout_ms: int) -> set[bytes]:
         """Tokens of those that are to be told again."""
         if len(requests) == 1:
-            await self._transport.call(FILL, requests[0], timeout_ms)
+            await self._transport.call(FILL, requests[0], timeout_ms, True)
             return set()
-        answer = await self._transport.call(BATCH_FILL, pb.BatchFillRequest(items=requests), timeout_ms)
+        answer = await self._transport.call(BATCH_FILL, pb.BatchFillRequest(items=requests), timeout_ms, True)
         return {
             request.token
             for request, result in zip(requests, answer.results, strict=False)

@@ -17,7 +17,9 @@ class Transport(Protocol):
         thread, that of another loop."""
         ...
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         """The answer of an rpc, whatever it is carried by.
 
         Args:
@@ -25,6 +27,8 @@ class Transport(Protocol):
             request: to it.
             timeout_ms: time limit, >= 1, which covers connecting and all repetitions. Cancelling one call disturbs no
                 other.
+            has_fallback: the caller can go on without the service, so it is told soon that it is away. Else the
+                service is waited for until the limit.
 
         Raises:
             CacheError: it failed; nothing else is raised.

@@ -87,7 +87,7 @@ class SessionStream:
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
         self._emptied = asyncio.Event()
-        self._life = SignOfLife(self._loop, silence_ms, self._expects, self._ping, self._fall_silent)
+        self._life = SignOfLife(self._loop, silence_ms, self)
         self._pings = welcome.answers_pings
         self._tasks = [asyncio.create_task(self._out.run(call, self._stamp)), asyncio.create_task(self._read())]
         if self.near is not None:
@@ -248,13 +248,16 @@ class SessionStream:
         if self._pings:
             self._life.watch()
 
-    def _expects(self) -> bool:
+    def is_owed(self) -> bool:
+        """See `Watched`."""
         return bool(self._pending) or (self.near is not None and self.near.keeps_lease)
 
-    def _ping(self) -> bool:
+    def ask_for_sign(self) -> bool:
+        """See `Watched`."""
         return self._out.say(session_pb2.SessionRequest(ping=session_pb2.Ping()))
 
-    def _fall_silent(self) -> None:
+    def fall_silent(self) -> None:
+        """See `Watched`."""
         self.is_silent = True
         self._lose(Unavailable("the service gave no sign of life, and its session was ended", retry=Retry.IDEMPOTENT))
         self._call.cancel()

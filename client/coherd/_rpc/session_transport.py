@@ -102,9 +102,11 @@ class SessionTransport:
             return ()
         return [link.near for link in list(by_loop.values()) if link.near is not None and link.near is not near]
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         if not method.field:
-            return await self._unary.call(method, request, timeout_ms)
+            return await self._unary.call(method, request, timeout_ms, has_fallback)
         deadline_s = time.monotonic() + timeout_ms / 1_000
         failed: CacheError | None = None
         link = self._by_loop.get(asyncio.get_running_loop())
@@ -128,6 +130,7 @@ class SessionTransport:
             lambda: self._attempt(link, method, request, deadline_s),
             method.effect_of(request),
             deadline_s,
+            has_fallback=has_fallback,
             failed=failed,
         )
 

@@ -60,9 +60,16 @@ class UnaryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        return await repeat(lambda: self.send(method, request, deadline_s), method.effect_of(request), deadline_s)
+        return await repeat(
+            lambda: self.send(method, request, deadline_s),
+            method.effect_of(request),
+            deadline_s,
+            has_fallback=has_fallback,
+        )
 
     async def close(self) -> None:
         self._closed = True
@@ -116,7 +123,8 @@ class UnaryTransport:
         except grpc.aio.AioRpcError as error:
             failure = error_of_status(error)
             if not connected and type(failure) is Unavailable and not failure.reason:
-                raise Unavailable(f"cannot connect to the service at {self._target}", retry=failure.retry) from error
+                # Such a call is a read: it may be repeated whatever became of it.
+                raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE) from error
             raise failure  # noqa: B904 - it has its cause
         except grpc.aio.UsageError as error:
             if connection.is_silent and not self._closed:

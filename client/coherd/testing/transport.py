@@ -82,7 +82,9 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         message = method.message_of(request)
         answer: Message
         if isinstance(message, pb.LeaseRequest):
@@ -101,7 +103,7 @@ class MemoryTransport:
                     return self._verbs.renew(item)
                 answer = self._verbs.lease(item)
                 if not (item.wait_ms and _holds_back(answer)):
-                    self._verbs.count_lease(item.key, answer, waited=False)
+                    self._verbs.count_lease(item, answer, waited=False)
                     return answer
             return await self._wait(item, watch)
 
@@ -117,7 +119,7 @@ class MemoryTransport:
                 self._check_open("the client was closed during the call")
                 answer = self._verbs.lease(item)
                 if not _holds_back(answer) or self._clock.now_ms >= end_ms or loop.time() >= end_s:
-                    self._verbs.count_lease(item.key, answer, waited=True)
+                    self._verbs.count_lease(item, answer, waited=True)
                     return answer
 
     def _lease_ends_in_s(self, key: ResolvedKey) -> float:

@@ -17,6 +17,7 @@ from coherd.catalog.requests import (
     check_release,
     extra_tags_of,
 )
+from coherd.contract.lease_counts import LeaseOutcome, lease_counts
 from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
@@ -84,7 +85,7 @@ class Leases:
             return refused(refusal)
         except StoreUnavailable as error:
             return failure_of(error)
-        self._count(item.key, answer, waited)
+        self._count(item, answer, waited)
         return answer
 
     async def lease_many(self, items: Sequence[LeaseItem]) -> list[LeaseAnswer]:
@@ -100,7 +101,7 @@ class Leases:
                 answers[index] = refused(refusal)
         found = await self._attempt.answers(list(asked.values()))
         for (index, item), answer in zip(asked.items(), found, strict=True):
-            self._count(item.key, answer, False)
+            self._count(item, answer, False)
             answers[index] = answer
         return [answers[index] for index in range(len(items))]
 
@@ -153,7 +154,11 @@ class Leases:
             return refused(refusal)
         except StoreUnavailable as error:
             return failure_of(error)
-        return Held() if held is HoldOutcome.LOST else Granted(item.lease_ms, item.grant)
+        if held is HoldOutcome.LOST:
+            return Held()
+        counts = self._counters.counts[key.domain.name]
+        counts.update(lease_counts(item.callers, item.counted, LeaseOutcome.JOINED, waited=False))
+        return Granted(item.lease_ms, item.grant)
 
     async def release(self, key: ResolvedKey, token: bytes, cooldown_ms: int) -> bool | Failure:
         """Release the lease of a token, whatever its grant: a caller that got no answer can release what may have been
@@ -172,16 +177,13 @@ class Leases:
         except StoreUnavailable as error:
             return failure_of(error)
 
-    def _count(self, key: ResolvedKey, answer: LeaseAnswer, waited: bool) -> None:
+    def _count(self, item: LeaseItem, answer: LeaseAnswer, waited: bool) -> None:
         if isinstance(answer, Failure):
             return
-        counts = self._counters.counts[key.domain.name]
-        if isinstance(answer, Lookup):
-            counts["hits"] += 1
-            counts["read_bytes"] += len(answer.validity.payload)
-            counts["loads_avoided"] += waited
-        elif answer.stale is not None:
-            counts["stale_hits"] += 1
-            counts["read_bytes"] += len(answer.stale.validity.payload)
-        else:
-            counts["misses"] += 1
+        counts = self._counters.counts[item.key.domain.name]
+        hit = answer if isinstance(answer, Lookup) else answer.stale
+        kind = LeaseOutcome.MISS
+        if hit is not None:
+            kind = LeaseOutcome.HIT if hit is answer else LeaseOutcome.STALE
+            counts["read_bytes"] += len(hit.validity.payload)
+        counts.update(lease_counts(item.callers, item.counted, kind, waited=waited))

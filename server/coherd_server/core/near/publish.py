@@ -87,7 +87,7 @@ class ChangePublisher:
                 if not await asyncio.shield(appending):
                     return UNCONFIRMED
             if notice.awaited:
-                async with asyncio.timeout(self._terms.longest_wait_s):
+                async with asyncio.timeout(self._member.longest_wait_s):
                     while notice.appended is None or not await self._member.confirm(
                         notice.appended, asked_s=notice.asked_s
                     ):
