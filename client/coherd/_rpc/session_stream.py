@@ -246,7 +246,10 @@ class SessionStream:
         if self.near is not None:
             self.near.stamp(message)
         if self._pings:
-            self._life.watch()
+            life = self._life
+            life.sent = True
+            if not life.is_watching:
+                life.watch()
 
     def is_owed(self) -> bool:
         """See `Watched`."""
