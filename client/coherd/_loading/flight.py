@@ -159,23 +159,24 @@ class Flight:
                 waiter.answer.set_result(answer)
 
     def _answer_without(self, group: Sequence[Waiter], error: Exception) -> None:
-        """The service did not answer: those who may load directly share one load, which stores nothing."""
+        """The service gave no value and no lease: those who may load directly share one load, which stores nothing."""
         load: Load | None = None
         for waiter in group:
             if waiter.answer.done():
                 continue
-            if not loads_directly(waiter.call.policy, error):
+            if not loads_directly(waiter.call.policy, waiter.call.key, error):
                 waiter.answer.set_exception(own_error(error))
                 continue
             if load is None:
-                load = self._loads.load_directly(waiter.call.plan(stale=False))
+                load = self._loads.load_directly(waiter.call.plan(stale=False), error)
             waiter.answer.set_result(Running(load, None))
 
     async def _ask_service(self, group: Sequence[Waiter]) -> Answer:
         """One answer for callers who all waited before anything of it was asked."""
         call = group[0].call
+        counted = sum(waiter.waits for waiter in group)
         load = self._joinable(call.key)
-        if load is not None and not load.has_stale and await self._is_current(load, call.key):
+        if load is not None and not load.has_stale and await self._is_current(load, call.key, len(group), counted):
             return Running(load, None)
         token, answer = await self._lease(group)
         kind = answer.WhichOneof("result")
@@ -188,7 +189,7 @@ class Flight:
         held = answer.held
         stale = held.stale if held.HasField("stale") else None
         load = self._joinable(call.key)
-        if load is not None and await self._is_current(load, call.key):
+        if load is not None and await self._is_current(load, call.key, len(group), len(group)):
             return Running(load, stale)
         return Elsewhere(stale, held.retry_after_ms)
 
@@ -199,11 +200,11 @@ class Flight:
             return None
         return load
 
-    async def _is_current(self, load: Load, key: Key[Any]) -> bool:
-        """Whether a running load's lease is current now."""
+    async def _is_current(self, load: Load, key: Key[Any], callers: int, counted: int) -> bool:
+        """Whether a running load's lease is current now: then these callers join it."""
         if load.leases is None:
             return False
-        await load.leases.renew([key])
+        await load.leases.renew([key], callers=callers, counted=counted)
         return key in load.leases and not load.task.done()
 
     async def _lease(self, group: Sequence[Waiter]) -> tuple[bytes, pb.LeaseResponse]:
@@ -217,12 +218,13 @@ class Flight:
         waits = any(waiter.waits for waiter in group) and loads.held_calls < MAX_HELD_CALLS
         waits = waits and self._joinable(call.key) is None
         wait_ms = WAIT_MS if waits else 0
+        counted = sum(waiter.waits for waiter in group)
         has_fallback = all(waiter.call.terms.has_fallback for waiter in group)
         attempts = 0
         while True:
             attempts += 1
             token = secrets.token_bytes(TOKEN_BYTES)
-            request = lease_request(call.key, token, call.terms, wait_ms=wait_ms)
+            request = lease_request(call.key, token, call.terms, wait_ms=wait_ms, callers=len(group), counted=counted)
             loads.held_calls += waits
             try:
                 answer = await loads.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms, has_fallback)

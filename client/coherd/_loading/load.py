@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from coherd._loading.circles import CHAIN, Node
+from coherd._loading.circles import CHAIN, Node, circle_over_processes, loads
+from coherd._loading.decide import is_ahead
 from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import Ended, within
@@ -94,7 +95,10 @@ class Load:
         self._turn = turn
         self._events = events
         self._threads = threads
-        self.node = Node(", ".join(sorted({resource_of(key) for key in plan.keys})), in_thread=plan.in_thread)
+        name = ", ".join(sorted({resource_of(key) for key in plan.keys}))
+        self.node = Node(name, in_thread=plan.in_thread, leased=() if leases is None else leases)
+        if leases is not None:
+            loads(leases.service, plan.keys, self.node)
         self.task = start(self._run(), plan.context)
 
     async def outcome(self, until_s: float) -> Outcome | None:
@@ -138,7 +142,7 @@ class Load:
                         await leases.release(plan.keys, 0)
             raise
         finally:
-            self.node.ended = True
+            self.node.end()
             if renewing is not None:
                 renewing.cancel()
         if error is not None:
@@ -152,16 +156,23 @@ class Load:
     async def _run_loader(self, context: contextvars.Context) -> Ended:
         plan = self._plan
         if not plan.in_thread:
-            return await within(plan.load_timeout_ms, lambda: plan.source(None), context)
+            return self._named(await within(plan.load_timeout_ms, lambda: plan.source(None), context))
         try:
             place = await self._threads.place(plan.context.get(CHAIN, ()), plan.load_timeout_ms)
         except NoLoaderThread as error:
             self._events.happened(LoadEventKind.NO_THREAD, plan.keys, error, log_it=True)
             return Ended(None, error)
         try:
-            return await within(plan.load_timeout_ms, lambda: plan.source(place), context)
+            return self._named(await within(plan.load_timeout_ms, lambda: plan.source(place), context))
         finally:
             place.leave()
+
+    def _named(self, ended: Ended) -> Ended:
+        """An end, whose time limit says what its loader waited for where that may be a circle."""
+        asked = self.node.waited_elsewhere
+        if not asked or not isinstance(ended.error, LoadTimeout):
+            return ended
+        return Ended(None, LoadTimeout(f"{ended.error}; {circle_over_processes(self.node.name, asked)}"))
 
     async def _failed(self, error: BaseException) -> Outcome:
         plan, leases = self._plan, self.leases
@@ -212,7 +223,13 @@ class LoopLoads:
         return self._refreshes < self._limits.max_background_loads
 
     def load(
-        self, plan: Plan, leases: Leases, *, has_stale: bool = False, background: bool = False, in_turn: bool = False
+        self,
+        plan: Plan,
+        leases: Leases,
+        *,
+        has_stale: bool = False,
+        background: bool = False,
+        without: Mapping[Key[Any], Exception] = {},
     ) -> Load:
         """Start a load under leases.
 
@@ -221,11 +238,10 @@ class LoopLoads:
             leases: what it runs under.
             has_stale: see `Load`.
             background: it is a background refresh.
-            in_turn: it also loads what has no lease, so it waits for its turn.
+            without: keys that have no lease, and why: then it waits for its turn.
         """
-        turn = self._turn if in_turn else None
-        without = [key for key in plan.keys if key not in leases]
-        self.events.happened(LoadEventKind.WITHOUT_SERVICE, without)
+        turn = self._turn if without else None
+        self._tell_without(without)
         load = Load(
             plan, leases, self.start, self.events, self._threads, turn=turn, has_stale=has_stale, background=background
         )
@@ -235,10 +251,21 @@ class LoopLoads:
             load.task.add_done_callback(self._refresh_ended)
         return load
 
-    def load_directly(self, plan: Plan) -> Load:
-        """Start a load that stores nothing, when it is its turn."""
-        self.events.happened(LoadEventKind.WITHOUT_SERVICE, plan.keys)
+    def load_directly(self, plan: Plan, error: Exception) -> Load:
+        """Start a load that stores nothing, when it is its turn.
+
+        Args:
+            plan: what to load.
+            error: why there is no lease.
+        """
+        self._tell_without(dict.fromkeys(plan.keys, error))
         return Load(plan, None, self.start, self.events, self._threads, turn=self._turn)
+
+    def _tell_without(self, errors: Mapping[Key[Any], Exception]) -> None:
+        ahead = [key for key, error in errors.items() if is_ahead(key, error)]
+        self.events.happened(LoadEventKind.WITHOUT_SERVICE, errors.keys() - set(ahead))
+        if ahead:
+            self.events.happened(LoadEventKind.AHEAD_OF_SERVER, ahead, errors[ahead[0]], log_it=True)
 
     async def cancel(self) -> None:
         """Cancel all loads, and wait until their leases are released. Their callers get `ClientClosed`."""

@@ -12,6 +12,11 @@ from coherd._rpc.methods import Method, Request, Response
 class Transport(Protocol):
     """Carries requests to a server and answers back."""
 
+    @property
+    def service(self) -> object:
+        """What it reaches: equal for transports of one target, so that loads of several clients are told apart."""
+        ...
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
         thread, that of another loop."""

@@ -53,6 +53,8 @@ class UnaryTransport:
         """
         checked_silence(silence_ms)
         self._target = check_target(target)
+        self.service: object = self._target
+        """See `Transport.service`."""
         self._metadata = bearer_metadata(token)
         self._closed = False
         self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls), silence_ms, self._forget))

@@ -13,6 +13,7 @@ from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.limits import (
     DEFAULT_LEASE_MS,
     GRANT_BYTES,
+    MAX_CALLERS,
     MAX_LEASE_MS,
     MAX_SELECTORS,
     MAX_VERSION,
@@ -51,6 +52,10 @@ class LeaseItem(NamedTuple):
     extra_tags: Mapping[str, str] = {}
     grant: bytes = b""
     """Of a renewal: the grant to renew."""
+    callers: int = 1
+    """Who share the request."""
+    counted: int = 0
+    """Those of them that an earlier answer has counted."""
 
 
 class FillItem(NamedTuple):
@@ -87,7 +92,9 @@ def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
     """
     extra = dict(request.extra_tags) if request.extra_tags else {}
     lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    return LeaseItem(catalog.key_of(request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
+    callers = request.callers if request.HasField("callers") else int(not request.renew)
+    key = catalog.key_of(request.key)
+    return LeaseItem(key, request.token, lease_ms, request.wait_ms, extra, request.grant, callers, request.counted)
 
 
 def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
@@ -147,6 +154,10 @@ def check_lease(item: LeaseItem) -> None:
         raise Refusal(_INVALID, f"lease_ms must be in {MIN_LEASE_MS}..{MAX_LEASE_MS}", field="lease_ms")
     if not 0 <= item.wait_ms <= MAX_WAIT_MS:
         raise Refusal(_INVALID, f"wait_ms must be in 0..{MAX_WAIT_MS}", field="wait_ms")
+    if item.callers > MAX_CALLERS:
+        raise Refusal(_INVALID, f"callers must be in 0..{MAX_CALLERS}", field="callers")
+    if item.counted > item.callers:
+        raise Refusal(_INVALID, "counted must be in 0..callers", field="counted")
 
 
 def check_same_extra(held: tuple[TagRef, ...], asked: tuple[TagRef, ...]) -> None:

@@ -9,8 +9,9 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
+from coherd._calls.arguments import checked_keys, not_a_loader
 from coherd._calls.messages import decoded
-from coherd._loading.cached_arguments import checked_function, checked_key
+from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
@@ -171,7 +172,7 @@ class CacheClient:
     get = done_by(_get)(AsyncClient.get)
 
     def _get_many(self, keys: Iterable[Key[Any]], **options: Any) -> dict[Key[Any], Any]:
-        return self._many(keys, lambda some: self._wait(self._asynchronous.get_many(some, **options)))
+        return self._many(keys, "get_many", lambda some: self._wait(self._asynchronous.get_many(some, **options)))
 
     get_many = done_by(_get_many)(AsyncClient.get_many)
 
@@ -326,6 +327,7 @@ class CacheClient:
         """
         return self._many(
             keys,
+            "get_or_load_many",
             lambda some: self._load(
                 loader,
                 options,
@@ -368,6 +370,8 @@ class CacheClient:
             TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
         checked_key(key)
+        checked_terms(ttl, nothing_ttl, tags)
+        self._asynchronous._limit_ms(timeout_ms)
         self._asynchronous._load_policy.override(options)
         load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
@@ -402,19 +406,21 @@ class CacheClient:
     ) -> T:
         """The result of a verb that loads with a plain loader, which this thread may have to run."""
         policy = self._asynchronous._load_policy.override(options)
+        if not callable(loader):
+            raise not_a_loader(loader)
         plain = PlainLoader(loader, leaves=policy.leaves)
         if self._closed:
             raise ClientClosed("the client is closed")
         plain.call = call = Call(verb(plain))
         return LOOP.finish(call)
 
-    def _many(self, keys: Iterable[Any], ask: Callable[[list[Any]], dict[Any, Any]]) -> dict[Any, Any]:
+    def _many(self, keys: Iterable[Any], verb: str, ask: Callable[[list[Any]], dict[Any, Any]]) -> dict[Any, Any]:
         """The values of many keys, in their order: what the near cache holds, and of the others what is asked for.
 
         Raises:
             BatchError: some keys failed; carries the others' values, the near cache's included.
         """
-        wanted: list[Key[Any]] = list(dict.fromkeys(keys))
+        wanted = checked_keys(keys, verb)
         near = self._near_hits(wanted)
         if not near:
             return ask(wanted)

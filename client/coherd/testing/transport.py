@@ -79,6 +79,11 @@ class MemoryTransport:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`: itself."""
+        return self
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
@@ -103,7 +108,7 @@ class MemoryTransport:
                     return self._verbs.renew(item)
                 answer = self._verbs.lease(item)
                 if not (item.wait_ms and _holds_back(answer)):
-                    self._verbs.count_lease(item.key, answer, waited=False)
+                    self._verbs.count_lease(item, answer, waited=False)
                     return answer
             return await self._wait(item, watch)
 
@@ -119,7 +124,7 @@ class MemoryTransport:
                 self._check_open("the client was closed during the call")
                 answer = self._verbs.lease(item)
                 if not _holds_back(answer) or self._clock.now_ms >= end_ms or loop.time() >= end_s:
-                    self._verbs.count_lease(item.key, answer, waited=True)
+                    self._verbs.count_lease(item, answer, waited=True)
                     return answer
 
     def _lease_ends_in_s(self, key: ResolvedKey) -> float:

@@ -12,6 +12,7 @@ from typing import Final
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.catalog.declared import DomainSpec
+from coherd.contract.lease_counts import LeaseOutcome, lease_counts
 from coherd.contract.ttl import choose_ttl_ms, refresh_early
 from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
@@ -160,21 +161,24 @@ class Verbs:
         if lease is None or (lease.token, lease.grant) != (item.token, item.grant):
             return _held()
         self._memory.hold(item.key, item.token, item.lease_ms)
+        self._count(item, LeaseOutcome.JOINED, waited=False)
         return _granted(item.lease_ms, lease.grant)
 
-    def count_lease(self, key: ResolvedKey, answer: pb.LeaseResponse, *, waited: bool) -> None:
-        """Count the answer that a caller of `lease` gets in the end."""
-        domain = key.domain.name
+    def count_lease(self, item: requests.LeaseItem, answer: pb.LeaseResponse, *, waited: bool) -> None:
+        """Count the answer that the callers of `lease` get in the end."""
+        kind = LeaseOutcome.MISS
         part = answer.granted if answer.HasField("granted") else answer.held
         if answer.HasField("hit"):
-            self._counts.add(domain, "hits")
-            self._counts.add(domain, "read_bytes", len(answer.hit.value))
-            self._counts.add(domain, "loads_avoided", int(waited))
+            kind = LeaseOutcome.HIT
+            self._counts.add(item.key.domain.name, "read_bytes", len(answer.hit.value))
         elif part.HasField("stale"):
-            self._counts.add(domain, "stale_hits")
-            self._counts.add(domain, "read_bytes", len(part.stale.value))
-        else:
-            self._counts.add(domain, "misses")
+            kind = LeaseOutcome.STALE
+            self._counts.add(item.key.domain.name, "read_bytes", len(part.stale.value))
+        self._count(item, kind, waited=waited)
+
+    def _count(self, item: requests.LeaseItem, kind: LeaseOutcome, *, waited: bool) -> None:
+        for name, by in lease_counts(item.callers, item.counted, kind, waited=waited).items():
+            self._counts.add(item.key.domain.name, name, by)
 
     def fill(self, request: pb.FillRequest) -> pb.FillResponse:
         """Store a value under its lease, or release that."""

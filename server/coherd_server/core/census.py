@@ -22,6 +22,7 @@ from coherd_server.core.census_note import (
     FINISHED,
     CensusResult,
     DamagedNote,
+    LaterNote,
     Progress,
     Tally,
     decode_progress,
@@ -138,6 +139,8 @@ class Census:
             return None
         try:
             return decode(note)
+        except LaterNote:
+            return None
         except DamagedNote as damage:
             if self._told.get(name) != note:
                 self._told[name] = note
@@ -156,7 +159,7 @@ class Census:
         dead: list[Lookup] = []
         for lookup in await self._reader.find(keys):
             state = lookup.validity.state
-            if state in (State.ABSENT, State.FOREIGN):
+            if state in (State.ABSENT, State.FOREIGN, State.LATER):
                 continue
             tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
             if state is State.INVALIDATED:

@@ -38,6 +38,8 @@ class Hub:
         """Up to where the log is applied; None before the first join."""
         self.in_step_as_of_s: float | None = None
         """When a log script was sent whose answer is applied [in-step-lease]; None while out of step."""
+        self.is_paused = False
+        """Nothing may be kept near: some server of the store does not tell of all that this one's near caches hold."""
         self.on_acknowledged: Callable[[], None] = lambda: None
         """Called when `watermark` may have risen."""
         self.on_opened: Callable[[], None] = lambda: None
@@ -95,6 +97,14 @@ class Hub:
         for session in self._sessions:
             session.flushed(first, keep=same)
         self.acknowledged()
+
+    def pause(self, paused: bool) -> None:
+        """Let nobody keep or serve anything near, or go on. Either way all drop what they have: it may have changed
+        untold."""
+        if paused is not self.is_paused:
+            self.is_paused = paused
+            if self.position is not None:
+                self.flush(self.position)
 
     def tick(self) -> None:
         """Sessions whose leases are over count no more. To be called a few times within a lease."""

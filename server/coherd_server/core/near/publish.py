@@ -72,7 +72,7 @@ class ChangePublisher:
         Returns:
             `UNCONFIRMED` where that is not known. The change was made, and is safe to repeat.
         """
-        if all(notice.appended is not None and not notice.awaited for notice in notices):
+        if all(notice.is_told for notice in notices):
             return None
         done = await asyncio.gather(*map(self._finish, notices))
         return next((failure for failure in done if failure is not None), None)
@@ -87,7 +87,7 @@ class ChangePublisher:
                 if not await asyncio.shield(appending):
                     return UNCONFIRMED
             if notice.awaited:
-                async with asyncio.timeout(self._terms.longest_wait_s):
+                async with asyncio.timeout(self._member.longest_wait_s):
                     while notice.appended is None or not await self._member.confirm(
                         notice.appended, asked_s=notice.asked_s
                     ):
