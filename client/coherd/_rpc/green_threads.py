@@ -1,4 +1,4 @@
-"""gevent and eventlet replace Python's threads and sockets. Neither gRPC nor an event loop of asyncio works with those."""
+"""gevent and eventlet replace Python's threads and sockets. Neither gRPC nor asyncio's event loops work with those."""
 
 from __future__ import annotations
 
