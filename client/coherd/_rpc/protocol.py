@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from coherd._near import Kept
 from coherd._rpc.methods import Method, Request, Response
+
+MAX_CALL_ITEMS: Final = 1_000
+"""Most items of one call; longer batches are split."""
 
 
 class Transport(Protocol):
@@ -20,6 +23,10 @@ class Transport(Protocol):
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
         thread, that of another loop."""
+        ...
+
+    def items_at_once(self, items: int) -> int:
+        """How many of so many keys are best read, or stored, by one call."""
         ...
 
     async def call(
