@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -44,6 +46,8 @@ class Call:
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
+    until_s: float
+    """When the caller waits no longer in any case, of `time.monotonic`."""
 
     def plan(self, *, stale: bool, pause_ms: int = 0) -> Plan:
         """The load this caller brings."""
@@ -57,6 +61,11 @@ class Call:
             pause_ms,
             self.context,
         )
+
+
+def until_s(policy: LoadPolicy) -> float:
+    """When a caller whose call begins now waits no longer in any case, of `time.monotonic`."""
+    return math.inf if policy.total_timeout_ms is None else time.monotonic() + policy.total_timeout_ms / 1_000
 
 
 class Running(NamedTuple):
@@ -210,6 +219,7 @@ class Flight:
         waits = waits and self._joinable(call.key) is None
         wait_ms = WAIT_MS if waits else 0
         counted = sum(waiter.waits for waiter in group)
+        has_fallback = all(waiter.call.terms.has_fallback for waiter in group)
         attempts = 0
         while True:
             attempts += 1
@@ -217,7 +227,7 @@ class Flight:
             request = lease_request(call.key, token, call.terms, wait_ms=wait_ms, callers=len(group), counted=counted)
             loads.held_calls += waits
             try:
-                answer = await loads.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms)
+                answer = await loads.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms, has_fallback)
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):

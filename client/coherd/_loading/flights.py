@@ -68,7 +68,7 @@ class Flights:
         """
         self.check_open()
         policy, started_s = call.policy, time.monotonic()
-        hard_s = started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000
+        hard_s = min(call.until_s, started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000)
         stale: pb.Hit | None = None
         while True:
             limit = patience(policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
@@ -123,12 +123,16 @@ class Flights:
         # A load ends by itself within its time limit, and waits as long for its turn or thread before it; its exchanges
         # with the service have theirs.
         hard_s = time.monotonic() + (2 * call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
+        hard_s = min(hard_s, call.until_s)
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         try:
             with waiting(call.context.get(CHAIN, ()), load.node):
-                return await load.outcome(limit.until_s)
+                outcome = await load.outcome(limit.until_s)
         except LoadCircle as error:
             return Outcome({}, error)
+        if outcome is None and not limit.then_stale:
+            return Outcome({}, LoadTimeout("the call took too long; the load goes on"))
+        return outcome
 
     async def load_directly(self, call: Call, error: Exception) -> Payload:
         """What the call's own loader returns, stored nowhere.

@@ -15,6 +15,7 @@ from coherd._loading.policy import Terms
 from coherd._loading.releases import Releases
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
+from coherd._rpc.status import error_of_item
 from coherd.contract.limits import MAX_CALLERS
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
@@ -45,7 +46,7 @@ class Granted(NamedTuple):
 
 
 class Leases:
-    """Leases that were granted to this process for one load, by key.
+    """Leases that were granted to this process for one load, by key. Nothing here waits for a service that is away.
 
     Args:
         transport: carries the requests.
@@ -107,10 +108,12 @@ class Leases:
             for key, held in known
         ]
         if len(requests) == 1:
-            kinds = [(await self._transport.call(LEASE, requests[0], self._terms.timeout_ms)).WhichOneof("result")]
+            kinds = [
+                (await self._transport.call(LEASE, requests[0], self._terms.timeout_ms, True)).WhichOneof("result")
+            ]
         else:
             batch = pb.BatchLeaseRequest(items=requests)
-            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms, True)).results
             # An item that failed is left to the next renewal.
             kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
         if len(kinds) != len(known):
@@ -166,16 +169,16 @@ class Leases:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms)
+                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms, True)
                 return {}
             batch = pb.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms, True)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):
             return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
         return {
-            key: messages.item_error(result.error)
+            key: error_of_item(result.error)
             for (key, _), result in zip(call, results, strict=True)
             if result.HasField("error")
         }

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from typing import Final, NoReturn
 
-from coherd.cli import streams
+from coherd.cli import hangup, streams
 
 _NEEDED: Final = ("click", "rich")
 _OF_THE_SERVER: Final = ("serve", "doctor")
@@ -15,6 +15,7 @@ _OF_THE_SERVER: Final = ("serve", "doctor")
 
 def main() -> NoReturn:
     """Run the command line with the arguments of the process, and exit with its code."""
+    hangup.prepare(sys.argv[1:])
     streams.prepare()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
