@@ -32,7 +32,8 @@ def test_nearest_rank_is_the_smallest_that_covers_the_fraction(samples: list[flo
 
 
 @pytest.mark.parametrize(
-    ("time_ms", "text"), [(0.0, "0.0 µs"), (0.0042, "4.2 µs"), (0.9, "900.0 µs"), (1.0, "1.00 ms"), (111.2, "111.20 ms")]
+    ("time_ms", "text"),
+    [(0.0, "0.0 µs"), (0.0042, "4.2 µs"), (0.9, "900.0 µs"), (1.0, "1.00 ms"), (111.2, "111.20 ms")],
 )
 def test_a_latency_is_shown_with_a_unit_that_fits(time_ms: float, text: str) -> None:
     assert latency_text(time_ms) == text
