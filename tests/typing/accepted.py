@@ -112,3 +112,28 @@ async def decorated_functions_keep_their_parameters(cache: CacheClient) -> None:
     assert_type(await task.invalidate("x"), bool)
     assert_type(task.key("x"), Key[celery_pb2.TaskMetrics])
     assert_type(await perhaps("x"), celery_pb2.TaskMetrics | None)
+
+
+class Tasks:
+    """Cached methods."""
+
+    cache: CacheClient = CacheClient.connect("localhost:1")
+
+    @cache.cached(lambda self, id: celery.TaskMetrics(id=id))
+    async def of_object(self, id: str) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics()
+
+    @cache.cached(celery.TaskMetrics)
+    @staticmethod
+    async def static(id: str) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics()
+
+
+async def cached_methods_keep_their_parameters(tasks: Tasks) -> None:
+    assert_type(await tasks.of_object("x"), celery_pb2.TaskMetrics)
+    assert_type(await tasks.of_object(id="x"), celery_pb2.TaskMetrics)
+    assert_type(await tasks.of_object.refresh("x"), celery_pb2.TaskMetrics)
+    assert_type(await tasks.of_object.invalidate(id="x"), bool)
+    assert_type(await Tasks.of_object(tasks, "x"), celery_pb2.TaskMetrics)
+    assert_type(await Tasks.static("x"), celery_pb2.TaskMetrics)
+    assert_type(await Tasks.static.invalidate("x"), bool)
