@@ -13,8 +13,13 @@ class Transport(Protocol):
     """Carries requests to a server and answers back."""
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
-        """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
-        thread, that of another loop."""
+        """The value that a near cache holds under canonical key text: that of the running event loop, None while this
+        is owed a turn; or that of the loop that is named, from any thread."""
+        ...
+
+    def owes_turn(self) -> bool:
+        """Whether near hits alone have kept the running event loop from its turns: no more are given until it has had
+        one, in which it takes what is pushed [hits-give-turns]."""
         ...
 
     async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:

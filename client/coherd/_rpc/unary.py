@@ -48,6 +48,9 @@ class UnaryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
+    def owes_turn(self) -> bool:
+        return False
+
     async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
         deadline_s = time.monotonic() + timeout_ms / 1_000
         return await repeat(lambda: self.send(method, request, deadline_s), method.effect_of(request), deadline_s)

@@ -97,6 +97,7 @@ def _resource(old: ResourceSpec, new: ResourceSpec) -> Iterator[Change]:
     if old.value_type != new.value_type:
         yield Change(Severity.BREAKING, element, f"value type {old.value_type} -> {new.value_type}")
     yield from _value(element, "json_object", old.json_object, new.json_object)
+    yield from _value(element, "shared", old.shared, new.shared)
     yield from _policy(element, old.policy, new.policy)
 
 

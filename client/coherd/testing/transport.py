@@ -82,6 +82,9 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
+    def owes_turn(self) -> bool:
+        return False
+
     async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
         message = method.message_of(request)
         answer: Message
