@@ -44,8 +44,8 @@ class CacheClient:
 
     One client serves any number of tasks and event loops, and works in processes forked later; make one per program.
 
-    Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
-    covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
+    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's):
+    it covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
     For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -240,7 +240,7 @@ class CacheClient:
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
         try:
-            kept = self._transport.lookup_near(key)
+            kept = self._transport.peek_near(key)
         except RuntimeError:  # no event loop runs here
             return default
         return default if kept is None else near_value(key, kept, shared)

@@ -53,6 +53,7 @@ def decode(codec: Decoder, payload: bytes, value: Any, shared: bool, room_bytes:
         shared: all callers are given the value itself.
         room_bytes: most memory it may take.
     """
+    room_bytes -= DECODED_BYTES
     if value.__class__ in IMMUTABLE:
         size_bytes = sys.getsizeof(value)
         return Decoded(codec, value, None, size_bytes) if size_bytes <= room_bytes else None
@@ -62,11 +63,11 @@ def decode(codec: Decoder, payload: bytes, value: Any, shared: bool, room_bytes:
     try:
         copy = prepared_copy(value)
         size_bytes = memory_bytes(value, room_bytes)
+        if copy is not None and size_bytes <= room_bytes:
+            return Decoded(codec, value, copy, size_bytes)
     except NotADocument:
-        copy = None
-    if copy is None or size_bytes > room_bytes:
-        return Decoded(codec, None, functools.partial(codec.decode, payload), ANEW_BYTES)
-    return Decoded(codec, value, copy, size_bytes)
+        pass
+    return Decoded(codec, None, functools.partial(codec.decode, payload), ANEW_BYTES)
 
 
 def _shared_bytes(payload: bytes, value: Any, most_bytes: int) -> int:

@@ -9,7 +9,6 @@ at most `MAX_DEPTH` deep. That is what JSON decodes to. Of documents a copy is d
 
 from __future__ import annotations
 
-import datetime
 import decimal
 import sys
 import uuid
@@ -17,10 +16,7 @@ from collections.abc import Callable
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
-IMMUTABLE: Final[frozenset[type]] = frozenset(
-    {NoneType, bool, int, float, str, bytes, decimal.Decimal, uuid.UUID}
-    | {datetime.date, datetime.time, datetime.datetime, datetime.timedelta}
-)
+IMMUTABLE: Final[frozenset[type]] = frozenset({NoneType, bool, int, float, str, bytes, decimal.Decimal, uuid.UUID})
 """Types, not their subclasses, whose values nobody can alter: they are never copied."""
 MAX_DEPTH: Final = 64
 """Most containers within each other: a copy is a recursion."""

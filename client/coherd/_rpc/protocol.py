@@ -17,6 +17,10 @@ class Transport(Protocol):
         is owed a turn; or that of the loop that is named, from any thread."""
         ...
 
+    def peek_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        """As `lookup_near`, for a caller who asks for nothing but that."""
+        ...
+
     def owes_turn(self) -> bool:
         """Whether near hits alone have kept the running event loop from its turns: no more are given until it has had
         one, in which it takes what is pushed [hits-give-turns]."""

@@ -82,6 +82,8 @@ class SessionTransport:
             return None
         return near.lookup(key, now_s)
 
+    peek_near = lookup_near
+
     def owes_turn(self) -> bool:
         link = self._by_loop.get(asyncio.get_running_loop())
         return link is not None and link.turns.owed(boottime_s())

@@ -48,6 +48,8 @@ class UnaryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
+    peek_near = lookup_near
+
     def owes_turn(self) -> bool:
         return False
 

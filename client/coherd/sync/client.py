@@ -41,7 +41,7 @@ class CacheClient:
     One client serves any number of threads, also such as run an event loop, and works in processes forked later;
     make one per program. Its work is done in one event loop, in a daemon thread of the process.
 
-    Every verb takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's), which covers
+    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's): it covers
     connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice. For
     the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
@@ -198,7 +198,8 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise not_a_key(key)
-        kept = self._near_hit(key)
+        loop = LOOP.loop
+        kept = None if loop is None else self._asynchronous._transport.peek_near(key, loop)
         return default if kept is None else near_value(key, kept, shared)
 
     def _get_many(self, keys: Iterable[Key[Any]], *, shared: bool | None = None, **options: Any) -> dict[Key[Any], Any]:

@@ -20,6 +20,7 @@ from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
+from coherd.testing.near import NearReads
 from coherd.testing.rpcs import Rpcs
 from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
@@ -70,6 +71,7 @@ class MemoryTransport:
         counts = Counts()
         self._verbs = Verbs(catalog, self.memory, counts, clock, draw=draw, max_value_bytes=max_value_bytes)
         self._rpcs = Rpcs(catalog, self._verbs, counts)
+        self._near = NearReads(catalog, self.memory, counts)
         self._faults = Faults(RPCS)
         self._closed = False
         self.lock = threading.RLock()
@@ -80,7 +82,11 @@ class MemoryTransport:
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
-        return None
+        return None  # so that each read is a call that a test can see
+
+    def peek_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        with self.lock:
+            return None if self._closed else self._near.lookup(str(key))
 
     def owes_turn(self) -> bool:
         return False
@@ -90,9 +96,12 @@ class MemoryTransport:
         answer: Message
         if isinstance(message, pb.LeaseRequest):
             answer = await self._lease(message)
+            with self.lock:
+                self._near.note(message, answer)
         else:
             with self._serving(method.rpc, message):
                 answer = self._rpcs.by_name[method.rpc](message)
+                self._near.note(message, answer)
         assert isinstance(answer, method.response)
         return answer
 
