@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from coherd.selectors import Domain, NamedInvalidation, Resource, Selector, Tag
     from coherd.v1.cache_service_pb2 import DomainMetrics
     from coherd.v1.errors_pb2 import ErrorReason
+    from coherd.values import CustomCodec, PydanticCodec, ValueCodec, with_values
 
 __all__ = [
     "NOTHING",
@@ -58,6 +59,7 @@ __all__ = [
     "CacheError",
     "ClientClosed",
     "Contended",
+    "CustomCodec",
     "DeadlineExceeded",
     "Domain",
     "DomainMetrics",
@@ -82,6 +84,7 @@ __all__ = [
     "OpenKey",
     "OutcomeUnknown",
     "Overloaded",
+    "PydanticCodec",
     "Refusal",
     "Resource",
     "Retry",
@@ -94,8 +97,10 @@ __all__ = [
     "TlsConfig",
     "Unavailable",
     "UndecodableValue",
+    "ValueCodec",
     "ValueDecodeError",
     "ValueEncodeError",
+    "with_values",
 ]
 
 _HOMES: Final = {
@@ -111,6 +116,7 @@ _HOMES: Final = {
     "coherd._rpc.tls": ("TlsConfig",),
     "coherd.v1.cache_service_pb2": ("DomainMetrics",),
     "coherd.v1.errors_pb2": ("ErrorReason",),
+    "coherd.values": ("CustomCodec", "PydanticCodec", "ValueCodec", "with_values"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,15 +6,25 @@ import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from itertools import starmap
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls import messages
+from coherd._calls.arguments import (
+    checked_flag,
+    checked_items,
+    checked_keys,
+    checked_kind,
+    checked_loader,
+    checked_names,
+    checked_tags,
+    checked_version,
+)
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._calls.near_hits import lookup_after_turns, near_value
 from coherd._loading.cached import Cached, Decorator
-from coherd._loading.cached_arguments import checked_function, checked_key
+from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
@@ -45,8 +55,9 @@ class CacheClient:
     One client serves any number of tasks and event loops, and works in processes forked later; make one per program.
 
     Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's):
-    it covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
-    For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
+    it covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect
+    twice. For the verbs that load it is the limit of each exchange with the service; loads have their own
+    (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
 
@@ -78,7 +89,14 @@ class CacheClient:
 
         Raises:
             ValueError: an argument is out of its range.
+            TypeError: an argument is of another type.
         """
+        if not hasattr(transport, "lookup_near"):
+            raise TypeError(f"a client is made by CacheClient.connect(target), not of type {type(transport).__name__}")
+        checked_kind("loading", loading, (LoadPolicy, NoneType), "a LoadPolicy")
+        checked_kind("load_limits", load_limits, (LoadLimits, NoneType), "a LoadLimits")
+        if on_event is not None and not callable(on_event):
+            raise TypeError(f"on_event is a function of an event, not of type {type(on_event).__name__}")
         if on_unavailable not in ("raise", "miss"):
             raise ValueError('on_unavailable is "raise" or "miss"')
         self._transport = transport
@@ -121,6 +139,7 @@ class CacheClient:
 
         Raises:
             ValueError: an argument is out of its range.
+            TypeError: an argument is of another type.
         """
         return cls(
             transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
@@ -208,6 +227,7 @@ class CacheClient:
             return near_value(key, kept, shared)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        checked_flag("accept_stale", accept_stale)
         limit_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         try:
             answer = await self._transport.call(GET, (key, accept_stale), limit_ms)
@@ -255,6 +275,7 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        checked_flag("accept_stale", accept_stale)
         try:
             answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
         except NO_READ:
@@ -280,7 +301,8 @@ class CacheClient:
         Raises:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
         """
-        wanted = list(dict.fromkeys(keys))
+        wanted = checked_keys(keys, "get_many")
+        checked_flag("accept_stale", accept_stale)
         limit_ms = self._limit_ms(timeout_ms)
         near = await near_part(self._transport, wanted, shared)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -362,6 +384,7 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        checked_loader(loader)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is None and self._transport.owes_turn():
@@ -434,9 +457,8 @@ class CacheClient:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
             Exception: as `get_or_load`; what the loader raised is raised if a key has no stale value.
         """
-        wanted = list(dict.fromkeys(keys))
-        for key in wanted:
-            messages.key_message(key)
+        wanted = checked_keys(keys, "get_or_load_many")
+        checked_loader(loader)
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
@@ -484,6 +506,8 @@ class CacheClient:
             TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
         checked_key(key)
+        checked_terms(ttl, nothing_ttl, tags)
+        self._limit_ms(timeout_ms)
         self._load_policy.override(options)
         load = functools.partial(
             self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
@@ -530,9 +554,9 @@ class CacheClient:
             key,
             messages.encoded(key, value),
             ttl_ms=messages.ttl_ms(ttl),
-            tags=tags,
-            only_if_absent=only_if_absent,
-            version=version,
+            tags=checked_tags(tags),
+            only_if_absent=checked_flag("only_if_absent", only_if_absent),
+            version=checked_version(version),
         )
         return await self._set(request, timeout_ms)
 
@@ -550,13 +574,15 @@ class CacheClient:
 
         Arguments and errors as `set`; ``ttl`` is required where the catalog remembers nothing for the resource.
         """
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
         request = messages.set_request(
             key,
             b"",
             ttl_ms=messages.ttl_ms(ttl),
-            tags=tags,
-            only_if_absent=only_if_absent,
-            version=version,
+            tags=checked_tags(tags),
+            only_if_absent=checked_flag("only_if_absent", only_if_absent),
+            version=checked_version(version),
             negative=True,
         )
         return await self._set(request, timeout_ms)
@@ -587,6 +613,7 @@ class CacheClient:
             BatchError: some items failed; carries the others' results.
         """
         lifetime_ms = messages.ttl_ms(ttl)
+        tags = checked_tags(tags)
 
         def request(key: Key[V], value: V) -> tuple[Key[V], pb.SetRequest]:
             payload = messages.encoded(key, value)
@@ -594,7 +621,7 @@ class CacheClient:
                 key, payload, ttl_ms=lifetime_ms, tags=tags, only_if_absent=False, version=None
             )
 
-        sets = list(starmap(request, items.items()))
+        sets = list(starmap(request, checked_items(items).items()))
         return results_of(await write_many(self._transport, sets, self._limit_ms(timeout_ms), self._lenient))
 
     async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
@@ -640,6 +667,7 @@ class CacheClient:
             reason = ErrorReason.ERROR_REASON_SELECTOR_INVALID
             raise InvalidRequest("nothing to invalidate: give at least one selector", reason=reason, field="selectors")
         chosen = [to_wire(selector) for selector in selectors]
+        checked_flag("wait_for_near_caches", wait_for_near_caches)
         limit_ms = self._limit_ms(timeout_ms)
         tags: dict[str, None] = {}
         deleted_keys = 0
@@ -660,6 +688,7 @@ class CacheClient:
         Counts and catalog are answered as the messages of the contract: a new count needs no second definition here,
         and ``cache_service.proto`` says what each means.
         """
+        checked_names(domains)
         answer = await self._transport.call(METRICS, pb.MetricsRequest(domains=domains), self._limit_ms(timeout_ms))
         return {domain.domain: domain for domain in answer.domains}
 
@@ -668,6 +697,7 @@ class CacheClient:
 
         As `metrics`, a message of the contract.
         """
+        checked_names(domains)
         request = pb.DescribeCatalogRequest(domains=domains)
         return await self._transport.call(DESCRIBE_CATALOG, request, self._limit_ms(timeout_ms))
 
@@ -680,7 +710,13 @@ def transport_to(
     tls: TlsConfig | None,
     token: str | None,
 ) -> Transport:
-    """The transport of `CacheClient.connect`, whose arguments these are."""
+    """The transport of `CacheClient.connect`, whose arguments these are, and their errors."""
+    checked_kind("target", target, str, "text, host:port")
+    checked_kind("near_cache", near_cache, (bool, NoneType), "True, False or None")
+    checked_kind("near_cache_bounds", near_cache_bounds, (NearCacheBounds, NoneType), "a NearCacheBounds")
+    checked_flag("sessions", sessions)
+    checked_kind("tls", tls, (TlsConfig, NoneType), "a TlsConfig")
+    checked_kind("token", token, (str, NoneType), "text")
     if not sessions:
         return UnaryTransport(target, tls=tls, token=token)
     bounds = None if near_cache is False else (near_cache_bounds or NearCacheBounds())

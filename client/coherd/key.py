@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime
 import keyword
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from coherd.codec import JSON, Codec
 from coherd.contract import keys
 from coherd.contract.reasons import Refusal
 from coherd.v1.errors_pb2 import ErrorReason
 
+P = ParamSpec("P")
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 
@@ -128,6 +129,23 @@ class Key(ReadKey[V]):
         return (_restore, (type(self), str.__str__(self)))
 
 
+class KeyClass(Protocol[P, V]):
+    """A key class, as what makes its keys: its parameters are the identifiers, its keys' values of type ``V``."""
+
+    domain: str
+    """Name of the domain."""
+    resource: str
+    """Name of the resource."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Key[V]:
+        """The key with these identifiers."""
+        ...
+
+    def parse(self, text: str, /) -> Key[V]:
+        """The key of canonical text, as `Key.parse`."""
+        ...
+
+
 class KeyValues(Protocol[V]):
     """A mapping from keys to values of their types, for instance ``dict[Daily, Any]``."""
 
@@ -161,7 +179,10 @@ class OpenKey(Key[Any]):
 
         Raises:
             Refusal: a name or value is refused; whether the domain is open is known to the server only.
+            TypeError: the identifiers are no mapping.
         """
+        if identifiers is not None and not isinstance(identifiers, Mapping):
+            raise TypeError(f"identifiers is a mapping from names to texts, not of type {type(identifiers).__name__}")
         items = [(name, keys.string_text(value, name)) for name, value in (identifiers or {}).items()]
         return str.__new__(cls, keys.build_key(domain, resource, items, suffix))
 

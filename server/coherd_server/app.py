@@ -99,7 +99,7 @@ class Server:
         self._tasks = [
             asyncio.create_task(self._reporter.run(FLUSH_INTERVAL_MS)),
             asyncio.create_task(self._readiness.follow_store()),
-            asyncio.create_task(log_findings(self._store)),
+            asyncio.create_task(log_findings(self._store, self._catalog)),
             asyncio.create_task(self._census.run(settings.census_interval)),
             asyncio.create_task(self._member.run()),
         ]
@@ -116,7 +116,7 @@ class Server:
             self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes
         )
         self._census = Census(self._store, cache.reads, self._catalog)
-        self._reporter = Reporter(self._store, self._counters, self._census)
+        self._reporter = Reporter(self._store, self._counters, self._census, self._catalog)
         principals = Principals(settings.tokens, client_certificates=settings.tls_client_ca is not None)
         access = Access(settings.access_configured)
         self._endpoint = Endpoint(principals, max_in_flight=settings.max_in_flight)
@@ -147,7 +147,7 @@ class Server:
         handlers |= Reflection(files, listed).handlers()
         self._server = grpc.aio.server(options=options_of(settings, share_port=self._share_port))
         self._server.add_generic_rpc_handlers((Handlers(handlers),))
-        self._readiness = Readiness(self._store, services)
+        self._readiness = Readiness(self._store, services, self._catalog)
         self._readiness.add_to(self._server)
         return listen(self._server, settings.listen, tls)
 

@@ -23,6 +23,7 @@ from coherd.cli.output import CommandFailure, ExitCode
 from coherd.contract.durations import format_duration
 from coherd_server import log
 from coherd_server.core.doctor import Finding, Level, examine
+from coherd_server.core.lost import lost_in
 from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
@@ -163,38 +164,39 @@ def _program() -> str:
 @click.option("--redis", metavar="URL", help="URL of the store to examine.")
 @click.option("--key-prefix", metavar="TEXT", help="Of the deployment, as for serve.")
 def doctor(config: Path | None, redis: str | None, key_prefix: str | None) -> None:
-    """Examine the store: versions, eviction, memory, proxies. Exits with 1 where a promise does not hold.
+    """Examine the store: versions, eviction, memory, proxies, what is lost. Exits with 1 where a promise does not hold,
+    or calls fail.
 
     \b
     Examples:
       coherd doctor --redis redis://localhost:6379
       coherd doctor --config coherd.toml
     """
-    settings, _ = _settings(config, {"redis": redis, "key_prefix": key_prefix})
+    settings, catalog = _settings(config, {"redis": redis, "key_prefix": key_prefix})
     if settings.redis is None:
         raise CommandFailure(
             "give the URL of the store to examine: --redis URL, or redis in the settings", ExitCode.USAGE
         )
     _configure_log(settings)
     try:
-        findings = asyncio.run(_examine(settings.redis, settings.key_prefix))
+        findings = asyncio.run(_examine(settings.redis, settings.key_prefix, catalog))
     except RedisUrlError as error:
         raise CommandFailure(str(error), ExitCode.USAGE) from None
     except StoreUnavailable as error:
         raise CommandFailure(str(error), ExitCode.UNAVAILABLE) from None
     table = Table("", "node", "finding")
-    styles = {Level.OK: "green", Level.WARNING: "yellow", Level.UNSAFE: "bold red"}
+    styles = {Level.OK: "green", Level.WARNING: "yellow", Level.LOST: "bold red", Level.UNSAFE: "bold red"}
     for finding in findings:
         table.add_row(f"[{styles[finding.level]}]{finding.level.value}[/]", finding.address, finding.text)
     Console().print(table)
-    if any(finding.level is Level.UNSAFE for finding in findings):
+    if any(finding.level in (Level.UNSAFE, Level.LOST) for finding in findings):
         raise SystemExit(1)
 
 
-async def _examine(url: str, prefix: str) -> list[Finding]:
+async def _examine(url: str, prefix: str, catalog: Catalog) -> list[Finding]:
     store = await open_store(url, prefix=prefix)
     try:
-        return examine(await store.inspect())
+        return examine(await store.inspect(), lost_in(store, catalog))
     finally:
         await store.close()
 

@@ -15,6 +15,9 @@ CONNECTION_AGE_MS: Final = 300_000
 MAX_STREAMS: Final = 2_000
 """Concurrent calls of one connection. gRPC's clients burst before they learn the limit, and what exceeds it is lost to
 them without a reason of ours; so it is far above what our client uses, and `max_in_flight` bounds the work."""
+KEEPALIVE_MS: Final = 30_000
+KEEPALIVE_TIMEOUT_MS: Final = 20_000
+"""A client that stands still, or is cut off, is pinged and then let go, with its session and what was read for it."""
 MIN_PING_INTERVAL_MS: Final = 9_000
 """Clients may ping every 10 s, calls or not."""
 
@@ -31,6 +34,8 @@ def options_of(settings: Settings, *, share_port: bool) -> list[tuple[str, int]]
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_allowed_incoming_connections", 10_000),
         ("grpc.server_handshake_timeout_ms", 10_000),

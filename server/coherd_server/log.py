@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +22,8 @@ _CHUNK_BYTES: Final = select.PIPE_BUF
 """A pipe that says it takes something takes so much without waiting."""
 REPEAT_AFTER_S: Final = 60.0
 """How often the same is told again."""
+MOST_A_MINUTE: Final = 4
+"""Lines of one thing that comes and goes."""
 
 
 class LossyWriter:
@@ -71,29 +74,43 @@ class _LossyStream:
 class Repeated:
     """Tells of something that goes wrong again and again: at first, when it changes, and once a minute with how often.
 
+    What comes and goes, or has a new reason each time, is told `MOST_A_MINUTE` times a minute at most.
+
     Args:
         logger: where it is told.
         clock: seconds that only grow.
+        severity: the level at which it is told.
     """
 
     def __init__(
-        self, logger: structlog.typing.FilteringBoundLogger, clock: Callable[[], float] = time.monotonic
+        self,
+        logger: structlog.typing.FilteringBoundLogger,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        severity: int = logging.ERROR,
     ) -> None:
         self._logger = logger
         self._clock = clock
+        self._severity = severity
         self._told: tuple[str, dict[str, object]] | None = None
-        self._told_at_s = 0.0
+        self._told_at_s: deque[float] = deque(maxlen=MOST_A_MINUTE)
         self._times = 0
 
-    def tell(self, event: str, **fields: object) -> None:
-        """It went wrong once more; ``times`` counts from the first."""
-        if self._told is None:
-            self._times = 0
+    def tell(self, event: str, **fields: object) -> bool:
+        """It went wrong once more; ``times`` counts from the first. Whether it is told."""
         self._times += 1
-        if self._told == (event, fields) and self._clock() - self._told_at_s < REPEAT_AFTER_S:
-            return
-        self._told, self._told_at_s = (event, fields), self._clock()
-        self._logger.error(event, **fields, **({"times": self._times} if self._times > 1 else {}))
+        if not self._may_tell((event, fields)):
+            return False
+        self._told = (event, fields)
+        self._told_at_s.append(self._clock())
+        self._logger.log(self._severity, event, **fields, **({"times": self._times} if self._times > 1 else {}))
+        return True
+
+    def _may_tell(self, line: tuple[str, dict[str, object]]) -> bool:
+        told_at_s, since_s = self._told_at_s, self._clock() - REPEAT_AFTER_S
+        if len(told_at_s) == MOST_A_MINUTE and told_at_s[0] > since_s:
+            return False
+        return self._told != line or told_at_s[-1] <= since_s
 
     @property
     def goes_on(self) -> bool:
@@ -105,6 +122,7 @@ class Repeated:
         if self._told is not None:
             self._told = None
             self._logger.info(event, failed=self._times)
+            self._times = 0
 
 
 def _writer() -> LossyWriter | _LossyStream:

@@ -7,12 +7,15 @@ The server may be shared: every test uses identifiers of its own, but domain-wid
 from __future__ import annotations
 
 import asyncio
+import datetime
+import decimal
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from pydantic import BaseModel
 
 from coherd import (
     NOTHING,
@@ -24,10 +27,13 @@ from coherd import (
     Key,
     LoadTimeout,
     OpenKey,
+    PydanticCodec,
     Resource,
     SetOutcome,
     Tag,
     UndecodableValue,
+    ValueEncodeError,
+    with_values,
 )
 from coherd.domains import analytics, celery, content, crisis, maintenance, psychology, session
 from coherd.domains.celery.v1 import celery_pb2
@@ -52,6 +58,16 @@ HOSTILE: Final = (
     "0",
     "x" * 400,
 )
+
+
+class Mood(BaseModel):
+    """What a day's analytics might be as."""
+
+    score: decimal.Decimal
+    at: datetime.datetime
+
+
+MOODS: Final = with_values(analytics.Daily, PydanticCodec(Mood))
 
 
 def own() -> str:
@@ -115,6 +131,35 @@ class ReadingAndWriting:
         await cache.set(key, celery_pb2.TaskMetrics(retries=3))
         with pytest.raises(UndecodableValue):
             await cache.get(OpenKey.parse(str(key)))
+
+    async def test_values_of_a_codec_are_values_of_their_type_in_every_verb(self, cache: CacheClient) -> None:
+        mood, other = (MOODS(user=own(), date=DAY) for _ in range(2))
+        value = Mood(score=decimal.Decimal("0.10"), at=datetime.datetime(2025, 8, 6, tzinfo=datetime.UTC))
+        assert await cache.set(mood, value)
+        assert [await cache.get(mood) for _ in range(3)] == [value] * 3  # from the near cache where there is one
+        assert await cache.get(mood) is not await cache.get(mood)
+        entry = await cache.get_entry(mood)
+        assert entry is not None
+        assert entry.value == value
+        assert await cache.get_or_load(other, lambda _: value) == value
+        assert await cache.get_many([mood, other]) == {mood: value, other: value}
+        assert await cache.get_or_load_many([mood, other], lambda keys: {}) == {mood: value, other: value}
+        plain = {"score": "0.10", "at": "2025-08-06T00:00:00Z"}
+        assert await cache.get(analytics.Daily.parse(str(mood))) == plain
+        with pytest.raises(ValueEncodeError, match="must be a Mood, not dict"):
+            await cache.set(mood, plain)  # type: ignore[misc]
+        await cache.invalidate(mood, other)
+        assert await values(cache, mood, other) == [MISS, MISS]
+
+    async def test_a_value_that_its_codec_does_not_read_is_loaded_anew(self, cache: CacheClient) -> None:
+        mood = MOODS(user=own(), date=DAY)
+        value = Mood(score=decimal.Decimal(1), at=datetime.datetime(2025, 8, 6, tzinfo=datetime.UTC))
+        await cache.set(analytics.Daily.parse(str(mood)), {"score": "secret"})
+        with pytest.raises(UndecodableValue, match="cannot be read by its PydanticCodec: ValidationError") as caught:
+            await cache.get(mood)
+        assert "secret" not in str(caught.value)
+        assert await cache.get_or_load(mood, lambda _: value) == value
+        assert await cache.get(mood) == value
 
     @pytest.mark.parametrize("text", HOSTILE)
     async def test_no_identifier_reaches_another_key(self, cache: CacheClient, text: str) -> None:

@@ -52,6 +52,8 @@ def key_message(key: ReadKey[Any]) -> keys_pb2.Key:
 
 def not_a_key(key: object) -> TypeError:
     """The error of something that is no key; it does not show it."""
+    if isinstance(key, type):
+        return TypeError(f"a key is needed, not the class {key.__name__}; a key is made with identifiers")
     return TypeError(f"a key is needed, not {type(key).__name__}; the key of a text is OpenKey.parse(text)")
 
 
@@ -184,8 +186,8 @@ def fields_of(message: Message) -> dict[str, Any]:
     return fields
 
 
-def ttl_ms(ttl: datetime.timedelta | None) -> int | None:
-    """Whole milliseconds of a TTL.
+def ttl_ms(ttl: datetime.timedelta | None, name: str = "ttl") -> int | None:
+    """Whole milliseconds of a TTL, which is the argument of this name.
 
     Raises:
         TypeError: it is no timedelta: a bare number has no unit.
@@ -193,5 +195,5 @@ def ttl_ms(ttl: datetime.timedelta | None) -> int | None:
     if ttl is None:
         return None
     if not isinstance(ttl, datetime.timedelta):
-        raise TypeError(f"a TTL is a datetime.timedelta, not {type(ttl).__name__}")
+        raise TypeError(f"{name} is a datetime.timedelta, which has a unit, not of type {type(ttl).__name__}")
     return ttl // _MS

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from inspect import Parameter
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from coherd._calls.messages import ttl_ms
 
 _OWN: Final = ("self", "cls")
 """First parameters of methods: given to the key only if it takes them."""
@@ -27,6 +30,16 @@ def checked_function(function: object) -> None:
     """
     if not callable(function) and not isinstance(function, (classmethod, staticmethod)):
         raise TypeError(f"cached decorates a function, not {_name(function)}: {USAGE}")
+
+
+def checked_terms(ttl: object, nothing_ttl: object, tags: object) -> None:
+    """Raises:
+    TypeError: a TTL is no timedelta, or the tags no function.
+    """
+    for name, given in (("ttl", ttl), ("nothing_ttl", nothing_ttl)):
+        ttl_ms(cast("timedelta | None", given), name)
+    if tags is not None and not callable(tags):
+        raise TypeError(f"tags is a function of the cached function's arguments, not of type {type(tags).__name__}")
 
 
 def arguments_for(maker: Callable[..., Any], function: Callable[..., Any], what: str) -> Callable[..., Any]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from coherd._loading.policy import LoadPolicy
-from coherd.errors import ClientClosed, DeadlineExceeded, ForeignValue, OutcomeUnknown, Unavailable
+from coherd.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    ForeignValue,
+    InvalidRequest,
+    OutcomeUnknown,
+    Unavailable,
+)
+from coherd.key import Key, OpenKey
+from coherd.v1.errors_pb2 import ErrorReason
 
 WAIT_MS: Final = 2_000
 """How long one Lease call is held by the server while somebody else loads."""
@@ -19,6 +28,17 @@ MAX_LEASE_ATTEMPTS: Final = 2
 
 AWAY: Final = (Unavailable, DeadlineExceeded, OutcomeUnknown)
 """The service could not do what it was asked for, or its answer was lost."""
+
+_UNKNOWN_TO_SERVER: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN,
+        ErrorReason.ERROR_REASON_RESOURCE_UNKNOWN,
+        ErrorReason.ERROR_REASON_IDENTIFIER_INVALID,
+        ErrorReason.ERROR_REASON_KEY_INVALID,
+        ErrorReason.ERROR_REASON_TAG_INVALID,
+    }
+)
+"""Refusals of what the catalog of this process allows, so another catalog refused it."""
 
 
 class Patience(NamedTuple):
@@ -61,10 +81,18 @@ def falls_back(policy: LoadPolicy, error: BaseException, *, stale: bool) -> bool
     return stale and policy.on_load_error == "stale" and not isinstance(error, ClientClosed)
 
 
-def loads_directly(policy: LoadPolicy, error: Exception) -> bool:
-    """Whether a caller that the service did not answer loads by itself: fail-open, or the bytes in the place are not
-    Coherd's."""
-    return isinstance(error, ForeignValue) or (isinstance(error, AWAY) and policy.on_unavailable == "load")
+def loads_directly(policy: LoadPolicy, key: Key[Any], error: Exception) -> bool:
+    """Whether a caller that got no value and no lease loads by itself: fail-open, the bytes in the place are not
+    Coherd's, or this process is ahead of its server."""
+    if isinstance(error, ForeignValue):
+        return True
+    return policy.on_unavailable == "load" and (isinstance(error, AWAY) or is_ahead(key, error))
+
+
+def is_ahead(key: Key[Any], error: Exception) -> bool:
+    """Whether the server refused a key, or a tag, because its catalog is older than the one the key's class was
+    generated from. A key of a text, `OpenKey`, was checked by nobody before."""
+    return isinstance(error, InvalidRequest) and error.reason in _UNKNOWN_TO_SERVER and not isinstance(key, OpenKey)
 
 
 def poll_pause_ms(retry_after_ms: int, draw: float) -> float:

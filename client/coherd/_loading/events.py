@@ -24,6 +24,8 @@ class LoadEventKind(StrEnum):
     """A value was loaded and given to its callers, but could not be stored."""
     WITHOUT_SERVICE = "without_service"
     """A load began without the service, which did not answer; its value is not stored."""
+    AHEAD_OF_SERVER = "ahead_of_server"
+    """A load began without the service, whose catalog does not have the key or a tag yet; its value is not stored."""
     UNDECODABLE = "undecodable"
     """A stored value did not decode; it is loaded anew and replaced."""
     NO_THREAD = "no_thread"
@@ -94,6 +96,7 @@ _TEXTS: Final = {
     LoadEventKind.BACKGROUND_REFRESH: "a load began in the background",
     LoadEventKind.UNCACHED: "a loaded value was given to its callers, but is not cached",
     LoadEventKind.WITHOUT_SERVICE: "a load began without the service",
+    LoadEventKind.AHEAD_OF_SERVER: "the server's catalog does not have this key or tag: it is loaded, and not cached",
     LoadEventKind.UNDECODABLE: "a stored value does not decode; it is loaded anew and replaced",
     LoadEventKind.NO_THREAD: "a plain loader got no thread",
 }

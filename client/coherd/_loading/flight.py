@@ -150,16 +150,16 @@ class Flight:
                 waiter.answer.set_result(answer)
 
     def _answer_without(self, group: Sequence[Waiter], error: Exception) -> None:
-        """The service did not answer: those who may load directly share one load, which stores nothing."""
+        """The service gave no value and no lease: those who may load directly share one load, which stores nothing."""
         load: Load | None = None
         for waiter in group:
             if waiter.answer.done():
                 continue
-            if not loads_directly(waiter.call.policy, error):
+            if not loads_directly(waiter.call.policy, waiter.call.key, error):
                 waiter.answer.set_exception(own_error(error))
                 continue
             if load is None:
-                load = self._loads.load_directly(waiter.call.plan(stale=False))
+                load = self._loads.load_directly(waiter.call.plan(stale=False), error)
             waiter.answer.set_result(Running(load, None))
 
     async def _ask_service(self, group: Sequence[Waiter]) -> Answer:

@@ -112,13 +112,17 @@ class Flights:
         except LoadCircle as error:
             return Outcome({}, error)
 
-    async def load_directly(self, call: Call) -> Payload:
+    async def load_directly(self, call: Call, error: Exception) -> Payload:
         """What the call's own loader returns, stored nowhere.
+
+        Args:
+            call: whose loader.
+            error: why it has no lease.
 
         Raises:
             Exception: of the loader.
         """
-        load = self.loads.load_directly(call.plan(stale=False))
+        load = self.loads.load_directly(call.plan(stale=False), error)
         answer = settle(call, await self.outcome(call, load, None, time.monotonic()), None)
         assert isinstance(answer, Payload)
         return answer

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from coherd._calls import messages
+from coherd._calls.arguments import checked_answer, checked_tags
 from coherd._calls.batches import Part
 from coherd._loading.decide import AWAY
 from coherd._loading.flight import Call
@@ -36,14 +37,14 @@ def terms_of(
     """What the requests of a call say.
 
     Raises:
-        TypeError: a TTL is no timedelta, or a tag no text.
+        TypeError: a TTL is no timedelta, or tags are no text by name.
+        Refusal: a tag is not valid Unicode.
     """
-    pb.LeaseRequest(extra_tags=tags)  # a tag that is no text is refused here, before anybody waits
     return Terms(
         lease_ms=policy.lease_ms,
-        tags=tags,
+        tags=checked_tags(tags),
         ttl_ms=messages.ttl_ms(ttl),
-        nothing_ttl_ms=messages.ttl_ms(nothing_ttl),
+        nothing_ttl_ms=messages.ttl_ms(nothing_ttl, "nothing_ttl"),
         timeout_ms=timeout_ms,
     )
 
@@ -92,7 +93,7 @@ async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> A
     except AWAY:
         if call.policy.on_unavailable == "raise":
             raise
-    return _value(key, await flights.load_directly(call))
+    return _value(key, await flights.load_directly(call, error))
 
 
 async def load_many(
@@ -110,7 +111,7 @@ async def load_many(
 
     def source_of(some: Sequence[Key[Any]]) -> Source:
         async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
-            loaded = await call_loader(loader, list(some), place)
+            loaded = checked_answer(await call_loader(loader, list(some), place), some)
             return {key: _payload(key, loaded.get(key, NOTHING)) for key in some}
 
         return source
@@ -148,7 +149,7 @@ async def _load_many_anew(
         if not isinstance(error, UndecodableValue):
             part.errors[key] = error
         else:
-            part.results[key] = _value(key, await flights.load_directly(call.of_key(key)))
+            part.results[key] = _value(key, await flights.load_directly(call.of_key(key), error))
 
 
 async def _removed(flights: Flights, key: Key[Any], error: UndecodableValue, terms: Terms) -> None:

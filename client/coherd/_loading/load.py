@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd._loading.circles import CHAIN, Node
+from coherd._loading.decide import is_ahead
 from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.leases import Leases, Payload
 from coherd._loading.loader import Ended, within
@@ -212,7 +213,13 @@ class LoopLoads:
         return self._refreshes < self._limits.max_background_loads
 
     def load(
-        self, plan: Plan, leases: Leases, *, has_stale: bool = False, background: bool = False, in_turn: bool = False
+        self,
+        plan: Plan,
+        leases: Leases,
+        *,
+        has_stale: bool = False,
+        background: bool = False,
+        without: Mapping[Key[Any], Exception] = {},
     ) -> Load:
         """Start a load under leases.
 
@@ -221,11 +228,10 @@ class LoopLoads:
             leases: what it runs under.
             has_stale: see `Load`.
             background: it is a background refresh.
-            in_turn: it also loads what has no lease, so it waits for its turn.
+            without: keys that have no lease, and why: then it waits for its turn.
         """
-        turn = self._turn if in_turn else None
-        without = [key for key in plan.keys if key not in leases]
-        self.events.happened(LoadEventKind.WITHOUT_SERVICE, without)
+        turn = self._turn if without else None
+        self._tell_without(without)
         load = Load(
             plan, leases, self.start, self.events, self._threads, turn=turn, has_stale=has_stale, background=background
         )
@@ -235,10 +241,21 @@ class LoopLoads:
             load.task.add_done_callback(self._refresh_ended)
         return load
 
-    def load_directly(self, plan: Plan) -> Load:
-        """Start a load that stores nothing, when it is its turn."""
-        self.events.happened(LoadEventKind.WITHOUT_SERVICE, plan.keys)
+    def load_directly(self, plan: Plan, error: Exception) -> Load:
+        """Start a load that stores nothing, when it is its turn.
+
+        Args:
+            plan: what to load.
+            error: why there is no lease.
+        """
+        self._tell_without(dict.fromkeys(plan.keys, error))
         return Load(plan, None, self.start, self.events, self._threads, turn=self._turn)
+
+    def _tell_without(self, errors: Mapping[Key[Any], Exception]) -> None:
+        ahead = [key for key, error in errors.items() if is_ahead(key, error)]
+        self.events.happened(LoadEventKind.WITHOUT_SERVICE, errors.keys() - set(ahead))
+        if ahead:
+            self.events.happened(LoadEventKind.AHEAD_OF_SERVER, ahead, errors[ahead[0]], log_it=True)
 
     async def cancel(self) -> None:
         """Cancel all loads, and wait until their leases are released. Their callers get `ClientClosed`."""

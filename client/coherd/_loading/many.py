@@ -64,7 +64,8 @@ class ManyLoads:
         self._stale: dict[Key[Any], pb.Hit] = {}
         """What keys with a lease may be served meanwhile."""
         self._held: list[Key[Any]] = []
-        self._direct: list[Key[Any]] = []
+        self._direct: dict[Key[Any], CacheError] = {}
+        """Keys that are loaded without a lease, and why."""
 
     async def run(self, keys: Sequence[Key[Any]]) -> Part:
         """Results and errors by key. However it ends, leases that no load has are released.
@@ -128,9 +129,9 @@ class ManyLoads:
         except CacheError as error:
             if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
                 self._flights.loads.releases.add(tokens.items(), call.terms)
-            if not loads_directly(call.policy, error):
+            if not all(loads_directly(call.policy, key, error) for key in keys):
                 raise
-            self._direct.extend(keys)
+            self._direct.update(dict.fromkeys(keys, error))
             return
         if len(answer.results) != len(keys):
             self._flights.loads.releases.add(tokens.items(), call.terms)
@@ -141,8 +142,8 @@ class ManyLoads:
     def _sort(self, key: Key[Any], token: bytes, result: pb.BatchLeaseResult) -> None:
         if result.HasField("error"):
             error = item_error(result.error)
-            if loads_directly(self._call.policy, error):
-                self._direct.append(key)
+            if loads_directly(self._call.policy, key, error):
+                self._direct[key] = error
             else:
                 self._errors[key] = error
         elif result.lease.HasField("hit"):
@@ -167,7 +168,7 @@ class ManyLoads:
     async def _load_own(self) -> None:
         policy = self._call.policy
         at_once = [k for k, hit in self._stale.items() if serves_at_once(policy, stale=True, early=not hit.stale)]
-        waited_for = [key for key in self._leased if key not in set(at_once)] + self._direct
+        waited_for = [key for key in self._leased if key not in set(at_once)] + list(self._direct)
         if not waited_for:
             self._results.update((key, self._stale[key]) for key in at_once)
             if at_once and self._flights.loads.has_room_for_refresh:
@@ -193,7 +194,8 @@ class ManyLoads:
         )
         held = {key: self._leased.pop(key) for key in keys if key in self._leased}
         leases = Leases(loads.transport, loads.releases, loads.events, held, call.terms)
-        return loads.load(plan, leases, background=background, in_turn=bool(self._direct))
+        without = {key: self._direct[key] for key in keys if key in self._direct}
+        return loads.load(plan, leases, background=background, without=without)
 
     async def _settle(self, key: Key[Any], load: Load) -> None:
         call, stale = self._call.of_key(key), self._stale.get(key)

@@ -1,14 +1,16 @@
-"""A connection to the service: how its channel is opened, and how many calls share it."""
+"""A connection to the service: how its channel is opened, how many calls share it, and whether its server still lives."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final
 
 import grpc.aio
 
 from coherd._rpc.methods import METHODS
+from coherd._rpc.sign_of_life import SignOfLife
 from coherd._rpc.tls import TlsConfig
 from coherd.contract.reasons import Retry
 from coherd.errors import Unavailable
@@ -19,9 +21,11 @@ MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     # gRPC repeats nothing by itself: what may be repeated is decided here, by reason and by rpc.
     ("grpc.enable_retries", 0),
-    # The server allows a ping every 10 s, with or without calls.
+    # For connections without calls, so that nothing on the way forgets them; while something is asked there is a sign
+    # of life of our own. The server allows a ping every 10 s. How long one is waited for is said by ping_timeout_ms:
+    # keepalive_timeout_ms has no effect.
     ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # A restarted server is found again within the back-off of a call.
@@ -36,6 +40,9 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.enable_http_proxy", 0),
 )
 """Channel options."""
+
+_HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
+_NO_SIGN: Final = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 MAX_CALLS: Final = 500
 MAX_WAITS: Final = 1_000
@@ -60,12 +67,26 @@ def _open_channel(target: str, tls: TlsConfig | None) -> grpc.aio.Channel:
 
 
 class Connection:
-    """A channel with its callables, of one event loop (`coherd._rpc.forks.Connected`)."""
+    """A channel with its callables, of one event loop (`coherd._rpc.forks.Connected`).
 
-    __slots__ = ("calls", "channel", "in_flight", "places", "waits")
+    Args:
+        channel: of its own connection.
+        silence_ms: longest silence of a server that owes an answer; then the connection is lost.
+        on_silent: called when it is.
+    """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, silence_ms: int, on_silent: Callable[[Connection], None]) -> None:
         self.channel = channel
+        self.asked = 0
+        """Calls that were sent and are not answered."""
+        self.is_silent = False
+        """Whether it was lost since the server gave no sign of life."""
+        self._on_silent = on_silent
+        self._check: Any = channel.unary_unary(_HEALTH_CHECK)
+        self._check_timeout_s = silence_ms / 1_000
+        self._tasks: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        self._life = SignOfLife(loop, silence_ms, lambda: self.asked > 0, self._ping, self._fall_silent)
         self.calls: dict[str, Any] = {
             method.rpc: channel.unary_unary(
                 f"/coherd.v1.CacheService/{method.rpc}",
@@ -116,6 +137,51 @@ class Connection:
         except TimeoutError:
             raise Unavailable("no connection to the service within the time limit", retry=Retry.SAFE) from None
 
+    async def ask(self, rpc: str, message: Any, timeout_s: float, metadata: Any) -> Any:
+        """The answer of an rpc.
+
+        Raises:
+            grpc.aio.AioRpcError: as gRPC says.
+            asyncio.CancelledError: also where the connection was closed, or `is_silent`.
+        """
+        self.asked += 1
+        self._life.watch()
+        try:
+            answer = await self.calls[rpc](message, timeout=timeout_s, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            self._life.heard |= error.code() not in _NO_SIGN
+            raise
+        finally:
+            self.asked -= 1
+        self._life.heard = True
+        return answer
+
+    def _ping(self) -> bool:
+        self._start(self._ask_for_sign())
+        return True
+
+    async def _ask_for_sign(self) -> None:
+        """Any answer is one, also that health is not known here, or that there is no connection: that is no silence."""
+        try:
+            await self._check(b"", timeout=self._check_timeout_s)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NO_SIGN:
+                return
+        except (asyncio.CancelledError, grpc.aio.UsageError):  # the channel was closed
+            return
+        self._life.heard = True
+
+    def _fall_silent(self) -> None:
+        self.is_silent = True
+        self._on_silent(self)
+        self._start(self.close())
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
         """Ends its calls."""
+        self._life.close()
         await self.channel.close(None)

@@ -35,10 +35,18 @@ class SessionLink:
         metadata: sent with each session.
         client_id: of the near cache; a session that says it again tells the server that it was emptied.
         near: near cache of this loop; None: none.
+        silence_ms: see `SessionStream`.
+        on_silent: called when a session was ended since its server gave no sign of life.
     """
 
     def __init__(
-        self, connect: Callable[[], grpc.aio.Channel], metadata: Any, client_id: bytes, near: NearCache | None
+        self,
+        connect: Callable[[], grpc.aio.Channel],
+        metadata: Any,
+        client_id: bytes,
+        near: NearCache | None,
+        silence_ms: int,
+        on_silent: Callable[[], None],
     ) -> None:
         self.stream: SessionStream | None = None
         """The open session, if there is one."""
@@ -48,6 +56,8 @@ class SessionLink:
         self._connect = connect
         self._metadata = metadata
         self._client_id = client_id
+        self._silence_ms = silence_ms
+        self._on_silent = on_silent
         self._dialing: asyncio.Task[None] | None = None
         self._failures = 0
         self._not_before_s = 0.0
@@ -94,7 +104,15 @@ class SessionLink:
         channel: grpc.aio.Channel | None = None
         try:
             channel = self._connect()
-            stream = await open_stream(channel, self._metadata, self._client_id, self.near, self._ended, DIAL_TIMEOUT_S)
+            stream = await open_stream(
+                channel,
+                self._metadata,
+                self._client_id,
+                self.near,
+                self._ended,
+                DIAL_TIMEOUT_S,
+                self._silence_ms,
+            )
             channel = None
             self.stream = stream
             self._streams.add(stream)
@@ -116,6 +134,8 @@ class SessionLink:
         """A stream takes no more operations: what it has not answered is waited for, then it is closed."""
         if self.stream is stream:
             self.stream = None
+        if stream.is_silent:
+            self._on_silent()
         if not self._closed:
             task = asyncio.get_running_loop().create_task(self._leave(stream), context=Context())
             self._leaving.add(task)

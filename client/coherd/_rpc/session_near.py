@@ -46,6 +46,8 @@ class SessionNear:
         """When a longer lease was last asked for."""
         self._pushed = 0
         """Sequence of the last push."""
+        self.keeps_lease = False
+        """Whether a longer lease is asked for again and again: the near cache is used."""
         self._used = asyncio.Event()
         cache.configure(
             {
@@ -129,7 +131,8 @@ class SessionNear:
             hits = self.cache.take_hits()
             idle_rounds = 0 if hits or self._used.is_set() else idle_rounds + 1
             self._used.clear()
-            if idle_rounds <= IDLE_ROUNDS:
+            self.keeps_lease = idle_rounds <= IDLE_ROUNDS
+            if self.keeps_lease:
                 self._report(hits)
                 await asyncio.sleep(self._lease_s / 3)
             else:

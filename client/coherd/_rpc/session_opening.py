@@ -28,8 +28,18 @@ async def open_stream(
     near: NearCache | None,
     on_end: Callable[[SessionStream], None],
     timeout_s: float,
+    silence_ms: int,
 ) -> SessionStream:
     """Open a session on a channel.
+
+    Args:
+        channel: closed with the session.
+        metadata: sent with it.
+        client_id: of the near cache.
+        near: the near cache that it keeps coherent; None: it has none.
+        on_end: see `SessionStream`.
+        timeout_s: longest wait for the welcome.
+        silence_ms: see `SessionStream`.
 
     Raises:
         CacheError: the service does not welcome it; `Unavailable` where it does not answer.
@@ -65,7 +75,7 @@ async def open_stream(
     finally:
         if not welcomed:
             call.cancel()
-    return SessionStream(call, channel, message.welcome, near, on_end)
+    return SessionStream(call, channel, message.welcome, near, on_end, silence_ms)
 
 
 async def _why_ended(call: Any) -> Exception:

@@ -19,6 +19,7 @@ from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.methods import Method, Request, Response
 from coherd._rpc.send_queue import SendQueue
 from coherd._rpc.session_near import Reads, SessionNear
+from coherd._rpc.sign_of_life import SignOfLife
 from coherd._rpc.status import error_of_status
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
@@ -58,6 +59,7 @@ class SessionStream:
         welcome: what the server answered.
         near: the near cache that it keeps coherent; None: it has none.
         on_end: called once when it takes no more operations: it broke, was closed, or is asked to move.
+        silence_ms: longest silence of a server that owes an answer; then the session is lost.
     """
 
     def __init__(
@@ -67,11 +69,14 @@ class SessionStream:
         welcome: session_pb2.Welcome,
         near: NearCache | None,
         on_end: Callable[[SessionStream], None],
+        silence_ms: int,
     ) -> None:
         self.is_open = True
         """Whether it takes operations."""
         self.is_lost = False
         """Whether it ended."""
+        self.is_silent = False
+        """Whether it ended since the server gave no sign of life."""
         self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
@@ -82,8 +87,9 @@ class SessionStream:
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
         self._emptied = asyncio.Event()
-        stamp = None if self.near is None else self.near.stamp
-        self._tasks = [asyncio.create_task(self._out.run(call, stamp)), asyncio.create_task(self._read())]
+        self._life = SignOfLife(self._loop, silence_ms, self._expects, self._ping, self._fall_silent)
+        self._pings = welcome.answers_pings
+        self._tasks = [asyncio.create_task(self._out.run(call, self._stamp)), asyncio.create_task(self._read())]
         if self.near is not None:
             self._tasks.append(asyncio.create_task(self.near.keep_lease()))
 
@@ -222,6 +228,7 @@ class SessionStream:
         if self.is_lost:
             return
         self.is_lost = True
+        self._life.close()
         self._stop_taking()
         self._deadlines.close()
         for operation_id, pending in list(self._pending.items()):
@@ -232,17 +239,38 @@ class SessionStream:
         self._pending.clear()
         self._emptied.set()
 
+    # The server's sign of life.
+
+    def _stamp(self, message: session_pb2.SessionRequest) -> None:
+        """A message is about to be sent."""
+        if self.near is not None:
+            self.near.stamp(message)
+        if self._pings:
+            self._life.watch()
+
+    def _expects(self) -> bool:
+        return bool(self._pending) or (self.near is not None and self.near.keeps_lease)
+
+    def _ping(self) -> bool:
+        return self._out.say(session_pb2.SessionRequest(ping=session_pb2.Ping()))
+
+    def _fall_silent(self) -> None:
+        self.is_silent = True
+        self._lose(Unavailable("the service gave no sign of life, and its session was ended", retry=Retry.IDEMPOTENT))
+        self._call.cancel()
+
     # Receiving.
 
     async def _read(self) -> None:
         """Handle what the server says, in order, until the stream ends."""
-        read = self._call.read
+        read, life = self._call.read, self._life
         error: CacheError = Unavailable("the session ended", retry=Retry.IDEMPOTENT)
         try:
             while True:
                 data = await read()
                 if not isinstance(data, bytes):
                     break
+                life.heard = True
                 message = session_pb2.SessionResponse.FromString(data)
                 kind = message.WhichOneof("message")
                 if kind == "frame":

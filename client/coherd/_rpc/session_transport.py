@@ -7,7 +7,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
@@ -19,20 +19,31 @@ from coherd._rpc.retries import repeat
 from coherd._rpc.session_link import SessionLink
 from coherd._rpc.session_near import drop_changed
 from coherd._rpc.session_opening import new_client_id
+from coherd._rpc.sign_of_life import DEFAULT_SILENCE_MS
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
+from coherd.contract.limits import whole_number
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
 from coherd.v1.errors_pb2 import ErrorReason
 
 
-class NearCacheBounds(NamedTuple):
-    """How much is kept near, per event loop."""
+@dataclass(frozen=True, slots=True)
+class NearCacheBounds:
+    """How much is kept near, per event loop.
+
+    Raises:
+        ValueError: a bound is no whole number, or out of its range.
+    """
 
     max_entries: int = 20_000
-    """More make a push that drops all of them block the event loop: about 80 ms for 20,000."""
+    """More make a push that drops all of them block the event loop: about 80 ms for 20,000. Range: 1..2**31 - 1."""
     max_bytes: int = 64 << 20
-    """Reckoned memory of values, keys and what is kept beside them."""
+    """Reckoned memory of values, keys and what is kept beside them. Range: 1..2**63 - 1."""
+
+    def __post_init__(self) -> None:
+        whole_number("max_entries", self.max_entries, 1, 2**31 - 1)
+        whole_number("max_bytes", self.max_bytes, 1, 2**63 - 1)
 
 
 class SessionTransport:
@@ -48,6 +59,7 @@ class SessionTransport:
         tls: TlsConfig | None = None,
         token: str | None = None,
         near_cache: NearCacheBounds | None,
+        silence_ms: int = DEFAULT_SILENCE_MS,
     ) -> None:
         """Does no I/O.
 
@@ -56,19 +68,23 @@ class SessionTransport:
             tls: None: plain text.
             token: sent as bearer token; without ``tls`` it crosses the network readable.
             near_cache: bounds of the near cache of each event loop; None: none is kept.
+            silence_ms: longest silence of a server that owes an answer; then another connection is opened.
 
         Raises:
             ValueError: as `UnaryTransport`.
         """
-        self._unary = UnaryTransport(target, tls=tls, token=token)
+        self._unary = UnaryTransport(target, tls=tls, token=token, silence_ms=silence_ms)
         self._closed = False
         metadata = bearer_metadata(token)
 
         def make() -> SessionLink:
-            near = None if near_cache is None else NearCache(**near_cache._asdict())
-            if near is not None:
+            near: NearCache | None = None
+            if near_cache is not None:
+                near = NearCache(max_entries=near_cache.max_entries, max_bytes=near_cache.max_bytes)
                 near.elsewhere = functools.partial(self._others_of, near)
-            return SessionLink(lambda: open_channel(target, tls), metadata, new_client_id(), near)
+            return SessionLink(
+                lambda: open_channel(target, tls), metadata, new_client_id(), near, silence_ms, self._unary.leave
+            )
 
         self._links = ConnectedPerLoop(make)
         self._by_loop = self._links.by_loop

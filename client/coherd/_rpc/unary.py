@@ -14,12 +14,14 @@ from coherd._rpc.endpoint import bearer_metadata, check_target
 from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.methods import Effect, Method, Request, Response
 from coherd._rpc.retries import repeat
+from coherd._rpc.sign_of_life import DEFAULT_SILENCE_MS, checked_silence
 from coherd._rpc.status import error_of_status
 from coherd._rpc.tls import TlsConfig
 from coherd.contract.reasons import Retry
 from coherd.errors import ClientClosed, DeadlineExceeded, ServerDefect, Unavailable
 from coherd.v1.errors_pb2 import ErrorReason
 
+_SILENT: Final = "the service gave no sign of life"
 _READY: Final = grpc.ChannelConnectivity.READY
 
 
@@ -29,21 +31,31 @@ class UnaryTransport:
     Usable from any number of event loops and, in forked children, again: see `coherd._rpc.forks`.
     """
 
-    def __init__(self, target: str, *, tls: TlsConfig | None = None, token: str | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: TlsConfig | None = None,
+        token: str | None = None,
+        silence_ms: int = DEFAULT_SILENCE_MS,
+    ) -> None:
         """Does no I/O.
 
         Args:
             target: ``host:port``, or any gRPC target (``dns:///…``, ``unix:…``).
             tls: None: plain text.
             token: sent as bearer token with every call; without ``tls`` it crosses the network readable.
+            silence_ms: longest silence of a server that owes an answer; then another connection is opened.
 
         Raises:
-            ValueError: there is no service at such a target, or gRPC cannot carry the token.
+            ValueError: there is no service at such a target, gRPC cannot carry the token, or the silence is out of its
+                range.
         """
+        checked_silence(silence_ms)
         self._target = check_target(target)
         self._metadata = bearer_metadata(token)
         self._closed = False
-        self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls)))
+        self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls), silence_ms, self._forget))
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
@@ -62,6 +74,15 @@ class UnaryTransport:
         own, _ = self._connections.take_all()  # channels of other loops end with their last call
         if own is not None:
             await own.close()
+
+    def leave(self) -> None:
+        """Use the running loop's connection for no more calls: its server is thought to stand still."""
+        self._connections.by_loop.pop(asyncio.get_running_loop(), None)
+
+    def _forget(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        if self._connections.by_loop.get(loop) is connection:
+            del self._connections.by_loop[loop]
 
     async def send(self, method: Method[Request, Response], request: Request, deadline_s: float) -> Response:
         """One attempt, at most until a moment of `time.monotonic`."""
@@ -94,9 +115,7 @@ class UnaryTransport:
                 await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
-                answer: Response | None = await connection.calls[method.rpc](
-                    message, timeout=remaining_s, metadata=self._metadata
-                )
+                answer: Response | None = await connection.ask(method.rpc, message, remaining_s, self._metadata)
             finally:
                 gate.release()
         except grpc.aio.AioRpcError as error:
@@ -105,12 +124,18 @@ class UnaryTransport:
                 raise Unavailable(f"cannot connect to the service at {self._target}", retry=failure.retry) from error
             raise failure  # noqa: B904 - it has its cause
         except grpc.aio.UsageError as error:
+            if connection.is_silent and not self._closed:
+                raise Unavailable(_SILENT, retry=Retry.SAFE) from None
             raise ClientClosed("the client was closed during the call") from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._closed and (task is None or not task.cancelling()):
-                # Closing a channel cancels its calls, not their callers.
+            if task is not None and task.cancelling():
+                raise
+            # Closing a channel cancels its calls, not their callers.
+            if self._closed:
                 raise ClientClosed("the client was closed during the call") from None
+            if connection.is_silent:
+                raise Unavailable(_SILENT, retry=Retry.IDEMPOTENT) from None
             raise
         finally:
             connection.in_flight -= 1

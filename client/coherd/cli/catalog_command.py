@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from coherd.catalog.diff import Severity, compare
+from coherd.catalog.change import Change, Severity
+from coherd.catalog.diff import compare
 from coherd.catalog.load import builtin_catalog
 from coherd.cli.catalog_choice import (
     Chosen,
@@ -76,16 +77,19 @@ def catalog(
     is_flag=True,
     help="NEW.binpb is in place of the built-in catalog, as with serve --no-builtin-catalog.",
 )
+@click.option("--strict", is_flag=True, help="Exit code 1 also for what readers of the old version misread.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def check(old_file: Path, new_file: Path | None, no_builtin: bool, as_json: bool) -> int:
-    """Report every difference between OLD.binpb and NEW.binpb (default: the built-in catalog).
+def check(old_file: Path, new_file: Path | None, no_builtin: bool, strict: bool, as_json: bool) -> int:
+    """Report every difference between OLD.binpb and NEW.binpb (default: the built-in catalog), and what to do.
 
-    Exit code 1 if one changes the text of a key or the type of a value: entries stored before would be lost, or read as
-    something else. `buf breaking` sees none of that. NEW.binpb must be one that a server takes.
+    Keys, and the fields of key and value messages in all depth, are compared by the rules of Protobuf's wire. Exit code
+    1 if a change is breaking: entries stored before would be lost, or read as something else. `buf breaking` sees no
+    keys. NEW.binpb must be one that a server takes.
 
     \b
     Examples:
       coherd catalog check --against released.binpb shop.binpb
+      coherd catalog check --strict --against released.binpb shop.binpb
     """
     if new_file is None:
         new = builtin_catalog()
@@ -93,12 +97,21 @@ def check(old_file: Path, new_file: Path | None, no_builtin: bool, as_json: bool
         load_file(new_file, with_builtin=not no_builtin)
         new = load_own_part(new_file)
     changes = compare(load_own_part(old_file), new)
-    breaking = sum(change.severity is Severity.BREAKING for change in changes)
+    counts = {severity: sum(change.severity is severity for change in changes) for severity in Severity}
     if as_json:
-        listed = [{"severity": c.severity.value, "element": c.element, "text": c.text} for c in changes]
-        click.echo(pretty_json({"breaking": breaking, "changes": listed}))
+        listed = [{"severity": c.severity.value, "element": c.element, "text": c.text, "todo": c.todo} for c in changes]
+        numbers = {severity.name.lower(): count for severity, count in counts.items()}
+        click.echo(pretty_json({**numbers, "changes": listed}))
     else:
         for change in changes:
-            click.echo(f"{change.severity.value:8}  {plain(change.element)}: {plain(change.text)}")
-        click.echo(f"{breaking} breaking, {counted(len(changes) - breaking, 'other change')}", err=True)
-    return ExitCode.NEGATIVE if breaking else ExitCode.OK
+            _show(change)
+        others = counted(counts[Severity.NOTICE], "other change")
+        click.echo(f"{counts[Severity.BREAKING]} breaking, {counts[Severity.ONE_WAY]} one-way, {others}", err=True)
+    negative = counts[Severity.BREAKING] or (strict and counts[Severity.ONE_WAY])
+    return ExitCode.NEGATIVE if negative else ExitCode.OK
+
+
+def _show(change: Change) -> None:
+    click.echo(f"{change.severity.value:8}  {plain(change.element)}: {plain(change.text)}")
+    if change.todo:
+        click.echo(f"{'':8}  - {change.todo}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
@@ -39,7 +39,7 @@ def metrics_view(
     tables = [_domains(domains, width)]
     if with_resources:
         tables += [_resources(domain, width, now, with_keyspace=with_keyspace) for domain in domains.values()]
-    return Group(*tables)
+    return Group(*tables, *_lost(domains.values()))
 
 
 def metrics_json(domains: Mapping[str, pb.DomainMetrics]) -> dict[str, Any]:
@@ -55,6 +55,19 @@ def size_text(size_bytes: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def _lost(domains: Iterable[pb.DomainMetrics]) -> Iterator[Text]:
+    """What a part of the store that does not answer takes with it."""
+    whole = [m.domain for m in domains if m.unavailable]
+    parts = [f"{m.domain}:{r.resource}" for m in domains if not m.unavailable for r in m.resources if r.unavailable]
+    uncounted = [m.domain for m in domains if m.uncounted]
+    for what, names in (
+        ("A part of the store does not answer, so every call fails for", whole + parts),
+        ("Not counted, since the part of the store with the counters does not answer:", uncounted),
+    ):
+        if names:
+            yield Text(f"{what} {', '.join(names)}.", "bold red")
 
 
 def _domains(domains: Mapping[str, pb.DomainMetrics], width: int) -> Table:

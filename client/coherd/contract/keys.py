@@ -28,6 +28,7 @@ _UNSAFE: Final = re.compile(r"[\x00-\x20%:*?\[\]{}\\\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{8}", re.ASCII)
+_ISO_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 _KEY: Final = ErrorReason.ERROR_REASON_KEY_INVALID
 _IDENTIFIER: Final = ErrorReason.ERROR_REASON_IDENTIFIER_INVALID
@@ -46,9 +47,9 @@ class KeyParts(NamedTuple):
     suffix: str | None = None
 
 
-def is_name(text: str) -> bool:
+def is_name(text: object) -> bool:
     """Whether the text can name a domain, resource or identifier: lower snake case, 1..64 characters."""
-    return _NAME.fullmatch(text) is not None
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
 def encode_value(value: str, *, name: str = "value") -> str:
@@ -113,7 +114,7 @@ def build_key(domain: str, resource: str, identifiers: Iterable[tuple[str, str]]
         seen.add(name)
         parts += name, encode_value(value, name=name)
     if suffix is not None:
-        parts.append(encode_value(suffix, name="suffix"))
+        parts.append(encode_value(string_text(suffix, "suffix"), name="suffix"))
     return check_length(":".join(parts))
 
 
@@ -123,6 +124,8 @@ def parse_key(text: str) -> KeyParts:
     Raises:
         Refusal: KEY_INVALID, if the text is not canonical; the error names the rule, not the key.
     """
+    if not isinstance(text, str):
+        raise Refusal(_KEY, f"a key is parsed from text, not from {type(text).__name__}", field="key")
     check_length(text)
     domain, *rest = text.split(":")
     if not rest:
@@ -156,7 +159,10 @@ def check_length(text: str) -> str:
 
 def _check_name(text: str, what: str) -> None:
     if not isinstance(text, str) or _NAME.fullmatch(text) is None:
-        raise Refusal(_KEY, f"the name of a {what} is lower snake case, 1..{MAX_NAME_CHARS} characters", field="key")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise Refusal(
+            _KEY, f"the name of {article} {what} is lower snake case, 1..{MAX_NAME_CHARS} characters", field="key"
+        )
 
 
 # Typed values to text. Each raises Refusal(IDENTIFIER_INVALID) naming the identifier and what it must be.
@@ -183,11 +189,7 @@ def bool_text(value: object, name: str) -> str:
 def int_text(value: object, name: str, low: int, high: int, unit: str = "") -> str:
     """Decimal text of an integer in ``low..high`` with its unit behind; also takes canonical text (``"30d"``)."""
     if isinstance(value, str):
-        digits = value.removesuffix(unit)
-        if (unit and digits == value) or _INTEGER.fullmatch(digits) is None or digits == "-0" or len(digits) > 20:
-            wanted = f"a canonical integer like {'30' + unit!r}"
-            raise Refusal(_IDENTIFIER, f"identifier {name!r} must be {wanted}", field=name)
-        number = int(digits)
+        number = _parsed(value, name, unit)
     elif isinstance(value, int) and not isinstance(value, bool):
         number = int(value)
     else:
@@ -197,6 +199,23 @@ def int_text(value: object, name: str, low: int, high: int, unit: str = "") -> s
     return f"{number}{unit}"
 
 
+def _parsed(text: str, name: str, unit: str) -> int:
+    """The number of canonical text, or a refusal that says which of its rules is broken."""
+    digits = text.removesuffix(unit)
+    is_integer = re.fullmatch(r"[+-]?[0-9]+", digits, re.ASCII) is not None
+    if _INTEGER.fullmatch(digits) is not None and digits != "-0" and len(digits) <= 20 and (not unit or digits != text):
+        return int(digits)
+    if not is_integer:
+        wrong = f"is text that holds no integer: give an int, or text like {'30' + unit!r}"
+    elif len(digits) > 20:
+        wrong = "is text with more than 20 digits"
+    elif unit and digits == text:
+        wrong = f"is text without its unit {unit!r}: give an int, or text like {'30' + unit!r}"
+    else:
+        wrong = f"is text with leading zeros or a sign that is not needed: give an int, or text like {'30' + unit!r}"
+    raise Refusal(_IDENTIFIER, f"identifier {name!r} {wrong}", field=name)
+
+
 def enum_text(value: object, name: str, texts: Iterable[str]) -> str:
     """One of the texts of an enum identifier."""
     allowed = tuple(texts)
@@ -204,6 +223,24 @@ def enum_text(value: object, name: str, texts: Iterable[str]) -> str:
         raise _wrong(name, "one of the names " + ", ".join(allowed), value)
     if value not in allowed:
         raise Refusal(_IDENTIFIER, f"identifier {name!r} must be one of {', '.join(allowed)}", field=name)
+    return str.__str__(value)
+
+
+def tag_text(value: object, name: str) -> str:
+    """Text of a tag's value, not yet encoded: of a `datetime.date` that of a date identifier.
+
+    Raises:
+        TypeError: it is neither text nor a date; of other identifiers the text in the key is needed.
+        Refusal: IDENTIFIER_INVALID, if it holds a lone surrogate.
+    """
+    if isinstance(value, datetime.date):
+        return date_text(value, name)
+    if not isinstance(value, str):
+        raise TypeError(
+            f"the value of tag {name!r} is text, as it stands in the key, or a date, not of type {type(value).__name__}"
+        )
+    if _SURROGATE.search(value):
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} holds a lone surrogate: not valid Unicode", field=name)
     return str.__str__(value)
 
 
@@ -218,7 +255,8 @@ def date_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise _wrong(name, "a date, or text YYYYMMDD", value)
     if not _is_day(value):
-        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD", field=name)
+        hint = ": give a datetime.date, or leave the hyphens out" if _ISO_DATE.fullmatch(value) else ""
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD{hint}", field=name)
     return str.__str__(value)
 
 

@@ -9,9 +9,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
+from coherd._calls.arguments import checked_keys, checked_loader
 from coherd._calls.messages import not_a_key
 from coherd._calls.near_hits import near_value
-from coherd._loading.cached_arguments import checked_function, checked_key
+from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
@@ -41,9 +42,9 @@ class CacheClient:
     One client serves any number of threads, also such as run an event loop, and works in processes forked later;
     make one per program. Its work is done in one event loop, in a daemon thread of the process.
 
-    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's): it covers
-    connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice. For
-    the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
+    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's): it
+    covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
+    For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
 
@@ -203,7 +204,9 @@ class CacheClient:
         return default if kept is None else near_value(key, kept, shared)
 
     def _get_many(self, keys: Iterable[Key[Any]], *, shared: bool | None = None, **options: Any) -> dict[Key[Any], Any]:
-        return self._many(keys, shared, lambda some: self._wait(self._asynchronous.get_many(some, **options)))
+        return self._many(
+            keys, "get_many", shared, lambda some: self._wait(self._asynchronous.get_many(some, **options))
+        )
 
     get_many = done_by(_get_many)(AsyncClient.get_many)
 
@@ -363,6 +366,7 @@ class CacheClient:
         """
         return self._many(
             keys,
+            "get_or_load_many",
             shared,
             lambda some: self._load(
                 loader,
@@ -415,6 +419,8 @@ class CacheClient:
             TypeError, ValueError: an option is wrong, or the key cannot be made of the function's arguments.
         """
         checked_key(key)
+        checked_terms(ttl, nothing_ttl, tags)
+        self._asynchronous._limit_ms(timeout_ms)
         self._asynchronous._load_policy.override(options)
         load = functools.partial(
             self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
@@ -451,21 +457,21 @@ class CacheClient:
     ) -> T:
         """The result of a verb that loads with a plain loader, which this thread may have to run."""
         policy = self._asynchronous._load_policy.override(options)
-        plain = PlainLoader(loader, leaves=policy.soft_timeout_ms is not None)
+        plain = PlainLoader(checked_loader(loader), leaves=policy.soft_timeout_ms is not None)
         if self._closed:
             raise ClientClosed("the client is closed")
         plain.call = call = Call(verb(plain))
         return LOOP.finish(call)
 
     def _many(
-        self, keys: Iterable[Any], shared: bool | None, ask: Callable[[list[Any]], dict[Any, Any]]
+        self, keys: Iterable[Any], verb: str, shared: bool | None, ask: Callable[[list[Any]], dict[Any, Any]]
     ) -> dict[Any, Any]:
         """The values of many keys, in their order: what the near cache holds, and of the others what is asked for.
 
         Raises:
             BatchError: some keys failed; carries the others' values, the near cache's included.
         """
-        wanted: list[Key[Any]] = list(dict.fromkeys(keys))
+        wanted = checked_keys(keys, verb)
         near = self._near_hits(wanted, shared)
         if not near:
             return ask(wanted)

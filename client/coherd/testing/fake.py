@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import NoneType
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from coherd._calls.arguments import checked_kind
 from coherd._calls.messages import decoded
 from coherd._loading.events import LoadEvent
 from coherd._loading.policy import LoadLimits, LoadPolicy
@@ -79,6 +81,8 @@ class FakeCache(CacheClient):
                 no jitter, never early.
             timeout_ms, on_unavailable, loading, load_limits, on_event: as in `CacheClient`.
         """
+        checked_kind("catalog", catalog, (Catalog, NoneType), "a Catalog, as read_catalog answers it")
+        checked_kind("clock", clock, (FakeClock, NoneType), "a FakeClock")
         self.clock = FakeClock() if clock is None else clock
         self.transport = MemoryTransport(builtin_catalog() if catalog is None else catalog, self.clock, draw=draw)
         super().__init__(

@@ -20,6 +20,7 @@ class MissReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MISS_REASON_INVALIDATED: _ClassVar[MissReason]
     MISS_REASON_FOREIGN: _ClassVar[MissReason]
     MISS_REASON_EXPIRED: _ClassVar[MissReason]
+    MISS_REASON_LATER_FORMAT: _ClassVar[MissReason]
 
 class SetOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -46,6 +47,7 @@ MISS_REASON_ABSENT: MissReason
 MISS_REASON_INVALIDATED: MissReason
 MISS_REASON_FOREIGN: MissReason
 MISS_REASON_EXPIRED: MissReason
+MISS_REASON_LATER_FORMAT: MissReason
 SET_OUTCOME_UNSPECIFIED: SetOutcome
 SET_OUTCOME_STORED: SetOutcome
 SET_OUTCOME_PRESENT: SetOutcome
@@ -198,7 +200,7 @@ class BatchSetResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[BatchSetResult, _Mapping]]] = ...) -> None: ...
 
 class LeaseRequest(_message.Message):
-    __slots__ = ("key", "token", "lease_ms", "wait_ms", "extra_tags", "renew", "grant")
+    __slots__ = ("key", "token", "lease_ms", "wait_ms", "extra_tags", "renew", "grant", "callers", "counted")
     class ExtraTagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +215,8 @@ class LeaseRequest(_message.Message):
     EXTRA_TAGS_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
+    CALLERS_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_FIELD_NUMBER: _ClassVar[int]
     key: _keys_pb2.Key
     token: bytes
     lease_ms: int
@@ -220,7 +224,9 @@ class LeaseRequest(_message.Message):
     extra_tags: _containers.ScalarMap[str, str]
     renew: bool
     grant: bytes
-    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., token: _Optional[bytes] = ..., lease_ms: _Optional[int] = ..., wait_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., renew: _Optional[bool] = ..., grant: _Optional[bytes] = ...) -> None: ...
+    callers: int
+    counted: int
+    def __init__(self, key: _Optional[_Union[_keys_pb2.Key, _Mapping]] = ..., token: _Optional[bytes] = ..., lease_ms: _Optional[int] = ..., wait_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., renew: _Optional[bool] = ..., grant: _Optional[bytes] = ..., callers: _Optional[int] = ..., counted: _Optional[int] = ...) -> None: ...
 
 class LeaseGranted(_message.Message):
     __slots__ = ("lease_ms", "stale", "grant")
@@ -387,19 +393,21 @@ class KeyspaceCount(_message.Message):
     def __init__(self, keys: _Optional[int] = ..., bytes: _Optional[int] = ..., counted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ResourceMetrics(_message.Message):
-    __slots__ = ("resource", "key_pattern", "recommended_ttl_ms", "keyspace")
+    __slots__ = ("resource", "key_pattern", "recommended_ttl_ms", "keyspace", "unavailable")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     KEY_PATTERN_FIELD_NUMBER: _ClassVar[int]
     RECOMMENDED_TTL_MS_FIELD_NUMBER: _ClassVar[int]
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     resource: str
     key_pattern: str
     recommended_ttl_ms: int
     keyspace: KeyspaceCount
-    def __init__(self, resource: _Optional[str] = ..., key_pattern: _Optional[str] = ..., recommended_ttl_ms: _Optional[int] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ...) -> None: ...
+    unavailable: bool
+    def __init__(self, resource: _Optional[str] = ..., key_pattern: _Optional[str] = ..., recommended_ttl_ms: _Optional[int] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ..., unavailable: _Optional[bool] = ...) -> None: ...
 
 class DomainMetrics(_message.Message):
-    __slots__ = ("domain", "hits", "stale_hits", "misses", "near_cache_hits", "hit_ratio", "sets", "fills", "rejected_fills", "loads_avoided", "invalidations", "deletes", "read_bytes", "written_bytes", "foreign", "dead", "recommended_ttl_ms", "resources", "keyspace", "read_latency", "write_latency")
+    __slots__ = ("domain", "hits", "stale_hits", "misses", "near_cache_hits", "hit_ratio", "sets", "fills", "rejected_fills", "loads_avoided", "invalidations", "deletes", "read_bytes", "written_bytes", "foreign", "dead", "recommended_ttl_ms", "resources", "keyspace", "read_latency", "write_latency", "unavailable", "uncounted")
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     STALE_HITS_FIELD_NUMBER: _ClassVar[int]
@@ -421,6 +429,8 @@ class DomainMetrics(_message.Message):
     KEYSPACE_FIELD_NUMBER: _ClassVar[int]
     READ_LATENCY_FIELD_NUMBER: _ClassVar[int]
     WRITE_LATENCY_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    UNCOUNTED_FIELD_NUMBER: _ClassVar[int]
     domain: str
     hits: int
     stale_hits: int
@@ -442,7 +452,9 @@ class DomainMetrics(_message.Message):
     keyspace: KeyspaceCount
     read_latency: LatencyQuantiles
     write_latency: LatencyQuantiles
-    def __init__(self, domain: _Optional[str] = ..., hits: _Optional[int] = ..., stale_hits: _Optional[int] = ..., misses: _Optional[int] = ..., near_cache_hits: _Optional[int] = ..., hit_ratio: _Optional[float] = ..., sets: _Optional[int] = ..., fills: _Optional[int] = ..., rejected_fills: _Optional[int] = ..., loads_avoided: _Optional[int] = ..., invalidations: _Optional[int] = ..., deletes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., foreign: _Optional[int] = ..., dead: _Optional[int] = ..., recommended_ttl_ms: _Optional[int] = ..., resources: _Optional[_Iterable[_Union[ResourceMetrics, _Mapping]]] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ..., read_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ..., write_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ...) -> None: ...
+    unavailable: bool
+    uncounted: bool
+    def __init__(self, domain: _Optional[str] = ..., hits: _Optional[int] = ..., stale_hits: _Optional[int] = ..., misses: _Optional[int] = ..., near_cache_hits: _Optional[int] = ..., hit_ratio: _Optional[float] = ..., sets: _Optional[int] = ..., fills: _Optional[int] = ..., rejected_fills: _Optional[int] = ..., loads_avoided: _Optional[int] = ..., invalidations: _Optional[int] = ..., deletes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., foreign: _Optional[int] = ..., dead: _Optional[int] = ..., recommended_ttl_ms: _Optional[int] = ..., resources: _Optional[_Iterable[_Union[ResourceMetrics, _Mapping]]] = ..., keyspace: _Optional[_Union[KeyspaceCount, _Mapping]] = ..., read_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ..., write_latency: _Optional[_Union[LatencyQuantiles, _Mapping]] = ..., unavailable: _Optional[bool] = ..., uncounted: _Optional[bool] = ...) -> None: ...
 
 class MetricsResponse(_message.Message):
     __slots__ = ("domains",)

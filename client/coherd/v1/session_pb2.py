@@ -27,7 +27,7 @@ from coherd.v1 import cache_service_pb2 as coherd_dot_v1_dot_cache__service__pb2
 from coherd.v1 import errors_pb2 as coherd_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63oherd/v1/session.proto\x12\tcoherd.v1\x1a\x1b\x63oherd/v1/annotations.proto\x1a\x1d\x63oherd/v1/cache_service.proto\x1a\x16\x63oherd/v1/errors.proto\"\xa1\x02\n\x0eSessionRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.coherd.v1.HelloH\x00\x12(\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x17.coherd.v1.RequestFrameH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.coherd.v1.CancelFrameH\x00\x12&\n\x08push_ack\x18\x04 \x01(\x0b\x32\x12.coherd.v1.PushAckH\x00\x12)\n\theartbeat\x18\x05 \x01(\x0b\x32\x14.coherd.v1.HeartbeatH\x00\x12%\n\x07goodbye\x18\x07 \x01(\x0b\x32\x12.coherd.v1.GoodbyeH\x00\x12\x13\n\x0b\x61sked_at_ms\x18\x06 \x01(\x03\x42\t\n\x07message\"T\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x11\n\tclient_id\x18\x02 \x01(\x0c\x12\x12\n\nuser_agent\x18\x03 \x01(\t\x12\x12\n\nnear_cache\x18\x04 \x01(\x08\"8\n\x0cRequestFrame\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.coherd.v1.Operation\"\xa8\x04\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x03\x12$\n\x03get\x18\x03 \x01(\x0b\x32\x15.coherd.v1.GetRequestH\x00\x12$\n\x03set\x18\x04 \x01(\x0b\x32\x15.coherd.v1.SetRequestH\x00\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x17.coherd.v1.LeaseRequestH\x00\x12&\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x16.coherd.v1.FillRequestH\x00\x12*\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x18.coherd.v1.DeleteRequestH\x00\x12(\n\x05touch\x18\x08 \x01(\x0b\x32\x17.coherd.v1.TouchRequestH\x00\x12\x32\n\ninvalidate\x18\t \x01(\x0b\x32\x1c.coherd.v1.InvalidateRequestH\x00\x12/\n\tbatch_get\x18\n \x01(\x0b\x32\x1a.coherd.v1.BatchGetRequestH\x00\x12/\n\tbatch_set\x18\x0b \x01(\x0b\x32\x1a.coherd.v1.BatchSetRequestH\x00\x12\x33\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1c.coherd.v1.BatchLeaseRequestH\x00\x12\x31\n\nbatch_fill\x18\r \x01(\x0b\x32\x1b.coherd.v1.BatchFillRequestH\x00\x42\t\n\x07request\"\x1a\n\x0b\x43\x61ncelFrame\x12\x0b\n\x03ids\x18\x01 \x03(\x04\"\x1b\n\x07PushAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x83\x01\n\tHeartbeat\x12@\n\x0fnear_cache_hits\x18\x01 \x03(\x0b\x32\'.coherd.v1.Heartbeat.NearCacheHitsEntry\x1a\x34\n\x12NearCacheHitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\t\n\x07Goodbye\"\xe7\x01\n\x0fSessionResponse\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.coherd.v1.WelcomeH\x00\x12)\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x18.coherd.v1.ResponseFrameH\x00\x12$\n\x04push\x18\x03 \x01(\x0b\x32\x14.coherd.v1.PushFrameH\x00\x12.\n\textension\x18\x04 \x01(\x0b\x32\x19.coherd.v1.LeaseExtensionH\x00\x12!\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x10.coherd.v1.DrainH\x00\x42\t\n\x07message\"\xa3\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x12\n\nsession_id\x18\x02 \x01(\x0c\x12\x0e\n\x06window\x18\x03 \x01(\r\x12\x14\n\x0cwindow_bytes\x18\x04 \x01(\x04\x12\x1b\n\x13near_cache_lease_ms\x18\x05 \x01(\x03\x12/\n\x0bnear_caches\x18\x06 \x03(\x0b\x32\x1a.coherd.v1.NearCacheDomain\"e\n\x0fNearCacheDomain\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.coherd.v1.NearCache\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x10\n\x08\x61ny_tags\x18\x04 \x03(\t\"<\n\rResponseFrame\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.coherd.v1.OperationResult\"\xcd\x04\n\x0fOperationResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.coherd.v1.ItemErrorH\x00\x12%\n\x03get\x18\x03 \x01(\x0b\x32\x16.coherd.v1.GetResponseH\x00\x12%\n\x03set\x18\x04 \x01(\x0b\x32\x16.coherd.v1.SetResponseH\x00\x12)\n\x05lease\x18\x05 \x01(\x0b\x32\x18.coherd.v1.LeaseResponseH\x00\x12\'\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x17.coherd.v1.FillResponseH\x00\x12+\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x19.coherd.v1.DeleteResponseH\x00\x12)\n\x05touch\x18\x08 \x01(\x0b\x32\x18.coherd.v1.TouchResponseH\x00\x12\x33\n\ninvalidate\x18\t \x01(\x0b\x32\x1d.coherd.v1.InvalidateResponseH\x00\x12\x30\n\tbatch_get\x18\n \x01(\x0b\x32\x1b.coherd.v1.BatchGetResponseH\x00\x12\x30\n\tbatch_set\x18\x0b \x01(\x0b\x32\x1b.coherd.v1.BatchSetResponseH\x00\x12\x34\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1d.coherd.v1.BatchLeaseResponseH\x00\x12\x32\n\nbatch_fill\x18\r \x01(\x0b\x32\x1c.coherd.v1.BatchFillResponseH\x00\x42\n\n\x08response\"H\n\tPushFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\r\n\x05\x66lush\x18\x04 \x01(\x08\";\n\x0eLeaseExtension\x12\x17\n\x0f\x63ounted_from_ms\x18\x01 \x01(\x03\x12\x10\n\x08lease_ms\x18\x02 \x01(\x03\"A\n\x05\x44rain\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.coherd.v1.ErrorReason\x12\x10\n\x08grace_ms\x18\x02 \x01(\x03\x32X\n\x0eSessionService\x12\x46\n\x07Session\x12\x19.coherd.v1.SessionRequest\x1a\x1a.coherd.v1.SessionResponse\"\x00(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63oherd/v1/session.proto\x12\tcoherd.v1\x1a\x1b\x63oherd/v1/annotations.proto\x1a\x1d\x63oherd/v1/cache_service.proto\x1a\x16\x63oherd/v1/errors.proto\"\xc2\x02\n\x0eSessionRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.coherd.v1.HelloH\x00\x12(\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x17.coherd.v1.RequestFrameH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.coherd.v1.CancelFrameH\x00\x12&\n\x08push_ack\x18\x04 \x01(\x0b\x32\x12.coherd.v1.PushAckH\x00\x12)\n\theartbeat\x18\x05 \x01(\x0b\x32\x14.coherd.v1.HeartbeatH\x00\x12%\n\x07goodbye\x18\x07 \x01(\x0b\x32\x12.coherd.v1.GoodbyeH\x00\x12\x1f\n\x04ping\x18\x08 \x01(\x0b\x32\x0f.coherd.v1.PingH\x00\x12\x13\n\x0b\x61sked_at_ms\x18\x06 \x01(\x03\x42\t\n\x07message\"T\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x11\n\tclient_id\x18\x02 \x01(\x0c\x12\x12\n\nuser_agent\x18\x03 \x01(\t\x12\x12\n\nnear_cache\x18\x04 \x01(\x08\"8\n\x0cRequestFrame\x12(\n\noperations\x18\x01 \x03(\x0b\x32\x14.coherd.v1.Operation\"\xa8\x04\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x03\x12$\n\x03get\x18\x03 \x01(\x0b\x32\x15.coherd.v1.GetRequestH\x00\x12$\n\x03set\x18\x04 \x01(\x0b\x32\x15.coherd.v1.SetRequestH\x00\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x17.coherd.v1.LeaseRequestH\x00\x12&\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x16.coherd.v1.FillRequestH\x00\x12*\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x18.coherd.v1.DeleteRequestH\x00\x12(\n\x05touch\x18\x08 \x01(\x0b\x32\x17.coherd.v1.TouchRequestH\x00\x12\x32\n\ninvalidate\x18\t \x01(\x0b\x32\x1c.coherd.v1.InvalidateRequestH\x00\x12/\n\tbatch_get\x18\n \x01(\x0b\x32\x1a.coherd.v1.BatchGetRequestH\x00\x12/\n\tbatch_set\x18\x0b \x01(\x0b\x32\x1a.coherd.v1.BatchSetRequestH\x00\x12\x33\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1c.coherd.v1.BatchLeaseRequestH\x00\x12\x31\n\nbatch_fill\x18\r \x01(\x0b\x32\x1b.coherd.v1.BatchFillRequestH\x00\x42\t\n\x07request\"\x1a\n\x0b\x43\x61ncelFrame\x12\x0b\n\x03ids\x18\x01 \x03(\x04\"\x1b\n\x07PushAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\x83\x01\n\tHeartbeat\x12@\n\x0fnear_cache_hits\x18\x01 \x03(\x0b\x32\'.coherd.v1.Heartbeat.NearCacheHitsEntry\x1a\x34\n\x12NearCacheHitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x06\n\x04Ping\"\t\n\x07Goodbye\"\x88\x02\n\x0fSessionResponse\x12%\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.coherd.v1.WelcomeH\x00\x12)\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x18.coherd.v1.ResponseFrameH\x00\x12$\n\x04push\x18\x03 \x01(\x0b\x32\x14.coherd.v1.PushFrameH\x00\x12.\n\textension\x18\x04 \x01(\x0b\x32\x19.coherd.v1.LeaseExtensionH\x00\x12!\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x10.coherd.v1.DrainH\x00\x12\x1f\n\x04pong\x18\x06 \x01(\x0b\x32\x0f.coherd.v1.PongH\x00\x42\t\n\x07message\"\xba\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x12\n\nsession_id\x18\x02 \x01(\x0c\x12\x0e\n\x06window\x18\x03 \x01(\r\x12\x14\n\x0cwindow_bytes\x18\x04 \x01(\x04\x12\x1b\n\x13near_cache_lease_ms\x18\x05 \x01(\x03\x12/\n\x0bnear_caches\x18\x06 \x03(\x0b\x32\x1a.coherd.v1.NearCacheDomain\x12\x15\n\ranswers_pings\x18\x07 \x01(\x08\"e\n\x0fNearCacheDomain\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.coherd.v1.NearCache\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x10\n\x08\x61ny_tags\x18\x04 \x03(\t\"<\n\rResponseFrame\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.coherd.v1.OperationResult\"\xcd\x04\n\x0fOperationResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.coherd.v1.ItemErrorH\x00\x12%\n\x03get\x18\x03 \x01(\x0b\x32\x16.coherd.v1.GetResponseH\x00\x12%\n\x03set\x18\x04 \x01(\x0b\x32\x16.coherd.v1.SetResponseH\x00\x12)\n\x05lease\x18\x05 \x01(\x0b\x32\x18.coherd.v1.LeaseResponseH\x00\x12\'\n\x04\x66ill\x18\x06 \x01(\x0b\x32\x17.coherd.v1.FillResponseH\x00\x12+\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x19.coherd.v1.DeleteResponseH\x00\x12)\n\x05touch\x18\x08 \x01(\x0b\x32\x18.coherd.v1.TouchResponseH\x00\x12\x33\n\ninvalidate\x18\t \x01(\x0b\x32\x1d.coherd.v1.InvalidateResponseH\x00\x12\x30\n\tbatch_get\x18\n \x01(\x0b\x32\x1b.coherd.v1.BatchGetResponseH\x00\x12\x30\n\tbatch_set\x18\x0b \x01(\x0b\x32\x1b.coherd.v1.BatchSetResponseH\x00\x12\x34\n\x0b\x62\x61tch_lease\x18\x0c \x01(\x0b\x32\x1d.coherd.v1.BatchLeaseResponseH\x00\x12\x32\n\nbatch_fill\x18\r \x01(\x0b\x32\x1c.coherd.v1.BatchFillResponseH\x00\x42\n\n\x08response\"H\n\tPushFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04keys\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\r\n\x05\x66lush\x18\x04 \x01(\x08\";\n\x0eLeaseExtension\x12\x17\n\x0f\x63ounted_from_ms\x18\x01 \x01(\x03\x12\x10\n\x08lease_ms\x18\x02 \x01(\x03\"\x06\n\x04Pong\"A\n\x05\x44rain\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.coherd.v1.ErrorReason\x12\x10\n\x08grace_ms\x18\x02 \x01(\x03\x32X\n\x0eSessionService\x12\x46\n\x07Session\x12\x19.coherd.v1.SessionRequest\x1a\x1a.coherd.v1.SessionResponse\"\x00(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,39 +37,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._loaded_options = None
   _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_options = b'8\001'
   _globals['_SESSIONREQUEST']._serialized_start=123
-  _globals['_SESSIONREQUEST']._serialized_end=412
-  _globals['_HELLO']._serialized_start=414
-  _globals['_HELLO']._serialized_end=498
-  _globals['_REQUESTFRAME']._serialized_start=500
-  _globals['_REQUESTFRAME']._serialized_end=556
-  _globals['_OPERATION']._serialized_start=559
-  _globals['_OPERATION']._serialized_end=1111
-  _globals['_CANCELFRAME']._serialized_start=1113
-  _globals['_CANCELFRAME']._serialized_end=1139
-  _globals['_PUSHACK']._serialized_start=1141
-  _globals['_PUSHACK']._serialized_end=1168
-  _globals['_HEARTBEAT']._serialized_start=1171
-  _globals['_HEARTBEAT']._serialized_end=1302
-  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_start=1250
-  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_end=1302
-  _globals['_GOODBYE']._serialized_start=1304
-  _globals['_GOODBYE']._serialized_end=1313
-  _globals['_SESSIONRESPONSE']._serialized_start=1316
-  _globals['_SESSIONRESPONSE']._serialized_end=1547
-  _globals['_WELCOME']._serialized_start=1550
-  _globals['_WELCOME']._serialized_end=1713
-  _globals['_NEARCACHEDOMAIN']._serialized_start=1715
-  _globals['_NEARCACHEDOMAIN']._serialized_end=1816
-  _globals['_RESPONSEFRAME']._serialized_start=1818
-  _globals['_RESPONSEFRAME']._serialized_end=1878
-  _globals['_OPERATIONRESULT']._serialized_start=1881
-  _globals['_OPERATIONRESULT']._serialized_end=2470
-  _globals['_PUSHFRAME']._serialized_start=2472
-  _globals['_PUSHFRAME']._serialized_end=2544
-  _globals['_LEASEEXTENSION']._serialized_start=2546
-  _globals['_LEASEEXTENSION']._serialized_end=2605
-  _globals['_DRAIN']._serialized_start=2607
-  _globals['_DRAIN']._serialized_end=2672
-  _globals['_SESSIONSERVICE']._serialized_start=2674
-  _globals['_SESSIONSERVICE']._serialized_end=2762
+  _globals['_SESSIONREQUEST']._serialized_end=445
+  _globals['_HELLO']._serialized_start=447
+  _globals['_HELLO']._serialized_end=531
+  _globals['_REQUESTFRAME']._serialized_start=533
+  _globals['_REQUESTFRAME']._serialized_end=589
+  _globals['_OPERATION']._serialized_start=592
+  _globals['_OPERATION']._serialized_end=1144
+  _globals['_CANCELFRAME']._serialized_start=1146
+  _globals['_CANCELFRAME']._serialized_end=1172
+  _globals['_PUSHACK']._serialized_start=1174
+  _globals['_PUSHACK']._serialized_end=1201
+  _globals['_HEARTBEAT']._serialized_start=1204
+  _globals['_HEARTBEAT']._serialized_end=1335
+  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_start=1283
+  _globals['_HEARTBEAT_NEARCACHEHITSENTRY']._serialized_end=1335
+  _globals['_PING']._serialized_start=1337
+  _globals['_PING']._serialized_end=1343
+  _globals['_GOODBYE']._serialized_start=1345
+  _globals['_GOODBYE']._serialized_end=1354
+  _globals['_SESSIONRESPONSE']._serialized_start=1357
+  _globals['_SESSIONRESPONSE']._serialized_end=1621
+  _globals['_WELCOME']._serialized_start=1624
+  _globals['_WELCOME']._serialized_end=1810
+  _globals['_NEARCACHEDOMAIN']._serialized_start=1812
+  _globals['_NEARCACHEDOMAIN']._serialized_end=1913
+  _globals['_RESPONSEFRAME']._serialized_start=1915
+  _globals['_RESPONSEFRAME']._serialized_end=1975
+  _globals['_OPERATIONRESULT']._serialized_start=1978
+  _globals['_OPERATIONRESULT']._serialized_end=2567
+  _globals['_PUSHFRAME']._serialized_start=2569
+  _globals['_PUSHFRAME']._serialized_end=2641
+  _globals['_LEASEEXTENSION']._serialized_start=2643
+  _globals['_LEASEEXTENSION']._serialized_end=2702
+  _globals['_PONG']._serialized_start=2704
+  _globals['_PONG']._serialized_end=2710
+  _globals['_DRAIN']._serialized_start=2712
+  _globals['_DRAIN']._serialized_end=2777
+  _globals['_SESSIONSERVICE']._serialized_start=2779
+  _globals['_SESSIONSERVICE']._serialized_end=2867
 # @@protoc_insertion_point(module_scope)

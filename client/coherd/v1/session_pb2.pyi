@@ -10,13 +10,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SessionRequest(_message.Message):
-    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat", "goodbye", "asked_at_ms")
+    __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat", "goodbye", "ping", "asked_at_ms")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     PUSH_ACK_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     frame: RequestFrame
@@ -24,8 +25,9 @@ class SessionRequest(_message.Message):
     push_ack: PushAck
     heartbeat: Heartbeat
     goodbye: Goodbye
+    ping: Ping
     asked_at_ms: int
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., asked_at_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RequestFrame, _Mapping]] = ..., cancel: _Optional[_Union[CancelFrame, _Mapping]] = ..., push_ack: _Optional[_Union[PushAck, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., asked_at_ms: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "client_id", "user_agent", "near_cache")
@@ -100,39 +102,47 @@ class Heartbeat(_message.Message):
     near_cache_hits: _containers.ScalarMap[str, int]
     def __init__(self, near_cache_hits: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
+class Ping(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Goodbye(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("welcome", "frame", "push", "extension", "drain")
+    __slots__ = ("welcome", "frame", "push", "extension", "drain", "pong")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     frame: ResponseFrame
     push: PushFrame
     extension: LeaseExtension
     drain: Drain
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., frame: _Optional[_Union[ResponseFrame, _Mapping]] = ..., push: _Optional[_Union[PushFrame, _Mapping]] = ..., extension: _Optional[_Union[LeaseExtension, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    pong: Pong
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., frame: _Optional[_Union[ResponseFrame, _Mapping]] = ..., push: _Optional[_Union[PushFrame, _Mapping]] = ..., extension: _Optional[_Union[LeaseExtension, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "session_id", "window", "window_bytes", "near_cache_lease_ms", "near_caches")
+    __slots__ = ("protocol", "session_id", "window", "window_bytes", "near_cache_lease_ms", "near_caches", "answers_pings")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     NEAR_CACHE_LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     NEAR_CACHES_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_PINGS_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     session_id: bytes
     window: int
     window_bytes: int
     near_cache_lease_ms: int
     near_caches: _containers.RepeatedCompositeFieldContainer[NearCacheDomain]
-    def __init__(self, protocol: _Optional[int] = ..., session_id: _Optional[bytes] = ..., window: _Optional[int] = ..., window_bytes: _Optional[int] = ..., near_cache_lease_ms: _Optional[int] = ..., near_caches: _Optional[_Iterable[_Union[NearCacheDomain, _Mapping]]] = ...) -> None: ...
+    answers_pings: bool
+    def __init__(self, protocol: _Optional[int] = ..., session_id: _Optional[bytes] = ..., window: _Optional[int] = ..., window_bytes: _Optional[int] = ..., near_cache_lease_ms: _Optional[int] = ..., near_caches: _Optional[_Iterable[_Union[NearCacheDomain, _Mapping]]] = ..., answers_pings: _Optional[bool] = ...) -> None: ...
 
 class NearCacheDomain(_message.Message):
     __slots__ = ("domain", "mode", "tags", "any_tags")
@@ -201,6 +211,10 @@ class LeaseExtension(_message.Message):
     counted_from_ms: int
     lease_ms: int
     def __init__(self, counted_from_ms: _Optional[int] = ..., lease_ms: _Optional[int] = ...) -> None: ...
+
+class Pong(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("reason", "grace_ms")

@@ -156,7 +156,7 @@ class Census:
         dead: list[Lookup] = []
         for lookup in await self._reader.find(keys):
             state = lookup.validity.state
-            if state in (State.ABSENT, State.FOREIGN):
+            if state in (State.ABSENT, State.FOREIGN, State.LATER):
                 continue
             tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
             if state is State.INVALIDATED:

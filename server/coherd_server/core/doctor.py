@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from coherd_server.core.lost import Lost
 from coherd_server.core.store import NodeReport
 
 _OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
@@ -19,6 +20,8 @@ class Level(enum.Enum):
     OK = "ok"
     WARNING = "warning"
     """Works, with a cost that the text names."""
+    LOST = "lost"
+    """It does not answer: calls fail, and the text names which."""
     UNSAFE = "unsafe"
     """A promise does not hold."""
 
@@ -31,11 +34,28 @@ class Finding(NamedTuple):
     text: str
 
 
-def examine(reports: Iterable[NodeReport]) -> list[Finding]:
-    """All findings on all primaries, the worst first."""
-    order = [Level.UNSAFE, Level.WARNING, Level.OK]
+def examine(reports: Iterable[NodeReport], lost: Lost) -> list[Finding]:
+    """All findings on all primaries, the worst first.
+
+    Args:
+        reports: of the primaries that answer.
+        lost: the others, and what fails for it.
+    """
+    order = [Level.UNSAFE, Level.LOST, Level.WARNING, Level.OK]
     findings = [finding for report in reports for finding in _examine(report)]
+    findings += _lost(lost)
     return sorted(findings, key=lambda finding: order.index(finding.level))
+
+
+def _lost(lost: Lost) -> Iterator[Finding]:
+    for address, cause in lost.nodes.items():
+        yield Finding(Level.LOST, address, f"a primary does not answer: {cause}; calls for keys that lie there fail")
+    if lost.nodes:
+        domains, resources = ", ".join(lost.domains) or "none", ", ".join(lost.resources) or "none"
+        text = (
+            f"fail as a whole, since their epochs lie there: domains {domains}; resources of other domains {resources}"
+        )
+        yield Finding(Level.LOST, "cluster", text)
 
 
 def _examine(report: NodeReport) -> Iterator[Finding]:

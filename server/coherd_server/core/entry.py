@@ -20,6 +20,10 @@ Format 1, big-endian::
                      8  epoch
          .    .  payload: a serialized value message, never interpreted here
 
+Every later format keeps the first 16 bytes as they are, so that an older server can delete and replace what it cannot
+read, and no item version is lost by that [later-format]. A bit of the flags that this version does not know changes
+neither validity nor payload; what does is a later format.
+
 The stamp block is canonical: identities in order of first use, the key's node first; stamps in the order of the
 key's tags, extra tags sorted behind them. A reader that knows the current epochs therefore builds the block it expects
 and compares bytes (`stamp_block`), and parses only when that fails.
@@ -123,6 +127,14 @@ class EntryFormatError(ValueError):
     """The bytes carry our magic but are not an entry this version can read. Holds no payload."""
 
 
+class LaterFormat(EntryFormatError):
+    """The entry is of a later format than this version's."""
+
+
+KEPT_BYTES: Final = 16
+"""What every format begins with: magic, format version, flags, item version."""
+
+
 ONE_IDENTITY: Final = b"\1"
 """What `stamp_block` begins with where the key's node holds every epoch. The node's identity follows, and start
 (`coherd.contract.tags.stamp_start`) and epoch of each stamp, in turn."""
@@ -174,6 +186,20 @@ def encode_header(*, flags: Flags, version: int, times: Times, block: bytes) -> 
         raise ValueError(f"entry header out of range: {error}") from None
 
 
+def plain_header(written_at_ms: int, fresh_until_ms: int, stale_ms: int, load_ms: int, block: bytes) -> bytes:
+    """The header of an entry without flags, as `encode_header` writes it.
+
+    Raises:
+        ValueError: a number does not fit its field, or the block is longer than 65,535 bytes.
+    """
+    try:
+        load_ms = load_ms if load_ms < _UINT32_MAX else _UINT32_MAX
+        size = len(block)
+        return _FIXED.pack(MAGIC, FORMAT_VERSION, 0, 0, written_at_ms, fresh_until_ms, stale_ms, load_ms, size) + block
+    except struct.error as error:
+        raise ValueError(f"entry header out of range: {error}") from None
+
+
 def is_ours(raw: bytes) -> bool:
     """Whether the bytes carry our magic. Foreign bytes are a counted miss and never touched."""
     return raw.startswith(MAGIC)
@@ -183,8 +209,11 @@ def decode_header(raw: bytes) -> Header:
     """Read the header of stored bytes that carry our magic.
 
     Raises:
+        LaterFormat: it is of a later format.
         EntryFormatError: unknown format version, or bytes that end inside the header.
     """
+    if len(raw) >= KEPT_BYTES and raw[3] > FORMAT_VERSION:
+        raise LaterFormat(f"entry format {raw[3]} is later than this version's")
     if len(raw) < FIXED_BYTES:
         raise EntryFormatError("entry ends inside its header")
     _, form, flags, version, written, fresh, stale, load, block_bytes = _FIXED.unpack_from(raw)

@@ -45,11 +45,11 @@ def failure_of(error: StoreUnavailable) -> Failure:
     """The failure a store error is told as."""
     if error.full:
         return FULL
-    if error.outcome_unknown:
-        return UNKNOWN
-    if error.cause:
-        return UNAVAILABLE._replace(message=f"the store refused: {error.cause}; nothing was changed")
-    return UNAVAILABLE
+    failure = UNKNOWN if error.outcome_unknown else UNAVAILABLE
+    if not error.cause:
+        return failure
+    changed = "the change may or may not take effect" if error.outcome_unknown else "nothing was changed"
+    return failure._replace(message=f"the store is unavailable: {error.cause}; {changed}")
 
 
 def refused(refusal: Refusal) -> Failure:

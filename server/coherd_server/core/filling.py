@@ -19,7 +19,7 @@ from coherd_server.core.counters import Counters
 from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.lease_attempt import GrantedLeases, current_lease
 from coherd_server.core.near.publish import ChangePublisher, distinct
-from coherd_server.core.set_plan import SetPlan, needs_of
+from coherd_server.core.set_plan import SetPlan, needs_of, plan_of
 from coherd_server.core.store import Fill, FillOutcome, Outdated, Store, StoreUnavailable
 from coherd_server.core.validity import expected_block, extra_refs_of
 
@@ -66,7 +66,7 @@ class Filler:
         try:
             check_grant(fill.grant)
             ttl_ms = check_set(fill.item, self._max_value_bytes, self._spread())
-            plan = SetPlan(fill.item, ttl_ms, (), max(0, fill.load_ms))
+            plan = plan_of(fill.item, ttl_ms, (), max(0, fill.load_ms))
             write = self._remembered(fill, plan) or await self._asked(fill, plan)
             if write is None:
                 return self._filled(fill, FillOutcome.REJECTED, 0)
@@ -92,7 +92,7 @@ class Filler:
         if granted is None or fill.item.version is not None:  # a version counts even if it is dead
             return None
         lease, raw = granted
-        plan = plan._replace(extra=extra_refs_of(key, lease.block))
+        plan = plan_of(fill.item, plan.ttl_ms, extra_refs_of(key, lease.block), plan.load_ms)
         known = self._store.remembered(needs_of([plan]))
         if known is None:
             return None
@@ -113,7 +113,7 @@ class Filler:
         lease = await current_lease(self._store, key, raw, read.identity, dict(ensured), plan.lifetime_ms)
         if lease is None or (lease.token, lease.grant) != (fill.token, fill.grant):
             return None
-        plan = plan._replace(extra=extra_refs_of(key, lease.block))
+        plan = plan_of(fill.item, plan.ttl_ms, extra_refs_of(key, lease.block), plan.load_ms)
         entry = plan.entry(lease.block, read.redis_now_ms)
         return Fill(key.text, entry, plan.lifetime_ms, raw, read.identity)
 

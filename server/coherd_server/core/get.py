@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+import structlog
+
 from coherd.catalog.catalog import ResolvedKey
 from coherd.contract.keys import decode_value
 from coherd.contract.tags import TagRef
@@ -20,6 +22,8 @@ from coherd_server.core.entry import EntryFormatError, Flags, Header, decode_pla
 from coherd_server.core.failure import Failure, failure_of
 from coherd_server.core.store import EpochRead, Store, StoreUnavailable, ValueRead
 from coherd_server.core.validity import FOREIGN, State, Validity, extra_refs_of, open_entry, validate
+
+_log = structlog.get_logger("coherd.store")
 
 
 class Lookup(NamedTuple):
@@ -52,6 +56,7 @@ class Reader:
     def __init__(self, store: Store, counters: Counters) -> None:
         self._store = store
         self._counters = counters
+        self._told_later = False
 
     async def get(self, keys: Sequence[ResolvedKey], *, accept_stale: bool = False) -> list[Lookup | Failure]:
         """What is stored under each key, in order.
@@ -112,6 +117,8 @@ class Reader:
             entry = open_entry(read)
             if isinstance(entry, Validity):
                 validity = entry
+                if entry.state is State.LATER:
+                    self._tell_later()
             elif entry.flags and entry.flags & Flags.EXTRA_TAGS:
                 validity = FOREIGN  # unless its extra tags can be read
                 with contextlib.suppress(EntryFormatError):
@@ -125,6 +132,14 @@ class Reader:
             for index, (entry, refs) in tagged.items():
                 lookups[index] = Lookup(keys[index], validate(keys[index], reads[index], entry, refs, epochs), refs)
         return lookups
+
+    def _tell_later(self) -> None:
+        """Says once that another server of this store is ahead of this one."""
+        if not self._told_later:
+            self._told_later = True
+            _log.warning(
+                "entries of a later format are misses here: another server of this store is of a later version"
+            )
 
     def _count(self, lookups: Iterable[Lookup | Failure], accept_stale: bool, seconds: float) -> None:
         by_domain: dict[str, list[int]] = {}

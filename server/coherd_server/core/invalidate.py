@@ -110,8 +110,9 @@ class Changer:
         )
         failures = [removal for removal in removals if isinstance(removal, Failure)] + ([failure] if failure else [])
         if failures:
-            untouched = len(failures) == len(removals) + bool(tags) and set(failures) == {UNAVAILABLE}
-            return failures[0] if untouched or failures[0] != UNAVAILABLE else UNKNOWN
+            reasons = {failed.reason for failed in failures}
+            untouched = len(failures) == len(removals) + bool(tags) and reasons == {UNAVAILABLE.reason}
+            return failures[0] if untouched or failures[0].reason != UNAVAILABLE.reason else UNKNOWN
         return sum(existed is True for existed in removals)
 
     async def invalidate(self, tags: Mapping[str, DomainSpec], *, wait_for_near_caches: bool = False) -> Failure | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class KeyQueue:
@@ -24,12 +24,24 @@ class KeyQueue:
         self._inside.add(key)
         return True
 
+    def enter_all(self, keys: Collection[str]) -> bool:
+        """Whether the caller is in for all of these, each named once. If so it must `leave` them, else it is in for
+        none."""
+        asked = set(keys)
+        if len(asked) != len(keys) or not self._inside.isdisjoint(asked):
+            return False
+        self._inside |= asked
+        return True
+
     def is_taken(self, key: str) -> bool:
         """Somebody is in."""
         return key in self._inside
 
     def leave(self, keys: Iterable[str]) -> None:
         """Let the next ones in."""
+        if not self._waiting:
+            self._inside.difference_update(keys)
+            return
         for key in keys:
             self._hand_over(key)
 
@@ -54,7 +66,7 @@ class KeyQueue:
         return entered
 
     def _hand_over(self, key: str) -> None:
-        waiting = self._waiting.get(key, deque())
+        waiting = self._waiting.get(key)
         while waiting:
             future = waiting.popleft()
             if not future.done():

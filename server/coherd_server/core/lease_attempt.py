@@ -15,7 +15,7 @@ from coherd.contract.ttl import refresh_early
 from coherd_server.core.entry import EntryFormatError
 from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of
 from coherd_server.core.get import Lookup, Reader
-from coherd_server.core.lease_bytes import Lease, decode_lease, token_of
+from coherd_server.core.lease_bytes import Lease, decode_lease, is_later, token_of
 from coherd_server.core.store import (
     EpochRead,
     Grant,
@@ -160,16 +160,18 @@ class LeaseAttempt:
             check_same_extra(extra_refs_of(key, holds.block), extra)
             held = await self._store.hold(key.text, holds.token + holds.grant, item.lease_ms)
             return None if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, stale)
-        if token_of(raw_lease) == item.token:
-            return Held(stale)  # its own lease, overtaken: a late copy of the request, whose lease nobody would use
+        if token_of(raw_lease) == item.token or is_later(raw_lease):
+            # Its own lease, overtaken: a late copy of the request, whose lease nobody would use. Or one that a later
+            # version granted and this one cannot judge: it ends by itself [later-format].
+            return Held(stale)
         block = expected_block(key, extra, basis.identity, epochs)
         if block is None:
             raise AssertionError("ensure_epochs answered without an epoch")
-        header = lookup.validity.header
+        head = lookup.validity.head
         lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
         grant = Grant(
             key.text,
-            None if header is None else lookup.validity.head,
+            head or None,
             raw_lease,
             lease.encode(),
             item.lease_ms,
@@ -182,7 +184,7 @@ class LeaseAttempt:
             return FOREIGN_VALUE
         if outcome is not GrantOutcome.GRANTED:
             return None
-        if header is None:  # else its fill looks first: it must not be in the way of what is there if it is overtaken
+        if not head:  # else its fill looks first: it must not be in the way of what is there if it is overtaken
             self._grants.note(key.text, lease, grant.lease, item.lease_ms)
         return Granted(item.lease_ms, lease.grant, stale)
 

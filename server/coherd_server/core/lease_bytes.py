@@ -8,6 +8,9 @@ Format 2, big-endian::
         17    8  grant, chosen by the server, random and new with every grant
         25    8  granted at, unix milliseconds in the time of the key's node
         33    .  stamp block (`coherd_server.core.entry`): the epochs and nodes as they were before the load
+
+Every later format keeps the first 25 bytes as they are: whoever holds a token can release it, and a lease that cannot be
+read is respected until it expires [later-format].
 """
 
 from __future__ import annotations
@@ -50,6 +53,11 @@ class Lease(NamedTuple):
 def token_of(raw: bytes) -> bytes:
     """The token in stored bytes, of whatever format; empty if there is none."""
     return raw[1 : 1 + TOKEN_BYTES]
+
+
+def is_later(raw: bytes) -> bool:
+    """Whether stored bytes are a lease of a later format: somebody loads, with stamps that this version cannot judge."""
+    return len(raw) > _FIXED.size and raw[0] > FORMAT_VERSION
 
 
 def decode_lease(raw: bytes) -> Lease:

@@ -19,7 +19,7 @@ from coherd_server.core.key_queue import KeyQueue
 from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
-from coherd_server.core.set_plan import SetDone, SetPlan
+from coherd_server.core.set_plan import SetDone, SetPlan, plan_of
 from coherd_server.core.store import PutOutcome, Store
 
 MAX_ATTEMPTS: Final = 32
@@ -93,21 +93,16 @@ class Writer:
         began_s = asyncio.get_running_loop().time()
         started = time.perf_counter()
         done: list[SetDone | Failure] = [CONTENDED] * len(items)
-        pending: dict[int, SetPlan] = {}
         progress = SetProgress(wanted)
 
         def end(index: int, outcome: SetDone | Failure) -> None:
-            if index in progress.begun and isinstance(outcome, Failure):
+            if progress.begun and index in progress.begun and isinstance(outcome, Failure):
                 outcome = UNKNOWN
             done[index] = outcome
             report(index, outcome)
 
-        for index, item in enumerate(items):
-            try:
-                pending[index] = self._plan(item)
-            except Refusal as refusal:
-                end(index, refused(refusal))
-        tried = dict.fromkeys(pending, 0)
+        pending = self._plans(items, end)
+        tried: dict[int, int] = {}
         confirming: list[asyncio.Task[None]] = []
         entered: set[str] = set()
         try:
@@ -130,18 +125,25 @@ class Writer:
                             del pending[index]
                             end(index, OUTWAITED)
                     continue
-                first = [index for index in turn if not tried[index]]
                 try:
-                    outcomes = await self._attempt.make(turn, first, progress)
+                    outcomes = await self._attempt.make(turn, tried, progress)
                 finally:
-                    self._key_queue.leave(plan.item.key.text for plan in turn.values())
+                    self._key_queue.leave([plan.item.key.text for plan in turn.values()])
+                untold: dict[ChangeNotice, dict[int, SetDone | Failure]] = {}
                 for index in turn:
-                    tried[index] += 1
-                    if index in outcomes or tried[index] == MAX_ATTEMPTS:
-                        del pending[index]
-                        if index not in progress.told or not _is_stored(outcomes.get(index)):
-                            end(index, outcomes.get(index, CONTENDED))
-                confirming += self._confirm(outcomes, progress.told, end)
+                    outcome = outcomes.get(index)
+                    if outcome is None:
+                        tried[index] = tried.get(index, 0) + 1
+                        if tried[index] < MAX_ATTEMPTS:
+                            continue
+                        outcome = CONTENDED
+                    del pending[index]
+                    notice = progress.told.get(index)
+                    if notice is None or notice.is_told or not _is_stored(outcome):
+                        end(index, outcome)
+                    else:
+                        untold.setdefault(notice, {})[index] = outcome
+                confirming += [asyncio.create_task(self._confirm(notice, of, end)) for notice, of in untold.items()]
             if confirming:
                 await asyncio.gather(*confirming)
         finally:
@@ -150,44 +152,37 @@ class Writer:
         self._count(items, done, time.perf_counter() - started)
         return done
 
-    def _confirm(
+    def _plans(self, items: Sequence[SetItem], end: Callable[[int, SetDone | Failure], None]) -> dict[int, SetPlan]:
+        """What is to be stored, by index; what is refused is ended."""
+        plans: dict[int, SetPlan] = {}
+        for index, item in enumerate(items):
+            try:
+                ttl_ms = check_set(item, self._max_value_bytes, self._spread())
+                plans[index] = plan_of(item, ttl_ms, extra_tags_of(item))
+            except Refusal as refusal:
+                end(index, refused(refusal))
+        return plans
+
+    async def _confirm(
         self,
+        notice: ChangeNotice,
         outcomes: Mapping[int, SetDone | Failure],
-        told: Mapping[int, ChangeNotice],
         end: Callable[[int, SetDone | Failure], None],
-    ) -> list[asyncio.Task[None]]:
-        """End what was stored once near caches are told: at once where the store did that with the change."""
-        stored: dict[ChangeNotice, list[int]] = {}
+    ) -> None:
+        """End what was stored once near caches are told."""
+        failure = await self._publisher.finish([notice])
         for index, outcome in outcomes.items():
-            if index in told and _is_stored(outcome):
-                stored.setdefault(told[index], []).append(index)
-
-        async def finish(notice: ChangeNotice, indexes: Sequence[int]) -> None:
-            failure = await self._publisher.finish([notice])
-            for index in indexes:
-                end(index, failure or outcomes[index])
-
-        tasks: list[asyncio.Task[None]] = []
-        for notice, indexes in stored.items():
-            if notice.appended is None or notice.awaited:
-                tasks.append(asyncio.create_task(finish(notice, indexes)))
-            else:
-                for index in indexes:
-                    end(index, outcomes[index])
-        return tasks
+            end(index, failure or outcome)
 
     def is_writing(self, key: ResolvedKey) -> bool:
         """A set of this key must wait for its turn."""
         return self._key_queue.is_taken(key.text)
 
-    def _plan(self, item: SetItem) -> SetPlan:
-        return SetPlan(item, check_set(item, self._max_value_bytes, self._spread()), extra_tags_of(item))
-
     def _count(self, items: Sequence[SetItem], done: Sequence[SetDone | Failure], seconds: float) -> None:
         timed: set[str] = set()
         for item, outcome in zip(items, done, strict=True):
-            domain = item.key.domain.name
-            if isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED:
+            if _is_stored(outcome):
+                domain = item.key.domain.name
                 counts = self._counters.counts[domain]
                 counts["sets"] += 1
                 counts["written_bytes"] += len(item.payload)
@@ -196,13 +191,15 @@ class Writer:
                     self._counters.writes[domain].add(seconds)
 
 
-def _is_stored(outcome: SetDone | Failure | None) -> bool:
+def _is_stored(outcome: SetDone | Failure) -> bool:
     return isinstance(outcome, SetDone) and outcome.outcome is PutOutcome.STORED
 
 
 def _whose_turn(pending: Mapping[int, SetPlan], key_queue: KeyQueue, entered: set[str]) -> dict[int, SetPlan]:
     """The sets whose turn it is: one of each key that was ``entered``, or that can be. What was entered and is not
     wanted any more is left; afterwards ``entered`` is empty."""
+    if not entered and key_queue.enter_all([plan.item.key.text for plan in pending.values()]):
+        return dict(pending)
     turn: dict[int, SetPlan] = {}
     for index, plan in pending.items():
         key = plan.item.key.text

@@ -4,12 +4,12 @@ writes [late-write-fence]."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd_server.core.entry import decode_header
-from coherd_server.core.failure import FOREIGN_VALUE, FULL, UNAVAILABLE, Failure, failure_of
+from coherd_server.core.failure import FOREIGN_VALUE, UNAVAILABLE, Failure, failure_of
 from coherd_server.core.get import Reader
 from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.near.publish import ChangePublisher, distinct
@@ -66,19 +66,22 @@ class SetAttempt:
     async def make(
         self,
         pending: Mapping[int, SetPlan],
-        first: Collection[int],
+        tried: Container[int],
         progress: SetProgress,
     ) -> dict[int, SetDone | Failure]:
         """Make one attempt at every pending set; those absent from the answer must be tried again.
 
         Args:
             pending: what to store, by index.
-            first: those that were not tried before: they need not ask where the store remembers their fencing token
+            tried: those that were tried before. The others need not ask where the store remembers their fencing token
                 and stamps.
             progress: what earlier attempts left.
         """
-        puts = self._remembered({index: plan for index, plan in pending.items() if index in first})
-        puts |= self._fenced({index: plan for index, plan in pending.items() if index not in first}, progress)
+        again = {index: plan for index, plan in pending.items() if index in tried}
+        first = {index: plan for index, plan in pending.items() if index not in again} if again else pending
+        puts = self._remembered(first)
+        if again:
+            puts |= self._fenced(again, progress)
         if not puts:
             return await self._ask_and_put(pending, progress)
         if len(puts) == len(pending):
@@ -94,11 +97,11 @@ class SetAttempt:
         if known is None:
             return {}
         basis, epochs = known
+        stamps = {tag: epoch for tag, (epoch, _) in epochs.items() if epoch is not None}
         puts: dict[int, Put] = {}
         for index, plan in plans.items():
             block = expected_block(plan.item.key, plan.extra, basis.identity, epochs)
             if block is not None:
-                stamps = {tag: epoch for tag in plan.tags if (epoch := epochs[tag].epoch) is not None}
                 puts[index] = _put_of(plan, basis, block, None, stamps)
         return puts
 
@@ -122,7 +125,7 @@ class SetAttempt:
             bases, epochs = await self._store.ensure_epochs([plan.item.key.text for plan in pending.values()], needs)
         except StoreUnavailable as error:
             if len(pending) == 1 or self._store.one_primary:
-                return dict.fromkeys(pending, FULL if error.full else UNAVAILABLE)
+                return dict.fromkeys(pending, failure_of(error))
             return await self._ask_and_put_each(pending, progress)
         answers: dict[int, SetDone | Failure] = {}
         puts: dict[int, Put] = {}
@@ -136,7 +139,7 @@ class SetAttempt:
                 if isinstance(validity, Failure) or validity.state is State.FOREIGN:
                     answers[index] = validity if isinstance(validity, Failure) else FOREIGN_VALUE
                     continue
-                if validity.state is State.FRESH:
+                if validity.state in (State.FRESH, State.LATER):  # it may be fresh to who can read it
                     answers[index] = SetDone(PutOutcome.PRESENT)
                     continue
                 replaces = validity.head
@@ -163,8 +166,10 @@ class SetAttempt:
         notices = self._publisher.of_keys([pending[index].item.key for index in puts])
         progress.told |= {index: notice for index, notice in zip(puts, notices, strict=True) if notice is not None}
         outcomes = await self._store.put(list(puts.values()), distinct(notices))
-        for index, outcome in zip(puts, outcomes, strict=True):
-            put = puts[index]
+        for (index, put), outcome in zip(puts.items(), outcomes, strict=True):
+            if outcome is PutOutcome.STORED:
+                answers[index] = tuple.__new__(SetDone, (outcome, pending[index].ttl_ms))
+                continue
             if outcome is PutOutcome.FENCED:
                 if put.remembered:
                     progress.stamps[index] = EntryStamps(put.identity, decode_header(put.entry).block)
@@ -176,7 +181,7 @@ class SetAttempt:
                 block = expected_block(plan.item.key, plan.extra, put.identity, outcome.epochs)
                 if block is not None:
                     progress.stamps[index] = EntryStamps(put.identity, block)
-            answer = _answer(outcome, pending[index].ttl_ms)
+            answer = _answer(outcome)
             if answer is not None:
                 answers[index] = answer
         return answers
@@ -210,25 +215,32 @@ def _put_of(
     replaces: bytes | None,
     remembered: Mapping[str, bytes] = _NOTHING,
 ) -> Put:
-    entry = plan.entry(block, basis.redis_now_ms)
-    key = plan.item.key.text
-    return Put(key, entry, plan.lifetime_ms, basis.identity, basis.fencing_token, replaces, remembered)
+    identity, now_ms, fencing_token = basis
+    put = (
+        plan.item.key.text,
+        plan.entry(block, now_ms),
+        plan.ttl_ms + plan.stale_ms,
+        identity,
+        fencing_token,
+        replaces,
+        remembered,
+        plan.tags,
+    )
+    return tuple.__new__(Put, put)
 
 
-def _answer(outcome: PutOutcome | Outdated | StoreUnavailable, ttl_ms: int) -> SetDone | Failure | None:
-    """What the caller of a set is told; None where the set must start over."""
+def _answer(outcome: PutOutcome | Outdated | StoreUnavailable) -> SetDone | Failure | None:
+    """What the caller of a set that was not stored is told; None where the set must start over."""
     if isinstance(outcome, StoreUnavailable):
         return failure_of(outcome)
     if isinstance(outcome, Outdated):
         return None
     match outcome:
-        case PutOutcome.STORED:
-            return SetDone(outcome, ttl_ms)
         case PutOutcome.OLDER_VERSION:
             return SetDone(outcome)
         case PutOutcome.FOREIGN:
             return FOREIGN_VALUE
         case PutOutcome.LATE:
             return UNAVAILABLE
-        case PutOutcome.PRESENT | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
+        case PutOutcome.STORED | PutOutcome.PRESENT | PutOutcome.FENCED | PutOutcome.MOVED_IDENTITY:
             return None

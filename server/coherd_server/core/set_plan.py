@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from coherd.catalog.requests import SetItem
 from coherd.contract.tags import TagRef
-from coherd_server.core.entry import Flags, Times, encode_header
+from coherd_server.core.entry import Flags, Times, encode_header, plain_header
 from coherd_server.core.store import PutOutcome
+
+_new: Final = tuple.__new__
+"""Makes a named tuple without the call of its constructor."""
 
 
 class SetDone(NamedTuple):
@@ -20,23 +23,17 @@ class SetDone(NamedTuple):
 
 
 class SetPlan(NamedTuple):
-    """An item that was checked. Times in milliseconds."""
+    """An item that was checked (`plan_of`). Times in milliseconds."""
 
     item: SetItem
     ttl_ms: int
+    stale_ms: int
+    """How long the value may be served stale after its TTL."""
     extra: tuple[TagRef, ...]
+    tags: Sequence[str]
+    """All its tags: the key's own, and extra ones."""
     load_ms: int = 0
     """How long the value took to load."""
-
-    @property
-    def tags(self) -> list[str]:
-        """All its tags: the key's own, and extra ones."""
-        return [tag for _, tag in (*self.item.key.tags, *self.extra)]
-
-    @property
-    def stale_ms(self) -> int:
-        """How long the value may be served stale after its TTL."""
-        return 0 if self.item.negative else self.item.key.policy.stale_ms
 
     @property
     def lifetime_ms(self) -> int:
@@ -50,16 +47,34 @@ class SetPlan(NamedTuple):
             block: the stamps.
             now_ms: unix milliseconds by the clock of the key's node.
         """
-        item = self.item
+        item, ttl_ms, stale_ms, extra, _, load_ms = self
+        if not (extra or item.negative or item.version is not None):
+            return plain_header(now_ms, now_ms + ttl_ms, stale_ms, load_ms, block) + item.payload
         flags = Flags.NONE
         if item.negative:  # stamped like any other [nothing-is-an-entry]
             flags |= Flags.NEGATIVE
         if item.version is not None:
             flags |= Flags.VERSIONED
-        if self.extra:
+        if extra:
             flags |= Flags.EXTRA_TAGS
-        times = Times(now_ms, now_ms + self.ttl_ms, self.stale_ms, self.load_ms)
+        times = Times(now_ms, now_ms + ttl_ms, stale_ms, load_ms)
         return encode_header(flags=flags, version=item.version or 0, times=times, block=block) + item.payload
+
+
+def plan_of(item: SetItem, ttl_ms: int, extra: tuple[TagRef, ...], load_ms: int = 0) -> SetPlan:
+    """The plan of an item.
+
+    Args:
+        item: what is to be stored.
+        ttl_ms: what `coherd.catalog.requests.check_set` chose.
+        extra: its extra tags.
+        load_ms: how long the value took to load.
+    """
+    tags = [tag for _, tag in item.key.stamp_starts]
+    if extra:
+        tags += [tag for _, tag in extra]
+    stale_ms = 0 if item.negative else item.key.policy.stale_ms
+    return _new(SetPlan, (item, ttl_ms, stale_ms, extra, tags, load_ms))
 
 
 def needs_of(plans: Iterable[SetPlan]) -> dict[str, int]:

@@ -21,6 +21,7 @@ __all__ = [
     "Grant",
     "GrantOutcome",
     "HoldOutcome",
+    "LostParts",
     "NodeReport",
     "Outdated",
     "Put",
@@ -40,8 +41,8 @@ class StoreUnavailable(Exception):
 
     ``outcome_unknown`` is True when a write was sent and may still take effect (P6: the caller is told, never
     silently retried); False when nothing was sent or the command only read. ``full`` is True when a node refused a
-    write because it is at maxmemory and evicts nothing. ``cause`` says why a node refused and what to do, where that is
-    known, without its address; else it is empty. The message names no key.
+    write because it is at maxmemory and evicts nothing. ``cause`` says why a node refused or cannot be reached, and
+    what to do, where that is known, without its address; else it is empty. The message names no key.
     """
 
     def __init__(self, message: str, *, outcome_unknown: bool = False, full: bool = False, cause: str = "") -> None:
@@ -135,7 +136,10 @@ class Put(NamedTuple):
     """None: write whatever is there. ``b""``: only if the key is absent. Else: only if the stored bytes begin with
     exactly this header (an entry that was judged dead), or the key is absent (``only_if_absent``)."""
     remembered: Mapping[str, bytes] = {}
-    """Tags it was stamped with by `Store.remembered`, and their epochs: the store says whether these are current."""
+    """Tags and epochs out of `Store.remembered`, where it was stamped with these: the store says whether they are
+    current. Many puts may share one mapping."""
+    tags: Sequence[str] = ()
+    """Which of these it was stamped with; empty: all of them."""
 
 
 class GrantOutcome(enum.Enum):
@@ -206,6 +210,15 @@ class NodeReport(NamedTuple):
     run_id: str
     identity_stable: bool
     """False when two connections to one address answered with different run ids: a proxy hides which node answers."""
+
+
+class LostParts(NamedTuple):
+    """What of a store cannot be reached."""
+
+    nodes: Mapping[str, str] = {}
+    """Addresses of primaries, each with why it does not answer."""
+    tags: frozenset[str] = frozenset()
+    """Those whose epochs are on these."""
 
 
 class Store(Protocol):
@@ -337,20 +350,26 @@ class Store(Protocol):
         ...
 
     async def counters(self, domains: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
-        """The persistent counters, whole over all server processes."""
+        """The persistent counters, whole over all server processes; without those on a primary that does not answer
+        while another one does."""
         ...
 
     def trouble(self) -> str:
-        """Why it cannot be used just now, one line without secrets; empty while every primary answers, which it does if
-        it has answered within the last second and a half."""
+        """Why nothing can be served just now, one line without secrets; empty while any primary answers, which it does
+        if it has answered within the last second and a half."""
+        ...
+
+    def lost(self, tags: Sequence[str]) -> LostParts:
+        """The primaries that do not answer just now, and which of the tags have their epochs there: what carries one of
+        them cannot be read or written."""
         ...
 
     async def ping(self) -> None:
-        """Return when every primary has answered lately; the readiness probe."""
+        """Return when every primary has answered lately, or some have and the rest does not in time."""
         ...
 
     async def inspect(self) -> Sequence[NodeReport]:
-        """One report per primary."""
+        """One report per primary that answers."""
         ...
 
     async def close(self) -> None:

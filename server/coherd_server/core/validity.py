@@ -15,6 +15,7 @@ from coherd_server.core.entry import (
     EntryFormatError,
     Flags,
     Header,
+    LaterFormat,
     Stamp,
     decode_header,
     is_ours,
@@ -42,14 +43,21 @@ class State(enum.Enum):
     """Invalidated, or held or stamped by a node that was replaced [node-identity]."""
     EXPIRED = "expired"
     FOREIGN = "foreign"
-    """Bytes that are not ours, or of a format this version does not know."""
+    """Bytes that are not ours, or damaged."""
+    LATER = "later"
+    """An entry that a later version wrote: a miss here, which may be valid there [later-format]."""
+
+
+LATER_HEAD_BYTES: Final = 1_024
+"""How much of an entry of a later format stands for all of it: wherever its header ends, times and stamps are in it."""
 
 
 class Validity(NamedTuple):
-    """The outcome of a read; ``header`` is None where there is no entry of ours."""
+    """The outcome of a read; ``header`` is None where there is no entry that this version reads."""
 
     state: State
     raw: bytes = b""
+    """Empty where there is none of ours."""
     header: Header | None = None
     age_ms: int = 0
     remaining_ms: int = 0
@@ -62,8 +70,10 @@ class Validity(NamedTuple):
 
     @property
     def head(self) -> bytes:
-        """The entry's header bytes, by which scripts compare [unlink-by-bytes]."""
-        return b"" if self.header is None else self.raw[: self.header.size]
+        """The bytes by which scripts compare [unlink-by-bytes]: the entry's header, or what a later one begins with."""
+        if self.header is None:
+            return self.raw[:LATER_HEAD_BYTES]
+        return self.raw[: self.header.size]
 
 
 ABSENT: Final = Validity(State.ABSENT)
@@ -132,6 +142,8 @@ def open_entry(read: ValueRead) -> Header | Validity:
         return FOREIGN
     try:
         header = decode_header(raw)
+    except LaterFormat:
+        return Validity(State.LATER, raw)
     except EntryFormatError:
         return FOREIGN
     if header.times.fresh_until_ms > MAX_TIME_MS:

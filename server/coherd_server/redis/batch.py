@@ -25,8 +25,15 @@ from coherd_server.redis.redis_py import Arg, Command, Reply
 from coherd_server.redis.scripts import LATE, Script
 
 _numbers: Final = itertools.count(1)
-ITEMS_PER_CALL: Final = 500
-"""Most items of one script call or MGET: bounds how long a node is blocked (about 10 µs an item)."""
+NAMES_PER_READ: Final = 500
+"""Most names of one MGET."""
+ITEMS_PER_CALL: Final = 250
+"""Most items of one script call: bounds how long a node is blocked (about 10 µs an item). The payload of a call is that
+of its batch at most: ``StoreSettings.batch_bytes`` and one value."""
+
+
+_Call = tuple[str, int, tuple[Arg, ...]]
+"""What the items of one call share: digest of the script, hash slot, common arguments."""
 
 
 class Failure(NamedTuple):
@@ -36,6 +43,8 @@ class Failure(NamedTuple):
     sent: bool
     final: bool = False
     """Trying again within the deadline is of no use."""
+    cause: str = ""
+    """Why, without the address."""
 
 
 class Batch:
@@ -76,6 +85,8 @@ class Batch:
         self.late = False
         self.scripts_missing = False
         self.readonly = False
+        self.refused: ResponseError | None = None
+        """Some command was refused, and why."""
 
     def __len__(self) -> int:
         return len(self._names) + len(self._jobs)
@@ -125,31 +136,32 @@ class Batch:
         self.answers = [None] * len(self._jobs)
         commands: list[Command] = []
         names = list(self._names)
-        step = ITEMS_PER_CALL if self._wide else 1
+        step = NAMES_PER_READ if self._wide else 1
         for at in range(0, len(names), step):
             part = names[at : at + step]
             self._plan.append((None, part, ()))
             self._append(commands, ("MGET", *part) if self._wide else ("GET", part[0]))
-        calls: dict[tuple[str, int], tuple[Script, list[int]]] = {}
-        last: dict[tuple[str, int], tuple[Script, list[int]]] = {}
+        calls: dict[_Call, tuple[Script, list[int]]] = {}
+        last: dict[_Call, tuple[Script, list[int]]] = {}
         replicas = 0
+        latest: tuple[Script, tuple[Arg, ...], list[int]] | None = None  # most jobs go where the one before went
         for place, job in enumerate(self._jobs):
-            if place in self._withdrawn:
+            if self._withdrawn and place in self._withdrawn:
                 continue
-            script, keys, args, wanted, confirmed = job
+            script, keys, args, wanted, confirmed, common = job
             if wanted is not None and wanted != identity:
                 self.answers[place] = Moved()
             elif script is None:
                 self._plan.append((None, (), (place,)))
                 self._append(commands, args)
+            elif latest is not None and latest[0] is script and latest[1] is common and self._wide:
+                latest[2].append(place)
             else:
                 group = last if script.last else calls
                 slot = 0 if self._wide else key_slot(keys[0].encode())
-                called = group.get((script.sha, slot))
-                if called is None:
-                    group[script.sha, slot] = (script, [place])
-                else:
-                    called[1].append(place)
+                _, places = group.setdefault((script.sha, slot, common), (script, []))
+                places.append(place)
+                latest = (script, common, places)
             if confirmed > replicas:
                 replicas = confirmed
         for script, places in (*calls.values(), *last.values()):
@@ -168,6 +180,8 @@ class Batch:
         commands.append(command)
 
     def _call(self, script: Script, places: Sequence[int], deadline_ms: int) -> Command:
+        if script.numbered:
+            return _numbered_call(script, [self._jobs[place] for place in places], deadline_ms)
         keys: list[Arg] = []
         args: list[Arg] = [deadline_ms]
         for place in places:
@@ -222,8 +236,10 @@ class Batch:
         elif isinstance(reply, list) and len(reply) == len(places) + script.tells_token:
             if script.tells_token:
                 self.fencing_token = cast(bytes, reply.pop())
+            answers = self.answers
             for place, answer in zip(places, reply, strict=True):
-                self.answers[place] = self._checked(answer)
+                good = type(answer) is bytes and answer != LATE and not answer.startswith(b"!")
+                answers[place] = answer if good else self._checked(answer)
         elif isinstance(reply, ResponseError) or reply == LATE:
             for place in places:
                 self.answers[place] = self._checked(reply)
@@ -242,6 +258,7 @@ class Batch:
         return reply
 
     def _note(self, error: ResponseError) -> None:
+        self.refused = error
         self.late |= isinstance(error, LateError)
         self.readonly |= isinstance(error, ReadOnlyError)
         self.scripts_missing |= isinstance(error, NoScriptError)
@@ -258,3 +275,15 @@ class Batch:
             if not future.done():
                 future.set_result(self)
         self._waiters.clear()
+
+
+def _numbered_call(script: Script, jobs: Sequence[Job], deadline_ms: int) -> Command:
+    """A call whose items are laid out as ``items.lua`` says."""
+    keys: list[Arg] = []
+    rest: list[Arg] = []
+    for job in jobs:
+        keys.extend(job.keys[:-1])
+        rest.extend(job.args[1:])
+    keys.extend([jobs[0].keys[-1]] if script.tells_token else [job.keys[-1] for job in jobs])
+    numbers = b"".join([cast(bytes, job.args[0]) for job in jobs])
+    return ("EVALSHA", script.sha, len(keys), *keys, deadline_ms, numbers, *jobs[0].common, *rest)

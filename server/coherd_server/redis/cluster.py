@@ -10,6 +10,7 @@ from typing import Final
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError
 
+from coherd_server.redis.causes import CLUSTER_IS_OFF, describe_failed_connect
 from coherd_server.redis.node import Node
 from coherd_server.redis.recent_writes import RecentWrites
 from coherd_server.redis.redis_py import CONNECTION_ERRORS, Address, Reply, open_connection
@@ -36,9 +37,11 @@ class ClusterTopology:
         self._slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._nodes: dict[Address, Node] = {}
         self._known: list[Address] = [Address(host, port) for host, port in target.addresses]
+        self._moving: dict[int, tuple[Address, Address, float]] = {}
+        """By slot, from where to where an ASK has sent last, and when, `time.monotonic`."""
         self._turn = 0
         self._watch = Watch(settings.check_every_ms)
-        self._trouble = "no seed answered"
+        self._cause = "no node of the URL has answered"
 
     def node_for(self, name: str) -> Node | None:
         address = self._slots[key_slot(name.encode())]
@@ -57,9 +60,10 @@ class ClusterTopology:
         return node
 
     def redirect(self, error: AskError, source: Node) -> Node | None:
-        address = Address(error.host or source.address.host, error.port)
+        address = Address(_host_of(error.host, source.address), error.port)
         node = self._node(address)
         if not isinstance(error, MovedError):
+            self._moving[error.slot_id] = (source.address, address, time.monotonic())
             node.distrust()
             return node
         if self._slots[error.slot_id] != address:
@@ -67,6 +71,13 @@ class ClusterTopology:
             node.distrust()
             self.refresh()
         return None
+
+    def importing(self, name: str, source: Node, identity: bytes) -> Node | None:
+        moving = self._moving.get(key_slot(name.encode()))
+        if moving is None or moving[0] != source.address or time.monotonic() - moving[2] > UNUSED_AFTER_S:
+            return None
+        node = self._node(moving[1])
+        return node if node.identity == identity else None
 
     def refresh(self) -> None:
         self._watch.ask()
@@ -76,7 +87,11 @@ class ClusterTopology:
         self._watch.start(self)
 
     def trouble(self) -> str:
-        return f"{self._target.describe()}: {self._trouble}"
+        return f"{self._target.describe()}: {self.cause}"
+
+    @property
+    def cause(self) -> str:
+        return self._cause
 
     async def look(self) -> None:
         """Ask some nodes for the map, other ones each time; keep what is known when none answers."""
@@ -103,7 +118,10 @@ class ClusterTopology:
         for address in primaries:
             self._node(address)
         self._slots = slots
-        self._trouble = "no primary serves the slot"
+        for slot, (_, to, _) in list(self._moving.items()):
+            if slots[slot] == to:
+                del self._moving[slot]
+        self._cause = "no primary serves the slot"
         seeds = [Address(host, port) for host, port in self._target.addresses]
         self._known = list(dict.fromkeys([*primaries, *seeds]))
 
@@ -116,8 +134,10 @@ class ClusterTopology:
                 await connection.send_packed_command(b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n")
                 return _slot_map(await connection.read_response(timeout=float("inf")), address)
         except CONNECTION_ERRORS as error:
-            if "cluster support disabled" in str(error):
-                self._trouble = "cluster mode is off there: use redis://"
+            if not any(self._slots):
+                off = "cluster support disabled" in str(error)
+                why = CLUSTER_IS_OFF if off else describe_failed_connect(error, tls=self._target.tls)
+                self._cause = why if off else f"no node of the URL answers: {why}"
             return None
         finally:
             await connection.disconnect(nowait=True)
@@ -128,11 +148,28 @@ class ClusterTopology:
 
 
 def _slot_map(reply: Reply, asked: Address) -> list[Address | None] | None:
-    """The map in a CLUSTER SLOTS reply; None when it covers nothing. A missing host means the one that was asked."""
+    """The map in a CLUSTER SLOTS reply; None when it covers nothing."""
     slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
     if not isinstance(reply, list) or not reply:
         return None
     for first, last, primary, *_ in reply:
-        host = primary[0].decode() if primary[0] not in (None, b"", b"?") else asked.host
+        host = _host_of(primary[0].decode() if primary[0] else "", asked, _metadata(primary))
         slots[first : last + 1] = [Address(host, primary[1])] * (last + 1 - first)
     return slots
+
+
+def _host_of(told: str | None, asked: Address, ip: str = "") -> str:
+    """The host that a node tells of another one. An empty one means its own; ``?`` that it does not know it, as where
+    nodes are told by hostnames and one has none: its address is told beside it, or it is taken to be the same.
+    """
+    if told == "?" and ip:
+        return ip
+    return told if told not in (None, "", "?") else asked.host
+
+
+def _metadata(primary: Sequence[object]) -> str:
+    """The address that a node of the map has beside its name; empty where none is told."""
+    flat = primary[3] if len(primary) > 3 else []
+    told = dict(zip(flat[::2], flat[1::2], strict=False)) if isinstance(flat, list) else {}
+    ip = told.get(b"ip", b"")
+    return ip.decode() if isinstance(ip, bytes) else ""

@@ -17,7 +17,8 @@ from coherd_server.redis.topology import SingleTopology, Topology
 async def open_store(
     target: RedisTarget | str, *, prefix: str = "", settings: StoreSettings | None = None
 ) -> RedisStore:
-    """Connect to every primary and return the store; it belongs to the running event loop.
+    """Connect to every primary and return the store; it belongs to the running event loop. Of a cluster some primaries
+    may be lost, as long as one answers.
 
     ``prefix`` goes before every name in Redis, braces excluded: they would change the hash slot.
 
@@ -37,7 +38,7 @@ async def open_store(
         _check_files(target)
         await topology.start()
         await store.ping()
-        await store.recall("probe")
+        await store.probe()
     except StoreUnavailable as error:
         await store.close()
         text = str(error).removeprefix(f"{target.describe()}: ")

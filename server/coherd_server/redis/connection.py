@@ -22,7 +22,14 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import RedisError, ResponseError
 
 from coherd_server.core.entry import IDENTITY_BYTES
-from coherd_server.redis.causes import CAUSES, describe_error, describe_failed_connect, waiting_helps
+from coherd_server.redis.causes import (
+    CAUSES,
+    CLUSTER_IS_OFF,
+    NOT_A_PRIMARY,
+    describe_error,
+    describe_failed_connect,
+    waiting_helps,
+)
 from coherd_server.redis.redis_py import (
     CONNECTION_ERRORS,
     Address,
@@ -42,8 +49,10 @@ _INFO_LINE: Final = re.compile(rb"^([a-z0-9_]+):(.*?)\r?$", re.MULTILINE)
 class ConnectionLost(Exception):
     """The connection is closed and must not be used again. The message holds no key, value or secret."""
 
-    def __init__(self, message: str, *, sent: bool, refused: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, address: Address, cause: str, *, sent: bool, refused: bool = False) -> None:
+        super().__init__(f"{address}: {cause}")
+        self.cause = cause
+        """Why, without the address."""
         self.sent = sent
         """Commands may have reached the node."""
         self.refused = refused
@@ -103,7 +112,7 @@ class Connection(asyncio.Protocol):
             connection._take_over(opened)
         except CONNECTION_ERRORS as error:
             text = describe_failed_connect(error, tls=target.tls)
-            raise ConnectionLost(f"{address}: {text}", sent=False, refused=not waiting_helps(error)) from None
+            raise ConnectionLost(address, text, sent=False, refused=not waiting_helps(error)) from None
         finally:
             if not connection.is_open:
                 with contextlib.suppress(*CONNECTION_ERRORS):
@@ -155,16 +164,18 @@ class Connection(asyncio.Protocol):
             if isinstance(reply, ResponseError):
                 self.close()
                 wrong_mode = self._cluster and reply is replies[1]
-                text = "cluster mode is off there" if wrong_mode else describe_error(reply)
-                raise ConnectionLost(f"{self.address}: {text}", sent=False, refused=wrong_mode)
+                text = CLUSTER_IS_OFF if wrong_mode else describe_error(reply)
+                raise ConnectionLost(self.address, text, sent=False, refused=wrong_mode)
         info = parse_info(cast(bytes, replies[0]))
         mode = info.get("redis_mode", info.get("server_mode", "standalone"))
-        self._require(info.get("loading", "0") == "0", CAUSES["LOADING"])
+        self._require(info.get("loading", "0") == "0", CAUSES["LOADING"].text)
         self._require(mode != "sentinel", "this is a sentinel: use redis+sentinel://", refused=True)
         alone = self._cluster or mode != "cluster"
         self._require(alone, "cluster mode is on: use redis+cluster://", refused=True)
-        self._require(info.get("role") == "master", f"the node is not a primary: {CAUSES['READONLY']}")
-        epoch = parse_info(cast(bytes, replies[1])).get("cluster_my_epoch", "") if self._cluster else ""
+        self._require(info.get("role") == "master", NOT_A_PRIMARY)
+        cluster = parse_info(cast(bytes, replies[1])) if self._cluster else {}
+        self._require(cluster.get("cluster_state", "ok") == "ok", CAUSES["CLUSTERDOWN"].text)
+        epoch = cluster.get("cluster_my_epoch", "")
         traits = f"{info.get('run_id')}|{info.get('master_replid')}|{epoch}"
         self.identity = blake2b(traits.encode(), digest_size=IDENTITY_BYTES).digest()
         self.info = info
@@ -178,7 +189,7 @@ class Connection(asyncio.Protocol):
     def _require(self, holds: bool, text: str, *, refused: bool = False) -> None:
         if not holds:
             self.close()
-            raise ConnectionLost(f"{self.address}: {text}", sent=False, refused=refused)
+            raise ConnectionLost(self.address, text, sent=False, refused=refused)
 
     async def exchange(self, commands: Sequence[Command], *, timeout_ms: int) -> list[Reply]:
         """As `send`, awaited. Cancelling it closes the connection.
@@ -203,7 +214,7 @@ class Connection(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None:
-            done(ConnectionLost(f"{self.address}: connection lost", sent=False), self.redis_now_ms())
+            done(ConnectionLost(self.address, "connection lost", sent=False), self.redis_now_ms())
             return
         if self._done is not None:
             raise AssertionError("an exchange is under way")
@@ -265,7 +276,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             self._writer = None  # not before: a writer that is collected while it is open warns
             self.on_closed()
-        self._finish(ConnectionLost(f"{self.address}: {text}", sent=True))
+        self._finish(ConnectionLost(self.address, text, sent=True))
 
 
 def _nobody() -> None:

@@ -28,6 +28,7 @@ FENCING_TOKEN_BYTES: Final = INCARNATION_BYTES + 8
 FENCE_LIFETIMES: Final = 5
 """The fence of a key outlives its write's deadline this many times."""
 _TWO: Final = struct.Struct(">HH")
+_NUMBERS: Final = struct.Struct(">QHH")
 
 
 class Fencing(Protocol):
@@ -46,9 +47,9 @@ class Fencing(Protocol):
         """Full name of the fence of a value's full name."""
         ...
 
-    def places_of(self, value: str) -> int:
-        """Argument of the scripts: the places of a value's key in the string, two numbers in one; 0 where it has a
-        string of its own."""
+    def numbers_of(self, value: str, lifetime_ms: int) -> bytes:
+        """The numbers that the scripts take of an item (``items.lua``): a lifetime, and the places of the value's key
+        in the string, 0 where it has a string of its own."""
         ...
 
     def token_jobs(self, values: Sequence[str]) -> list[Job]:
@@ -81,11 +82,11 @@ class NodeFencing:
     def name_of(self, value: str) -> str:
         return self._name
 
-    def places_of(self, value: str) -> int:
-        half = PLACES // 2
+    def numbers_of(self, value: str, lifetime_ms: int) -> bytes:
         digest = blake2b(value.encode(), digest_size=_TWO.size).digest()
         first, second = cast(tuple[int, int], _TWO.unpack(digest))
-        return (first % half << 16) + half + second % half
+        half = PLACES // 2
+        return _NUMBERS.pack(lifetime_ms, first % half, half + second % half)
 
     def token_jobs(self, values: Sequence[str]) -> list[Job]:
         return (
@@ -120,8 +121,8 @@ class KeyFencing:
     def name_of(self, value: str) -> str:
         return f"{self._begin}{{{value}}}"
 
-    def places_of(self, value: str) -> int:
-        return 0
+    def numbers_of(self, value: str, lifetime_ms: int) -> bytes:
+        return _NUMBERS.pack(lifetime_ms, 0, 0)
 
     def token_jobs(self, values: Sequence[str]) -> list[Job]:
         return [Job(scripts.ENSURE_EPOCH, (self.name_of(value),), (self._lifetime_ms,)) for value in values]

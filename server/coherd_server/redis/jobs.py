@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from coherd_server.core.store import FillOutcome, GrantOutcome, PutOutcome, StoreUnavailable
-from coherd_server.redis.causes import CAUSES, describe_refusal, error_code
+from coherd_server.redis.causes import cause_of, describe_refusal, error_code
 from coherd_server.redis.redis_py import Arg, Reply
 from coherd_server.redis.scripts import Script
 
@@ -32,6 +32,8 @@ class Job(NamedTuple):
     """Send only on a connection with this identity (`Put.identity`)."""
     replicas: int = 0
     """Replicas that must have confirmed it (``WAIT``), or it counts as not confirmed [repeat-on-switch]."""
+    common: tuple[Arg, ...] = ()
+    """Arguments of the call: only items with the same ones share it."""
 
 
 class Moved(NamedTuple):
@@ -66,9 +68,12 @@ def refusal(error: ResponseError) -> StoreUnavailable:
         return StoreUnavailable("fewer replicas than the domain asks for have confirmed it", outcome_unknown=True)
     if isinstance(error, LateError):
         return LateRefusal("the command reached its node after its deadline and did nothing")
-    code, cause = error_code(error), describe_refusal(error)
-    text = f"the node refused the command: {cause}"
-    return StoreUnavailable(text, outcome_unknown=code not in NOT_EXECUTED, cause=cause if code in CAUSES else "")
+    cause = cause_of(error)
+    return StoreUnavailable(
+        f"the node refused the command: {describe_refusal(error)}",
+        outcome_unknown=error_code(error) not in NOT_EXECUTED,
+        cause="" if cause is None else cause.text,
+    )
 
 
 class LateRefusal(StoreUnavailable):
@@ -114,6 +119,8 @@ def outcome_of(kind: type[E], answer: Done | StoreUnavailable, moved: E) -> E | 
 
 def put_outcome_of(answer: Done | StoreUnavailable) -> PutOutcome | StoreUnavailable:
     """What a put answered."""
+    if type(answer) is Done and answer.answer == b"stored":  # as nearly all do
+        return PutOutcome.STORED
     if isinstance(answer, StoreUnavailable):
         return PutOutcome.LATE if isinstance(answer, LateRefusal) else answer
     if isinstance(answer.answer, Moved):

@@ -74,7 +74,8 @@ class Listener:
         nodes = self._topology.nodes()
         if not nodes:
             raise ConnectionError
-        connection = open_connection(self._target, nodes[0].address, self._settings)
+        node = max(nodes, key=lambda one: one.answered_at_s)
+        connection = open_connection(self._target, node.address, self._settings)
         timeout_s = self._settings.reply_timeout_ms / 1000
         try:
             async with asyncio.timeout(2 * self._settings.connect_timeout_ms / 1000):

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
-from coherd_server.core.store import NodeReport, StoreUnavailable
+from coherd_server.core.store import LostParts, NodeReport, StoreUnavailable
 from coherd_server.redis.connection import Connection, ConnectionLost, parse_info
-from coherd_server.redis.jobs import Job, text_of
+from coherd_server.redis.jobs import Done, Job, text_of
 from coherd_server.redis.names import Names
+from coherd_server.redis.node import Node
 from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.router import Router
 from coherd_server.redis.scripts import CLAIM
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
+
+_PROBES: Final = 1_000
+"""Names of which some lies on any primary."""
 
 
 class Maintenance:
@@ -89,20 +93,32 @@ class Maintenance:
         _, answers = await self._router.fetch((), jobs, repeat=True)
         counts: dict[str, dict[str, int]] = {}
         for domain, done in zip(domains, answers, strict=True):
-            if isinstance(done, StoreUnavailable):  # a read changes nothing
-                raise StoreUnavailable(str(done))
-            flat = done.answer if isinstance(done.answer, list) else []
-            counts[domain] = {text_of(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
+            if isinstance(done, Done):
+                flat = done.answer if isinstance(done.answer, list) else []
+                counts[domain] = {text_of(name): int(by) for name, by in zip(flat[::2], flat[1::2], strict=True)}
+            elif self.trouble() or self._topology.one_primary:  # a read changes nothing
+                raise StoreUnavailable(str(done), cause=done.cause)
         return counts
+
+    def _silent(self) -> list[Node]:
+        return [node for node in self._topology.nodes() if node.is_silent]
 
     def trouble(self) -> str:
         """See `Store.trouble`; each primary is asked once a second."""
-        nodes = self._topology.nodes()
-        oldest_s = time.monotonic() - 1.5 * self._settings.check_every_ms / 1000
-        silent = next((node for node in nodes if node.answered_at_s < oldest_s), None)
-        if silent is not None:
-            return silent.trouble
-        return "" if nodes else self._topology.trouble()
+        nodes, silent = self._topology.nodes(), self._silent()
+        if not nodes:
+            return self._topology.trouble()
+        return silent[0].trouble if len(silent) == len(nodes) else ""
+
+    def lost(self, tags: Sequence[str]) -> LostParts:
+        """See `Store.lost`."""
+        silent = self._silent()
+        if not silent:
+            return LostParts()
+        return LostParts(
+            {str(node.address): node.cause for node in silent},
+            frozenset(tag for tag in tags if self._topology.node_for(self._names.epoch_prefix + tag) in silent),
+        )
 
     async def ping(self) -> None:
         """See `Store.ping`; "lately" is two intervals of the one-second check."""
@@ -113,9 +129,26 @@ class Maintenance:
             silent = [node for node in nodes if time.monotonic() - node.answered_at_s > lately_s]
             if nodes and not silent:
                 return
-            if time.monotonic() > end_s or any(node.is_refused for node in silent):
+            some_serve = len(silent) < len(nodes)
+            if time.monotonic() > end_s or (all(node.is_refused for node in silent) and silent):
+                if some_serve:
+                    return
                 raise StoreUnavailable(silent[0].trouble if silent else self._topology.trouble())
             await asyncio.sleep(0.01)
+
+    async def probe(self) -> None:
+        """Read something on the primary that has answered last: whether its user may.
+
+        Raises:
+            StoreUnavailable: it may not, or no primary answers.
+        """
+        nodes = self._topology.nodes()
+        names = (f"{self._names.own_prefix}probe{number}" for number in range(_PROBES))
+        latest = max(nodes, key=lambda node: node.answered_at_s, default=None)
+        name = next((name for name in names if self._topology.node_for(name) is latest), None)
+        if latest is None or name is None:
+            raise StoreUnavailable(self._topology.trouble())
+        await self._router.fetch([name], repeat=True)
 
     async def inspect(self) -> Sequence[NodeReport]:
         """See `Store.inspect`; over connections of its own."""
@@ -123,9 +156,13 @@ class Maintenance:
         if not nodes:
             raise StoreUnavailable(self._topology.trouble())
         cluster = not self._topology.one_primary
-        return await asyncio.gather(
-            *(_inspect(self._target, node.address, self._settings, cluster=cluster) for node in nodes)
-        )
+        looks = [_inspect(self._target, node.address, self._settings, cluster=cluster) for node in nodes]
+        reports = await asyncio.gather(*looks, return_exceptions=True)
+        seen = [report for report in reports if isinstance(report, NodeReport)]
+        for report in reports:
+            if isinstance(report, BaseException) and not (seen and isinstance(report, StoreUnavailable)):
+                raise report
+        return seen
 
 
 async def _inspect(target: RedisTarget, address: Address, settings: StoreSettings, *, cluster: bool) -> NodeReport:
@@ -140,7 +177,7 @@ async def _inspect(target: RedisTarget, address: Address, settings: StoreSetting
             connections.append(await Connection.dial(target, address, settings, cluster=cluster))
         [reply] = await connections[0].exchange([("INFO", "memory")], timeout_ms=settings.reply_timeout_ms)
     except ConnectionLost as lost:
-        raise StoreUnavailable(str(lost)) from None
+        raise StoreUnavailable(str(lost), cause=lost.cause) from None
     finally:
         for connection in connections:
             connection.close()

@@ -27,6 +27,11 @@ class Names:
         name = self.value_prefix + key
         return name, f"{self._lease_prefix}{name}}}"
 
+    def of_key(self, key: str) -> tuple[str, str, str]:
+        """The value's name, that of its lease and that of what is there while somebody waits; all in one hash slot."""
+        name = self.value_prefix + key
+        return name, f"{self._lease_prefix}{name}}}", f"{self._waiting_prefix}{name}}}"
+
     def waiting(self, key: str) -> str:
         """What is there while somebody waits for a key; in the key's hash slot."""
         return f"{self._waiting_prefix}{self.value_prefix}{key}}}"

@@ -8,13 +8,19 @@ one that was sent [join-before-sending].
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
+
+import structlog
 
 from coherd_server.core.store import WriteBasis
+from coherd_server.log import Repeated
 from coherd_server.redis.batch import Batch, Failure
+from coherd_server.redis.causes import cause_of
 from coherd_server.redis.connection import Connection, ConnectionLost
 from coherd_server.redis.fencing import later_token
 from coherd_server.redis.jobs import Job
@@ -24,6 +30,9 @@ from coherd_server.redis.redis_py import Address, Reply
 from coherd_server.redis.redis_url import RedisTarget
 from coherd_server.redis.settings import StoreSettings
 
+_log = structlog.get_logger("coherd.store")
+SILENT_CHECKS: Final = 1.5
+"""A node is silent that has not answered for so many intervals of its checks."""
 ReadPart = tuple[Sequence[str], Batch]
 """Some of the names to read, and the batch that reads them."""
 JobPart = tuple[Sequence[int], Batch]
@@ -46,8 +55,11 @@ class Node:
         *,
         cluster: bool,
         on_trouble: Callable[[], None],
+        explain: Callable[[str], str] = str,
     ) -> None:
         self.address = address
+        self._explain = explain
+        """Adds what is known elsewhere to why a connection cannot be made."""
         self._settings = settings
         self._cluster = cluster
         self._on_trouble = on_trouble
@@ -61,7 +73,9 @@ class Node:
         self._confirming = False
         """Some connection waits for replicas."""
         self._down_since_s: float | None = None
-        self._down = Failure(f"{address}: not connected yet", sent=False)
+        self._down = Failure(f"{address}: not connected yet", sent=False, cause="not connected yet")
+        self._unconnected = Repeated(_log, severity=logging.WARNING)
+        self._refused = Repeated(_log, severity=logging.WARNING)
         self._closed = False
         self.last_used_at_s = time.monotonic()
         """`time.monotonic` of when somebody last wanted something of it."""
@@ -146,6 +160,16 @@ class Node:
         return self._down.text if self._down_since_s is not None else f"{self.address}: no answer lately"
 
     @property
+    def cause(self) -> str:
+        """The same without the address."""
+        return self._down.cause if self._down_since_s is not None else "no answer lately"
+
+    @property
+    def is_silent(self) -> bool:
+        """It has not answered lately, although it is asked every `check_every_ms`."""
+        return self.answered_at_s < time.monotonic() - SILENT_CHECKS * self._settings.check_every_ms / 1000
+
+    @property
     def is_refused(self) -> bool:
         """The node refuses this server (password, mode): waiting does not help."""
         return self._down_since_s is not None and self._down.final
@@ -175,8 +199,9 @@ class Node:
     def _expire(self, batch: Batch) -> None:
         if self._timers.pop(batch, None) is not None:
             self._waiting.remove(batch)
-            busy = f"{self.address}: all connections busy"
-            batch.fail(Failure(busy if self._down_since_s is None else self._down.text, sent=False))
+            busy = "all connections to it are busy"
+            is_up = self._down_since_s is None
+            batch.fail(Failure(f"{self.address}: {busy}", sent=False, cause=busy) if is_up else self._down)
 
     def _first(self, *, confirmed: bool) -> Batch | None:
         """The first batch that waits; with ``confirmed=False`` the first one that does not wait for replicas."""
@@ -241,7 +266,7 @@ class Node:
         pooled.busy = False
         self._confirming = self._confirming and not batch.confirmed
         if isinstance(outcome, ConnectionLost):
-            batch.fail(Failure(str(outcome), sent=outcome.sent))
+            batch.fail(Failure(str(outcome), sent=outcome.sent, cause=outcome.cause))
             self.distrust()
             self._on_trouble()
         else:
@@ -259,6 +284,8 @@ class Node:
             connection.scripts_loaded = False
         if batch.readonly:
             self._on_trouble()
+        if batch.refused is not None and (cause := cause_of(batch.refused)) is not None:
+            self._refused.tell("the store refuses commands", node=str(self.address), reason=cause.text)
         if self._waiting and not self._is_scheduled:
             self.pump()
 
@@ -269,7 +296,10 @@ class Node:
 
     def note_down(self, lost: ConnectionLost) -> None:
         """See `Traffic.note_down`."""
-        self._down = Failure(str(lost), sent=False, final=lost.refused)
+        cause = self._explain(lost.cause)
+        self._down = Failure(f"{self.address}: {cause}", sent=False, final=lost.refused, cause=cause)
+        if self.answered_at_s > 0:  # else whoever opens the store tells why
+            self._unconnected.tell("no connection to the store", node=str(self.address), reason=cause)
         if self._down_since_s is None:
             self._down_since_s = time.monotonic()
         if lost.refused:

@@ -9,7 +9,7 @@ value.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -28,27 +28,30 @@ MOST_JOBS: Final = 200_000
 """Bound on what is remembered; what is dropped before its time is over is logged."""
 
 
+Repetition = Callable[[str], Job]
+"""Makes the job that does a change again, out of the full name of what it changed."""
+
+
 class RecentWrites:
-    """Remembers what was acknowledged lately: one job per name, the latest."""
+    """Remembers what was acknowledged lately: of each name the latest change."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, tuple[float, Job]] = {}
+        self._noted: dict[str, tuple[float, Repetition]] = {}
         self._overflown_at_s = float("-inf")
 
-    def note(self, jobs: Iterable[Job]) -> None:
-        """Remember what was acknowledged just now, as the job that repeats it."""
+    def note(self, names: Collection[str], repetition: Repetition) -> None:
+        """Remember that these were acknowledged just now, and how each is repeated."""
         now_s = time.monotonic()
-        noted = self._jobs
-        for job in jobs:
-            name = job.keys[0]
-            noted.pop(name, None)
-            noted[name] = (now_s, job)
+        noted = self._noted
+        for name in names:
+            noted.pop(name, None)  # the order is that of time
+        noted.update(dict.fromkeys(names, (now_s, repetition)))
         self._trim(now_s)
 
     def recent(self) -> list[Job]:
-        """What was acknowledged within the window, the oldest first."""
+        """What repeats all that was acknowledged within the window, the oldest first."""
         self._trim(time.monotonic())
-        return [job for _, job in self._jobs.values()]
+        return [repetition(name) for name, (_, repetition) in self._noted.items()]
 
     async def repeat_on(self, connection: Connection, settings: StoreSettings, *, cluster: bool) -> None:
         """Do them again on a node. Names that a cluster keeps elsewhere are refused there with MOVED, as it should be.
@@ -66,10 +69,10 @@ class RecentWrites:
             refused = (isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies)
             if any(refused) or LATE in replies:
                 connection.close()
-                raise ConnectionLost(f"{connection.address}: refused to repeat what was acknowledged", sent=True)
+                raise ConnectionLost(connection.address, "refused to repeat what was acknowledged", sent=True)
 
     def _trim(self, now_s: float) -> None:
-        noted = self._jobs
+        noted = self._noted
         while noted:
             name = next(iter(noted))
             at_s = noted[name][0]

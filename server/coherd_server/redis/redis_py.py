@@ -44,9 +44,11 @@ class RedisPyConnection(Protocol):
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
-def open_connection(target: RedisTarget, address: Address, settings: StoreSettings) -> RedisPyConnection:
+def open_connection(
+    target: RedisTarget, address: Address, settings: StoreSettings, *, named: bool = True
+) -> RedisPyConnection:
     """An unconnected redis-py connection: RESP2, no retries, no maintenance notifications, no time-out of its own on
-    reads (a batch has one)."""
+    reads (a batch has one). ``named``: it sets its name there, which its user must be permitted."""
     options: dict[str, Any] = {
         "db": target.db,
         "username": target.username,
@@ -55,7 +57,7 @@ def open_connection(target: RedisTarget, address: Address, settings: StoreSettin
         "socket_connect_timeout": settings.connect_timeout_ms / 1000,
         "protocol": 2,
         "driver_info": None,
-        "client_name": "coherd",
+        "client_name": "coherd" if named else None,
     }
     if address.path is not None:
         return cast(RedisPyConnection, redis_py.UnixDomainSocketConnection(path=address.path, **options))

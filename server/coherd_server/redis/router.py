@@ -14,6 +14,7 @@ from typing import Final
 from redis.exceptions import (
     AskError,
     ClusterDownError,
+    MovedError,
     NoScriptError,
     ReadOnlyError,
     ResponseError,
@@ -22,7 +23,8 @@ from redis.exceptions import (
 
 from coherd_server.core.store import StoreUnavailable, ValueRead
 from coherd_server.redis.batch import Batch
-from coherd_server.redis.jobs import Done, Job, LateError, refusal
+from coherd_server.redis.causes import CAUSES
+from coherd_server.redis.jobs import Done, Job, LateError, Moved, refusal
 from coherd_server.redis.node import JobPart, Node, ReadPart
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
@@ -39,7 +41,7 @@ Fetched = tuple[dict[str, ValueRead], list[Done | StoreUnavailable]]
 class _Item:
     """One name to read, or one job, on its way."""
 
-    __slots__ = ("answer", "asked", "error", "job", "maybe_done", "name", "under_way")
+    __slots__ = ("answer", "asked", "elsewhere", "error", "job", "maybe_done", "name", "under_way")
 
     def __init__(self, name: str, job: Job | None) -> None:
         self.name = name
@@ -50,6 +52,8 @@ class _Item:
         """Some attempt reached a node, as far as is known."""
         self.asked: Node | None = None
         """Where an ASK reply sends it, once."""
+        self.elsewhere: Done | None = None
+        """The answer of its node, which has not the identity that it is for, while the node with that one is asked."""
         self.under_way: tuple[Batch, str | int] | None = None
         """The batch that is to bring its answer, and where in it."""
 
@@ -88,7 +92,7 @@ class Router:
         reads, writes = node.submit(names, jobs)
         values: dict[str, ValueRead] = reads[0][1].values if len(reads) == 1 else {}
         answers: list[Done | StoreUnavailable] = []
-        whole = True
+        whole, new = True, tuple.__new__
         for _, batch in reads:
             if not batch.is_done:
                 await batch.join()  # ends by the deadline on its own
@@ -105,7 +109,7 @@ class Router:
             for place in places:
                 answer = replies[place]
                 whole = whole and not isinstance(answer, ResponseError)
-                answers.append(Done(answer, identity, now_ms, number))
+                answers.append(new(Done, (answer, identity, now_ms, number)))
         if whole:
             return values, answers
         items = await self._go_on(node, [*reads, *writes], jobs, end_s, repeat=repeat)
@@ -150,7 +154,7 @@ class Router:
         _, [((place,), batch)] = node.submit((), (job,))
         await batch.join()
         if batch.failure is not None:
-            raise StoreUnavailable(batch.failure.text)
+            raise StoreUnavailable(batch.failure.text, cause=batch.failure.cause)
         answer = batch.answers[place]
         if isinstance(answer, ResponseError):
             raise refusal(answer)
@@ -204,7 +208,7 @@ class Router:
         for item in items:
             node = item.asked or self._topology.node_for(item.name)
             if node is None:
-                item.error = StoreUnavailable(self._topology.trouble())
+                item.error = StoreUnavailable(self._topology.trouble(), cause=self._topology.cause)
                 again.append(item)
             else:
                 groups.setdefault((node, item.asked is not None), []).append(item)
@@ -239,9 +243,13 @@ class Router:
         failure = batch.failure
         if failure is not None:
             item.maybe_done = item.maybe_done or failure.sent
-            item.error = StoreUnavailable(failure.text, outcome_unknown=item.maybe_done and item.job is not None)
+            unknown = item.maybe_done and item.job is not None
+            item.error = StoreUnavailable(failure.text, outcome_unknown=unknown, cause=failure.cause)
             return not failure.final and (repeat or not failure.sent)
         answer = batch.answers[place] if isinstance(place, int) else batch.errors.get(place) or batch.values[place]
+        if item.elsewhere is not None and isinstance(answer, MovedError):
+            item.answer = item.elsewhere  # the slot is not on its way to that node, as it may have been
+            return False
         if isinstance(answer, ResponseError):
             item.error = refusal(answer)
             if item.job is None:  # a read changes nothing, whatever it failed of
@@ -252,9 +260,16 @@ class Router:
             elif isinstance(answer, ClusterDownError):
                 self._topology.refresh()
             return isinstance(answer, _AGAIN) or (repeat and isinstance(answer, LateError))
-        item.answer = (
-            answer if isinstance(answer, ValueRead) else Done(answer, batch.identity, batch.redis_now_ms, batch.number)
-        )
+        if isinstance(answer, ValueRead):
+            item.answer = answer
+            return False
+        done = Done(answer, batch.identity, batch.redis_now_ms, batch.number)
+        if isinstance(answer, Moved) and item.job is not None and item.job.identity is not None:
+            item.asked = self._topology.importing(item.name, node, item.job.identity)
+            if item.asked is not None:
+                item.elsewhere, item.error = done, StoreUnavailable("TRYAGAIN", cause=CAUSES["TRYAGAIN"].text)
+                return True
+        item.answer = done
         return False
 
 

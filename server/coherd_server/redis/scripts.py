@@ -35,15 +35,20 @@ class Script(NamedTuple):
     they do not."""
     last: bool
     """Goes behind all other commands of its batch."""
+    numbered: bool
+    """Its items are laid out as ``items.lua`` says: the first argument of each is its numbers, which are passed as one;
+    its last key is its fence, which goes behind all others."""
     tells_token: bool
-    """Behind the answers comes the node's new fencing token (`fencing.py`)."""
+    """Behind the answers comes the node's new fencing token (`fencing.py`); all items name the same fence."""
 
 
 def _load(name: str, *before: str, fresh: bool = False, merge: Merge | None = None, last: bool = False) -> Script:
     folder = files(coherd_server.redis) / "lua"
     source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("late", *before, name))
     digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(" ".join((*before, name)), source, digest, fresh, merge, last, "fence_string" in before)
+    return Script(
+        " ".join((*before, name)), source, digest, fresh, merge, last, "items" in before, "fence_string" in before
+    )
 
 
 def _longest(args: Args, other: Args) -> Args:
@@ -66,13 +71,14 @@ def _joined(args: Args, other: Args) -> Args:
     )
 
 
-PUT: Final = _load("put", "entry", "wake", "fence_string")
-REMOVE: Final = _load("remove", "entry", "wake", "fence_string")
-FILL: Final = _load("fill", "entry", "wake", "fence_string")
+_WRITES: Final = ("entry", "wake", "items")
+PUT: Final = _load("put", *_WRITES, "fence_string")
+REMOVE: Final = _load("remove", *_WRITES, "fence_string")
+FILL: Final = _load("fill", *_WRITES, "fence_string")
 FENCING_TOKEN: Final = _load("fencing_token", fresh=True, merge=_any)
-PUT_APART: Final = _load("put", "entry", "wake", "fence_per_key")
-REMOVE_APART: Final = _load("remove", "entry", "wake", "fence_per_key")
-FILL_APART: Final = _load("fill", "entry", "wake", "fence_per_key")
+PUT_APART: Final = _load("put", *_WRITES, "fence_per_key")
+REMOVE_APART: Final = _load("remove", *_WRITES, "fence_per_key")
+FILL_APART: Final = _load("fill", *_WRITES, "fence_per_key")
 TOUCH: Final = _load("touch", "entry")
 UNLINK_DEAD: Final = _load("unlink_dead", "entry")
 ENSURE_EPOCH: Final = _load("ensure_epoch", fresh=True, merge=_longest)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import Final
 
 from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.store import (
-    EPOCH_BYTES,
     EpochRead,
     Fill,
     FillOutcome,
@@ -26,7 +25,7 @@ from coherd_server.core.store import (
     WriteBasis,
 )
 from coherd_server.redis.change_log import RedisChangeLog
-from coherd_server.redis.epochs import Epochs
+from coherd_server.redis.epochs import Epochs, RememberedStamps, epoch_of
 from coherd_server.redis.fencing import fencing_of
 from coherd_server.redis.jobs import Job, all_of, outcome_of, put_outcome_of, text_of
 from coherd_server.redis.listener import Listener
@@ -40,7 +39,8 @@ from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 from coherd_server.redis.writes import Writes
 
-W = TypeVar("W", PutOutcome, FillOutcome)
+_new: Final = tuple.__new__
+"""Makes a named tuple without the call of its constructor."""
 
 
 class RedisStore(Maintenance):
@@ -76,7 +76,7 @@ class RedisStore(Maintenance):
         key_names = [prefix + key for key in keys]
         tag_names = [epoch_prefix + tag for tag in tags]
         values = await self._values(key_names + tag_names)
-        return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
+        return [values[name] for name in key_names], [epoch_of(values[name]) for name in tag_names]
 
     async def _values(self, names: Sequence[str]) -> Mapping[str, ValueRead]:
         """Values by full name. There is nothing to route where all are on one primary, and that answers as it should.
@@ -110,49 +110,33 @@ class RedisStore(Maintenance):
         self, puts: Sequence[Put], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[PutOutcome | Outdated | StoreUnavailable]:
         """See `Store.put`. What the puts are stamped with unasked is read beside them."""
+        script, numbers_of, names_of = self._fencing.put, self._fencing.numbers_of, self._names_to_write
         jobs: list[Job] = []
-        repetitions: list[Job] = []
-        script, remove, places_of = self._fencing.put, self._fencing.remove, self._fencing.places_of
-        for key, entry, lifetime_ms, identity, fencing_token, replaces, _ in puts:
-            names = self._names_to_write(key)
-            places = places_of(names[0])
-            condition = b"-" if replaces is None else b"=" + replaces
-            jobs.append(Job(script, names, (entry, lifetime_ms, condition, fencing_token, places), identity))
-            repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
-        values, answers = await self._writes.do(jobs, repetitions, notices, stamped=puts)
+        basis: tuple[bytes, bytes | None] | None = None
+        common: tuple[bytes, bytes] = (b"", b"")
+        for key, entry, lifetime_ms, identity, fencing_token, replaces, _, _ in puts:
+            if basis != (fencing_token, replaces):
+                basis = (fencing_token, replaces)
+                common = (fencing_token, b"-" if replaces is None else b"=" + replaces)
+            names = names_of(key)
+            jobs.append(_new(Job, (script, names, (numbers_of(names[0], lifetime_ms), entry), identity, 0, common)))
+        values, answers = await self._writes.do(jobs, self._removal, notices, stamped=puts)
+        stamps = RememberedStamps(values, self._names.epoch_prefix, self._epochs.forget)
         outcomes: list[PutOutcome | Outdated | StoreUnavailable] = []
         for put, answer in zip(puts, answers, strict=True):
             outcome: PutOutcome | Outdated | StoreUnavailable = put_outcome_of(answer)
             if put.remembered and (outcome is PutOutcome.STORED or outcome is PutOutcome.FENCED):
-                outcome = self._if_current(put, values, outcome)
+                outcome = stamps.unless_current(put.remembered, put.tags, put.identity) or outcome
             outcomes.append(outcome)
         return outcomes
-
-    def _if_current(
-        self, write: Put | Fill, values: Mapping[str, ValueRead], outcome: W
-    ) -> W | Outdated | StoreUnavailable:
-        """The outcome, if the epochs that a write carries from memory are those read beside it."""
-        current, epochs = True, {}
-        for tag, epoch in write.remembered.items():
-            read = values.get(self._names.epoch_prefix + tag)
-            if read is None:
-                return StoreUnavailable("no answer in time", outcome_unknown=True)
-            epochs[tag] = _epoch(read)
-            if epochs[tag] != (epoch, write.identity):
-                self._epochs.forget(tag)
-                current = False
-        return outcome if current else Outdated(epochs)
 
     async def remove(
         self, keys: Mapping[str, int], notices: Collection[ChangeNotice] = ()
     ) -> Sequence[RemoveOutcome | StoreUnavailable]:
         """See `Store.remove`."""
-        script, places_of = self._fencing.remove, self._fencing.places_of
-        jobs: list[Job] = []
-        for key, replicas in keys.items():
-            names = self._names_to_write(key)
-            jobs.append(Job(script, names, (self._settings.tombstone_ms, places_of(names[0])), replicas=replicas))
-        _, answers = await self._writes.do(jobs, jobs, notices)
+        prefix = self._names.value_prefix
+        jobs = [self._removal(prefix + key, replicas) for key, replicas in keys.items()]
+        _, answers = await self._writes.do(jobs, self._removal, notices)
         return [
             answer if isinstance(answer, StoreUnavailable) else RemoveOutcome(text_of(answer.answer))
             for answer in answers
@@ -162,12 +146,9 @@ class RedisStore(Maintenance):
         """See `Store.invalidate`. Repeated with a new id where a connection was lost."""
         for tag in tags:
             self._epochs.forget(tag)
-        keep_ms = self._settings.invalidated_epoch_ms
-        jobs = [
-            Job(INVALIDATE, (self._names.epoch_prefix + tag,), (keep_ms,), replicas=replicas)
-            for tag, replicas in tags.items()
-        ]
-        _, answers = await self._writes.do(jobs, jobs, notices, repeat=True)
+        prefix = self._names.epoch_prefix
+        jobs = [self._replacement(prefix + tag, replicas) for tag, replicas in tags.items()]
+        _, answers = await self._writes.do(jobs, self._replacement, notices, repeat=True)
         failed = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
         if failed:
             unknown = len(failed) < len(answers) or any(error.outcome_unknown for error in failed)
@@ -202,7 +183,7 @@ class RedisStore(Maintenance):
         return (
             [values[value] for value, _ in pairs],
             [values[lease].raw for _, lease in pairs],
-            [_epoch(values[name]) for name in tag_names],
+            [epoch_of(values[name]) for name in tag_names],
         )
 
     async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
@@ -220,19 +201,17 @@ class RedisStore(Maintenance):
     ) -> Sequence[FillOutcome | Outdated | StoreUnavailable]:
         """See `Store.fill`."""
         jobs: list[Job] = []
-        repetitions: list[Job] = []
-        script, remove, places_of = self._fencing.fill, self._fencing.remove, self._fencing.places_of
+        script, numbers_of = self._fencing.fill, self._fencing.numbers_of
         for key, entry, lifetime_ms, lease, identity, _ in fills:
             names = self._names_to_write(key)
-            places = places_of(names[0])
-            jobs.append(Job(script, names, (entry, lifetime_ms, lease, places), identity))
-            repetitions.append(Job(remove, names, (self._settings.tombstone_ms, places)))
-        values, answers = await self._writes.do(jobs, repetitions, notices, stamped=fills)
+            jobs.append(Job(script, names, (numbers_of(names[0], lifetime_ms), entry, lease), identity))
+        values, answers = await self._writes.do(jobs, self._removal, notices, stamped=fills)
+        stamps = RememberedStamps(values, self._names.epoch_prefix, self._epochs.forget)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
             outcome: FillOutcome | Outdated | StoreUnavailable = outcome_of(FillOutcome, answer, FillOutcome.REJECTED)
             if outcome is FillOutcome.STORED:
-                outcome = self._if_current(fill, values, outcome)
+                outcome = stamps.unless_current(fill.remembered, (), fill.identity) or outcome
             outcomes.append(outcome)
         return outcomes
 
@@ -263,12 +242,16 @@ class RedisStore(Maintenance):
         await self._topology.close()
 
     def _names_to_write(self, key: str) -> tuple[str, str, str, str]:
-        """The value's name, and those of its lease, its fence and what waits for it."""
-        (value, lease), waiting = self._names.value_and_lease(key), self._names.waiting(key)
-        return value, lease, self._fencing.name_of(value), waiting
+        """The value's name, and those of its lease, what waits for it and its fence."""
+        value, lease, waiting = self._names.of_key(key)
+        return value, lease, waiting, self._fencing.name_of(value)
 
+    def _removal(self, name: str, replicas: int = 0) -> Job:
+        """The job that removes a value, by its full name."""
+        numbers = self._fencing.numbers_of(name, self._settings.tombstone_ms)
+        names = self._names_to_write(name.removeprefix(self._names.value_prefix))
+        return Job(self._fencing.remove, names, (numbers,), replicas=replicas)
 
-def _epoch(value: ValueRead) -> EpochRead:
-    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
-    raw = value.raw
-    return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
+    def _replacement(self, name: str, replicas: int = 0) -> Job:
+        """The job that replaces an epoch, by its full name."""
+        return Job(INVALIDATE, (name,), (self._settings.invalidated_epoch_ms,), replicas=replicas)

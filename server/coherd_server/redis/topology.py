@@ -49,8 +49,17 @@ class Topology(Protocol):
         """Find the primaries for the first time; returns also when that failed (`node_for` then gives None)."""
         ...
 
+    def importing(self, name: str, source: Node, identity: bytes) -> Node | None:
+        """The node of this identity, if the slot of the name is on its way there from ``source``, which holds it."""
+        ...
+
     def trouble(self) -> str:
         """Why there is no node for a name, for error texts."""
+        ...
+
+    @property
+    def cause(self) -> str:
+        """The same without addresses."""
         ...
 
     async def close(self) -> None:
@@ -77,6 +86,9 @@ class SingleTopology:
     def redirect(self, error: AskError, source: Node) -> Node | None:
         return None
 
+    def importing(self, name: str, source: Node, identity: bytes) -> Node | None:
+        return None
+
     def refresh(self) -> None:
         """Nothing to look for."""
 
@@ -84,7 +96,11 @@ class SingleTopology:
         """Nothing to find."""
 
     def trouble(self) -> str:
-        return f"{self.only_node.address}: not connected"
+        return self.only_node.trouble
+
+    @property
+    def cause(self) -> str:
+        return self.only_node.cause
 
     async def close(self) -> None:
         await self.only_node.close()

@@ -8,7 +8,7 @@ from coherd_server.core.near.change_log import NAMES_PER_ENTRY, ChangeNotice
 from coherd_server.core.store import Fill, Put, StoreUnavailable, ValueRead
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.jobs import Done, Job
-from coherd_server.redis.recent_writes import RecentWrites
+from coherd_server.redis.recent_writes import RecentWrites, Repetition
 from coherd_server.redis.router import Router
 from coherd_server.redis.topology import Topology
 
@@ -41,7 +41,7 @@ class Writes:
     async def do(
         self,
         jobs: Sequence[Job],
-        repetitions: Sequence[Job],
+        repetition: Repetition,
         notices: Collection[ChangeNotice],
         *,
         stamped: Sequence[Put | Fill] = (),
@@ -57,20 +57,26 @@ class Writes:
 
         Args:
             jobs: the changes.
-            repetitions: jobs that repeat them.
+            repetition: how each of them is repeated.
             notices: what near caches must be told.
             stamped: the writes, if they may carry epochs from memory (`Put.remembered`).
             repeat: doing a change twice is harmless.
         """
-        names = [self._epoch_prefix + tag for tag in dict.fromkeys(tag for one in stamped for tag in one.remembered)]
-        self._recent_writes.note(repetitions)
+        names = self._names_of_epochs(stamped)
+        changed = [job.keys[0] for job in jobs]
+        self._recent_writes.note(changed, repetition)
         carried = [one for one in notices if self._topology.one_primary and len(one.names) <= NAMES_PER_ENTRY]
         appends = [self._log.append_job(one.names, awaited=one.awaited) for one in carried]
         values, answers = await self._router.fetch(names, [*jobs, *appends], repeat=repeat, partial=True)
-        self._recent_writes.note(repetitions)
+        self._recent_writes.note(changed, repetition)
         changes = answers[: len(jobs)]
         batches = {done.batch for done in changes if isinstance(done, Done)}
         for notice, appended in zip(carried, answers[len(jobs) :], strict=True):
             if isinstance(appended, Done) and batches <= {appended.batch}:
                 notice.appended = self._log.answer_of(appended)
         return values, changes
+
+    def _names_of_epochs(self, stamped: Sequence[Put | Fill]) -> Sequence[str]:
+        """Full names of the epochs that writes carry from memory, each once; many writes share one mapping."""
+        shared = {id(one.remembered): one.remembered for one in stamped}
+        return [self._epoch_prefix + tag for tag in dict.fromkeys(tag for tags in shared.values() for tag in tags)]

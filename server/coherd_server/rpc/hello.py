@@ -81,6 +81,7 @@ def welcome(catalog: Catalog, limits: SessionLimits, near_cache_lease_ms: int, *
         window=limits.window,
         window_bytes=limits.window_bytes,
         near_cache_lease_ms=near_cache_lease_ms,
+        answers_pings=True,
         near_caches=[
             session_pb.NearCacheDomain(
                 domain=domain.name,

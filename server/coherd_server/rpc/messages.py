@@ -28,6 +28,7 @@ _MISSES = {
     State.ABSENT: pb.MISS_REASON_ABSENT,
     State.INVALIDATED: pb.MISS_REASON_INVALIDATED,
     State.FOREIGN: pb.MISS_REASON_FOREIGN,
+    State.LATER: pb.MISS_REASON_LATER_FORMAT,
     State.EXPIRED: pb.MISS_REASON_EXPIRED,
     State.STALE: pb.MISS_REASON_EXPIRED,
 }
@@ -105,15 +106,18 @@ def domain_metrics(spec: DomainSpec, report: DomainReport) -> pb.DomainMetrics:
                 key_pattern=resource.key_pattern,
                 recommended_ttl_ms=resource.policy.ttl_ms,
                 keyspace=_keyspace(report.census, f"{spec.name}:{resource.name}"),
+                unavailable=report.lost.of_resource(spec.name, resource.name),
             )
             for resource in spec.resources.values()
         ],
         keyspace=_keyspace(report.census, spec.name),
         read_latency=_latency(report.reads),
         write_latency=_latency(report.writes),
+        unavailable=report.lost.of_domain(spec.name),
+        uncounted=report.counts is None,
     )
     for name in COUNTERS:
-        setattr(metrics, name, report.counts.get(name, 0))
+        setattr(metrics, name, (report.counts or {}).get(name, 0))
     return metrics
 
 

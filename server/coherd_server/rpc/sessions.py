@@ -30,6 +30,7 @@ from coherd_server.rpc.frames import Frames
 from coherd_server.rpc.hello import SessionLimits, read_hello, welcome
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.send_queue import SendQueue, Window
+from coherd_server.rpc.sign_of_life import say_alive, wait_alive
 
 MOST_HITS: Final = 1 << 40
 """Most hits one report counts: what a client claims must not spoil the counters."""
@@ -219,7 +220,7 @@ class Stream:
                 or send_queue.queued_bytes >= most_bytes
             ):
                 self._room.clear()
-                await self._room.wait()
+                await wait_alive(self._room, send_queue)
         return None
 
     def _take(self, message: session_pb.SessionRequest, size_bytes: int, arrived_s: float | None) -> None:
@@ -238,6 +239,8 @@ class Stream:
             self._frames.cancel(message.cancel.ids)
         elif kind == "heartbeat":
             self._count(message.heartbeat)
+        elif kind == "ping":
+            say_alive(self._send_queue)
         elif kind == "goodbye":
             if near is not None:
                 near.close(dropped=True)

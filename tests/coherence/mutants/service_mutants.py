@@ -95,7 +95,7 @@ def fill_without_lease_check(patch: Patch) -> None:
     patch(RedisStore, "grant", remembering)
     patch(filling, "current_lease", always)
     for name in ("FILL", "FILL_APART"):
-        _rewrite(patch, name, "redis.call('GET', lease) ~= held", "false")
+        _rewrite(patch, name, "ended[lease] or redis.call('GET', lease) ~= held", "false")
 
 
 def fill_of_any_grant(patch: Patch) -> None:
@@ -174,13 +174,13 @@ def no_node_identity(patch: Patch) -> None:
 def delete_keeps_lease(patch: Patch) -> None:
     """[writes-void-leases] Delete does not void the lease."""
     for name in ("REMOVE", "REMOVE_APART"):
-        _rewrite(patch, name, "redis.call('DEL', KEYS[4 * i - 2])", "")
+        _rewrite(patch, name, "void_leases()\nfor i", "for i")
 
 
 def set_keeps_lease(patch: Patch) -> None:
     """[writes-void-leases] Set does not void the lease."""
     for name in ("PUT", "PUT_APART"):
-        _rewrite(patch, name, "redis.call('DEL', lease)", "")
+        _rewrite(patch, name, "void_leases()\nwake_all()", "wake_all()")
 
 
 def reply_to_the_wrong_caller(patch: Patch) -> None:
@@ -202,7 +202,7 @@ def reply_to_the_wrong_caller(patch: Patch) -> None:
 def no_fence(patch: Patch) -> None:
     """[late-write-fence] A late write is stored whatever took effect meanwhile."""
     for name in ("PUT", "PUT_APART"):
-        _rewrite(patch, name, "not holds(fence, places, token)", "false")
+        _rewrite(patch, name, "not holds(i, token)", "false")
 
 
 def fence_from_after_giving_up(patch: Patch) -> None:

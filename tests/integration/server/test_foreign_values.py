@@ -31,7 +31,7 @@ FOREIGN: dict[str, Plant] = {
     "pickle": lambda redis, name: redis.set(name, b"\x80\x04\x95\x00\x00"),
     "our magic alone": lambda redis, name: redis.set(name, MAGIC),
     "magic and format": lambda redis, name: redis.set(name, MAGIC + b"\x01"),
-    "magic and unknown format": lambda redis, name: redis.set(name, MAGIC + b"\x02" + NOISE),
+    "magic and a later format, cut off": lambda redis, name: redis.set(name, MAGIC + b"\x02" + NOISE[:11]),
     "magic and format zero": lambda redis, name: redis.set(name, MAGIC + bytes(100)),
 }
 OTHER_TYPES = ("list", "hash", "set", "stream")

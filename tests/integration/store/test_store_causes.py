@@ -45,7 +45,7 @@ async def test_a_node_that_cannot_save_refuses_writes_and_is_read(opener: Opener
             await failed_to_save(client)
         [refused] = await store.put([other])
         assert isinstance(refused, StoreUnavailable)
-        assert (refused.cause, refused.outcome_unknown) == (CAUSES["MISCONF"], False)
+        assert (refused.cause, refused.outcome_unknown) == (CAUSES["MISCONF"].text, False)
         assert (await store.read(["k", "other"], []))[0][0].raw == put.entry
         assert (await store.read(["other"], []))[0][0].raw is None
 
@@ -82,7 +82,7 @@ async def test_what_is_wrong_with_a_node_or_a_url_is_told() -> None:
     with standalone() as node:
         with contextlib.closing(node.client()) as client:
             client.replicaof("127.0.0.1", 1)
-        assert CAUSES["READONLY"] in await why(node.url)
+        assert CAUSES["READONLY"].text in await why(node.url)
 
 
 async def test_a_script_that_does_not_end_is_told() -> None:
@@ -107,7 +107,7 @@ async def test_a_script_that_does_not_end_is_told() -> None:
 
         try:
             await until("it is busy", is_busy)
-            assert CAUSES["BUSY"] in await why(node.url)
+            assert CAUSES["BUSY"].text in await why(node.url)
         finally:
             with contextlib.closing(node.client()) as killer:
                 killer.script_kill()
@@ -126,4 +126,4 @@ async def test_tls_where_there_is_none_and_none_where_there_is(tmp_path: Path) -
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=context)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        assert "or wants TLS: the URL begins with rediss://" in await why(f"redis://127.0.0.1:{port}")
+        assert "or wants TLS; the URL begins with rediss://" in await why(f"redis://127.0.0.1:{port}")

@@ -9,11 +9,18 @@ import time
 import pytest
 from redis.crc import key_slot
 
+from coherd.catalog.load import builtin_catalog
+from coherd.catalog.requests import SetItem
+from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server.core.failure import Failure
+from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome, StoreUnavailable
 from coherd_server.redis import recent_writes
+from coherd_server.redis.causes import CAUSES
 from rig.cluster import Cluster
 from rig.entries import identity_of, put_of
 from rig.fixtures import PATIENT, Opener
+from rig.near import cache_over
 from rig.process import Node
 
 
@@ -86,14 +93,17 @@ async def test_a_slot_on_the_move(own_cluster: Cluster, opener: Opener) -> None:
     assert values[0].identity == values[3].identity == await identity_of(store, names[0])
 
     # A new key is the target's, and a put names value and lease: neither node runs it until the slot has moved.
-    assert await store.put([await put_of(store, new)]) == [PutOutcome.MOVED_IDENTITY]
+    waits = asyncio.create_task(store.put([await put_of(store, new)]))
     assert await store.put([puts[0]]) == [PutOutcome.MOVED_IDENTITY], "stamped with the source"
 
     torn = asyncio.create_task(store.put([puts[1]]))  # value here, lease nowhere: TRYAGAIN
     await asyncio.sleep(0.3)
     assert not torn.done()
+    assert not waits.done()
     own_cluster.finish_migration(slot, source, target)
     assert await torn == [PutOutcome.MOVED_IDENTITY]
+    [outcome] = await waits
+    assert outcome in (PutOutcome.STORED, PutOutcome.MOVED_IDENTITY), "the move gives its node a new identity"
     assert await store.put([await put_of(store, names[1])]) == [PutOutcome.STORED]
     # The move gave its node a new identity, so what was set there lately was deleted first [repeat-on-switch].
     assert [value.raw is None for value in (await store.read(names, []))[0]] == [True, False, True]
@@ -101,6 +111,67 @@ async def test_a_slot_on_the_move(own_cluster: Cluster, opener: Opener) -> None:
     own_cluster.finish_migration(slot, target, source)
     values, _ = await store.read(names, [])
     assert values[2].identity != puts[2].identity, "a slot that returns does not bring its old identity back"
+
+
+async def test_a_set_into_a_slot_on_the_move_waits_for_it(own_cluster: Cluster, opener: Opener) -> None:
+    """Of a new key, and of one that is there: no other write contends with it."""
+    store, hasty = await opener(own_cluster.url, **PATIENT), await opener(own_cluster.url)
+    writes, hasty_writes = (cache_over(one, max_value_bytes=100).writes for one in (store, hasty))
+    there, new = (builtin_catalog().resolve(f"content:topics:user:{name}") for name in _one_slot())
+    await writes.set([SetItem(there, b"before")])
+    slot = key_slot(there.text.encode())
+    source = own_cluster.owner_of(there.text)
+    target = next(node for node in keys_by_owner(own_cluster) if node is not source)
+    own_cluster.begin_migration(slot, source, target)
+    for key in (there, new):
+        [failed] = await hasty_writes.set([SetItem(key, b"hasty")])
+        assert isinstance(failed, Failure)
+        assert failed.reason == ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
+        assert CAUSES["TRYAGAIN"].text in failed.message
+        assert failed.message.endswith("nothing was changed")
+    sets = asyncio.create_task(writes.set([SetItem(there, b"after"), SetItem(new, b"after")]))
+    await asyncio.sleep(0.1)
+    assert not sets.done()
+    own_cluster.finish_migration(slot, source, target)
+    assert [done.outcome for done in await sets if isinstance(done, SetDone)] == [PutOutcome.STORED] * 2
+    own_cluster.begin_migration(slot, target, source)
+    own_cluster.finish_migration(slot, target, source)
+
+
+def _one_slot() -> list[str]:
+    """Two users whose keys are in one slot."""
+    by_slot: dict[int, str] = {}
+    for number in itertools.count():
+        slot = key_slot(f"content:topics:user:m{number}".encode())
+        if slot in by_slot:
+            return [by_slot[slot], f"m{number}"]
+        by_slot[slot] = f"m{number}"
+    raise AssertionError
+
+
+@pytest.mark.parametrize("told_as", ["unknown-endpoint", "hostname"])
+async def test_nodes_that_do_not_tell_their_hosts(own_cluster: Cluster, opener: Opener, told_as: str) -> None:
+    """An empty host, or "?" where hostnames are to be told and there is none: the one that answered."""
+    for node in own_cluster.nodes:
+        node.client().config_set("cluster-preferred-endpoint-type", told_as)
+    try:
+        store = await opener(own_cluster.url, **PATIENT)
+        keys = list(keys_by_owner(own_cluster).values())
+        assert await store.put([await put_of(store, key) for key in keys]) == [PutOutcome.STORED] * 3
+        slot, source = key_slot(b"unnamed"), own_cluster.owner_of("unnamed")
+        target = next(node for node in keys_by_owner(own_cluster) if node is not source)
+        assert await store.put([await put_of(store, "unnamed")]) == [PutOutcome.STORED]
+        own_cluster.begin_migration(slot, source, target)
+        own_cluster.move_key("unnamed", source, target)
+        assert (await store.read(["unnamed"], []))[0][0].raw is not None, "ASK"
+        own_cluster.finish_migration(slot, source, target)
+        assert await store.put([await put_of(store, "unnamed")]) == [PutOutcome.STORED], "MOVED"
+        assert all(host == "127.0.0.1" for host in {one.rsplit(":", 1)[0] for one in store.primaries()})
+        own_cluster.begin_migration(slot, target, source)
+        own_cluster.finish_migration(slot, target, source)
+    finally:
+        for node in own_cluster.nodes:
+            node.client().config_set("cluster-preferred-endpoint-type", "ip")
 
 
 async def test_try_again_ends_at_the_deadline(own_cluster: Cluster, opener: Opener) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from coherd.catalog.catalog import Catalog
+from coherd.catalog.change import Severity
 from coherd.catalog.descriptor_sets import Source
-from coherd.catalog.diff import Severity, compare
+from coherd.catalog.diff import compare
 from coherd.catalog.load import builtin_catalog, load_catalog
 from rig.protos import HEAD, compile_text
 
@@ -50,7 +51,8 @@ def catalog(directory: Path, *changes: tuple[str, str]) -> Catalog:
             "channel} -> shop:cart:user:{user}:via",
         ),
         ([("string date = 2;", "string date = 2; bool sold_out = 3;")], "shop:page", "key text"),
-        ([("uint32 days", "int64 days")], "shop:page", "identifier days: type uint32 -> int64"),
+        ([("uint32 days", "int32 days")], "shop:page", "identifier days: type uint32 -> int32"),
+        ([("string date = 2;", "string date = 3;")], "shop:page", "key t.PageKey.date: number 2 -> 3"),
         ([('{unit: "d"}', '{unit: "w"}')], "shop:page", "identifier days: unit d -> w"),
         ([('[(coherd.v1.identifier) = {unit: "d"}]', "")], "shop:page", "identifier days: unit d -> none"),
         (
@@ -95,6 +97,7 @@ def test_breaking_changes(tmp_path: Path, change: list[tuple[str, str]], element
             "json_object",
         ),
         (("CHANNEL_APP = 2;", "CHANNEL_APP = 2; CHANNEL_FAX = 3;"), "shop:cart", "value 3 fax added"),
+        (("uint32 days", "int64 days"), "shop:page", "type uint32 -> int64: the text of every key stays"),
         (("rpc Page(", "rpc Extra(PageKey) returns (Product) {} rpc Page("), "shop:extra", "resource added"),
         (
             ("string user = 1;", "string user = 1 [(coherd.v1.identifier) = {personal: true}];"),

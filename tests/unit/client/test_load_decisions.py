@@ -6,9 +6,10 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from coherd import LoadLimits, LoadPolicy
+from coherd import ErrorReason, LoadLimits, LoadPolicy, OpenKey
 from coherd._loading import decide
 from coherd._loading.policy import LoadOptions
+from coherd.domains import content
 from coherd.errors import (
     ClientClosed,
     Contended,
@@ -24,6 +25,7 @@ from coherd.errors import (
 )
 
 WAIT = LoadPolicy(stale="wait")
+KEY = content.Topics(user="u1")
 
 
 @pytest.mark.parametrize(
@@ -64,14 +66,33 @@ def test_a_failed_load_falls_back_on_what_is_stale() -> None:
 
 @pytest.mark.parametrize("error", [Unavailable(), DeadlineExceeded(), OutcomeUnknown(), StoreFull(), Contended()])
 def test_an_absent_service_opens_or_closes(error: Exception) -> None:
-    assert decide.loads_directly(LoadPolicy(), error)
-    assert not decide.loads_directly(LoadPolicy(on_unavailable="raise"), error)
+    assert decide.loads_directly(LoadPolicy(), KEY, error)
+    assert not decide.loads_directly(LoadPolicy(on_unavailable="raise"), KEY, error)
 
 
 def test_mistakes_do_not_open_and_foreign_bytes_always_do() -> None:
     for error in (InvalidRequest(), NotPermitted(), ServerDefect(), ClientClosed()):
-        assert not decide.loads_directly(LoadPolicy(), error)
-    assert decide.loads_directly(LoadPolicy(on_unavailable="raise"), ForeignValue())
+        assert not decide.loads_directly(LoadPolicy(), KEY, error)
+    assert decide.loads_directly(LoadPolicy(on_unavailable="raise"), KEY, ForeignValue())
+
+
+@pytest.mark.parametrize(
+    ("reason", "ahead"),
+    [
+        ("DOMAIN_UNKNOWN", True),
+        ("RESOURCE_UNKNOWN", True),
+        ("IDENTIFIER_INVALID", True),
+        ("KEY_INVALID", True),
+        ("TAG_INVALID", True),
+        ("TTL_INVALID", False),
+        ("REQUEST_INVALID", False),
+    ],
+)
+def test_what_an_older_catalog_refuses_opens_for_keys_of_classes(reason: str, ahead: bool) -> None:
+    error = InvalidRequest(reason=ErrorReason.Value(f"ERROR_REASON_{reason}"))
+    assert decide.loads_directly(LoadPolicy(), KEY, error) is ahead
+    assert not decide.loads_directly(LoadPolicy(on_unavailable="raise"), KEY, error)
+    assert not decide.loads_directly(LoadPolicy(), OpenKey("content", "drafts"), error)
 
 
 def test_polls_are_spread_and_bounded() -> None:

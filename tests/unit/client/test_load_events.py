@@ -9,7 +9,7 @@ import pytest
 from fake_server import FakeServer, Fault
 from loaders import AWAY, KEY, Loader, serve_stale
 
-from coherd import CacheClient, ErrorReason, LoadEvent
+from coherd import CacheClient, ErrorReason, InvalidRequest, LoadEvent
 from coherd.domains import content
 from rig.waiting import until
 
@@ -86,3 +86,22 @@ async def test_a_hook_that_fails_harms_no_load(fake: FakeServer, caplog: pytest.
         with pytest.raises(KeyError):
             await asyncio.gather(cache.get_or_load(KEY, Loader(KeyError())))
     assert [record.message for record in caplog.records] == ["on_event failed: RuntimeError"]
+
+
+async def test_a_client_ahead_of_its_server_loads_and_is_told_so_once(
+    cache: CacheClient, fake: FakeServer, events: list[LoadEvent], caplog: pytest.LogCaptureFixture
+) -> None:
+    unknown = ErrorReason.ERROR_REASON_RESOURCE_UNKNOWN
+    fake.fail("Lease", *[Fault(reason=unknown)] * 3)
+    loader = Loader(1)
+    assert [await cache.get_or_load(KEY, loader) for _ in range(2)] == [1, 1]
+    assert loader.calls == 2
+    with pytest.raises(InvalidRequest) as refused:
+        await cache.get_or_load(KEY, loader, on_unavailable="raise")
+    assert refused.value.reason == unknown
+    keys = [content.Topics(user=f"u{number}") for number in range(2, 4)]
+    fake.fail("BatchLease", Fault(reason=unknown))
+    assert await cache.get_or_load_many(keys, lambda some: dict.fromkeys(some, 3)) == dict.fromkeys(keys, 3)
+    assert events == [LoadEvent("ahead_of_server", RESOURCE, "InvalidRequest")] * 3
+    assert cache.load_counts == {RESOURCE: {"ahead_of_server": 3}}
+    assert ["the server's catalog does not have" in record.message for record in caplog.records] == [True]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coherd import CacheClient, LoadPolicy, OpenKey, Tag
+from coherd import CacheClient, LoadLimits, LoadPolicy, NearCacheBounds, OpenKey, Tag
 from coherd.sync import CacheClient as BlockingClient
 
 KEY = OpenKey("content", "drafts", {"user": "u1"})
@@ -64,3 +64,19 @@ async def test_a_policy(name: str, bad: Any) -> None:
     async with CacheClient.connect(NOWHERE) as cache:
         with pytest.raises(ValueError, match=f"{name} must be"):
             await cache.get_or_load(KEY, lambda key: 1, **{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (NearCacheBounds, "max_entries"),
+        (NearCacheBounds, "max_bytes"),
+        (LoadLimits, "max_direct_loads"),
+        (LoadLimits, "max_background_loads"),
+        (LoadLimits, "max_loader_threads"),
+    ],
+)
+@pytest.mark.parametrize("bad", [500.0, math.inf, math.nan, 2**63, -1, True, "5"], ids=repr)
+def test_bounds_of_a_client(kind: Any, name: str, bad: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        kind(**{name: bad})

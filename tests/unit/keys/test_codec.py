@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import datetime
+import decimal
+import enum
+import json
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -45,39 +50,124 @@ def test_every_length_of_the_length(size: int) -> None:
     assert JSON.decode(payload) == text
 
 
-@pytest.mark.parametrize("value", [2**64, {"n": [-(2**70)]}, {1: 2}, {1, 2}, object(), "\ud800"])
-def test_what_would_not_come_back_is_refused_without_showing_it(value: Any) -> None:
-    with pytest.raises(ValueEncodeError) as caught:
-        JSON.encode(value)
-    assert "18446744073709551616" not in str(caught.value)
-
-
 @pytest.mark.parametrize("value", [0, "", {}, [], None, False, 0.0])
 def test_falsy_values_are_values(value: Any) -> None:
     assert JSON.encode(value)
     assert JSON.decode(JSON.encode(value)) == value
 
 
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Channel(enum.StrEnum):
+    WEB = "web"
+
+
+class SafeText(str):
+    __slots__ = ()
+
+
+class Row(NamedTuple):
+    secret: int
+
+
+@dataclasses.dataclass
+class Cart:
+    secret: str = "secret"
+
+
 @pytest.mark.parametrize(
-    ("value", "again"),
+    ("value", "named"),
     [
-        ((1, 2), [1, 2]),
-        (float("nan"), None),
-        (float("inf"), None),
-        (datetime.date(2025, 8, 6), "2025-08-06"),
-        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (datetime.datetime(2025, 8, 6), "datetime"),
+        (datetime.date(2025, 8, 6), "date"),
+        (datetime.time(12), "time"),
+        (datetime.timedelta(1), "timedelta"),
+        (uuid.UUID(int=1), "UUID"),
+        (decimal.Decimal("1.5"), "Decimal"),
+        (Colour.RED, "Colour"),
+        (Level.LOW, "Level"),
+        (Channel.WEB, "Channel"),
+        (SafeText("secret"), "SafeText"),
+        (Cart(), "Cart"),
+        (Row(1), "Row"),
+        (collections.Counter("secret"), "Counter"),
+        (b"secret", "bytes"),
+        (bytearray(b"secret"), "bytearray"),
+        (memoryview(b"secret"), "memoryview"),
+        ({"secret"}, "set"),
+        (1j, "complex"),
+        (..., "ellipsis"),
+        (object(), "object"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "",
 )
-def test_what_json_has_no_form_of(value: Any, again: Any) -> None:
-    found = JSON.decode(JSON.encode(value))
-    assert found == pytest.approx(again) if isinstance(again, int) else found == again
+def test_values_of_other_types_are_refused_by_name_wherever_they_stand(value: Any, named: str) -> None:
+    for document in (value, [None, value], {"a": ({"b": value},)}):
+        with pytest.raises(
+            ValueEncodeError, match=f"cannot be JSON: JSON has no {named}, it would come back"
+        ) as refused:
+            JSON.encode(document)
+        assert "secret" not in str(refused.value)
+        assert refused.value.__cause__ is None
 
 
-@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, {1: "a", "s": {3}}, "\ud800", [float("nan"), {4}]])
-def test_what_cannot_be_json_is_refused_without_the_value(value: Any) -> None:
-    with pytest.raises(ValueEncodeError) as refused:
+NESTED: list[Any] = []
+for _ in range(10_000):
+    NESTED = [NESTED]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (2**64, "an integer is beyond 64 bits"),
+        ({"n": [-(2**63) - 1]}, "an integer is beyond 64 bits"),
+        (float("nan"), "a number is NaN or infinite"),
+        ([1.5, {"a": float("inf")}], "a number is NaN or infinite"),
+        ((None, float("-inf")), "a number is NaN or infinite"),
+        ({5: 2}, "the keys of an object must be strings, one is of type int"),
+        ({"a": {None: 2}}, "the keys of an object must be strings, one is of type NoneType"),
+        ({Channel.WEB: 2}, "the keys of an object must be strings, one is of type Channel"),
+        ("secret\ud800", "not valid Unicode"),
+        ({"secret\ud800": 2}, "not valid Unicode"),
+        (NESTED, "nested too deeply"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_what_json_would_change_is_refused_without_showing_it(value: Any, words: str) -> None:
+    with pytest.raises(ValueEncodeError, match=words) as refused:
         JSON.encode(value)
-    assert repr(value) not in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_tuples_are_lists() -> None:
+    assert JSON.decode(JSON.encode((1, (2, {"a": ()})))) == [1, [2, {"a": []}]]
+
+
+@given(st.lists(st.integers(-(10**40), 10**40) | st.text("0123456789.-", max_size=30)))
+def test_integers_of_others_are_read_exactly(document: Any) -> None:
+    payload = Json(text=json.dumps(document)).SerializeToString()
+    assert JSON.decode(payload) == document
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "NaN", "[Infinity]", "1" * 5_000])
+def test_numbers_that_no_number_holds_do_not_decode(text: str) -> None:
+    with pytest.raises(ValueDecodeError):
+        JSON.decode(Json(text=text).SerializeToString())
+
+
+@pytest.mark.parametrize("value", [[1], "{}", 1, None, collections.OrderedDict(a=1)])
+def test_objects_are_objects(value: Any) -> None:
+    assert JSON_OBJECT.decode(JSON_OBJECT.encode({})) == {}
+    with pytest.raises(ValueEncodeError, match=f"must be a dict, for a JSON object, not {type(value).__name__}"):
+        JSON_OBJECT.encode(value)
+    with pytest.raises(ValueDecodeError, match="not a JSON object"):
+        JSON_OBJECT.decode(JSON.encode([] if isinstance(value, dict) else value))
 
 
 @given(st.binary(max_size=40))

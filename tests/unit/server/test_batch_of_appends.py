@@ -16,11 +16,11 @@ def append(names: str, awaited: int = 0, keep: int = 100) -> Job:
 def test_appends_go_behind_all_changes_whoever_came_first() -> None:
     batch = Batch(wide=True)
     batch.add_job(append("ka"))
-    batch.add_job(Job(PUT, ("a", "l", "f", "w"), (b"entry", 1, b"-", b"mark", 0)))
+    batch.add_job(Job(PUT, ("a", "l", "w", "f"), (bytes(12), b"entry"), common=(b"mark", b"-")))
     batch.add_job(Job(None, ("c",), ("HINCRBY", "c", "hits", 1)))
     batch.add_job(Job(INVALIDATE, ("tag",), (1,), replicas=1))
     batch.add_job(append("tb"))
-    batch.add_job(Job(REMOVE, ("b", "l", "f", "w"), (1, 0)))
+    batch.add_job(Job(REMOVE, ("b", "l", "w", "f"), (bytes(12),)))
     batch.add_names(["x"])
     commands = batch.pack(b"node", 1, 1)
     scripts = [command[1] for command in commands if command[0] == "EVALSHA"]
@@ -48,7 +48,7 @@ def test_what_others_share_is_not_taken_back() -> None:
     batch = Batch(wide=True)
     place = batch.add_job(append("ka"))
     assert not batch.withdraw(place)
-    own = batch.add_job(Job(REMOVE, ("b", "l", "f", "w"), (1, 0)))
+    own = batch.add_job(Job(REMOVE, ("b", "l", "w", "f"), (bytes(12),)))
     assert batch.withdraw(own)
     assert [command[1] for command in batch.pack(b"node", 1, 1)] == [APPEND.sha]
 

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 from hiredis import Reader
 from redis._parsers.base import BaseParser
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.failure import failure_of
 from coherd_server.core.store import StoreUnavailable
-from coherd_server.redis.causes import CAUSES, describe_error, describe_failed_connect, waiting_helps
+from coherd_server.redis.causes import CAUSES, SENTINEL, describe_error, describe_failed_connect, waiting_helps
 from coherd_server.redis.jobs import NOT_EXECUTED, refusal
 
 SECRET = "s3cret"
@@ -43,7 +43,16 @@ def reply(text: str) -> RedisError:
         ("ERR max number of clients reached", "as many clients as its maxclients allows; raise that"),
         ("ERR DB index is out of range", "no database of this number; the URL ends in one below"),
         ("ERR SELECT is not allowed in cluster mode", "no databases besides 0; leave the number out"),
-        ("ERR unknown s3cret", "the node answered ERR"),
+        (
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "its hash slot is moving to another node (TRYAGAIN)",
+        ),
+        (
+            "ERR unknown command 'INFO', with args beginning with: s3cret",
+            "a proxy, or a server that is too old; connect",
+        ),
+        ("ERR AUTH <password> called without any password configured for the default user.", "it wants no password"),
+        ("ERR invalid s3cret", "the node answered ERR"),
     ],
 )
 def test_each_cause_has_its_text(said: str, told: str) -> None:
@@ -54,27 +63,32 @@ def test_each_cause_has_its_text(said: str, told: str) -> None:
 
 
 def test_no_two_causes_have_one_text() -> None:
-    assert len(set(CAUSES.values())) == len(CAUSES)
+    assert len({cause.text for cause in [*CAUSES.values(), *SENTINEL.values()]}) == len(CAUSES) + len(SENTINEL)
 
 
 @pytest.mark.parametrize("code", sorted(CAUSES.keys() & NOT_EXECUTED - {"OOM"}))
 def test_callers_are_told_the_cause_and_that_nothing_was_changed(code: str) -> None:
-    error = StoreUnavailable("10.0.0.1: refused", cause=CAUSES[code])
-    failure = failure_of(error)
-    assert failure.reason == ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
-    assert failure.message == f"the store refused: {CAUSES[code]}; nothing was changed"
+    failure = failure_of(refusal(cast(ResponseError, reply(f"{code} s3cret"))))
+    assert failure.reason == CAUSES[code].reason == ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
+    assert failure.message == f"the store is unavailable: {CAUSES[code].text}; nothing was changed"
+
+
+def test_callers_of_a_write_that_was_sent_are_told_the_cause_and_that_it_may_take_effect() -> None:
+    failure = failure_of(StoreUnavailable("10.0.0.1: gone", outcome_unknown=True, cause="connection lost"))
+    assert failure.reason == ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN
+    assert failure.message == "the store is unavailable: connection lost; the change may or may not take effect"
 
 
 def test_a_full_store_has_its_own_reason() -> None:
-    failure = failure_of(StoreUnavailable("full", full=True))
-    assert failure.reason == ErrorReason.ERROR_REASON_STORE_FULL
+    failure = failure_of(refusal(cast(ResponseError, reply("OOM command not allowed"))))
+    assert failure.reason == CAUSES["OOM"].reason == ErrorReason.ERROR_REASON_STORE_FULL
     assert failure.message.endswith("nothing was changed")
 
 
 def test_a_refused_command_carries_its_cause() -> None:
-    error = refusal(cast("object", reply("MISCONF s3cret")))  # type: ignore[arg-type]
-    assert (error.cause, error.outcome_unknown) == (CAUSES["MISCONF"], False)
-    error = refusal(cast("object", reply("ERR s3cret")))  # type: ignore[arg-type]
+    error = refusal(cast(ResponseError, reply("MISCONF s3cret")))
+    assert (error.cause, error.outcome_unknown) == (CAUSES["MISCONF"].text, False)
+    error = refusal(cast(ResponseError, reply("ERR s3cret")))
     assert (error.cause, error.outcome_unknown) == ("", True)
     assert SECRET not in str(error)
 
@@ -85,7 +99,7 @@ def test_a_refused_command_carries_its_cause() -> None:
         (TimeoutError(), True, "no answer in time; does the port speak TLS?"),
         (TimeoutError(), False, "no answer in time"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong"), True, "TLS failed"),
-        (InvalidResponse("Protocol Error: s3cret"), False, "no Redis, or wants TLS: the URL begins with rediss://"),
+        (InvalidResponse("Protocol Error: s3cret"), False, "no Redis, or wants TLS; the URL begins with rediss://"),
         (ConnectionResetError(104, "reset"), False, "connection reset by peer; what answers is no Redis, or wants TLS"),
         (EOFError(), False, "connection lost; what answers is no Redis, or wants TLS"),
     ],
@@ -98,6 +112,11 @@ def test_tls_to_a_plain_port_and_back(error: BaseException, tls: bool, told: str
 
 def test_waiting_helps_unless_the_url_is_wrong() -> None:
     assert not waiting_helps(reply("WRONGPASS no"))
+    assert not waiting_helps(reply("NOAUTH Authentication required."))
+    assert not waiting_helps(ssl.SSLCertVerificationError("no"))
+    wrapped = RedisError("no")
+    wrapped.__context__ = ssl.SSLCertVerificationError("no")
+    assert not waiting_helps(wrapped)
     assert not waiting_helps(reply("ERR DB index is out of range"))
     assert waiting_helps(reply("ERR max number of clients reached"))
     assert waiting_helps(reply("LOADING yes"))

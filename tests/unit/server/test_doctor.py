@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coherd_server.core.doctor import Level, examine
+from coherd_server.core.lost import Lost
 from coherd_server.core.store import NodeReport
 
 MIB = 1 << 20
@@ -22,7 +23,7 @@ GOOD = NodeReport(
 
 
 def test_a_good_node_has_nothing_but_ok() -> None:
-    findings = examine([GOOD])
+    findings = examine([GOOD], Lost())
     assert {finding.level for finding in findings} == {Level.OK}
     assert {finding.address for finding in findings} == {GOOD.address}
     assert any("valkey 9.1.0" in finding.text for finding in findings)
@@ -42,7 +43,7 @@ def test_a_good_node_has_nothing_but_ok() -> None:
     ],
 )
 def test_what_is_wrong_is_said_once_and_first(change: dict[str, object], level: Level, words: tuple[str, ...]) -> None:
-    findings = examine([GOOD, GOOD._replace(address="127.0.0.1:6380", **change)])  # type: ignore[arg-type]
+    findings = examine([GOOD, GOOD._replace(address="127.0.0.1:6380", **change)], Lost())  # type: ignore[arg-type]
     first, *others = findings
     assert (first.level, first.address) == (level, "127.0.0.1:6380")
     assert all(word in first.text for word in words), first.text
@@ -53,13 +54,13 @@ def test_what_is_wrong_is_said_once_and_first(change: dict[str, object], level: 
     ("software", "version"), [("redis", "7.0.15"), ("redis", "8.0.0"), ("valkey", "7.2.0"), ("valkey", "10.0")]
 )
 def test_supported_versions(software: str, version: str) -> None:
-    findings = examine([GOOD._replace(software=software, version=version)])
+    findings = examine([GOOD._replace(software=software, version=version)], Lost())
     assert {finding.level for finding in findings} == {Level.OK}
 
 
 def test_the_worst_comes_first() -> None:
     findings = examine(
-        [GOOD._replace(maxmemory_bytes=0), GOOD._replace(identity_stable=False, maxmemory_policy="noeviction")]
+        [GOOD._replace(maxmemory_bytes=0), GOOD._replace(identity_stable=False, maxmemory_policy="noeviction")], Lost()
     )
     levels = [finding.level for finding in findings]
     assert levels == sorted(levels, key=[Level.UNSAFE, Level.WARNING, Level.OK].index)
@@ -67,4 +68,13 @@ def test_the_worst_comes_first() -> None:
 
 
 def test_nothing_to_examine() -> None:
-    assert examine([]) == []
+    assert examine([], Lost()) == []
+
+
+def test_what_does_not_answer_is_named_with_what_fails_for_it() -> None:
+    lost = Lost({"10.0.0.2:6379": "connection refused"}, ("content", "crisis"), ("analytics:daily",))
+    findings = examine([GOOD, GOOD._replace(maxmemory_bytes=0)], lost)
+    assert [finding.level for finding in findings[:3]] == [Level.LOST, Level.LOST, Level.WARNING]
+    assert findings[0].address == "10.0.0.2:6379"
+    assert "connection refused" in findings[0].text
+    assert "domains content, crisis; resources of other domains analytics:daily" in findings[1].text

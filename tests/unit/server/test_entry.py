@@ -18,6 +18,7 @@ from coherd_server.core.entry import (
     decode_plain_header,
     encode_header,
     is_ours,
+    plain_header,
     stamp_block,
 )
 
@@ -214,3 +215,17 @@ def test_the_short_way_reads_what_the_long_way_reads(
         assert plain == header
     for cut in range(0, len(raw), 7):
         assert decode_plain_header(raw[:cut]) is None
+
+
+@given(
+    st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**40), st.binary()
+)
+def test_a_plain_header_is_the_header_of_an_entry_without_flags(
+    written: int, fresh: int, stale: int, load: int, block: bytes
+) -> None:
+    times = Times(written, fresh, stale, load)
+    assert plain_header(written, fresh, stale, load, block) == encode_header(
+        flags=Flags.NONE, version=0, times=times, block=block
+    )
+    with pytest.raises(ValueError, match="out of range"):
+        plain_header(written, -1, stale, load, block)

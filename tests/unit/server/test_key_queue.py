@@ -114,3 +114,14 @@ async def test_a_caller_that_gives_up_alone_leaves_it_open(callers: Callers) -> 
     gone.cancel()
     await settle()
     assert key_queue.enter("k")
+
+
+def test_all_at_once_or_none() -> None:
+    queue = KeyQueue()
+    assert queue.enter("b")
+    assert not queue.enter_all(["a", "b"])
+    assert not queue.enter_all(["a", "a"]), "they would have to take turns"
+    assert queue.enter_all(["a", "c"])
+    assert not queue.enter("a")
+    queue.leave(["a", "b", "c"])
+    assert queue.enter_all(["a", "b", "c"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ from typing import Any, cast
 import structlog
 from structlog.testing import capture_logs
 
-from coherd_server.core.store import NodeReport, Store
-from coherd_server.log import Repeated
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.store import LostParts, NodeReport, Store
+from coherd_server.log import MOST_A_MINUTE, REPEAT_AFTER_S, Repeated
 from coherd_server.readiness import log_findings
 
 SOURCES = Path(__file__).parents[3] / "server"
@@ -43,7 +45,9 @@ async def test_what_is_unsafe_is_logged_as_such() -> None:
         return reports
 
     with capture_logs() as lines:
-        await log_findings(cast(Store, SimpleNamespace(inspect=inspect)))
+        await log_findings(
+            cast(Store, SimpleNamespace(inspect=inspect, lost=lambda tags: LostParts())), builtin_catalog()
+        )
     assert [(line["log_level"], line["verdict"]) for line in lines] == [("error", "unsafe"), ("warning", "warning")]
 
 
@@ -68,3 +72,21 @@ def test_what_goes_on_is_told_once_a_minute_with_a_count() -> None:
         ("it works", None, None, 122),
         ("it failed", "full", None, None),
     ]
+
+
+def test_what_comes_and_goes_is_told_a_few_times_a_minute() -> None:
+    now_s = 0.0
+    with capture_logs() as told:
+        repeated = Repeated(structlog.get_logger(), lambda: now_s, severity=logging.WARNING)
+        for _ in range(50):
+            repeated.tell("it failed")
+            repeated.over("it works")
+        for number in range(50):
+            repeated.tell("it failed", reason=number)
+        now_s = REPEAT_AFTER_S
+        repeated.tell("it failed")
+    failures = [line for line in told if line["event"] == "it failed"]
+    assert len(failures) == MOST_A_MINUTE + 1
+    assert len(told) == 2 * MOST_A_MINUTE + 1
+    assert {line["log_level"] for line in failures} == {"warning"}
+    assert failures[-1]["times"] == 50 - MOST_A_MINUTE + 50 + 1

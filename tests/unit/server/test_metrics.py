@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from coherd.catalog.load import builtin_catalog
 from coherd_server.core.counters import Counters
 from coherd_server.core.metrics import Reporter
 
@@ -45,7 +46,7 @@ def counters() -> Counters:
 
 @pytest.fixture
 def reporter(store: SlowStore, counters: Counters) -> Reporter:
-    return Reporter(cast(Any, store), counters, cast(Any, None))
+    return Reporter(cast(Any, store), counters, cast(Any, None), builtin_catalog())
 
 
 async def test_counts_that_another_flush_has_taken_are_waited_for(

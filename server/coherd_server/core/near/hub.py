@@ -7,12 +7,16 @@ Nothing here reads the log; `coherd_server.core.near.follower` decides what is a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
 
 from coherd_server.core.counters import Counters
 from coherd_server.core.near.change_log import Change, Clock, LogPosition
 from coherd_server.core.near.interest import Interest
 from coherd_server.core.near.session import NearSession, Push, Unacknowledged
 from coherd_server.core.near.terms import Terms
+
+MOST_HITS: Final = 2**40
+"""Most near-cache hits of one heartbeat: more than a process has between two."""
 
 
 class Hub:
@@ -53,9 +57,10 @@ class Hub:
         return session
 
     def count_hits(self, hits: Mapping[str, int]) -> None:
-        """Hits of a client's near cache, by domain; names that are no domain are left out."""
+        """Hits of a client's near cache, by domain; names that are no domain, and counts no client can have, are left
+        out."""
         for domain, by in hits.items():
-            if domain in self._domains and by > 0:
+            if domain in self._domains and 0 < by <= MOST_HITS:
                 self._counters.counts[domain]["near_cache_hits"] += by
 
     # What the follower calls.

@@ -72,7 +72,7 @@ class ChangePublisher:
         Returns:
             `UNCONFIRMED` where that is not known. The change was made, and is safe to repeat.
         """
-        if all(notice.appended is not None and not notice.awaited for notice in notices):
+        if all(notice.is_told for notice in notices):
             return None
         done = await asyncio.gather(*map(self._finish, notices))
         return next((failure for failure in done if failure is not None), None)

@@ -1,6 +1,7 @@
 -- Put before the scripts that look at entries (format: coherd_server/core/entry.py).
 -- The first `size` bytes under a key, 51 at least: the shortest header. False when the key is absent; nil when what it
--- holds is foreign: no string, not our magic, a format this version does not know, or cut off.
+-- holds is foreign: no string, not our magic, format 0, or cut off. Every later format keeps the first 16 bytes
+-- [later-format].
 local function head_of(key, size)
   local head = redis.pcall('GETRANGE', key, 0, math.max(size, 51) - 1)
   if type(head) ~= 'string' then
@@ -9,7 +10,8 @@ local function head_of(key, size)
   if head == '' and redis.call('EXISTS', key) == 0 then
     return false
   end
-  if #head < 51 or string.sub(head, 1, 4) ~= '\245CH\1' then
+  local format = string.byte(head, 4)
+  if string.sub(head, 1, 3) ~= '\245CH' or not format or format < 1 or #head < (format == 1 and 51 or 16) then
     return nil
   end
   return head

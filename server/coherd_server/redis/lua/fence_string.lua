@@ -1,67 +1,71 @@
--- Put before the scripts that write values where all are on one node (fencing.py): one string fences all keys. Its first 8
--- bytes are its incarnation ('CF\1' and random ones), the next 8 how many calls have written; then 6 for each place: the
--- number of the last call that wrote a key of it, 0 if none has. A key has two places. A token is the first 16 bytes as
--- they were.
-local incarnation, began, changed
-local before = {}
+-- Put before the scripts that write values where all are on one node (fencing.py): one string, the last key, fences all keys. Its
+-- first 8 bytes are its incarnation ('CF\1' and random ones), the next 8 how many calls have written; then 6 for each place: the
+-- number of the last call that wrote a key of it, 0 if none has. A key has two places. A token is the first 16 bytes as they were.
+local fences = KEYS[#KEYS]
+local incarnation, began = '', 0
+local head = redis.pcall('GETRANGE', fences, 0, 15)
+if type(head) == 'string' and #head == 16 and string.sub(head, 1, 3) == 'CF\1' and string.sub(head, 9, 10) == '\0\0' then
+  incarnation, began = string.sub(head, 1, 8), struct.unpack('>I8', head, 9)
+end  -- Else lost, or never there: no token holds [remembered-then-verified], and who asks for one gets a new incarnation.
+local before
+local changes = {'BITFIELD', fences}
 
-local function open(fences)
-  if not incarnation then
-    local head = redis.pcall('GETRANGE', fences, 0, 15)
-    if type(head) == 'string' and #head == 16 and string.sub(head, 1, 3) == 'CF\1' and string.sub(head, 9, 10) == '\0\0' then
-      incarnation, began = string.sub(head, 1, 8), struct.unpack('>I8', head, 9)
-    else
-      -- Lost, or never there: no token holds [remembered-then-verified], and who asks for one gets a new incarnation.
-      incarnation, began = '', 0
-    end
-  end
+-- Where the places of an item begin in the string, in bits.
+local function places_of(i)
+  local one, other = struct.unpack('>I2I2', numbers, 12 * i - 3)
+  return 128 + 48 * one, 128 + 48 * other
 end
 
--- Whether no key of the place was written between the token and this call. What the call itself writes is of other keys,
--- since a process writes a key once at a time; a put looks at its places before it writes them.
-local function untouched(fences, place, token)
-  if not before[place] then
-    local raw = redis.call('GETRANGE', fences, 16 + 6 * place, 21 + 6 * place)
-    before[place] = #raw == 6 and struct.unpack('>I6', raw) or 0
+-- What is in the first places of all items, by one command. What this call writes itself comes into the string when it ends: it is
+-- of other keys, since a process writes a key once at a time, and does not fence off those that share a place with it.
+local function look()
+  local asked = {'BITFIELD', fences}
+  for i = 1, count do
+    local at = 3 * i
+    asked[at], asked[at + 1], asked[at + 2] = 'GET', 'u48', (places_of(i))
   end
-  return before[place] <= struct.unpack('>I8', token, 9)
-end
-
-local function two(places)
-  return math.floor(places / 65536), places % 65536
+  before = redis.call(unpack(asked))
 end
 
 -- A write changes both places of its key: one that was not changed shows that the key was not written.
-local function holds(fences, places, token)
-  open(fences)
+local function holds(i, token)
   if incarnation == '' or string.sub(token, 1, 8) ~= incarnation then
     return false
   end
-  local one, other = two(places)
-  one, other = untouched(fences, one, token), untouched(fences, other, token)
-  return one or other
+  local marked = struct.unpack('>I8', token, 9)
+  if began <= marked then
+    return true  -- no key was written
+  end
+  if not before then
+    look()
+  end
+  if before[i] <= marked then
+    return true
+  end
+  local _, other = places_of(i)
+  return redis.call('BITFIELD', fences, 'GET', 'u48', other)[1] <= marked
 end
 
-local function change(fences, places)
-  open(fences)
-  if incarnation ~= '' then
-    local number = struct.pack('>I6', began + 1)
-    local one, other = two(places)
-    redis.call('SETRANGE', fences, 16 + 6 * one, number)
-    redis.call('SETRANGE', fences, 16 + 6 * other, number)
-    changed = fences
-  end
+local number = string.format('%.0f', began + 1)
+
+local function change(i)
+  local one, other = places_of(i)
+  local at = #changes
+  changes[at + 1], changes[at + 2], changes[at + 3], changes[at + 4] = 'SET', 'u48', one, number
+  changes[at + 5], changes[at + 6], changes[at + 7], changes[at + 8] = 'SET', 'u48', other, number
 end
 
 -- The answers, and the token of now: empty where there is none.
 local function finished(answers)
   local token = ''
-  if incarnation and incarnation ~= '' then
-    local count = struct.pack('>I8', changed and began + 1 or began)
-    if changed then
-      redis.call('SETRANGE', changed, 8, count)
+  if incarnation ~= '' then
+    local at = #changes
+    if at > 2 then
+      began = began + 1
+      changes[at + 1], changes[at + 2], changes[at + 3], changes[at + 4] = 'SET', 'u48', 80, number
+      redis.call(unpack(changes))
     end
-    token = incarnation .. count
+    token = incarnation .. struct.pack('>I8', began)
   end
   answers[#answers + 1] = token
   return answers

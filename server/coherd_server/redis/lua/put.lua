@@ -1,34 +1,34 @@
--- Per item KEYS: value, lease, fence, waiting. ARGV: entry, lifetime ms, condition: '-' always, '=' .. header (empty: only
--- if absent), token: the fence as it was before the set began [late-write-fence], places.
--- The lease goes after the SET: a script whose first write is a DEL is let past maxmemory. Both happen or none
--- [all-or-nothing]: after a SET that worked nothing here can fail.
+-- items.lua tells KEYS and numbers. ARGV: token: the fences as they were before the sets began [late-write-fence]; condition: '-'
+-- always, '=' .. header (empty: only if absent); then per item its entry.
+-- The leases go after the SETs: a script whose first write is a DEL is let past maxmemory. If the first SET is not refused, none
+-- is, and nothing here can fail after one that worked: of an item both happen or none [all-or-nothing].
+local token, condition = ARGV[3], ARGV[4]
+local conditional, judged = string.sub(condition, 1, 1) == '=', string.sub(condition, 2)
 local answers = {}
-for i = 1, #KEYS / 4 do
-  local key, lease, fence, waiting = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
-  local entry, lifetime_ms, condition = ARGV[5 * i - 3], ARGV[5 * i - 2], ARGV[5 * i - 1]
-  local token, places = ARGV[5 * i], ARGV[5 * i + 1]
-  local judged = string.sub(condition, 2)
-  local stored = head_of(key, math.max(16, #judged))
+for i = 1, count do
+  local key, entry = KEYS[3 * i - 2], ARGV[4 + i]
+  local stored = head_of(key, #judged)
   local answer
   if stored == nil then
     answer = 'foreign'
-  elseif not holds(fence, places, token) then
+  elseif not holds(i, token) then
     answer = 'fenced'
-  elseif stored and string.sub(condition, 1, 1) == '=' and (judged == '' or string.sub(stored, 1, #judged) ~= judged) then
+  elseif stored and conditional and (judged == '' or string.sub(stored, 1, #judged) ~= judged) then
     answer = 'present'
   elseif stored and versioned(stored) and versioned(entry) and version_above(stored, entry) then
     answer = 'older_version'
   else
-    local written = redis.pcall('SET', key, entry, 'PX', lifetime_ms)
-    if written.err then
-      answer = refusal(written)
+    local done = redis.pcall('SET', key, entry, 'PX', lifetime_of(i))
+    if done.err then
+      answer = refusal(done)
     else
-      redis.call('DEL', lease)
-      change(fence, places)
-      wake(key, waiting)
+      wrote(i)
+      change(i)
       answer = 'stored'
     end
   end
   answers[i] = answer
 end
+void_leases()
+wake_all()
 return finished(answers)
