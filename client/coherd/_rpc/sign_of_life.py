@@ -7,13 +7,13 @@ notice it late. The watch costs one timer while something is expected, and nothi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import weakref
 from contextvars import Context
-from typing import Final
+from typing import Final, Protocol
 
 from coherd.contract.limits import MAX_TIMEOUT_MS, whole_number
 
-DEFAULT_SILENCE_MS: Final = 3_000
+DEFAULT_SILENCE_MS: Final = 2_800
 """Longer than a busy server is silent (2 s); with what it takes to notice and to connect, clients have moved within
 5 s."""
 MIN_SILENCE_MS: Final = 500
@@ -32,8 +32,24 @@ def checked_silence(silence_ms: int) -> int:
     return whole_number("silence_ms", silence_ms, MIN_SILENCE_MS, MAX_TIMEOUT_MS)
 
 
+class Watched(Protocol):
+    """A connection that is watched."""
+
+    def is_owed(self) -> bool:
+        """Whether its server owes an answer now."""
+        ...
+
+    def ask_for_sign(self) -> bool:
+        """Ask the server for a sign of life; whether it could be asked."""
+        ...
+
+    def fall_silent(self) -> None:
+        """The silence was too long; called once."""
+        ...
+
+
 class SignOfLife:
-    """Watches one connection, in the event loop that makes it.
+    """Watches one connection, as long as somebody holds it.
 
     Silence is counted in looks, each at most once however late it comes: a client that stood still itself takes nobody
     for lost.
@@ -41,25 +57,14 @@ class SignOfLife:
     Args:
         loop: whose timers are used.
         silence_ms: longest silence.
-        expects: whether an answer is owed now.
-        ping: asks the server for a sign of life; whether it could be asked.
-        lost: called once, when the silence was too long.
+        watched: the connection. It is not kept alive: before a fork what is idle is dropped.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        silence_ms: int,
-        expects: Callable[[], bool],
-        ping: Callable[[], bool],
-        lost: Callable[[], None],
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, silence_ms: int, watched: Watched) -> None:
         self.heard = False
         """To be set whenever anything comes from the server."""
         self._look_s = silence_ms / 1_000 / LOOKS
-        self._expects = expects
-        self._ping = ping
-        self._lost = lost
+        self._watched = weakref.ref(watched)
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -85,16 +90,19 @@ class SignOfLife:
 
     def _look(self, silent_looks: int, asked: bool) -> None:
         self._timer = None
+        watched = self._watched()
+        if watched is None:
+            return
         if self.heard:
             self.heard = False
-            if self._expects():
+            if watched.is_owed():
                 self._look_later(0, False)
             return
         silent_looks += 1
         if silent_looks >= LOOKS:
             self.close()
-            self._lost()
+            watched.fall_silent()
             return
         if silent_looks >= PING_AFTER and not asked:
-            asked = self._ping()
+            asked = watched.ask_for_sign()
         self._look_later(silent_looks, asked)

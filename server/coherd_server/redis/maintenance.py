@@ -121,12 +121,13 @@ class Maintenance:
         )
 
     async def ping(self) -> None:
-        """See `Store.ping`; "lately" is two intervals of the one-second check."""
-        end_s = time.monotonic() + self._settings.deadline_ms / 1000
-        lately_s = 2 * self._settings.check_every_ms / 1000
+        """See `Store.ping`; "lately" is since two intervals of the one-second check before it was asked."""
+        began_s = time.monotonic()
+        end_s = began_s + self._settings.deadline_ms / 1000
+        lately_s = began_s - 2 * self._settings.check_every_ms / 1000
         while True:
             nodes = self._topology.nodes()
-            silent = [node for node in nodes if time.monotonic() - node.answered_at_s > lately_s]
+            silent = [node for node in nodes if node.answered_at_s < lately_s]
             if nodes and not silent:
                 return
             some_serve = len(silent) < len(nodes)
@@ -143,7 +144,7 @@ class Maintenance:
             StoreUnavailable: it may not, or no primary answers.
         """
         nodes = self._topology.nodes()
-        names = (f"{self._names.own_prefix}probe{number}" for number in range(_PROBES))
+        names = (f"{self._names.own_prefix}probe{number or ''}" for number in range(_PROBES))
         latest = max(nodes, key=lambda node: node.answered_at_s, default=None)
         name = next((name for name in names if self._topology.node_for(name) is latest), None)
         if latest is None or name is None:

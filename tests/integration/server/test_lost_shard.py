@@ -113,7 +113,7 @@ def test_what_a_lost_primary_takes_with_it_is_named(bare: Cluster) -> None:
             assert other.value(key) == b"v"
             lost_service = DOMAINS[min(domains)].service
             wait_until("it knows what is lost", lambda: other.health(lost_service) == "NOT_SERVING")
-            assert '"verdict": "lost"' in beside.errors()
+            wait_until("its start-up check says so", lambda: '"verdict": "lost"' in beside.errors())
             victim.restart()
             for one in (other, caller):
                 wait_until("all is served again", lambda: one.health(lost_service) == "SERVING")  # noqa: B023

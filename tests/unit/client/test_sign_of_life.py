@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
@@ -43,7 +44,7 @@ class Timers:
             self.waiting.pop(0)[1]()
 
 
-class Watched:
+class Played:
     """A sign of life with all around it."""
 
     def __init__(self, silence_ms: int = 7_000) -> None:
@@ -53,18 +54,21 @@ class Watched:
         self.losses = 0
         self.timers = Timers()
         loop = cast(asyncio.AbstractEventLoop, self.timers)
-        self.life = SignOfLife(loop, silence_ms, lambda: self.owed, self._ping, self._lose)
+        self.life = SignOfLife(loop, silence_ms, self)
 
-    def _ping(self) -> bool:
+    def is_owed(self) -> bool:
+        return self.owed
+
+    def ask_for_sign(self) -> bool:
         self.pings += self.can_ask
         return self.can_ask
 
-    def _lose(self) -> None:
+    def fall_silent(self) -> None:
         self.losses += 1
 
 
 def test_a_silent_server_is_asked_once_and_then_lost() -> None:
-    one = Watched()
+    one = Played()
     one.life.watch()
     one.life.watch()
     [(delay_s, _)] = one.timers.waiting
@@ -80,7 +84,7 @@ def test_a_silent_server_is_asked_once_and_then_lost() -> None:
 
 
 def test_whatever_is_heard_begins_the_silence_anew() -> None:
-    one = Watched()
+    one = Played()
     one.life.watch()
     for _ in range(5):
         one.timers.end(LOOKS - 1)
@@ -92,7 +96,7 @@ def test_whatever_is_heard_begins_the_silence_anew() -> None:
 
 
 def test_nothing_is_watched_while_nothing_is_owed() -> None:
-    one = Watched()
+    one = Played()
     one.life.watch()
     one.owed, one.life.heard = False, True
     one.timers.end()
@@ -103,7 +107,7 @@ def test_nothing_is_watched_while_nothing_is_owed() -> None:
 
 def test_what_was_given_up_in_vain_is_owed_all_the_same() -> None:
     """Else callers whose limits are shorter than the silence would burn them one after the other."""
-    one = Watched()
+    one = Played()
     one.life.watch()
     one.owed = False
     one.timers.end(LOOKS)
@@ -111,7 +115,7 @@ def test_what_was_given_up_in_vain_is_owed_all_the_same() -> None:
 
 
 def test_a_ping_that_cannot_be_sent_is_tried_at_the_next_look() -> None:
-    one = Watched()
+    one = Played()
     one.can_ask = False
     one.life.watch()
     one.timers.end(PING_AFTER + 1)
@@ -121,8 +125,18 @@ def test_a_ping_that_cannot_be_sent_is_tried_at_the_next_look() -> None:
     assert one.pings == 1
 
 
+def test_what_is_watched_is_not_kept_alive() -> None:
+    one = Played()
+    timers, watched = one.timers, weakref.ref(one)
+    one.life.watch()
+    del one
+    assert watched() is None
+    timers.end()
+    assert not timers.waiting
+
+
 def test_a_watch_that_is_closed_takes_nobody_for_lost() -> None:
-    one = Watched()
+    one = Played()
     one.life.watch()
     one.life.close()
     one.life.watch()
@@ -140,7 +154,7 @@ def test_a_silence_out_of_range_is_refused(silence_ms: Any) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[SessionServer]:
-    async with SessionServer(pb.Welcome(protocol=1, answers_pings=True)) as one:
+    async with SessionServer(pb.Welcome(protocol=2, answers_pings=True)) as one:
         yield one
 
 
@@ -183,7 +197,7 @@ async def test_a_session_that_answers_pings_is_kept_however_long_an_operation_ta
 
 async def test_a_server_that_promises_no_answer_is_not_asked(cache: CacheClient, server: SessionServer) -> None:
     """One of before."""
-    server.welcome = pb.Welcome(protocol=1)
+    server.welcome = pb.Welcome(protocol=2)
     session = await opened(server, cache)
     stream = link_of(cache).stream
     assert stream is not None
