@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from coherd import CacheClient
-from coherd.domains import analytics, celery, session
+from coherd.domains import analytics, celery, crisis
 from coherd.sync import CacheClient as BlockingClient
 from coherd.testing import FakeCache
 
@@ -58,10 +58,10 @@ async def test_peek_finds_a_remembered_nothing_and_nothing_of_domains_that_are_n
     await cache.get(KEY)
     assert cache.peek(KEY, default=absent) is None
     near = {name: domain.near_cache for name, domain in cache.transport.catalog.domains.items()}
-    assert near["session"].value == "off"
-    await cache.set(session.Data(id="s1"), {"cart": []})
-    await cache.get(session.Data(id="s1"))
-    assert cache.peek(session.Data(id="s1"), default=absent) is absent
+    assert near["crisis"].value == "off"
+    await cache.set(crisis.Trends(timeframe="7d"), {"cart": []})
+    await cache.get(crisis.Trends(timeframe="7d"))
+    assert cache.peek(crisis.Trends(timeframe="7d"), default=absent) is absent
 
 
 async def test_peeks_are_counted_as_near_hits(coherd_cache: FakeCache) -> None:
