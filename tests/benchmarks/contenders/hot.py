@@ -1,5 +1,5 @@
-"""Values that stay in the process: each hit makes its key of its identifiers, and gives a value the caller may change, or
-one that all share where the name says so.
+"""Values that stay in the process: each hit makes its key of its identifiers, and gives a value the caller may change,
+or, where the name says so, one that all share.
 
 A hit takes microseconds, so a call is a burst of `BURST` of them, in one coroutine. No hit gives the event loop a turn,
 so each burst does: what keeps the values coherent runs there.
@@ -86,7 +86,7 @@ class CoherdPeek(CoherdHot):
     async def burst(self, turn: int) -> None:
         peek = self._client.peek
         for user, date in PARTS:
-            while peek(Daily(user=user, date=date), shared=True) is None:
+            while peek(Daily(user=user, date=date), shared=True) is None:  # noqa: ASYNC110 - it waits for a turn
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
 
