@@ -21,6 +21,12 @@ async def values_have_the_type_of_their_key(cache: CacheClient) -> None:
     assert_type(await cache.get(OpenKey("content", "drafts", {"user": "u"})), Any | None)
     assert_type(await cache.get(celery.TaskMetrics(id="x"), default="none"), celery_pb2.TaskMetrics | str | None)
     print(await cache.get(celery.TaskMetrics(id="x")), await cache.get_entry(celery.TaskMetrics(id="x")))
+    assert_type(await cache.get(celery.TaskMetrics(id="x"), shared=True), celery_pb2.TaskMetrics | None)
+    assert_type(cache.peek(celery.TaskMetrics(id="x")), celery_pb2.TaskMetrics | None)
+    assert_type(
+        cache.peek(celery.TaskMetrics(id="x"), default="none", shared=True), celery_pb2.TaskMetrics | str | None
+    )
+    print(cache.peek(celery.TaskMetrics(id="x")))
     task = await cache.get(celery.TaskMetrics(id="x"))
     if task is not None:
         assert_type(task.runtime_ms, float)
