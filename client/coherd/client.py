@@ -28,6 +28,7 @@ from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._rpc.frames import SetOptions
+from coherd._rpc.green_threads import check_threads
 from coherd._rpc.methods import (
     DELETE,
     DESCRIBE_CATALOG,
@@ -149,6 +150,7 @@ class CacheClient:
         Raises:
             ValueError: an argument is out of its range.
             TypeError: an argument is of another type.
+            RuntimeError: gevent or eventlet has replaced Python's threads or sockets.
         """
         return cls(
             transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
@@ -644,6 +646,7 @@ def transport_to(
     token: str | None,
 ) -> Transport:
     """The transport of `CacheClient.connect`, whose arguments these are, and their errors."""
+    check_threads()
     checked_kind("target", target, str, "text, host:port")
     checked_kind("near_cache", near_cache, (bool, NoneType), "True, False or None")
     checked_kind("near_cache_bounds", near_cache_bounds, (NearCacheBounds, NoneType), "a NearCacheBounds")

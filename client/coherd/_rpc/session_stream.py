@@ -230,7 +230,10 @@ class SessionStream:
     def _sending(self) -> int:
         """A message is about to be sent: what it asks for a longer lease with, or 0."""
         if self._pings:
-            self._life.watch()
+            life = self._life
+            life.sent = True
+            if not life.is_watching:
+                life.watch()
         return 0 if self.near is None else self.near.asked_at_ms()
 
     def is_owed(self) -> bool:

@@ -6,13 +6,14 @@ import importlib.util
 import sys
 from typing import Final, NoReturn
 
-from coherd.cli import streams
+from coherd.cli import hangup, streams
 
 _NEEDED: Final = ("click", "rich")
 
 
 def main() -> NoReturn:
     """Run the command line with the arguments of the process, and exit with its code."""
+    hangup.prepare(sys.argv[1:])
     streams.prepare()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:

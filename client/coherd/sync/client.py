@@ -122,6 +122,7 @@ class CacheClient:
 
         Raises:
             ValueError: an argument is out of its range.
+            RuntimeError: gevent or eventlet has replaced Python's threads or sockets.
         """
         return cls(
             transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),

