@@ -61,14 +61,14 @@ def judge_plain(
     ages: list[int] = []
     others: list[int] = []
     fresh, absent, expired, dead = State.FRESH, State.ABSENT, State.EXPIRED, State.INVALIDATED
-    start, unpack = PLAIN_START, PLAIN_FIELDS.unpack_from
+    plain, unpack = PLAIN_START, PLAIN_FIELDS.unpack_from
     keep_of, keep, identity_of, current = None, False, b"", dict[str, bytes]()
     for at, (key, (raw, identity, now_ms)) in enumerate(zip(keys, reads, strict=True)):
         state: State | None = None
         value, remaining_ms, age_ms = b"", 0, 0
         if raw is None:
             state = absent
-        elif raw[:16] == start and len(raw) >= FIXED_BYTES:
+        elif raw[:16] == plain and len(raw) >= FIXED_BYTES:
             written_ms, until_ms, stale_ms, _, block_bytes = unpack(raw, 16)
             size = FIXED_BYTES + block_bytes
             if key.domain is not keep_of:
