@@ -45,6 +45,7 @@ from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
+from coherd.codec import ValueDecodeError
 from coherd.contract.limits import MAX_SELECTORS, MAX_TIMEOUT_MS, whole_number
 from coherd.errors import InvalidRequest, UndecodableValue
 from coherd.key import Key, KeyValues, ReadKey
@@ -249,7 +250,10 @@ class CacheClient:
                 return default
             raise
         if type(answer) is bytes:
-            return messages.decoded(key, answer, False)
+            try:
+                return key.codec.decode(answer)
+            except ValueDecodeError as error:
+                raise messages.undecodable(key, error) from None
         hit = messages.hit_of(answer)
         return default if hit is None else messages.decoded(key, hit.value, hit.negative)
 

@@ -1,7 +1,8 @@
 """Gets and sets of a session between their callers and the frames. Those with equal options share a record, and one
 object stands for all of it: a column of keys, and of what waits for the answers.
 
-Who waits for the answers is served alike, one caller of many keys or many of one (`coherd._rpc.callers`).
+Who waits for the answers is served alike, many callers of one key (`Callers`) or one of many (`coherd._rpc.batch`). A
+place is that of a key in the record.
 """
 
 from __future__ import annotations
@@ -12,17 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from coherd._near import PendingRead
-from coherd._rpc.callers import Batch, Callers
-from coherd._rpc.frames import (
-    HIT_NEAR,
-    MISS_REASONS,
-    GetAnswers,
-    GetColumns,
-    SetAnswers,
-    SetColumns,
-    SetOptions,
-    encode_frame,
-)
+from coherd._rpc import frames
+from coherd._rpc.batch import Batch
+from coherd._rpc.frames import GetAnswers, SetAnswers, SetOptions
 from coherd._rpc.status import error_of_item
 from coherd.errors import CacheError, ServerDefect
 from coherd.results import SetOutcome, SetResult
@@ -36,7 +29,9 @@ Reads: TypeAlias = "list[PendingRead | None] | None"
 
 ITEM_BYTES: Final = 32
 """Reckoned size of a get or set besides its key and value."""
-_MISSES: Final = {outcome: pb.GetResponse(miss=pb.Miss(reason=reason)) for outcome, reason in MISS_REASONS.items()}
+_MISSES: Final = {
+    outcome: pb.GetResponse(miss=pb.Miss(reason=reason)) for outcome, reason in frames.MISS_REASONS.items()
+}
 SET_OUTCOMES: Final[Mapping[int, SetOutcome]] = {
     pb.SET_OUTCOME_STORED: SetOutcome.STORED,
     pb.SET_OUTCOME_PRESENT: SetOutcome.PRESENT,
@@ -45,6 +40,72 @@ SET_OUTCOMES: Final[Mapping[int, SetOutcome]] = {
 
 
 _STRANGE: Final = "the answer is not one to the operation"
+
+
+class _Answered:
+    """Stands for the future of a caller that waits no longer."""
+
+    def done(self) -> bool:
+        return True
+
+
+_ANSWERED: Final[Any] = _Answered()
+
+
+class Callers:
+    """Single callers, each with a future of its own."""
+
+    __slots__ = ("futures", "unanswered")
+
+    def __init__(self) -> None:
+        self.futures: list[asyncio.Future[Any]] = []
+        self.unanswered = 0
+        """How many still wait."""
+
+    def join(self, future: asyncio.Future[Any]) -> None:
+        """One more."""
+        self.futures.append(future)
+        self.unanswered += 1
+
+    def put(self, at: int, answers: Sequence[Any]) -> None:
+        """Answer those from a place on; None: not answered yet."""
+        unanswered = self.unanswered
+        for future, answer in zip(self.futures[at:] if at else self.futures, answers, strict=False):
+            if answer is not None and not future.done():
+                future.set_result(answer)
+                unanswered -= 1
+        self.unanswered = unanswered
+
+    def fail(self, at: int, error: CacheError | ValueError | TypeError) -> None:
+        """Give one caller an error, if it still waits."""
+        future = self.futures[at]
+        if not future.done():
+            future.set_exception(error)
+            future.exception()  # a caller that is cancelled now does not ask for it
+            self.unanswered -= 1
+
+    def fail_all(self, make: Callable[[], CacheError]) -> None:
+        """Give an error of its own to each that still waits."""
+        for at in range(len(self.futures)):
+            self.fail(at, make())
+
+    def give_up(self, future: asyncio.Future[Any]) -> range:
+        """The places of a caller that waits no longer; none where it is answered, or was given up before."""
+        if future not in self.futures or not (future.cancel() or future.cancelled()):
+            return range(0)
+        at = self.futures.index(future)
+        self.futures[at] = _ANSWERED
+        self.unanswered -= 1
+        return range(at, at + 1)
+
+    def wanted(self) -> list[int] | None:
+        """The places that are waited for; None: all of them."""
+        futures = self.futures
+        return None if self.unanswered == len(futures) else [at for at, one in enumerate(futures) if not one.done()]
+
+    def leave(self, places: Sequence[int]) -> None:
+        """Only these are asked for."""
+        self.futures = [self.futures[at] for at in places]
 
 
 class Near(Protocol):
@@ -187,11 +248,6 @@ class Gets(Columns):
         self.whole = whole
         """The callers want values with all that is known of them, as messages."""
 
-    @property
-    def columns(self) -> GetColumns:
-        """As a frame has them."""
-        return GetColumns(self.first_id, self.timeout_ms, self.accept_stale, self.keys)
-
     def take(self, answers: GetAnswers) -> None:
         """Answer those that a record of answers is about."""
         first_id, outcomes, values, remaining_ttl_ms, ages_ms = answers
@@ -199,9 +255,9 @@ class Gets(Columns):
         if self.near is not None:
             self.near.got(self.reads, at, answers)
         plain: Sequence[GetAnswer | None] = values
-        if max(outcomes) > HIT_NEAR or not min(outcomes):
+        if max(outcomes) > frames.HIT_NEAR or not min(outcomes):
             plain = [
-                value if 0 < outcome <= HIT_NEAR else _MISSES.get(outcome)
+                value if 0 < outcome <= frames.HIT_NEAR else _MISSES.get(outcome)
                 for outcome, value in zip(outcomes, values, strict=True)
             ]
         if self.whole:
@@ -229,7 +285,7 @@ class Gets(Columns):
 
     def _encode(self, places: Sequence[int]) -> bytes:
         keys = [self.keys[at] for at in places]
-        return encode_frame([self.columns._replace(keys=keys)], ())
+        return frames.encode_frame([frames.GetColumns(1, self.timeout_ms, self.accept_stale, keys)], ())
 
 
 class Sets(Columns):
@@ -242,11 +298,6 @@ class Sets(Columns):
         self.options = options
         self.values: list[bytes] = []
         self.versions: list[int] = []
-
-    @property
-    def columns(self) -> SetColumns:
-        """As a frame has them."""
-        return SetColumns(self.first_id, self.timeout_ms, self.options, self.keys, self.values, self.versions)
 
     def forget(self) -> None:
         super().forget()
@@ -276,7 +327,8 @@ class Sets(Columns):
     def _encode(self, places: Sequence[int]) -> bytes:
         keys, values = [self.keys[at] for at in places], [self.values[at] for at in places]
         versions = [self.versions[at] for at in places] if self.versions else ()
-        return encode_frame((), [self.columns._replace(keys=keys, values=values, versions=versions)])
+        columns = frames.SetColumns(1, self.timeout_ms, self.options, keys, values, versions)
+        return frames.encode_frame((), [columns])
 
     def _leave(self, places: Sequence[int]) -> None:
         super()._leave(places)

@@ -7,14 +7,15 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import grpc.aio
 
-from coherd._rpc.callers import Batch, Callers
-from coherd._rpc.columns import ITEM_BYTES, Gets, Sets
-from coherd._rpc.frames import SetOptions, encode_frame
+from coherd._rpc.batch import Batch
+from coherd._rpc.columns import ITEM_BYTES, Callers, Gets, Sets
+from coherd._rpc.frames import GetColumns, SetColumns, SetOptions, encode_frame
 from coherd._rpc.operations import Operation
+from coherd._rpc.unanswered import Asked, Unanswered
 from coherd.v1 import session_pb2
 
 FRAME_OPERATIONS: Final = 2_000
@@ -30,40 +31,28 @@ JOIN_SHARE: Final = 100
 LONGEST_JOIN_MS: Final = 5
 
 
-Part: TypeAlias = "Gets | Sets | Operation"
-
-
 class SendQueue:
     """The queue of one stream, in the order in which things began.
 
     Args:
         largest_bytes: of one operation or batch; a frame is at most half as long again.
         window: most operations of a frame; 0: as many as we like.
-        on_begun: told of what begins, and for how long it is waited for, milliseconds.
-        on_ended: told of a record of which nothing is left to be sent.
+        unanswered: of the same stream: told of what begins and is sent, and of what is left out.
     """
 
-    def __init__(
-        self,
-        largest_bytes: int,
-        window: int,
-        on_begun: Callable[[Part, int], None],
-        on_ended: Callable[[Part], None],
-    ) -> None:
+    def __init__(self, largest_bytes: int, window: int, unanswered: Unanswered) -> None:
         self.largest_bytes = largest_bytes
         """What is larger is not taken."""
         self.most_operations = min(FRAME_OPERATIONS, window or FRAME_OPERATIONS)
         """A larger batch is not taken."""
         self.queued_bytes = 0
         """Reckoned bytes of what waits to be sent; above `QUEUED_BYTES` there is no room for more."""
-        self.sent: dict[int, Gets | Sets] = {}
-        """What was handed to gRPC and is not answered, by its first id, in rising order. The stream takes it out."""
         self._frame_bytes = min(FRAME_BYTES, largest_bytes // 2)
-        self._on_begun = on_begun
-        self._on_ended = on_ended
+        self._unanswered = unanswered
+        unanswered.cancel = self.cancel
         self._loop = asyncio.get_running_loop()
         self._last_id = 0
-        self._parts: deque[Part] = deque()
+        self._parts: deque[Asked] = deque()
         self._gets: dict[tuple[int, bool, bool], Gets] = {}
         """The last of each kind; others may join until it is sent, or full."""
         self._sets: dict[tuple[Any, ...], Sets] = {}
@@ -139,11 +128,11 @@ class SendQueue:
         operation.message.id = self._last_id
         self._append(operation, operation.timeout_ms)
 
-    def _append(self, part: Part, lives_ms: int) -> None:
+    def _append(self, part: Asked, lives_ms: int) -> None:
         self.queued_bytes += part.size_bytes
         self._parts.append(part)
         self._filled.set()
-        self._on_begun(part, lives_ms)
+        self._unanswered.add(part, lives_ms)
 
     def _begin(self, columns: Gets | Sets) -> None:
         join_ms = min(LONGEST_JOIN_MS, max(1, columns.timeout_ms // JOIN_SHARE))
@@ -268,8 +257,16 @@ class SendQueue:
 
     @staticmethod
     def _encode(columns: Sequence[Gets | Sets], operations: session_pb2.RequestFrame | None, asked_at_ms: int) -> bytes:
-        gets = [part.columns for part in columns if isinstance(part, Gets)]
-        sets = [part.columns for part in columns if isinstance(part, Sets)]
+        gets = [
+            GetColumns(part.first_id, part.timeout_ms, part.accept_stale, part.keys)
+            for part in columns
+            if isinstance(part, Gets)
+        ]
+        sets = [
+            SetColumns(part.first_id, part.timeout_ms, part.options, part.keys, part.values, part.versions)
+            for part in columns
+            if isinstance(part, Sets)
+        ]
         others = b"" if operations is None else operations.SerializeToString()
         return encode_frame(gets, sets, others, asked_at_ms)
 
@@ -282,7 +279,7 @@ class SendQueue:
             if part.keys:
                 left.append(part)
             else:
-                self._on_ended(part)
+                self._unanswered.settled(part)
         return left
 
     def _next_message(self) -> session_pb2.SessionRequest | None:
@@ -335,9 +332,9 @@ class SendQueue:
         columns.joinable_until_s = -math.inf
         columns.leave_out()
         if not columns.keys:
-            self._on_ended(columns)
+            self._unanswered.settled(columns)
             return False
         columns.first_id = self._last_id + 1
         self._last_id += len(columns.keys)
-        self.sent[columns.first_id] = columns
+        self._unanswered.sent[columns.first_id] = columns
         return True

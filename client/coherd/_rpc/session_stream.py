@@ -15,7 +15,6 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coherd._near import NearCache
-from coherd._rpc.columns import Gets
 from coherd._rpc.frames import AnswerFrame, decode_message
 from coherd._rpc.methods import BATCH_GET, BATCH_SET, GET, SET, Method, Response
 from coherd._rpc.operations import Operation
@@ -65,11 +64,12 @@ class SessionStream:
         self._channel: Any = channel
         self._on_end = on_end
         largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
-        self._out = SendQueue(largest_bytes, welcome.window, self._begun, self._settled)
-        self._unanswered = Unanswered(self._out.sent, self._out.cancel)
+        self._unanswered = Unanswered()
+        self._out = SendQueue(largest_bytes, welcome.window, self._unanswered)
         self._loop = asyncio.get_running_loop()
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
+        self._unanswered.near = self.near
         self._life = SignOfLife(self._loop, silence_ms, self)
         self._pings = bool(welcome.answers_pings)
         self._tasks = [asyncio.create_task(self._out.run(call, self._sending)), asyncio.create_task(self._read())]
@@ -153,16 +153,6 @@ class SessionStream:
             asked.reads = near.begin(method, request)
         out.add(asked)
         return asked, asked.future
-
-    def _settled(self, asked: Asked) -> None:
-        self._unanswered.settled(asked)
-
-    def _begun(self, asked: Asked, lives_ms: int) -> None:
-        if self.near is not None:
-            asked.near = self.near
-            if isinstance(asked, Gets):
-                asked.reads = []
-        self._unanswered.add(asked, lives_ms)
 
     async def close(self) -> None:
         """End it; what is not answered fails. Safe to repeat."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from coherd._rpc.columns import Gets, Sets
@@ -21,17 +21,15 @@ Asked: TypeAlias = "Gets | Sets | Operation"
 
 
 class Unanswered:
-    """The unanswered of one session.
+    """The unanswered of one session."""
 
-    Args:
-        sent: records of gets and sets that were handed to gRPC, by their first id, in rising order; those that are over
-            are taken out.
-        cancel: called with the ids of what was sent and is not waited for any more.
-    """
-
-    def __init__(self, sent: dict[int, Gets | Sets], cancel: Callable[[Any], None]) -> None:
-        self._sent = sent
-        self._cancel = cancel
+    def __init__(self) -> None:
+        self.near: Any = None
+        """The session's `SessionNear`, which is told what becomes of all; None: it has none."""
+        self.sent: dict[int, Gets | Sets] = {}
+        """Records that were handed to gRPC, by their first id, in rising order."""
+        self.cancel: Callable[[Sequence[int]], None] = _untold
+        """Told the ids of what was sent and is not waited for any more."""
         self._open: dict[Asked, None] = {}
         self._operations: dict[int, Operation] = {}
         self._deadlines: Deadlines[Asked] = Deadlines(self._open, self._expire)
@@ -47,6 +45,10 @@ class Unanswered:
 
     def add(self, asked: Asked, lives_ms: int) -> None:
         """Something begins, and is waited for for so long."""
+        if self.near is not None:
+            asked.near = self.near
+            if isinstance(asked, Gets):
+                asked.reads = []
         self._open[asked] = None
         if isinstance(asked, Operation):
             self._operations[asked.message.id] = asked
@@ -59,7 +61,7 @@ class Unanswered:
         if isinstance(asked, Operation):
             self._operations.pop(asked.message.id, None)
         else:
-            self._sent.pop(asked.first_id, None)
+            self.sent.pop(asked.first_id, None)
         self._open.pop(asked, None)
         asked.forget()
         if not self._open:
@@ -68,7 +70,7 @@ class Unanswered:
     def give_up(self, asked: Asked, future: asyncio.Future[Any]) -> None:
         """Forget what the caller of a future asked for, who waits no longer. Again does nothing."""
         if asked in self._open:
-            self._cancel(asked.give_up(future))
+            self.cancel(asked.give_up(future))
             self.settled(asked)
 
     def take(self, frame: AnswerFrame) -> None:
@@ -116,18 +118,22 @@ class Unanswered:
         else:
             text, retry = "not sent within the time limit: the service takes nothing; nothing was changed", Retry.SAFE
         reason = ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED
-        self._cancel(asked.fail(lambda: DeadlineExceeded(text, reason=reason, retry=retry)))
+        self.cancel(asked.fail(lambda: DeadlineExceeded(text, reason=reason, retry=retry)))
         self.settled(asked)
 
     def _columns_of(self, first_id: int, items: int) -> Gets | Sets | None:
         """The record that answers with successive ids belong to; None: it is answered, or nobody waits for it, or they
         are none."""
-        columns = self._sent.get(first_id)
+        columns = self.sent.get(first_id)
         if columns is None:
-            starts = list(self._sent)
+            starts = list(self.sent)
             before = bisect_right(starts, first_id)
             if not before:
                 return None
-            columns = self._sent[starts[before - 1]]
+            columns = self.sent[starts[before - 1]]
         within = first_id + items <= columns.first_id + len(columns.keys)
         return columns if items and within else None
+
+
+def _untold(ids: Sequence[int]) -> None:
+    """Nothing is sent yet."""

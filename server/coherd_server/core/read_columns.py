@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import OnFailover
-from coherd_server.core.entry import ONE_IDENTITY, plain_fields
+from coherd_server.core.entry import (
+    FIXED_BYTES,
+    IDENTITY_BYTES,
+    MAX_FRESH_MS,
+    ONE_IDENTITY,
+    PLAIN_FIELDS,
+    PLAIN_START,
+)
 from coherd_server.core.store import EpochRead, ValueRead
 from coherd_server.core.validity import ANY_IDENTITY, State
 
@@ -54,14 +61,16 @@ def judge_plain(
     ages: list[int] = []
     others: list[int] = []
     fresh, absent, expired, dead = State.FRESH, State.ABSENT, State.EXPIRED, State.INVALIDATED
+    plain, unpack = PLAIN_START, PLAIN_FIELDS.unpack_from
     keep_of, keep, identity_of, current = None, False, b"", dict[str, bytes]()
     for at, (key, (raw, identity, now_ms)) in enumerate(zip(keys, reads, strict=True)):
         state: State | None = None
         value, remaining_ms, age_ms = b"", 0, 0
         if raw is None:
             state = absent
-        elif (fields := plain_fields(raw)) is not None:
-            written_ms, until_ms, stale_ms, block, size = fields
+        elif raw[:16] == plain and len(raw) >= FIXED_BYTES:
+            written_ms, until_ms, stale_ms, _, block_bytes = unpack(raw, 16)
+            size = FIXED_BYTES + block_bytes
             if key.domain is not keep_of:
                 keep_of, keep = key.domain, key.domain.on_failover is OnFailover.KEEP
                 identity_of = b""
@@ -81,7 +90,9 @@ def judge_plain(
             else:
                 if now_ms < written_ms:  # by a process that knew the node's clock better
                     now_ms = written_ms
-                if block != b"".join(parts):
+                if until_ms > MAX_FRESH_MS or len(raw) < size or block_bytes <= IDENTITY_BYTES:
+                    others.append(at)  # damaged
+                elif raw[FIXED_BYTES:size] != b"".join(parts):
                     state = dead
                 elif until_ms > now_ms:
                     state, value, remaining_ms, age_ms = fresh, raw[size:], until_ms - now_ms, now_ms - written_ms

@@ -64,7 +64,7 @@ async def test_every_operation_of_a_frame_is_checked(guarded: CoherdServer, who:
                 assert denied == (action not in MAY[who]), operation
                 if denied:
                     assert reason_in(result) == ("PERMISSION_DENIED" if who else "UNAUTHENTICATED")
-                    assert b"s3cret" not in result.SerializeToString()
+                    assert b"s3cret" not in result.message.SerializeToString()
 
 
 async def test_every_key_of_a_record_is_checked(guarded: CoherdServer) -> None:
