@@ -23,9 +23,9 @@ from coherd_server.core.near.session import NearSession
 from coherd_server.core.set_plan import SetDone
 from coherd_server.rpc import messages
 from coherd_server.rpc.cache_service import READ_PART
-from coherd_server.rpc.endpoint import incident
 from coherd_server.rpc.errors import answer_too_large, item_error
 from coherd_server.rpc.frame_calls import MESSAGE_SPARE_BYTES, FrameCalls, Services, near_keeper
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.send_queue import RESULT_BYTES, FrameLoad, ReadGate, SendQueue, Window
 
 HALVED: Final = 32
@@ -147,7 +147,7 @@ class Frames:
             except Refusal as refusal:
                 self._fail(operation.id, refused(refusal), load)
             except Exception as error:  # noqa: BLE001 - the edge: one operation never fails its frame
-                self._fail(operation.id, incident(error), load)
+                self._fail(operation.id, INCIDENTS.note(error), load)
         return gets, sets
 
     def cancel(self, ids: Sequence[int]) -> None:
@@ -188,7 +188,7 @@ class Frames:
                 at += read
                 self._window.answered(load, read)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            failure = incident(error)
+            failure = INCIDENTS.note(error)
             for get in gets[at:]:
                 self._fail(get.id, failure, load)
 
@@ -218,7 +218,7 @@ class Frames:
                 if messages.fill_get(response, lookup, accept_stale) and keep_near is not None:
                     keep_near(response.hit, lookup)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            failure = incident(error)
+            failure = INCIDENTS.note(error)
             for get in part[at:]:
                 send_queue.fail(get.id, failure)
         finally:
@@ -247,7 +247,7 @@ class Frames:
             items = [asked_set.item for asked_set in sets]
             await self._services.cache.writes.set(items, report=report, wanted=wanted)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            failure = incident(error)
+            failure = INCIDENTS.note(error)
             for index, asked_set in enumerate(sets):
                 if index not in answered:
                     self._fail(asked_set.id, failure, load)
