@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVER_STAMP := $(VENV)/.server-installed
-export PYTHONDONTWRITEBYTECODE := 1
+# Also where the caller's shell says otherwise: tests start hundreds of processes, and each would compile all anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Most tests wait for something: more processes than cores. How they are spread: tests/rig/spread.py.
 SPREAD := -n 3
 
@@ -84,4 +85,5 @@ demo: $(SERVER_STAMP) ## Start everything, replay a Zipf workload, show the coun
 	@$(BIN)/coherd demo $(ARGS)
 
 clean: ## Remove what the targets made
+	@find client server tests examples -name __pycache__ -prune -exec rm -rf {} +
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench-results dist

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from itertools import starmap
 from types import NoneType, TracebackType
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -15,10 +14,10 @@ from coherd._calls.arguments import (
     checked_items,
     checked_keys,
     checked_kind,
-    checked_loader,
     checked_names,
     checked_tags,
     checked_version,
+    not_a_loader,
 )
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
@@ -28,8 +27,19 @@ from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
+from coherd._rpc.frames import SetOptions
 from coherd._rpc.green_threads import check_threads
-from coherd._rpc.methods import DELETE, DESCRIBE_CATALOG, GET, INVALIDATE, METRICS, SET, TOUCH
+from coherd._rpc.methods import (
+    DELETE,
+    DESCRIBE_CATALOG,
+    GET,
+    INVALIDATE,
+    METRICS,
+    SET,
+    TOUCH,
+    KeyRead,
+    ValueSet,
+)
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
@@ -56,6 +66,7 @@ class CacheClient:
 
     Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
     covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
+    A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
     For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -203,14 +214,17 @@ class CacheClient:
             return messages.decoded(key, kept.payload, kept.negative)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        checked_flag("accept_stale", accept_stale)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), limit_ms)
+            answer = await self._transport.call(GET, KeyRead(key, accept_stale), limit_ms, self._lenient)
         except NO_READ:
             if self._lenient:
                 return default
             raise
+        if type(answer) is bytes:
+            return messages.decoded(key, answer, False)
         hit = messages.hit_of(answer)
         return default if hit is None else messages.decoded(key, hit.value, hit.negative)
 
@@ -224,9 +238,12 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        checked_flag("accept_stale", accept_stale)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms))
+            answer = await self._transport.call(
+                GET, KeyRead(key, accept_stale, whole=True), self._limit_ms(timeout_ms), self._lenient
+            )
         except NO_READ:
             if self._lenient:
                 return None
@@ -246,7 +263,8 @@ class CacheClient:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
         """
         wanted = checked_keys(keys, "get_many")
-        checked_flag("accept_stale", accept_stale)
+        if accept_stale is not False:
+            checked_flag("accept_stale", accept_stale)
         limit_ms = self._limit_ms(timeout_ms)
         near = near_part(self._transport, wanted)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -309,12 +327,14 @@ class CacheClient:
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
-            timeout_ms: time limit of each exchange with the service; not of the load.
+            timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
+                is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
 
         Raises:
             Exception: whatever the loader raised, if there is no stale value to return instead.
-            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
+            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``, or all of it longer than
+                ``total_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
             UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
@@ -324,7 +344,8 @@ class CacheClient:
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        checked_loader(loader)
+        if not callable(loader):
+            raise not_a_loader(loader)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is not None:
@@ -392,7 +413,8 @@ class CacheClient:
             Exception: as `get_or_load`; what the loader raised is raised if a key has no stale value.
         """
         wanted = checked_keys(keys, "get_or_load_many")
-        checked_loader(loader)
+        if not callable(loader):
+            raise not_a_loader(loader)
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
@@ -480,15 +502,13 @@ class CacheClient:
             ValueEncodeError: the value is not of the key's type; nothing was sent.
             OutcomeUnknown, DeadlineExceeded: it may or may not be stored.
         """
-        request = messages.set_request(
-            key,
-            messages.encoded(key, value),
-            ttl_ms=messages.ttl_ms(ttl),
-            tags=checked_tags(tags),
-            only_if_absent=checked_flag("only_if_absent", only_if_absent),
-            version=checked_version(version),
+        payload = messages.encoded(key, value)
+        options = SetOptions(
+            None if ttl is None else messages.ttl_ms(ttl),
+            checked_tags(tags),
+            checked_flag("only_if_absent", only_if_absent),
         )
-        return await self._set(request, timeout_ms)
+        return await self._set(ValueSet(key, payload, options, checked_version(version)), timeout_ms)
 
     async def set_nothing(
         self,
@@ -506,25 +526,18 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        request = messages.set_request(
-            key,
-            b"",
-            ttl_ms=messages.ttl_ms(ttl),
-            tags=checked_tags(tags),
-            only_if_absent=checked_flag("only_if_absent", only_if_absent),
-            version=checked_version(version),
-            negative=True,
+        options = SetOptions(
+            messages.ttl_ms(ttl), checked_tags(tags), checked_flag("only_if_absent", only_if_absent), negative=True
         )
-        return await self._set(request, timeout_ms)
+        return await self._set(ValueSet(key, b"", options, checked_version(version)), timeout_ms)
 
-    async def _set(self, request: pb.SetRequest, timeout_ms: int | None) -> SetResult:
+    async def _set(self, request: ValueSet, timeout_ms: int | None) -> SetResult:
         try:
-            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms))
+            return await self._transport.call(SET, request, self._limit_ms(timeout_ms), self._lenient)
         except NO_WRITE:
             if self._lenient:
                 return DROPPED
             raise
-        return messages.set_result(answer)
 
     async def set_many(
         self,
@@ -542,17 +555,9 @@ class CacheClient:
             ValueEncodeError: a value is not of its key's type; nothing was sent.
             BatchError: some items failed; carries the others' results.
         """
-        lifetime_ms = messages.ttl_ms(ttl)
-        tags = checked_tags(tags)
-
-        def request(key: Key[V], value: V) -> tuple[Key[V], pb.SetRequest]:
-            payload = messages.encoded(key, value)
-            return key, messages.set_request(
-                key, payload, ttl_ms=lifetime_ms, tags=tags, only_if_absent=False, version=None
-            )
-
-        sets = list(starmap(request, checked_items(items).items()))
-        return results_of(await write_many(self._transport, sets, self._limit_ms(timeout_ms), self._lenient))
+        options = SetOptions(messages.ttl_ms(ttl), checked_tags(tags))
+        sets = [(key, messages.encoded(key, value)) for key, value in checked_items(items).items()]
+        return results_of(await write_many(self._transport, sets, options, self._limit_ms(timeout_ms), self._lenient))
 
     async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
         """Gives a fresh value a new TTL, counted from now; False if there is none.
@@ -564,7 +569,7 @@ class CacheClient:
         """
         request = pb.TouchRequest(key=messages.key_message(key), ttl_ms=messages.ttl_ms(ttl))
         try:
-            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms))).touched
+            return (await self._transport.call(TOUCH, request, self._limit_ms(timeout_ms), self._lenient)).touched
         except NO_WRITE:
             if self._lenient:
                 return False

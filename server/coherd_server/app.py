@@ -21,6 +21,7 @@ from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.census import Census
 from coherd_server.core.counters import Counters
 from coherd_server.core.metrics import Reporter
+from coherd_server.core.near.alike import digest_of
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher
@@ -110,7 +111,7 @@ class Server:
     def _listen(self, tls: Tls | None) -> int:
         settings = self._settings
         hub = Hub(boottime_s, settings.near_cache_terms, self._counters, self._catalog.domains)
-        self._member = Member(self._store.log, hub)
+        self._member = Member(self._store.log, hub, digest_of(self._catalog.domains))
         publisher = ChangePublisher(self._store.log, self._member, hub.terms, boottime_s)
         self._cache = cache = build_cache(
             self._store, publisher, self._counters, max_value_bytes=settings.max_value_bytes

@@ -25,6 +25,8 @@ class Plan:
     """Invalidations of a user per round; their median counts. Only ours: it takes a thousandth of the others' time."""
     herd: int = 1_000
     """Callers that want one cold key at once, over all processes."""
+    herd_processes: int = 4
+    """Processes the herd is spread over."""
     load_ms: int = 100
     """How long loading takes then."""
     waits: int = 100
@@ -40,11 +42,12 @@ class Plan:
             slice_s=0.2,
             slice_calls=5,
             warm_up_s=0.02,
-            stored_keys=400,
-            crowd_keys=3_000,
-            user_keys=(10, 100, 1_000),
+            stored_keys=100,
+            crowd_keys=300,
+            user_keys=(5, 20, 100),
             invalidations=2,
-            herd=40,
+            herd=20,
+            herd_processes=2,
             load_ms=20,
             waits=5,
             pushes=5,

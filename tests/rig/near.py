@@ -15,7 +15,7 @@ from coherd.contract.near_cache import NearCacheMode
 from coherd_server.core.cache import Cache, build_cache
 from coherd_server.core.counters import Counters
 from coherd_server.core.failure import Failure
-from coherd_server.core.near.change_log import ChangeNotice
+from coherd_server.core.near.change_log import DIGEST_BYTES, ChangeNotice
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.member import Member
 from coherd_server.core.near.publish import ChangePublisher, distinct
@@ -74,13 +74,20 @@ def cache_over(store: RedisStore, *, max_value_bytes: int = 1_000) -> Cache:
 class NearMember:
     """The near-cache part of one server."""
 
-    def __init__(self, store: RedisStore, *, lease_ms: int = LEASE_MS, clock: Callable[[], float] = boottime_s) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        *,
+        lease_ms: int = LEASE_MS,
+        clock: Callable[[], float] = boottime_s,
+        domains: bytes = bytes(DIGEST_BYTES),
+    ) -> None:
         self.clock = clock
         self.terms = Terms(lease_ms=lease_ms)
         self.store = store
         self.log = store.log
         self.hub = Hub(clock, self.terms, Counters(), builtin_catalog().domains)
-        self.member = Member(self.log, self.hub)
+        self.member = Member(self.log, self.hub, domains)
         self.publisher = ChangePublisher(self.log, self.member, self.terms, clock)
         self._task: asyncio.Task[None] | None = None
 
@@ -182,11 +189,14 @@ def lease_clock() -> LeaseClock:
 
 @pytest.fixture
 async def members(opener: Opener, lease_clock: LeaseClock) -> AsyncIterator[NearOpener]:
-    """``await members(url, prefix, lease_ms=…)``: one more member, in step."""
+    """``await members(url, prefix, lease_ms=…, domains=…)``: one more member, in step."""
     made: list[NearMember] = []
 
-    async def make(url: str, prefix: str = "", *, lease_ms: int = LEASE_MS) -> NearMember:
-        made.append(NearMember(await opener(url, prefix), lease_ms=lease_ms, clock=lease_clock))
+    async def make(
+        url: str, prefix: str = "", *, lease_ms: int = LEASE_MS, domains: bytes = bytes(DIGEST_BYTES)
+    ) -> NearMember:
+        store = await opener(url, prefix)
+        made.append(NearMember(store, lease_ms=lease_ms, clock=lease_clock, domains=domains))
         await made[-1].start()
         return made[-1]
 

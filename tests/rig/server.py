@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 PATIENT = ("--redis-timeout", "20s")
 """For servers whose store is well: how long it takes to answer says what else the machine does."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from coherd._calls.messages import not_a_key
@@ -84,20 +84,14 @@ def checked_version(version: int | None) -> int | None:
     return None if version is None else whole_number("version", version, 0, MAX_VERSION)
 
 
-def checked_loader(loader: Callable[..., T]) -> Callable[..., T]:
-    """The loader itself.
-
-    Raises:
-        TypeError: it is no function.
-    """
-    if not callable(loader):
-        called = ""
-        if inspect.isawaitable(loader):
-            called = ": give the function, without calling it"
-            if inspect.iscoroutine(loader):
-                loader.close()
-        raise TypeError(f"the loader is a function that takes what is to be loaded, not {_kind(loader)}{called}")
-    return loader
+def not_a_loader(loader: object) -> TypeError:
+    """The error of a loader that is no function. A coroutine, made by calling the function too early, is closed."""
+    called = ""
+    if inspect.isawaitable(loader):
+        called = ": give the function, without calling it"
+        if inspect.iscoroutine(loader):
+            loader.close()
+    return TypeError(f"the loader is a function that takes what is to be loaded, not {_kind(loader)}{called}")
 
 
 def checked_answer(loaded: object, asked: Iterable[Key[Any]]) -> Mapping[Any, Any]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -44,6 +46,8 @@ class Call:
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
+    until_s: float
+    """When the caller waits no longer in any case, of `time.monotonic`."""
 
     def plan(self, *, stale: bool, pause_ms: int = 0) -> Plan:
         """The load this caller brings."""
@@ -57,6 +61,11 @@ class Call:
             pause_ms,
             self.context,
         )
+
+
+def until_s(policy: LoadPolicy) -> float:
+    """When a caller whose call begins now waits no longer in any case, of `time.monotonic`."""
+    return math.inf if policy.total_timeout_ms is None else time.monotonic() + policy.total_timeout_ms / 1_000
 
 
 class Running(NamedTuple):
@@ -165,8 +174,9 @@ class Flight:
     async def _ask_service(self, group: Sequence[Waiter]) -> Answer:
         """One answer for callers who all waited before anything of it was asked."""
         call = group[0].call
+        counted = sum(waiter.waits for waiter in group)
         load = self._joinable(call.key)
-        if load is not None and not load.has_stale and await self._is_current(load, call.key):
+        if load is not None and not load.has_stale and await self._is_current(load, call.key, len(group), counted):
             return Running(load, None)
         token, answer = await self._lease(group)
         kind = answer.WhichOneof("result")
@@ -179,7 +189,7 @@ class Flight:
         held = answer.held
         stale = held.stale if held.HasField("stale") else None
         load = self._joinable(call.key)
-        if load is not None and await self._is_current(load, call.key):
+        if load is not None and await self._is_current(load, call.key, len(group), len(group)):
             return Running(load, stale)
         return Elsewhere(stale, held.retry_after_ms)
 
@@ -190,11 +200,11 @@ class Flight:
             return None
         return load
 
-    async def _is_current(self, load: Load, key: Key[Any]) -> bool:
-        """Whether a running load's lease is current now."""
+    async def _is_current(self, load: Load, key: Key[Any], callers: int, counted: int) -> bool:
+        """Whether a running load's lease is current now: then these callers join it."""
         if load.leases is None:
             return False
-        await load.leases.renew([key])
+        await load.leases.renew([key], callers=callers, counted=counted)
         return key in load.leases and not load.task.done()
 
     async def _lease(self, group: Sequence[Waiter]) -> tuple[bytes, pb.LeaseResponse]:
@@ -208,14 +218,16 @@ class Flight:
         waits = any(waiter.waits for waiter in group) and loads.held_calls < MAX_HELD_CALLS
         waits = waits and self._joinable(call.key) is None
         wait_ms = WAIT_MS if waits else 0
+        counted = sum(waiter.waits for waiter in group)
+        has_fallback = all(waiter.call.terms.has_fallback for waiter in group)
         attempts = 0
         while True:
             attempts += 1
             token = secrets.token_bytes(TOKEN_BYTES)
-            request = lease_request(call.key, token, call.terms, wait_ms=wait_ms)
+            request = lease_request(call.key, token, call.terms, wait_ms=wait_ms, callers=len(group), counted=counted)
             loads.held_calls += waits
             try:
-                answer = await loads.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms)
+                answer = await loads.transport.call(LEASE, request, call.terms.timeout_ms + wait_ms, has_fallback)
             except asyncio.CancelledError:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RELEASE_TIMEOUT_S):

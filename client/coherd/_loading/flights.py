@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from typing import Any, TypeAlias
 
 from coherd._calls import messages
-from coherd._loading.circles import CHAIN, waiting
+from coherd._loading.circles import CHAIN, circle_over_processes, holder_of, waiting
 from coherd._loading.decide import falls_back, patience, poll_pause_ms, serves_at_once
-from coherd._loading.events import Events, LoadEventKind
+from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.flight import Answer, Call, Flight, Running
 from coherd._loading.leases import Payload
 from coherd._loading.load import Load, LoopLoads, Outcome
@@ -54,8 +55,12 @@ class Flights:
         self._closed = True
         await self.loads.cancel()
 
-    async def get_or_load(self, call: Call) -> pb.Hit | Payload:
+    async def get_or_load(self, call: Call, *, waits: bool = False) -> pb.Hit | Payload:
         """The value of a key: what is cached, what somebody loads, or what the call loads itself.
+
+        Args:
+            call: whose key.
+            waits: it was told that somebody else loads.
 
         Raises:
             CacheError: as `CacheClient.get_or_load`.
@@ -63,12 +68,17 @@ class Flights:
         """
         self.check_open()
         policy, started_s = call.policy, time.monotonic()
-        hard_s = started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000
+        hard_s = min(call.until_s, started_s + (call.terms.timeout_ms + policy.load_timeout_ms) / 1_000)
         stale: pb.Hit | None = None
-        waits = False
         while True:
             limit = patience(policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
-            answer = await self._ask(call, waits, limit.until_s)
+            try:
+                with self._waiting_elsewhere(call, waits):
+                    answer = await self._ask(call, waits, limit.until_s)
+            except LoadCircle as error:
+                if stale is not None and falls_back(policy, error, stale=True):
+                    return stale
+                raise
             if isinstance(answer, pb.Hit):
                 return answer
             pause_s = 0.0
@@ -87,8 +97,16 @@ class Flights:
             if pause_s >= left_s:
                 if limit.then_stale and stale is not None:
                     return stale
-                raise LoadTimeout("somebody else's load took too long")
+                raise LoadTimeout(waited_too_long(call))
             waits = True
+
+    def _waiting_elsewhere(self, call: Call, waits: bool) -> AbstractContextManager[None]:
+        """While a call asks again that was told that somebody else loads."""
+        chain = call.context.get(CHAIN, ())
+        if not waits or not chain:
+            return nullcontext()
+        holder = holder_of(self.loads.transport.service, call.key, resource_of(call.key))
+        return waiting(chain, holder, elsewhere=True)
 
     async def _ask(self, call: Call, waits: bool, until_s: float) -> Answer | None:
         """The flight's answer; None if there was none in time."""
@@ -105,12 +123,16 @@ class Flights:
         # A load ends by itself within its time limit, and waits as long for its turn or thread before it; its exchanges
         # with the service have theirs.
         hard_s = time.monotonic() + (2 * call.policy.load_timeout_ms + 3 * call.terms.timeout_ms) / 1_000
+        hard_s = min(hard_s, call.until_s)
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         try:
             with waiting(call.context.get(CHAIN, ()), load.node):
-                return await load.outcome(limit.until_s)
+                outcome = await load.outcome(limit.until_s)
         except LoadCircle as error:
             return Outcome({}, error)
+        if outcome is None and not limit.then_stale:
+            return Outcome({}, LoadTimeout("the call took too long; the load goes on"))
+        return outcome
 
     async def load_directly(self, call: Call, error: Exception) -> Payload:
         """What the call's own loader returns, stored nowhere.
@@ -194,6 +216,13 @@ class LoopFlights(PerLoop[Flights]):
         own, _ = self.take_all()
         if own is not None:
             await own.close()
+
+
+def waited_too_long(call: Call) -> str:
+    """Text of the error of a call that somebody else's load did not end in time for."""
+    text = "somebody else's load took too long"
+    running = [node for node in call.context.get(CHAIN, ()) if not node.ended]
+    return f"{text}; {circle_over_processes(running[-1].name, resource_of(call.key))}" if running else text
 
 
 def settle(call: Call, outcome: Outcome | None, stale: pb.Hit | None) -> pb.Hit | Payload:

@@ -14,7 +14,7 @@ from coherd._calls import messages
 from coherd._calls.arguments import checked_answer, checked_tags
 from coherd._calls.batches import Part
 from coherd._loading.decide import AWAY
-from coherd._loading.flight import Call
+from coherd._loading.flight import Call, until_s
 from coherd._loading.flights import Flights
 from coherd._loading.leases import Payload
 from coherd._loading.load import Source
@@ -42,10 +42,11 @@ def terms_of(
     """
     return Terms(
         lease_ms=policy.lease_ms,
-        tags=checked_tags(tags),
+        tags=None if tags is None else checked_tags(tags),
         ttl_ms=messages.ttl_ms(ttl),
         nothing_ttl_ms=messages.ttl_ms(nothing_ttl, "nothing_ttl"),
-        timeout_ms=timeout_ms,
+        timeout_ms=timeout_ms if policy.total_timeout_ms is None else min(timeout_ms, policy.total_timeout_ms),
+        has_fallback=policy.on_unavailable == "load",
     )
 
 
@@ -61,7 +62,6 @@ async def load_one(
         terms: what the requests say.
         policy: how it is loaded.
     """
-
     call = _call_of(key, loader, terms, policy)
     answer = await flights.get_or_load(call)
     try:
@@ -76,7 +76,8 @@ def _call_of(key: Key[Any], loader: Callable[[Any], Any], terms: Terms, policy: 
     async def source(place: Place | None) -> Mapping[Key[Any], Payload]:
         return {key: _payload(key, await call_loader(loader, key, place))}
 
-    return Call(key, source, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
+    plain = not is_coroutine_function(loader)
+    return Call(key, source, plain, terms, policy, contextvars.copy_context(), until_s(policy))
 
 
 async def _load_anew(flights: Flights, call: Call, error: UndecodableValue) -> Any:
@@ -116,7 +117,8 @@ async def load_many(
 
         return source
 
-    call = ManyCall(source_of, not is_coroutine_function(loader), terms, policy, contextvars.copy_context())
+    plain = not is_coroutine_function(loader)
+    call = ManyCall(source_of, plain, terms, policy, contextvars.copy_context(), until_s(policy))
     part = await ManyLoads(flights, call).run(keys)
     decoded = Part({}, part.errors)
     undecodable: dict[Key[Any], UndecodableValue] = {}

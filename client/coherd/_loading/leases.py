@@ -15,6 +15,8 @@ from coherd._loading.policy import Terms
 from coherd._loading.releases import Releases
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
+from coherd._rpc.status import error_of_item
+from coherd.contract.limits import MAX_CALLERS
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
@@ -44,7 +46,7 @@ class Granted(NamedTuple):
 
 
 class Leases:
-    """Leases that were granted to this process for one load, by key.
+    """Leases that were granted to this process for one load, by key. Nothing here waits for a service that is away.
 
     Args:
         transport: carries the requests.
@@ -68,7 +70,12 @@ class Leases:
         self._held = dict(held)
         self._terms = terms
 
-    def __contains__(self, key: Key[Any]) -> bool:
+    @property
+    def service(self) -> object:
+        """Whose leases they are."""
+        return self._transport.service
+
+    def __contains__(self, key: object) -> bool:
         """Whether the lease was not seen lost."""
         return key in self._held
 
@@ -82,8 +89,13 @@ class Leases:
                 except CacheError as error:
                     log.debug("leases were not renewed: %s", type(error).__name__)
 
-    async def renew(self, keys: Sequence[Key[Any]]) -> None:
+    async def renew(self, keys: Sequence[Key[Any]], *, callers: int = 0, counted: int = 0) -> None:
         """Renew once, and forget those that are lost: their epochs are no longer current, or somebody else has them.
+
+        Args:
+            keys: of the leases.
+            callers: who join the load if its lease is current, for the service's counts.
+            counted: those of them that the service has counted before.
 
         Raises:
             CacheError: it is not known which are.
@@ -91,12 +103,17 @@ class Leases:
         known = [(key, held) for key in keys if (held := self._held.get(key)) is not None]
         if not known:
             return
-        requests = [lease_request(key, held.token, self._terms, renews=held.grant) for key, held in known]
+        requests = [
+            lease_request(key, held.token, self._terms, renews=held.grant, callers=callers, counted=counted)
+            for key, held in known
+        ]
         if len(requests) == 1:
-            kinds = [(await self._transport.call(LEASE, requests[0], self._terms.timeout_ms)).WhichOneof("result")]
+            kinds = [
+                (await self._transport.call(LEASE, requests[0], self._terms.timeout_ms, True)).WhichOneof("result")
+            ]
         else:
             batch = pb.BatchLeaseRequest(items=requests)
-            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_LEASE, batch, self._terms.timeout_ms, True)).results
             # An item that failed is left to the next renewal.
             kinds = [None if result.HasField("error") else result.lease.WhichOneof("result") for result in results]
         if len(kinds) != len(known):
@@ -152,16 +169,16 @@ class Leases:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms)
+                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms, True)
                 return {}
             batch = pb.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms)).results
+            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms, True)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):
             return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
         return {
-            key: messages.item_error(result.error)
+            key: error_of_item(result.error)
             for (key, _), result in zip(call, results, strict=True)
             if result.HasField("error")
         }
@@ -184,9 +201,25 @@ class Leases:
 
 
 def lease_request(
-    key: Key[Any], token: bytes, terms: Terms, *, wait_ms: int = 0, renews: bytes | None = None
+    key: Key[Any],
+    token: bytes,
+    terms: Terms,
+    *,
+    wait_ms: int = 0,
+    renews: bytes | None = None,
+    callers: int = 1,
+    counted: int = 0,
 ) -> pb.LeaseRequest:
     """Asks for a lease, or renews a grant.
+
+    Args:
+        key: of the item.
+        token: names the load.
+        terms: of the call.
+        wait_ms: how long it may be held.
+        renews: the grant to renew.
+        callers: who share the request, for the service's counts.
+        counted: those of them that the service has counted before.
 
     Raises:
         TypeError: a tag is no text.
@@ -199,4 +232,6 @@ def lease_request(
         extra_tags=terms.tags,
         renew=renews is not None,
         grant=renews,
+        callers=None if callers == (0 if renews is not None else 1) else min(callers, MAX_CALLERS),
+        counted=min(counted, MAX_CALLERS),
     )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-from coherd._loading.circles import CHAIN, Node
+from coherd._loading.circles import CHAIN, Node, circle_over_processes, loads
 from coherd._loading.decide import is_ahead
 from coherd._loading.events import Events, LoadEventKind, resource_of
 from coherd._loading.leases import Leases, Payload
@@ -95,7 +95,10 @@ class Load:
         self._turn = turn
         self._events = events
         self._threads = threads
-        self.node = Node(", ".join(sorted({resource_of(key) for key in plan.keys})), in_thread=plan.in_thread)
+        name = ", ".join(sorted({resource_of(key) for key in plan.keys}))
+        self.node = Node(name, in_thread=plan.in_thread, leased=() if leases is None else leases)
+        if leases is not None:
+            loads(leases.service, plan.keys, self.node)
         self.task = start(self._run(), plan.context)
 
     async def outcome(self, until_s: float) -> Outcome | None:
@@ -139,7 +142,7 @@ class Load:
                         await leases.release(plan.keys, 0)
             raise
         finally:
-            self.node.ended = True
+            self.node.end()
             if renewing is not None:
                 renewing.cancel()
         if error is not None:
@@ -153,16 +156,23 @@ class Load:
     async def _run_loader(self, context: contextvars.Context) -> Ended:
         plan = self._plan
         if not plan.in_thread:
-            return await within(plan.load_timeout_ms, lambda: plan.source(None), context)
+            return self._named(await within(plan.load_timeout_ms, lambda: plan.source(None), context))
         try:
             place = await self._threads.place(plan.context.get(CHAIN, ()), plan.load_timeout_ms)
         except NoLoaderThread as error:
             self._events.happened(LoadEventKind.NO_THREAD, plan.keys, error, log_it=True)
             return Ended(None, error)
         try:
-            return await within(plan.load_timeout_ms, lambda: plan.source(place), context)
+            return self._named(await within(plan.load_timeout_ms, lambda: plan.source(place), context))
         finally:
             place.leave()
+
+    def _named(self, ended: Ended) -> Ended:
+        """An end, whose time limit says what its loader waited for where that may be a circle."""
+        asked = self.node.waited_elsewhere
+        if not asked or not isinstance(ended.error, LoadTimeout):
+            return ended
+        return Ended(None, LoadTimeout(f"{ended.error}; {circle_over_processes(self.node.name, asked)}"))
 
     async def _failed(self, error: BaseException) -> Outcome:
         plan, leases = self._plan, self.leases

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from coherd._calls.batches import MAX_CALLS_AT_ONCE, Part, split_keys
-from coherd._calls.messages import item_error
 from coherd._loading.decide import loads_directly, serves_at_once
 from coherd._loading.flight import Call
 from coherd._loading.flights import Flights, settle
@@ -19,8 +18,9 @@ from coherd._loading.load import Load, Plan, Source
 from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy, Terms
 from coherd._rpc.methods import BATCH_LEASE
+from coherd._rpc.status import error_of_item
 from coherd.contract.limits import TOKEN_BYTES
-from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, OutcomeUnknown, ServerDefect
+from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, LoadTimeout, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
 
@@ -40,10 +40,24 @@ class ManyCall(NamedTuple):
     terms: Terms
     policy: LoadPolicy
     context: contextvars.Context
+    until_s: float
+    """See `Call`."""
+
+    @property
+    def left_ms(self) -> int:
+        """Time limit of one exchange with the service.
+
+        Raises:
+            LoadTimeout: the call's time is up.
+        """
+        left_s = self.until_s - time.monotonic()
+        if left_s <= 0:
+            raise LoadTimeout("the call took too long")
+        return max(1, int(min(self.terms.timeout_ms, left_s * 1_000)))
 
     def of_key(self, key: Key[Any]) -> Call:
         """The same wish for one of the keys."""
-        return Call(key, self.source_of([key]), self.in_thread, self.terms, self.policy, self.context)
+        return Call(key, self.source_of([key]), self.in_thread, self.terms, self.policy, self.context, self.until_s)
 
 
 class ManyLoads:
@@ -122,7 +136,9 @@ class ManyLoads:
         tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
-            answer = await transport.call(BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.terms.timeout_ms)
+            answer = await transport.call(
+                BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.left_ms, call.terms.has_fallback
+            )
         except asyncio.CancelledError:
             self._flights.loads.releases.add(tokens.items(), call.terms)
             raise
@@ -141,7 +157,7 @@ class ManyLoads:
 
     def _sort(self, key: Key[Any], token: bytes, result: pb.BatchLeaseResult) -> None:
         if result.HasField("error"):
-            error = item_error(result.error)
+            error = error_of_item(result.error)
             if loads_directly(self._call.policy, key, error):
                 self._direct[key] = error
             else:
@@ -159,7 +175,7 @@ class ManyLoads:
 
     async def _wait(self, key: Key[Any]) -> None:
         try:
-            self._results[key] = await self._flights.get_or_load(self._call.of_key(key))
+            self._results[key] = await self._flights.get_or_load(self._call.of_key(key), waits=True)
         except CacheError as error:
             self._errors[key] = error
 

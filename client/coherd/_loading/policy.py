@@ -56,6 +56,10 @@ class LoadPolicy:
     error_pause_ms: int = 1_000
     """After a failed load of a key that has a stale value: how long nobody, in any process, tries again. Range:
     0..600,000."""
+    total_timeout_ms: int | None = None
+    """Longest a caller waits in all: for the service, for somebody else's load, for its own. Then it gets the stale
+    value if there is one and ``on_load_error`` allows it, else `LoadTimeout`; the load goes on. None: as long as the
+    other limits make it, at most 3 times ``load_timeout_ms`` and 4 times ``timeout_ms``. Range: 1..2**31 - 1."""
     lease_ms: int = DEFAULT_LEASE_MS
     """How soon a load whose process died is taken over by another. Living ones renew their lease three times in it.
     Range: 10..600,000."""
@@ -75,8 +79,15 @@ class LoadPolicy:
         whole_number("lease_ms", self.lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
         whole_number("error_pause_ms", self.error_pause_ms, 0, MAX_COOLDOWN_MS)
         whole_number("load_timeout_ms", self.load_timeout_ms, 1, MAX_TIMEOUT_MS)
+        if self.total_timeout_ms is not None:
+            whole_number("total_timeout_ms", self.total_timeout_ms, 1, MAX_TIMEOUT_MS)
         if self.soft_timeout_ms is not None:
             whole_number("soft_timeout_ms", self.soft_timeout_ms, 0, MAX_TIMEOUT_MS)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether a caller may get its answer, or its error, while the load it began goes on."""
+        return self.soft_timeout_ms is not None or self.total_timeout_ms is not None
 
     def override(self, options: LoadOptions) -> LoadPolicy:
         """The policy of a call.
@@ -96,6 +107,7 @@ class LoadOptions(TypedDict, total=False):
     load_timeout_ms: int
     on_load_error: OnLoadError
     error_pause_ms: int
+    total_timeout_ms: int | None
     lease_ms: int
     on_unavailable: OnUnavailable
     on_undecodable: OnUndecodable
@@ -110,6 +122,8 @@ class Terms(NamedTuple):
     nothing_ttl_ms: int | None
     timeout_ms: int
     """Of each exchange with the service."""
+    has_fallback: bool = False
+    """The caller goes on without the service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A connection to the service: how its channel is opened, how many calls share it, and whether its server still lives."""
+"""A connection to the service: how its channel is opened, how many calls share it, whether its server still lives."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # A restarted server is found again within the back-off of a call.
+    # A restarted server is found again within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # Connections are never shared behind our back: not with a forked parent's, not with another client's credentials.
@@ -86,7 +86,7 @@ class Connection:
         self._check_timeout_s = silence_ms / 1_000
         self._tasks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
-        self._life = SignOfLife(loop, silence_ms, lambda: self.asked > 0, self._ping, self._fall_silent)
+        self._life = SignOfLife(loop, silence_ms, self)
         self.calls: dict[str, Any] = {
             method.rpc: channel.unary_unary(
                 f"/coherd.v1.CacheService/{method.rpc}",
@@ -115,7 +115,7 @@ class Connection:
     @property
     def in_use(self) -> bool:
         """Whether calls use the channel now."""
-        return self.in_flight > 0
+        return self.in_flight > 0 or bool(self._tasks)
 
     async def ready(self, timeout_s: float) -> bool:
         """Waits until the channel is connected, or connecting has failed; True if it is connected.
@@ -145,22 +145,30 @@ class Connection:
             asyncio.CancelledError: also where the connection was closed, or `is_silent`.
         """
         self.asked += 1
-        self._life.watch()
+        life = self._life
+        life.sent = True
+        if not life.is_watching:
+            life.watch()
         try:
             answer = await self.calls[rpc](message, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            self._life.heard |= error.code() not in _NO_SIGN
+            life.heard |= error.code() not in _NO_SIGN
             raise
         finally:
             self.asked -= 1
-        self._life.heard = True
+        life.heard = True
         return answer
 
-    def _ping(self) -> bool:
-        self._start(self._ask_for_sign())
+    def is_owed(self) -> bool:
+        """See `Watched`."""
+        return self.asked > 0
+
+    def ask_for_sign(self) -> bool:
+        """See `Watched`."""
+        self._start(self._check_health())
         return True
 
-    async def _ask_for_sign(self) -> None:
+    async def _check_health(self) -> None:
         """Any answer is one, also that health is not known here, or that there is no connection: that is no silence."""
         try:
             await self._check(b"", timeout=self._check_timeout_s)
@@ -171,7 +179,8 @@ class Connection:
             return
         self._life.heard = True
 
-    def _fall_silent(self) -> None:
+    def fall_silent(self) -> None:
+        """See `Watched`."""
         self.is_silent = True
         self._on_silent(self)
         self._start(self.close())

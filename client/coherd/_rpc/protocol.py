@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from coherd._near import Kept
 from coherd._rpc.methods import Method, Request, Response
 
+MAX_CALL_ITEMS: Final = 1_000
+"""Most items of one call; longer batches are split."""
+
 
 class Transport(Protocol):
     """Carries requests to a server and answers back."""
+
+    @property
+    def service(self) -> object:
+        """What it reaches: equal for transports of one target, so that loads of several clients are told apart."""
+        ...
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
         thread, that of another loop."""
         ...
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    def items_at_once(self, items: int) -> int:
+        """How many of so many keys are best read, or stored, by one call."""
+        ...
+
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         """The answer of an rpc, whatever it is carried by.
 
         Args:
@@ -25,6 +39,8 @@ class Transport(Protocol):
             request: to it.
             timeout_ms: time limit, >= 1, which covers connecting and all repetitions. Cancelling one call disturbs no
                 other.
+            has_fallback: the caller can go on without the service, so it is told soon that it is away. Else the
+                service is waited for until the limit.
 
         Raises:
             CacheError: it failed; nothing else is raised.

@@ -17,13 +17,30 @@ from coherd.v1.errors_pb2 import ErrorReason
 T = TypeVar("T")
 
 MAX_ATTEMPTS: Final = 4
-"""Most times one call is sent."""
+"""Most times one call is sent, or tried for a caller who can go on without the service."""
 FIRST_BACKOFF_MS: Final = 50
-MAX_BACKOFF_MS: Final = 1_000
+MAX_BACKOFF_MS: Final = 400
+"""Nothing is sent while there is no connection, and after it is back nobody is to wait for long."""
+
+
+def reached(error: CacheError) -> bool:
+    """Whether a call that failed counts as sent: not if there was no connection, or the server is about to stop. Such a
+    call is tried until its time is up, so that a restart is bridged."""
+    if error.reason == ErrorReason.ERROR_REASON_DRAINING:
+        return False
+    unreached = error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED and error.retry is Retry.SAFE
+    return not (unreached and isinstance(error, Unavailable))
 
 
 def retry_wait_ms(
-    effect: Effect, retry: Retry, *, attempts: int, retry_after_ms: int, remaining_ms: float, draw: float
+    effect: Effect,
+    retry: Retry,
+    *,
+    attempts: int,
+    retry_after_ms: int,
+    remaining_ms: float,
+    draw: float,
+    sent: int | None = None,
 ) -> float | None:
     """How long to wait before sending a failed call again; None: give up.
 
@@ -33,20 +50,28 @@ def retry_wait_ms(
     Args:
         effect: of the request.
         retry: class of the failure.
-        attempts: times the call was sent, >= 1.
+        attempts: times the call was tried, >= 1.
         retry_after_ms: advised wait, 0 if none.
         remaining_ms: until the call's deadline.
         draw: random number in ``[0, 1)``.
+        sent: attempts that count, at most `MAX_ATTEMPTS`. None: all of them.
     """
-    if retry is Retry.NEVER or (retry is Retry.IDEMPOTENT and effect is Effect.ONCE) or attempts >= MAX_ATTEMPTS:
+    if retry is Retry.NEVER or (retry is Retry.IDEMPOTENT and effect is Effect.ONCE):
         return None
-    backoff_ms = min(FIRST_BACKOFF_MS * 2 ** (attempts - 1), MAX_BACKOFF_MS)
+    if (attempts if sent is None else sent) >= MAX_ATTEMPTS:
+        return None
+    backoff_ms = min(FIRST_BACKOFF_MS * 2.0 ** min(attempts - 1, 10), MAX_BACKOFF_MS)
     wait_ms = retry_after_ms + backoff_ms * draw
     return wait_ms if wait_ms < remaining_ms else None
 
 
 async def repeat(
-    send: Callable[[], Awaitable[T]], effect: Effect, deadline_s: float, *, failed: CacheError | None = None
+    send: Callable[[], Awaitable[T]],
+    effect: Effect,
+    deadline_s: float,
+    *,
+    has_fallback: bool,
+    failed: CacheError | None = None,
 ) -> T:
     """What ``send`` answers, called until it does, may not be called again, or the time is up.
 
@@ -54,12 +79,14 @@ async def repeat(
         send: one attempt.
         effect: what sending the request twice does.
         deadline_s: of `time.monotonic`.
+        has_fallback: the caller can go on without the service, and is told soon that it is away.
         failed: how a first attempt has ended already.
 
     Raises:
         CacheError: of the last attempt; `OutcomeUnknown` where an earlier one may have taken effect.
     """
     attempts = 0 if failed is None else 1
+    sent = 0
     maybe_done = False
     while True:
         if failed is None:
@@ -68,6 +95,7 @@ async def repeat(
                 return await send()
             except CacheError as error:
                 failed = error
+        sent += has_fallback or reached(failed)
         maybe_done = maybe_done or (failed.retry is Retry.IDEMPOTENT and effect is not Effect.READS)
         wait_ms = retry_wait_ms(
             effect,
@@ -76,6 +104,7 @@ async def repeat(
             retry_after_ms=failed.retry_after_ms,
             remaining_ms=(deadline_s - time.monotonic()) * 1_000,
             draw=random.random(),
+            sent=sent,
         )
         if wait_ms is None:
             if maybe_done and isinstance(failed, Unavailable):

@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
@@ -15,6 +16,7 @@ from coherd._rpc.connection import open_channel
 from coherd._rpc.endpoint import bearer_metadata
 from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
 from coherd._rpc.session_link import SessionLink
 from coherd._rpc.session_near import drop_changed
@@ -26,6 +28,12 @@ from coherd.contract.limits import whole_number
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
 from coherd.v1.errors_pb2 import ErrorReason
+
+CALLS_AT_ONCE: Final = 4
+"""Into so many calls a batch is split, so that client and server work on it at the same time; but into calls of at
+least `LEAST_ITEMS` and at most `MOST_ITEMS`: each costs a frame either way."""
+LEAST_ITEMS: Final = 50
+MOST_ITEMS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,8 @@ class SessionTransport:
             ValueError: as `UnaryTransport`.
         """
         self._unary = UnaryTransport(target, tls=tls, token=token, silence_ms=silence_ms)
+        self.service = self._unary.service
+        """See `Transport.service`."""
         self._closed = False
         metadata = bearer_metadata(token)
 
@@ -95,6 +105,13 @@ class SessionTransport:
             return None
         return near.lookup(key, boottime_s())
 
+    def items_at_once(self, items: int) -> int:
+        link = self._by_loop.get(asyncio.get_running_loop())
+        if link is None or link.stream is None:
+            return MAX_CALL_ITEMS
+        share = min(max(LEAST_ITEMS, -(-items // CALLS_AT_ONCE)), MOST_ITEMS)
+        return min(share, link.stream.most_items)
+
     def _others_of(self, near: NearCache) -> Iterable[NearCache]:
         """Near caches of the other event loops."""
         by_loop = self._links.by_loop
@@ -102,9 +119,11 @@ class SessionTransport:
             return ()
         return [link.near for link in list(by_loop.values()) if link.near is not None and link.near is not near]
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
-        if not method.field:
-            return await self._unary.call(method, request, timeout_ms)
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
+        if not (method.field or method.is_columns):
+            return await self._unary.call(method, request, timeout_ms, has_fallback)
         deadline_s = time.monotonic() + timeout_ms / 1_000
         failed: CacheError | None = None
         link = self._by_loop.get(asyncio.get_running_loop())
@@ -113,11 +132,11 @@ class SessionTransport:
             and (stream := link.stream) is not None
             and (begun := stream.begin(method, request, timeout_ms)) is not None
         ):
-            operation_id, answer = begun
+            asked, answer = begun
             try:
-                return await answer
+                return await answer  # type: ignore[no-any-return]
             except asyncio.CancelledError:
-                stream.give_up(operation_id)
+                stream.give_up(asked, answer)
                 raise
             except CacheError as error:
                 failed = error
@@ -128,6 +147,7 @@ class SessionTransport:
             lambda: self._attempt(link, method, request, deadline_s),
             method.effect_of(request),
             deadline_s,
+            has_fallback=has_fallback,
             failed=failed,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 
@@ -13,6 +13,7 @@ from coherd._rpc.connection import Connection, open_channel
 from coherd._rpc.endpoint import bearer_metadata, check_target
 from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.methods import Effect, Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
 from coherd._rpc.sign_of_life import DEFAULT_SILENCE_MS, checked_silence
 from coherd._rpc.status import error_of_status
@@ -53,6 +54,8 @@ class UnaryTransport:
         """
         checked_silence(silence_ms)
         self._target = check_target(target)
+        self.service: object = self._target
+        """See `Transport.service`."""
         self._metadata = bearer_metadata(token)
         self._closed = False
         self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls), silence_ms, self._forget))
@@ -60,9 +63,19 @@ class UnaryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
+    def items_at_once(self, items: int) -> int:
+        return MAX_CALL_ITEMS
+
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        return await repeat(lambda: self.send(method, request, deadline_s), method.effect_of(request), deadline_s)
+        return await repeat(
+            lambda: self.send(method, request, deadline_s),
+            method.effect_of(request),
+            deadline_s,
+            has_fallback=has_fallback,
+        )
 
     async def close(self) -> None:
         self._closed = True
@@ -110,13 +123,14 @@ class UnaryTransport:
                 await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
-                answer: Response | None = await connection.ask(method.rpc, message, remaining_s, self._metadata)
+                answer: Any = await connection.ask(method.rpc, message, remaining_s, self._metadata)
             finally:
                 gate.release()
         except grpc.aio.AioRpcError as error:
             failure = error_of_status(error)
             if not connected and type(failure) is Unavailable and not failure.reason:
-                raise Unavailable(f"cannot connect to the service at {self._target}", retry=failure.retry) from error
+                # Such a call is a read: it may be repeated whatever became of it.
+                raise Unavailable(f"cannot connect to the service at {self._target}", retry=Retry.SAFE) from error
             raise failure  # noqa: B904 - it has its cause
         except grpc.aio.UsageError as error:
             if connection.is_silent and not self._closed:
@@ -136,4 +150,4 @@ class UnaryTransport:
             connection.in_flight -= 1
         if answer is None:
             raise ServerDefect("the answer is not a Coherd message")
-        return answer
+        return method.answer_of(answer)

@@ -34,7 +34,7 @@ _WIDENED: Final = {(Field.TYPE_SINT32, Field.TYPE_SINT64), (Field.TYPE_STRING, F
 
 def type_text(field: Field) -> str:
     """``int64``, ``repeated string``, ``map<string, int32>``, or the full name of a message or enum."""
-    if is_map(field):
+    if field.message_type is not None and is_map(field):
         key, value = (field.message_type.fields_by_number[number] for number in (1, 2))
         return f"map<{type_text(key)}, {type_text(value)}>"
     name = TYPE_NAMES[field.type]

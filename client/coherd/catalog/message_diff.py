@@ -8,7 +8,6 @@ lost, one that keeps its number and gets another name is the same field.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.descriptor import FieldDescriptor as Field
@@ -16,8 +15,6 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 
 from coherd.catalog.change import NEW_NUMBER, NEW_RESOURCE, READERS_FIRST, Change, Severity
 from coherd.catalog.field_types import is_map, keeps_values, type_text
-
-_MESSAGES: Final = (Field.TYPE_MESSAGE, Field.TYPE_GROUP)
 
 
 def compare_messages(element: str, what: str, old: Descriptor, new: Descriptor) -> Iterator[Change]:
@@ -129,7 +126,7 @@ class _Comparison:
             text = f"{texts}: of items with one key only the last is read"
             yield self._change(Severity.BREAKING, before, text, NEW_NUMBER)
             return
-        if before.type == after.type and before.type in _MESSAGES:
+        if before.type == after.type and before.message_type is not None and after.message_type is not None:
             self.nested.append((before.message_type, after.message_type))
             if before.message_type.full_name != after.message_type.full_name and not is_map(before):
                 yield self._change(Severity.NOTICE, before, f"{texts}: compared field by field")
@@ -152,7 +149,7 @@ class _Comparison:
         if before.is_repeated or not keeps_values(before, after) or is_map(after):
             text = f"{texts}: of several items one is left, or they are read as something else"
             return self._change(Severity.BREAKING, before, text, NEW_NUMBER)
-        if before.type in _MESSAGES:
+        if before.message_type is not None and after.message_type is not None:
             self.nested.append((before.message_type, after.message_type))
         elif before.enum_type is not None and after.enum_type != before.enum_type:
             text = f"{texts}: two changes at one time, which are not told apart"

@@ -6,6 +6,7 @@ may use that key's domain.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.limits import (
     DEFAULT_LEASE_MS,
     GRANT_BYTES,
+    MAX_CALLERS,
     MAX_LEASE_MS,
     MAX_SELECTORS,
     MAX_VERSION,
@@ -51,6 +53,22 @@ class LeaseItem(NamedTuple):
     extra_tags: Mapping[str, str] = {}
     grant: bytes = b""
     """Of a renewal: the grant to renew."""
+    callers: int = 1
+    """Who share the request."""
+    counted: int = 0
+    """Those of them that an earlier answer has counted."""
+
+
+class LeaseOutcome(enum.Enum):
+    """What those who asked for a lease got."""
+
+    HIT = "hits"
+    STALE = "stale_hits"
+    """The lease, or that somebody else has it, and a stale value to serve meanwhile."""
+    MISS = "misses"
+    """The lease, or that somebody else has it."""
+    JOINED = "joined"
+    """A renewal: the load that runs under the lease is theirs too."""
 
 
 class FillItem(NamedTuple):
@@ -87,7 +105,9 @@ def lease_item(catalog: Catalog, request: pb.LeaseRequest) -> LeaseItem:
     """
     extra = dict(request.extra_tags) if request.extra_tags else {}
     lease_ms = request.lease_ms or DEFAULT_LEASE_MS
-    return LeaseItem(catalog.key_of(request.key), request.token, lease_ms, request.wait_ms, extra, request.grant)
+    callers = request.callers if request.HasField("callers") else int(not request.renew)
+    key = catalog.key_of(request.key)
+    return LeaseItem(key, request.token, lease_ms, request.wait_ms, extra, request.grant, callers, request.counted)
 
 
 def fill_item(catalog: Catalog, request: pb.FillRequest) -> FillItem:
@@ -147,6 +167,29 @@ def check_lease(item: LeaseItem) -> None:
         raise Refusal(_INVALID, f"lease_ms must be in {MIN_LEASE_MS}..{MAX_LEASE_MS}", field="lease_ms")
     if not 0 <= item.wait_ms <= MAX_WAIT_MS:
         raise Refusal(_INVALID, f"wait_ms must be in 0..{MAX_WAIT_MS}", field="wait_ms")
+    if item.callers > MAX_CALLERS:
+        raise Refusal(_INVALID, f"callers must be in 0..{MAX_CALLERS}", field="callers")
+    if item.counted > item.callers:
+        raise Refusal(_INVALID, "counted must be in 0..callers", field="counted")
+
+
+def lease_counts(item: LeaseItem, outcome: LeaseOutcome, *, waited: bool) -> Mapping[str, int]:
+    """What an answer adds to `coherd.v1.DomainMetrics`, by field, nothing of it 0.
+
+    Each caller is one hit, one stale hit or one miss, however often it asks; a wait for somebody else's load is one
+    miss.
+
+    Args:
+        item: what was asked.
+        outcome: what its callers got.
+        waited: the request was held for it.
+    """
+    new, avoided, field = item.callers - item.counted, 0, outcome.value
+    if outcome is LeaseOutcome.JOINED or (outcome is LeaseOutcome.HIT and waited):
+        avoided, field = item.callers, LeaseOutcome.MISS.value
+    elif outcome is LeaseOutcome.HIT:
+        avoided = item.counted
+    return {name: by for name, by in ((field, new), ("loads_avoided", avoided)) if by}
 
 
 def check_same_extra(held: tuple[TagRef, ...], asked: tuple[TagRef, ...]) -> None:

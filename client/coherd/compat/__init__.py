@@ -1,12 +1,13 @@
 """The familiar names, as thin adapters over `coherd.CacheClient`: for code that is moved over call by call.
 
-``unified_cache_service`` and ``redis_service`` connect on first use to ``COHERD_TARGET`` (default ``localhost:50051``),
-as one client for all event loops and forked children of the program.
+``unified_cache_service`` and ``redis_service`` use the client that `set_default_client` was given, else one of
+``COHERD_TARGET`` (default ``localhost:50051``), which connects on first use: one client for all event loops and forked
+children of the program.
 """
 
 from __future__ import annotations
 
-from coherd.compat.default_client import close_default_client
+from coherd.compat.default_client import close_default_client, set_default_client
 from coherd.compat.keys import CacheDomain, CacheKeyBuilder, CacheTTL
 from coherd.compat.migration import CacheMigrationHelper
 from coherd.compat.patterns import CacheInvalidationPatterns, CachePatterns
@@ -24,6 +25,7 @@ __all__ = [
     "UnifiedCacheService",
     "close_default_client",
     "redis_service",
+    "set_default_client",
     "unified_cache_service",
 ]
 

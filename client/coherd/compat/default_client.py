@@ -33,6 +33,10 @@ class DefaultClient(Generic[C]):
             client = self._opened.setdefault("client", self._connect(os.environ.get("COHERD_TARGET", DEFAULT_TARGET)))
         return client
 
+    def put(self, client: C) -> None:
+        """The client from now on."""
+        self._opened["client"] = client
+
     def take(self) -> C | None:
         """The client, if there is one, to be closed; the next `get` opens another."""
         return self._opened.pop("client", None)
@@ -44,6 +48,22 @@ _DEFAULT: Final = DefaultClient(CacheClient.connect)
 def default_client() -> CacheClient:
     """The client of ``COHERD_TARGET``, read at first use. It raises while the service is unavailable."""
     return _DEFAULT.get()
+
+
+def set_default_client(client: CacheClient) -> None:
+    """Gives the module-level services a client: with TLS, with a token, or a `coherd.testing.FakeCache`.
+
+    Args:
+        client: theirs until `close_default_client`, which closes it. One they had before stays open.
+
+    Raises:
+        TypeError: it is no asynchronous client; the blocking one is for `coherd.compat.sync`.
+    """
+    if not isinstance(client, CacheClient):
+        raise TypeError(
+            f"a coherd.CacheClient is needed, not of type {type(client).__name__} of {type(client).__module__}"
+        )
+    _DEFAULT.put(client)
 
 
 async def close_default_client() -> None:

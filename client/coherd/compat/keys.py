@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from coherd.catalog.load import builtin_catalog
+from coherd.compat.arguments import identifiers_of
 
 
 class CacheDomain(enum.StrEnum):
@@ -48,9 +49,12 @@ class CacheKeyBuilder:
             domain: of the built-in catalog.
             resource: of the domain; any lower snake case name, since the built-in domains are open.
             identifiers: typed values or their canonical text; of an undeclared resource text, in the order given.
+                For text also integers and UUIDs, for days ISO text.
             suffix: text behind the identifiers.
 
         Raises:
             Refusal: a part is unknown, missing, of the wrong type, or not allowed in a key.
         """
-        return builtin_catalog().build(str(domain), resource, identifiers or {}, suffix)
+        return builtin_catalog().build(
+            str(domain), resource, identifiers_of(str(domain), resource, identifiers or {}), suffix
+        )

@@ -34,6 +34,10 @@ class CacheMigrationHelper:
         Raises:
             Refusal: it is neither, or a part cannot stand in a key. The text is not shown.
         """
+        if not isinstance(key, str):
+            raise Refusal(
+                ErrorReason.ERROR_REASON_KEY_INVALID, f"a key is text, not of type {type(key).__name__}", field="key"
+            )
         try:
             return builtin_catalog().resolve(key).text
         except Refusal as refusal:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from coherd.client import CacheClient
+from coherd.compat.arguments import lifetime
 from coherd.compat.celery_values import dict_of, message_of
 from coherd.compat.default_client import default_client
 from coherd.compat.migration import CacheMigrationHelper
@@ -49,7 +49,7 @@ class RedisService:
         """Stores a value for ``ttl`` seconds (default: as the catalog says); whether it was stored."""
         typed, message = _typed(key)
         stored = value if message is None else message_of(message, value)
-        return bool(await self._cache.set(typed, stored, ttl=None if ttl is None else timedelta(seconds=ttl)))
+        return bool(await self._cache.set(typed, stored, ttl=lifetime(ttl)))
 
     async def delete(self, key: str) -> bool:
         """Removes an entry; whether one was stored."""

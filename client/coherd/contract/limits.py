@@ -19,6 +19,8 @@ DEFAULT_LEASE_MS: Final = 10_000
 """Life of a lease whose request names none."""
 MAX_WAIT_MS: Final = 600_000
 """Longest wait of a lease for another caller's load."""
+MAX_CALLERS: Final = 1_000_000
+"""Most callers that share one request for a lease."""
 MAX_VERSION: Final = 2**63 - 1
 """Highest item version; the lowest is 1."""
 MAX_SELECTORS: Final = 100

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from coherd._calls.arguments import checked_keys, checked_loader
+from coherd._calls.arguments import checked_keys, not_a_loader
 from coherd._calls.messages import decoded
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import LoadEvent, LoadEventKind
@@ -41,7 +41,8 @@ class CacheClient:
     make one per program. Its work is done in one event loop, in a daemon thread of the process.
 
     Every verb takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's), which covers
-    connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice. For
+    connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice. A
+    caller without an alternative waits for a service that is away until the limit: a restart is bridged. For
     the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -238,18 +239,21 @@ class CacheClient:
         Args:
             key: of the item.
             loader: a plain function, called with the key in the calling thread. In a thread of its own where the
-                caller need not wait for its end: behind a stale value, or with ``soft_timeout_ms``.
+                caller need not wait for its end: behind a stale value, with ``soft_timeout_ms`` or with
+                ``total_timeout_ms``.
             ttl: of the value: 1 ms .. the resource's maximum. Default: by the catalog and the operator's overrides.
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
-            timeout_ms: time limit of each exchange with the service; not of the load.
+            timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
+                is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
 
         Raises:
             TypeError: the loader is a coroutine function.
             Exception: whatever the loader raised, if there is no stale value to return instead.
-            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``.
+            LoadTimeout: the load, or somebody else's, took longer than ``load_timeout_ms``, or all of it longer than
+                ``total_timeout_ms``.
             ValueEncodeError: the loader returned something that is not of the key's type.
             InvalidRequest, NotPermitted: the service refused the key, a TTL, a tag, or the value for its size.
             UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
@@ -403,7 +407,9 @@ class CacheClient:
     ) -> T:
         """The result of a verb that loads with a plain loader, which this thread may have to run."""
         policy = self._asynchronous._load_policy.override(options)
-        plain = PlainLoader(checked_loader(loader), leaves=policy.soft_timeout_ms is not None)
+        if not callable(loader):
+            raise not_a_loader(loader)
+        plain = PlainLoader(loader, leaves=policy.leaves)
         if self._closed:
             raise ClientClosed("the client is closed")
         plain.call = call = Call(verb(plain))

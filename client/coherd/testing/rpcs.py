@@ -114,7 +114,7 @@ class Rpcs:
                 result.error.CopyFrom(_item_error(refusal))
                 continue
             if not message.renew:
-                self._verbs.count_lease(item.key, leased, waited=False)
+                self._verbs.count_lease(item, leased, waited=False)
             result.lease.CopyFrom(leased)
         return answer
 

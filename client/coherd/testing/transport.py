@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from coherd._near import Kept
 from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.reasons import REASONS, Refusal
@@ -79,19 +80,35 @@ class MemoryTransport:
         """See `coherd.testing.FakeCache.failing`."""
         return self._faults.failing(error, rpcs, takes_effect=takes_effect)
 
+    @property
+    def service(self) -> object:
+        """See `Transport.service`: itself."""
+        return self
+
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    async def call(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
-        message = method.message_of(request)
-        answer: Message
-        if isinstance(message, pb.LeaseRequest):
-            answer = await self._lease(message)
-        else:
-            with self._serving(method.rpc, message):
-                answer = self._rpcs.by_name[method.rpc](message)
+    def items_at_once(self, items: int) -> int:
+        return MAX_CALL_ITEMS
+
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
+    ) -> Response:
+        answer = await self.answer(method.rpc, method.message_of(request))
         assert isinstance(answer, method.response)
-        return answer
+        return method.answer_of(answer)
+
+    async def answer(self, rpc: str, request: Message) -> Message:
+        """As `call`, in messages.
+
+        Args:
+            rpc: its name.
+            request: to it.
+        """
+        if isinstance(request, pb.LeaseRequest):
+            return await self._lease(request)
+        with self._serving(rpc, request):
+            return self._rpcs.by_name[rpc](request)
 
     async def _lease(self, request: pb.LeaseRequest) -> pb.LeaseResponse:
         with self._changes.watch() as watch:
@@ -101,7 +118,7 @@ class MemoryTransport:
                     return self._verbs.renew(item)
                 answer = self._verbs.lease(item)
                 if not (item.wait_ms and _holds_back(answer)):
-                    self._verbs.count_lease(item.key, answer, waited=False)
+                    self._verbs.count_lease(item, answer, waited=False)
                     return answer
             return await self._wait(item, watch)
 
@@ -117,7 +134,7 @@ class MemoryTransport:
                 self._check_open("the client was closed during the call")
                 answer = self._verbs.lease(item)
                 if not _holds_back(answer) or self._clock.now_ms >= end_ms or loop.time() >= end_s:
-                    self._verbs.count_lease(item.key, answer, waited=True)
+                    self._verbs.count_lease(item, answer, waited=True)
                     return answer
 
     def _lease_ends_in_s(self, key: ResolvedKey) -> float:

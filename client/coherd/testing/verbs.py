@@ -160,21 +160,24 @@ class Verbs:
         if lease is None or (lease.token, lease.grant) != (item.token, item.grant):
             return _held()
         self._memory.hold(item.key, item.token, item.lease_ms)
+        self._count(item, requests.LeaseOutcome.JOINED, waited=False)
         return _granted(item.lease_ms, lease.grant)
 
-    def count_lease(self, key: ResolvedKey, answer: pb.LeaseResponse, *, waited: bool) -> None:
-        """Count the answer that a caller of `lease` gets in the end."""
-        domain = key.domain.name
+    def count_lease(self, item: requests.LeaseItem, answer: pb.LeaseResponse, *, waited: bool) -> None:
+        """Count the answer that the callers of `lease` get in the end."""
+        kind = requests.LeaseOutcome.MISS
         part = answer.granted if answer.HasField("granted") else answer.held
         if answer.HasField("hit"):
-            self._counts.add(domain, "hits")
-            self._counts.add(domain, "read_bytes", len(answer.hit.value))
-            self._counts.add(domain, "loads_avoided", int(waited))
+            kind = requests.LeaseOutcome.HIT
+            self._counts.add(item.key.domain.name, "read_bytes", len(answer.hit.value))
         elif part.HasField("stale"):
-            self._counts.add(domain, "stale_hits")
-            self._counts.add(domain, "read_bytes", len(part.stale.value))
-        else:
-            self._counts.add(domain, "misses")
+            kind = requests.LeaseOutcome.STALE
+            self._counts.add(item.key.domain.name, "read_bytes", len(part.stale.value))
+        self._count(item, kind, waited=waited)
+
+    def _count(self, item: requests.LeaseItem, kind: requests.LeaseOutcome, *, waited: bool) -> None:
+        for name, by in requests.lease_counts(item, kind, waited=waited).items():
+            self._counts.add(item.key.domain.name, name, by)
 
     def fill(self, request: pb.FillRequest) -> pb.FillResponse:
         """Store a value under its lease, or release that."""

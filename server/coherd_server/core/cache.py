@@ -8,9 +8,9 @@ from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.counters import Counters
 from coherd_server.core.filling import Filler
 from coherd_server.core.get import Reader
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.invalidate import Changer
 from coherd_server.core.lease import Leases
-from coherd_server.core.lease_attempt import GrantedLeases
 from coherd_server.core.near.publish import ChangePublisher
 from coherd_server.core.set import Writer
 from coherd_server.core.store import Store

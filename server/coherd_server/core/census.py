@@ -22,6 +22,7 @@ from coherd_server.core.census_note import (
     FINISHED,
     CensusResult,
     DamagedNote,
+    LaterNote,
     Progress,
     Tally,
     decode_progress,
@@ -145,6 +146,8 @@ class Census:
             return None
         try:
             return decode(note)
+        except LaterNote:
+            return None
         except DamagedNote as damage:
             if self._told.get(name) != note:
                 self._told[name] = note

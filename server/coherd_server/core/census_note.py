@@ -1,6 +1,7 @@
 """What the census keeps in the store between its steps: how far a pass got, and what the last whole one counted.
 
-A note comes back from a store others can write to; one that is not as it was written is told as damaged.
+A note comes back from a store others can write to; one that is not as it was written is told as damaged. One of a later
+format counts as none: the next walk writes it anew.
 """
 
 from __future__ import annotations
@@ -21,8 +22,16 @@ MAX_TIME_MS: Final = 253_402_300_799_999
 T = TypeVar("T")
 
 
+FORMAT: Final = 1
+"""Of the notes. A note that names none is of format 1."""
+
+
 class DamagedNote(ValueError):
     """A note holds something else than what was written."""
+
+
+class LaterNote(DamagedNote):
+    """A note is of a later format."""
 
 
 @dataclass(slots=True)
@@ -105,7 +114,10 @@ def decode_progress(note: bytes) -> Progress:
 
 def _decoded(note: bytes, read: Callable[[dict[str, Any]], T]) -> T:
     try:
-        return read(_of(dict, orjson.loads(note)))
+        fields = _of(dict, orjson.loads(note))
+        if _of(int, fields.get("format", FORMAT)) > FORMAT:
+            raise LaterNote("of a later format")
+        return read(fields)
     except (orjson.JSONDecodeError, KeyError):
         raise DamagedNote("not what was written") from None
 

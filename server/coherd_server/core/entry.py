@@ -244,6 +244,18 @@ def decode_plain_header(raw: bytes) -> Header | None:
     return _new(Header, (Flags.NONE, 0, _new(Times, (written, fresh, stale, load)), raw[FIXED_BYTES:size], size))
 
 
+def plain_fields(raw: bytes) -> tuple[int, int, int, bytes, int] | None:
+    """As `decode_plain_header`: when it was written, until when it is fresh, how long it is stale, the stamp block, and
+    where the payload begins."""
+    if raw[:16] != _PLAIN_START or len(raw) < FIXED_BYTES:
+        return None
+    written, fresh, stale, _, block_bytes = _PLAIN.unpack_from(raw, 16)
+    size = FIXED_BYTES + block_bytes
+    if len(raw) < size or block_bytes <= IDENTITY_BYTES or fresh > _MAX_TIME_MS:
+        return None
+    return written, fresh, stale, raw[FIXED_BYTES:size], size
+
+
 def parse_block(block: bytes) -> list[Stamp]:
     """The stamps in a stamp block, in stored order.
 

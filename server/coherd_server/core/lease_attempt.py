@@ -1,20 +1,21 @@
-"""One attempt at a lease: value and lease are read together, and the lease is granted if both are still the same.
-
-Leases that this process has granted are remembered: their fills need not look for what is stored of them.
-"""
+"""Attempts at leases: values and leases are read together, and a lease is granted if both are still the same."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import asyncio
+import enum
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import LeaseItem, check_same_extra, extra_tags_of
+from coherd.contract.reasons import Refusal
+from coherd.contract.tags import TagRef
 from coherd.contract.ttl import refresh_early
 from coherd_server.core.entry import EntryFormatError
-from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of
+from coherd_server.core.failure import CONTENDED, FOREIGN_VALUE, Failure, failure_of, refused
 from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.lease_bytes import Lease, decode_lease, is_later, token_of
 from coherd_server.core.store import (
     EpochRead,
@@ -23,12 +24,11 @@ from coherd_server.core.store import (
     HoldOutcome,
     Store,
     StoreUnavailable,
+    ValueRead,
     WriteBasis,
 )
 from coherd_server.core.validity import State, expected_block, extra_refs_of
 
-MOST_GRANTS: Final = 65_536
-"""Most granted leases that are remembered."""
 MAX_ATTEMPTS: Final = 16
 """How often a grant starts over because value or lease changed under it."""
 
@@ -48,43 +48,52 @@ class Held(NamedTuple):
     stale: Lookup | None = None
 
 
-class GrantedLease(NamedTuple):
-    """One lease, as it was stored."""
-
-    lease: Lease
-    raw: bytes
+LeaseAnswer = Lookup | Granted | Held | Failure
+"""What who asks for a value or a lease is told."""
 
 
-class GrantedLeases:
-    """Remembers each lease of this process for as long as it was granted for, at most `MOST_GRANTS` of them.
+class _Next(enum.Enum):
+    """What is to be done after a look where there is no answer yet."""
 
-    Nothing hangs on it: a fill compares what is remembered with what is stored.
+    GRANT = enum.auto()
+    AGAIN = enum.auto()
 
-    Args:
-        now_s: a clock that does not go back, in seconds.
-    """
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
-        self._granted: dict[tuple[str, bytes, bytes], tuple[GrantedLease, float]] = {}
+class _Look(NamedTuple):
+    """What was found for one item that got no answer by that."""
 
-    def note(self, key: str, lease: Lease, raw: bytes, lease_ms: int) -> None:
-        """A lease of the key was granted."""
-        granted = self._granted
-        granted[key, lease.token, lease.grant] = (GrantedLease(lease, raw), self._now_s() + lease_ms / 1000)
-        while len(granted) > MOST_GRANTS or self._is_over(next(iter(granted))):
-            del granted[next(iter(granted))]
+    item: LeaseItem
+    value: ValueRead
+    raw_lease: bytes
+    """Empty: none."""
+    lookup: Lookup
+    early: bool
+    """The value is fresh, and is to be refreshed early."""
+    extra: tuple[TagRef, ...]
+    basis: WriteBasis
+    epochs: dict[str, EpochRead]
+    """Of the tags it would be stamped with."""
 
-    def take(self, key: str, token: bytes, grant: bytes) -> GrantedLease | None:
-        """The lease, if it is remembered; it is not any more. A fill ends it."""
-        found = self._granted.pop((key, token, grant), None)
-        return None if found is None else found[0]
+    @property
+    def tags(self) -> list[str]:
+        """What it would be stamped with."""
+        return [tag for _, tag in (*self.item.key.tags, *self.extra)]
 
-    def __len__(self) -> int:
-        return len(self._granted)
+    @property
+    def needs_ms(self) -> int:
+        """How long the epochs must live at least."""
+        policy = self.item.key.policy
+        return policy.ttl_ms + policy.stale_ms + self.item.lease_ms
 
-    def _is_over(self, name: tuple[str, bytes, bytes]) -> bool:
-        return self._granted[name][1] < self._now_s()
+    @property
+    def is_fresh(self) -> bool:
+        """There is a value after all."""
+        return self.lookup.validity.state is State.FRESH and not self.early
+
+    @property
+    def stale(self) -> Lookup | None:
+        """What may be served while somebody loads."""
+        return self.lookup if self.early or self.lookup.validity.state is State.STALE else None
 
 
 class LeaseAttempt:
@@ -112,92 +121,165 @@ class LeaseAttempt:
         self._draw = draw
         self._new_grant = new_grant
 
-    async def answer(self, item: LeaseItem) -> Lookup | Granted | Held | Failure:
-        """What value and lease are worth now: a fresh value, the lease, or that somebody else holds it.
+    async def answers(self, items: Sequence[LeaseItem]) -> list[LeaseAnswer]:
+        """What value and lease of each item are worth now: a fresh value, the lease, or that somebody else holds it.
+        Items are concurrent, also those of one key: together they take as few round trips as one alone."""
+        answers: dict[int, LeaseAnswer] = {}
+        left = dict(enumerate(items))
+        for _ in range(MAX_ATTEMPTS):
+            await self._try(left, answers)
+            left = {index: item for index, item in left.items() if index not in answers}
+            if not left:
+                break
+        return [answers.get(index, CONTENDED) for index in range(len(items))]
+
+    async def _try(self, items: Mapping[int, LeaseItem], answers: dict[int, LeaseAnswer]) -> None:
+        """One look at values and leases, and the grants that follow from it. There is no answer where value or lease
+        changed before it was granted."""
+        asked = items
+        try:
+            looks = await self._look(items, answers)
+            asked = {index: look.item for index, look in looks.items()}
+            if looks:
+                await self._grant(await self._judge(looks, answers), answers)
+        except StoreUnavailable as error:
+            left = {index: item for index, item in asked.items() if index not in answers}
+            if len(left) == 1 or self._store.one_primary:
+                answers.update(dict.fromkeys(left, failure_of(error)))
+            else:  # so that a node that is down fails only its own items
+                await asyncio.gather(*(self._try({index: item}, answers) for index, item in left.items()))
+
+    async def _look(self, items: Mapping[int, LeaseItem], answers: dict[int, LeaseAnswer]) -> dict[int, _Look]:
+        """What is there; fresh and foreign values are answered.
 
         Raises:
-            Refusal: a tag cannot be given, or the token holds a lease with other extra tags.
             StoreUnavailable: the store does not answer.
         """
-        for _ in range(MAX_ATTEMPTS):
-            answer = await self._try(item)
-            if answer is not None:
-                return answer
-        return CONTENDED
-
-    async def _try(self, item: LeaseItem) -> Lookup | Granted | Held | Failure | None:
-        """One look at value and lease; None if they changed before the lease was granted."""
-        key = item.key
-        names = [tag for _, tag in key.tags]
-        values, leases, reads = await self._store.read_leased([key.text], names)
-        (lookup,) = await self._reader.classify([key], values, dict(zip(names, reads, strict=True)))
-        state = lookup.validity.state
-        if state is State.FOREIGN:
-            return FOREIGN_VALUE
-        early = state is State.FRESH and self._is_early(lookup)
-        if state is State.FRESH and not early:
-            return lookup
-        extra = extra_tags_of(item)
-        needs_ms = key.policy.ttl_ms + key.policy.stale_ms + item.lease_ms
-        needs = {tag: needs_ms for _, tag in (*key.tags, *extra)}
-        raw_lease = leases[0] or b""
+        keys = [item.key for item in items.values()]
+        names = list({tag: None for key in keys for _, tag in key.stamp_starts})
+        values, leases, reads = await self._store.read_leased([key.text for key in keys], names)
         epochs = dict(zip(names, reads, strict=True))
-        if state is State.ABSENT and not raw_lease and self._are_known(needs, epochs):
-            basis = WriteBasis(values[0].identity, values[0].redis_now_ms, b"")
-        else:
-            (basis,), ensured = await self._store.ensure_epochs([key.text], needs)
-            epochs = dict(ensured)
-        if state is State.INVALIDATED:  # only by epochs read after it [later-epochs]
-            # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
-            (lookup,) = await self._reader.classify([key], values, dict(epochs))
-            if lookup.validity.state is State.FRESH:
-                return lookup
-        stale = lookup if early or lookup.validity.state is State.STALE else None
-        holds = await current_lease(self._store, key, raw_lease, basis.identity, epochs)
+        lookups = await self._reader.classify(keys, values, dict(epochs))
+        looks: dict[int, _Look] = {}
+        for (index, item), value, raw, lookup in zip(items.items(), values, leases, lookups, strict=True):
+            state = lookup.validity.state
+            early = state is State.FRESH and self._is_early(lookup)
+            if state is State.FOREIGN:
+                answers[index] = FOREIGN_VALUE
+            elif state is State.FRESH and not early:
+                answers[index] = lookup
+            else:
+                try:
+                    extra = extra_tags_of(item)
+                except Refusal as refusal:
+                    answers[index] = refused(refusal)
+                    continue
+                own = {tag: epochs[tag] for _, tag in item.key.stamp_starts}
+                basis = WriteBasis(value.identity, value.redis_now_ms, b"")
+                looks[index] = _Look(item, value, raw or b"", lookup, early, extra, basis, own)
+        return looks
+
+    async def _judge(self, looks: Mapping[int, _Look], answers: dict[int, LeaseAnswer]) -> dict[int, _Look]:
+        """The looks after which a lease can be granted, each with what it is to be stamped with.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        asking = {index: look for index, look in looks.items() if not self._is_known(look)}
+        judged = dict(looks)
+        if asking:
+            needs: dict[str, int] = {}
+            for look in asking.values():
+                for tag in look.tags:
+                    needs[tag] = max(needs.get(tag, 0), look.needs_ms)
+            texts = [look.item.key.text for look in asking.values()]
+            bases, ensured = await self._store.ensure_epochs(texts, needs)
+            for (index, look), basis in zip(asking.items(), bases, strict=True):
+                judged[index] = look._replace(basis=basis, epochs={tag: ensured[tag] for tag in look.tags})
+            await self._look_again(judged, ensured)
+        nexts = await asyncio.gather(*(self._meet(look) for look in judged.values() if look.raw_lease))
+        met = dict(zip([index for index, look in judged.items() if look.raw_lease], nexts, strict=True))
+        grantable: dict[int, _Look] = {}
+        for index, look in judged.items():
+            answer = look.lookup if look.is_fresh else met.get(index, _Next.GRANT)
+            if answer is _Next.GRANT:
+                grantable[index] = look
+            elif not isinstance(answer, _Next):
+                answers[index] = answer
+        return grantable
+
+    async def _look_again(self, judged: dict[int, _Look], ensured: Mapping[str, EpochRead]) -> None:
+        """Values count as invalidated only by epochs that were read after them [later-epochs]."""
+        dead = {index: look for index, look in judged.items() if look.lookup.validity.state is State.INVALIDATED}
+        if not dead:
+            return
+        # A copy: what is read there of extra tags must not replace what was ensured for the stamps.
+        keys, values = [look.item.key for look in dead.values()], [look.value for look in dead.values()]
+        lookups = await self._reader.classify(keys, values, dict(ensured))
+        for (index, look), lookup in zip(dead.items(), lookups, strict=True):
+            judged[index] = look._replace(lookup=lookup)
+
+    async def _meet(self, look: _Look) -> LeaseAnswer | _Next:
+        """What follows from the lease that is there.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        if look.is_fresh:
+            return look.lookup
+        item = look.item
+        holds = await current_lease(self._store, item.key, look.raw_lease, look.basis.identity, look.epochs)
         if holds is not None and holds.token != item.token:
-            return lookup if early else Held(stale)
+            return look.lookup if look.early else Held(look.stale)
         if holds is not None:
-            check_same_extra(extra_refs_of(key, holds.block), extra)
-            held = await self._store.hold(key.text, holds.token + holds.grant, item.lease_ms)
-            return None if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, stale)
-        if token_of(raw_lease) == item.token or is_later(raw_lease):
+            try:
+                check_same_extra(extra_refs_of(item.key, holds.block), look.extra)
+            except Refusal as refusal:
+                return refused(refusal)
+            held = await self._store.hold(item.key.text, holds.token + holds.grant, item.lease_ms)
+            return _Next.AGAIN if held is HoldOutcome.LOST else Granted(item.lease_ms, holds.grant, look.stale)
+        if token_of(look.raw_lease) == item.token or is_later(look.raw_lease):
             # Its own lease, overtaken: a late copy of the request, whose lease nobody would use. Or one that a later
             # version granted and this one cannot judge: it ends by itself [later-format].
-            return Held(stale)
-        block = expected_block(key, extra, basis.identity, epochs)
-        if block is None:
-            raise AssertionError("ensure_epochs answered without an epoch")
-        head = lookup.validity.head
-        lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
-        grant = Grant(
-            key.text,
-            head or None,
-            raw_lease,
-            lease.encode(),
-            item.lease_ms,
-            basis.identity,
-        )
-        (outcome,) = await self._store.grant([grant])
-        if isinstance(outcome, StoreUnavailable):
-            return failure_of(outcome)
-        if outcome is GrantOutcome.FOREIGN:
-            return FOREIGN_VALUE
-        if outcome is not GrantOutcome.GRANTED:
-            return None
-        if not head:  # else its fill looks first: it must not be in the way of what is there if it is overtaken
-            self._grants.note(key.text, lease, grant.lease, item.lease_ms)
-        return Granted(item.lease_ms, lease.grant, stale)
+            return Held(look.stale)
+        return _Next.GRANT
 
-    def _are_known(self, needs: Mapping[str, int], epochs: Mapping[str, EpochRead]) -> bool:
-        """Whether epochs that were just read are all there are to be, and live long enough: none is to be ensured.
+    async def _grant(self, looks: Mapping[int, _Look], answers: dict[int, LeaseAnswer]) -> None:
+        """Grant leases where value and lease are still what was looked at [grant-compares]."""
+        leases: list[Lease] = []
+        grants: list[Grant] = []
+        for look in looks.values():
+            item, basis = look.item, look.basis
+            block = expected_block(item.key, look.extra, basis.identity, look.epochs)
+            if block is None:
+                raise AssertionError("ensure_epochs answered without an epoch")
+            lease = Lease(item.token, self._new_grant(), basis.redis_now_ms, block)
+            head = look.lookup.validity.head or None
+            leases.append(lease)
+            grants.append(Grant(item.key.text, head, look.raw_lease, lease.encode(), item.lease_ms, basis.identity))
+        outcomes = await self._store.grant(grants) if grants else ()
+        for (index, look), lease, grant, outcome in zip(looks.items(), leases, grants, outcomes, strict=True):
+            if isinstance(outcome, StoreUnavailable):
+                answers[index] = failure_of(outcome)
+            elif outcome is GrantOutcome.FOREIGN:
+                answers[index] = FOREIGN_VALUE
+            elif outcome is GrantOutcome.GRANTED:
+                if grant.judged_head is None:  # else its fill looks first: it must not be in the way of what is there
+                    self._grants.note(grant.key, lease, grant.lease, grant.lease_ms)  # if it is overtaken
+                answers[index] = Granted(grant.lease_ms, lease.grant, look.stale)
+
+    def _is_known(self, look: _Look) -> bool:
+        """Whether the epochs that were just read are all there are to be, and live long enough: none is to be ensured.
 
         That does where nothing is stored: nothing is judged dead by them [later-epochs], they are only what
         the load begins with.
         """
-        known = self._store.remembered(needs) if needs.keys() == epochs.keys() else None
+        if look.lookup.validity.state is not State.ABSENT or look.raw_lease or look.extra:
+            return False
+        known = self._store.remembered(dict.fromkeys(look.epochs, look.needs_ms))
         if known is None:
             return False
-        return all(read.epoch is not None and known[1][tag] == read for tag, read in epochs.items())
+        return all(read.epoch is not None and known[1][tag] == read for tag, read in look.epochs.items())
 
     def _is_early(self, lookup: Lookup) -> bool:
         header = lookup.validity.header

@@ -9,8 +9,8 @@ Format 2, big-endian::
         25    8  granted at, unix milliseconds in the time of the key's node
         33    .  stamp block (`coherd_server.core.entry`): the epochs and nodes as they were before the load
 
-Every later format keeps the first 25 bytes as they are: whoever holds a token can release it, and a lease that cannot be
-read is respected until it expires [later-format].
+Every later format keeps the first 25 bytes as they are: whoever holds a token can release it, and a lease that cannot
+be read is respected until it expires [later-format].
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def token_of(raw: bytes) -> bytes:
 
 
 def is_later(raw: bytes) -> bool:
-    """Whether stored bytes are a lease of a later format: somebody loads, with stamps that this version cannot judge."""
+    """Whether stored bytes are a lease of a later format: somebody loads, with stamps that cannot be judged here."""
     return len(raw) > _FIXED.size and raw[0] > FORMAT_VERSION
 
 

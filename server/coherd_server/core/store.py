@@ -189,6 +189,8 @@ class Fill(NamedTuple):
     identity: bytes
     remembered: Mapping[str, bytes] = {}
     """Tags with their epochs, as `Put.remembered` has them."""
+    tags: Sequence[str] = ()
+    """As `Put.tags`."""
 
 
 Wake = Callable[[str, bool], None]

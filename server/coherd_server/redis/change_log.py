@@ -8,7 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from coherd_server.core.entry import IDENTITY_BYTES
-from coherd_server.core.near.change_log import Answer, Changes, Field, Heard, LogPosition, LogUnavailable, Registry
+from coherd_server.core.near.change_log import (
+    DEFAULT_TERMS,
+    DIGEST_BYTES,
+    Answer,
+    Changes,
+    Field,
+    Heard,
+    LogPosition,
+    LogUnavailable,
+    MemberTerms,
+    Registry,
+)
+from coherd_server.core.near.terms import MAX_LEASE_MS
 from coherd_server.core.store import StoreUnavailable
 from coherd_server.redis.jobs import Done, Job
 from coherd_server.redis.listener import Listener
@@ -18,8 +30,14 @@ from coherd_server.redis.router import Router
 from coherd_server.redis.scripts import APPEND, FORGET, JOIN
 
 GENERATION_BYTES: Final = 8
+FIELD_VERSION: Final = 1
+_TERMS: Final = struct.Struct(f">BI{DIGEST_BYTES}s")
+"""What the field of a member begins with: its version, the lease in milliseconds, the digest of the domains."""
 _WATERMARK: Final = struct.Struct(f">{IDENTITY_BYTES}s{GENERATION_BYTES}sQ")
 _BEAT_BYTES: Final = 8
+_FIELD_BYTES: Final = (_TERMS.size + _BEAT_BYTES, _TERMS.size + _WATERMARK.size + _BEAT_BYTES)
+_OF_LATER_VERSION: Final = MemberTerms(MAX_LEASE_MS, b"")
+"""What a member is taken to go by whose field cannot be read [alike-or-paused]."""
 MEMBER_CHARACTERS: Final = 32
 """A member's id is that many hex digits."""
 
@@ -52,9 +70,12 @@ class RedisChangeLog:
         """The append as one job, for a batch that carries the change itself."""
         return Job(APPEND, (self._log, self._registry), (self._length, "\n".join(names), int(awaited)))
 
-    async def join(self, member: str, watermark: LogPosition | None, complete: bytes) -> Answer:
+    async def join(
+        self, member: str, watermark: LogPosition | None, complete: bytes, terms: MemberTerms = DEFAULT_TERMS
+    ) -> Answer:
         """See `ChangeLog.join`. Doing it twice is harmless."""
-        field = (b"" if watermark is None else _WATERMARK.pack(*watermark)) + os.urandom(_BEAT_BYTES)
+        mark = b"" if watermark is None else _WATERMARK.pack(*watermark)
+        field = _TERMS.pack(FIELD_VERSION, *terms) + mark + os.urandom(_BEAT_BYTES)
         return self.answer_of(await self._do(Job(JOIN, (self._log, self._registry), (member, field, complete))))
 
     async def forget(self, member: str, field: bytes) -> None:
@@ -75,8 +96,8 @@ class RedisChangeLog:
                 return
             at = len(message) - len(log)
             member, raw = message[:MEMBER_CHARACTERS], message[MEMBER_CHARACTERS:at]
-            if message[at:] == log and len(raw) in (_BEAT_BYTES, _WATERMARK.size + _BEAT_BYTES):
-                heard(member.decode("ascii", "replace"), _field(raw))
+            if message[at:] == log and (field := _field(raw)).terms is not None:
+                heard(member.decode("ascii", "replace"), field)
 
         self._listener.on_near(take)
 
@@ -100,9 +121,15 @@ class RedisChangeLog:
 
 
 def _field(raw: bytes) -> Field:
-    if len(raw) != _WATERMARK.size + _BEAT_BYTES:
+    """What a member has published; of a later version, only that it is there."""
+    if raw[:1] > bytes([FIELD_VERSION]) and len(raw) > _BEAT_BYTES:
+        return Field(raw, None, _OF_LATER_VERSION)
+    if raw[:1] != bytes([FIELD_VERSION]) or len(raw) not in _FIELD_BYTES:
         return Field(raw, None)
-    return Field(raw, LogPosition(*_WATERMARK.unpack(raw[: _WATERMARK.size])))
+    _, lease_ms, domains = _TERMS.unpack_from(raw)
+    mark = raw[_TERMS.size : -_BEAT_BYTES]
+    watermark = LogPosition(*_WATERMARK.unpack(mark)) if mark else None
+    return Field(raw, watermark, MemberTerms(lease_ms, domains))
 
 
 def _answer_of(done: Done) -> Answer:

@@ -18,6 +18,7 @@ from coherd_server.redis.topology import Topology
 WAIT_MS: Final = 1_000
 """How long one read waits for something new; then it looks whether the log is still held there."""
 READ_ENTRIES: Final = 1_000
+_FIELDS: Final = frozenset({b"g", b"n", b"w"})
 
 
 class LogReader:
@@ -101,4 +102,6 @@ def _change(entry: Sequence[bytes | Sequence[bytes]]) -> Change:
     names = fields.get(b"n", b"").decode("utf-8", "replace")
     offset, _, sequence = name.partition(b"-")
     generation = fields.get(b"g", b"") if sequence == b"0" else b""
-    return Change(generation, int(offset), tuple(names.split("\n")) if names else (), fields.get(b"w") == b"1")
+    split = tuple(names.split("\n")) if names else ()
+    known = fields.keys() <= _FIELDS and all(each[:1] in ("k", "t") for each in split)
+    return Change(generation, int(offset), split, fields.get(b"w") == b"1", known)

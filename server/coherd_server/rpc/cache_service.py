@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -22,7 +22,7 @@ from coherd_server.core.access import Access, Action
 from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure, refused
 from coherd_server.core.get import Lookup
-from coherd_server.core.lease_attempt import Granted, Held
+from coherd_server.core.lease_attempt import LeaseAnswer
 from coherd_server.core.metrics import Reporter
 from coherd_server.core.set import MAX_TURN_MS
 from coherd_server.rpc import messages
@@ -32,6 +32,8 @@ from coherd_server.rpc.errors import Failed, answer_too_large, item_error
 T = TypeVar("T")
 READ_PART: Final = 256
 """Keys of a batch that are read at one time."""
+LEASE_PART: Final = 256
+"""Leases or fills of a batch that are done at one time: what a part takes of the event loop holds up all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +124,43 @@ class CacheRpcs:
 
     async def BatchLease(self, request: pb.BatchLeaseRequest, call: Call) -> pb.BatchLeaseResponse:
         requests.check_batch_lease(request, self._limits.batch_items)
-        answers = await asyncio.gather(*(self._lease(item, call) for item in request.items))
         response = pb.BatchLeaseResponse()
-        for answer in answers:
-            if isinstance(answer, Failure):
-                response.results.add().error.CopyFrom(item_error(answer))
-            else:
-                response.results.add().lease.CopyFrom(answer)
+        for at in range(0, len(request.items), LEASE_PART):
+            for answer in await self._lease_part(request.items[at : at + LEASE_PART], call):
+                if isinstance(answer, Failure):
+                    response.results.add().error.CopyFrom(item_error(answer))
+                else:
+                    response.results.add().lease.CopyFrom(messages.lease_response(answer, call.keep_near))
         return response
 
-    async def _lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse | Failure:
-        try:
-            item = requests.lease_item(self._catalog, request)
-            self._access.check(call.principal, item.key.domain, Action.READ)
-            self._access.check(call.principal, item.key.domain, Action.WRITE)
-        except Refusal as refusal:
-            return refused(refusal)
+    async def _lease_part(self, requested: Sequence[pb.LeaseRequest], call: Call) -> list[LeaseAnswer]:
+        """Some leases of a batch, in few round trips."""
+        answers: dict[int, LeaseAnswer] = {}
+        asked: dict[int, requests.LeaseItem] = {}
+        renewed: dict[int, requests.LeaseItem] = {}
+        for index, request in enumerate(requested):
+            try:
+                (renewed if request.renew else asked)[index] = self._lease_item(request, call)
+            except Refusal as refusal:
+                answers[index] = refused(refusal)
         leases = self._cache.leases
-        answer: Lookup | Granted | Held | Failure
+        leased, renewals = await asyncio.gather(
+            leases.lease_many(list(asked.values())), asyncio.gather(*map(leases.renew, renewed.values()))
+        )
+        answers.update(zip(asked, leased, strict=True))
+        answers.update(zip(renewed, renewals, strict=True))
+        return [answers[index] for index in range(len(requested))]
+
+    def _lease_item(self, request: pb.LeaseRequest, call: Call) -> requests.LeaseItem:
+        item = requests.lease_item(self._catalog, request)
+        self._access.check(call.principal, item.key.domain, Action.READ)
+        self._access.check(call.principal, item.key.domain, Action.WRITE)
+        return item
+
+    async def _lease(self, request: pb.LeaseRequest, call: Call) -> pb.LeaseResponse | Failure:
+        item = self._lease_item(request, call)
+        leases = self._cache.leases
+        answer: LeaseAnswer
         if request.renew:
             answer = await leases.renew(item)
         elif 0 < item.wait_ms <= MAX_WAIT_MS:
@@ -154,28 +175,55 @@ class CacheRpcs:
 
     async def BatchFill(self, request: pb.BatchFillRequest, call: Call) -> pb.BatchFillResponse:
         requests.check_batch(len(request.items), self._limits.batch_items)
-        answers = await asyncio.gather(*(self._fill(item, call) for item in request.items))
         response = pb.BatchFillResponse()
-        for answer in answers:
-            if isinstance(answer, Failure):
-                response.results.add().error.CopyFrom(item_error(answer))
-            else:
-                response.results.add().fill.CopyFrom(answer)
+        for at in range(0, len(request.items), LEASE_PART):
+            for answer in await self._fill_part(request.items[at : at + LEASE_PART], call):
+                if isinstance(answer, Failure):
+                    response.results.add().error.CopyFrom(item_error(answer))
+                else:
+                    response.results.add().fill.CopyFrom(answer)
         return response
 
+    async def _fill_part(self, requested: Sequence[pb.FillRequest], call: Call) -> list[pb.FillResponse | Failure]:
+        """Some fills of a batch, in few round trips."""
+        answers: dict[int, pb.FillResponse | Failure] = {}
+        fills: dict[int, requests.FillItem] = {}
+        released: dict[int, Awaitable[pb.FillResponse | Failure]] = {}
+        for index, request in enumerate(requested):
+            try:
+                fill = self._fill_item(request, call)
+            except Refusal as refusal:
+                answers[index] = refused(refusal)
+                continue
+            if request.abandon:
+                released[index] = self._abandon(fill, request.cooldown_ms)
+            else:
+                fills[index] = fill
+        filled, given_up = await asyncio.gather(
+            self._cache.fills.fill_many(list(fills.values())), asyncio.gather(*released.values())
+        )
+        for index, done in zip(fills, filled, strict=True):
+            answers[index] = done if isinstance(done, Failure) else messages.fill_response(done)
+        answers.update(zip(released, given_up, strict=True))
+        return [answers[index] for index in range(len(requested))]
+
+    def _fill_item(self, request: pb.FillRequest, call: Call) -> requests.FillItem:
+        fill = requests.fill_item(self._catalog, request)
+        self._access.check(call.principal, fill.item.key.domain, Action.WRITE)
+        return fill
+
     async def _fill(self, request: pb.FillRequest, call: Call) -> pb.FillResponse | Failure:
-        try:
-            fill = requests.fill_item(self._catalog, request)
-            self._access.check(call.principal, fill.item.key.domain, Action.WRITE)
-        except Refusal as refusal:
-            return refused(refusal)
+        fill = self._fill_item(request, call)
         if request.abandon:
-            released = await self._cache.leases.release(fill.item.key, fill.token, request.cooldown_ms)
-            if isinstance(released, Failure):
-                return released
-            return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)
+            return await self._abandon(fill, request.cooldown_ms)
         filled = await self._cache.fills.fill(fill)
         return filled if isinstance(filled, Failure) else messages.fill_response(filled)
+
+    async def _abandon(self, fill: requests.FillItem, cooldown_ms: int) -> pb.FillResponse | Failure:
+        released = await self._cache.leases.release(fill.item.key, fill.token, cooldown_ms)
+        if isinstance(released, Failure):
+            return released
+        return pb.FillResponse(outcome=pb.FILL_OUTCOME_ABANDONED if released else pb.FILL_OUTCOME_REJECTED)
 
     async def Erase(self, request: pb.EraseRequest, call: Call) -> pb.EraseResponse:
         raise Failed(not_served("Erase"))

@@ -12,7 +12,6 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.result import Demand, Row, bound_row
 from tests.benchmarks.stage import servers
 
-PROCESSES: Final = 4
 OURS: Final = "coherd"
 OTHERS: Final = {"aiocache": "cached_stampede", "cashews": "lock=True", "dogpile": "distributed_lock"}
 """With the lock each has for this."""
@@ -32,7 +31,7 @@ async def stampede(plan: Plan) -> list[Row]:
         valkey, server = servers(stack)
         addresses = {OURS: server.target, **dict.fromkeys(OTHERS, str(valkey.port))}
         herds = {
-            name: [await _process(stack, name, address, plan) for _ in range(PROCESSES)]
+            name: [await _process(stack, name, address, plan) for _ in range(plan.herd_processes)]
             for name, address in addresses.items()
         }
         for processes in herds.values():
@@ -47,7 +46,9 @@ async def stampede(plan: Plan) -> list[Row]:
 
 async def _process(stack: AsyncExitStack, name: str, address: str, plan: Plan) -> LineProcess:
     module = "tests.benchmarks.contenders.herds.process"
-    return await LineProcess.start(stack, module, name, address, str(plan.herd // PROCESSES), str(plan.load_ms))
+    return await LineProcess.start(
+        stack, module, name, address, str(plan.herd // plan.herd_processes), str(plan.load_ms)
+    )
 
 
 async def _rush(processes: list[LineProcess], item: int) -> _Rush:
@@ -60,7 +61,7 @@ async def _rush(processes: list[LineProcess], item: int) -> _Rush:
 def _rows(rushes: dict[str, list[_Rush]], plan: Plan) -> list[Row]:
     loads = {name: tuple(float(rush.loads) for rush in those) for name, those in rushes.items()}
     took = {name: tuple(rush.took_ms for rush in those) for name, those in rushes.items()}
-    herd = f"{plan.herd:,} callers in {PROCESSES} processes, one cold key"
+    herd = f"{plan.herd:,} callers in {plan.herd_processes} processes, one cold key"
     last = f"the same, {plan.load_ms} ms a load, until the last has it"
     return [
         bound_row("stampede", herd, "one load", 1, "loads", loads[OURS], DEMAND),

@@ -6,6 +6,7 @@ state, since ids that occur nowhere cannot be told apart.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -146,8 +147,8 @@ def minus(s: State, at: int) -> tuple[int, int, int, int, int]:
 
 def fresh(s: State) -> int:
     """The smallest id that occurs nowhere; small enough numbers of other meaning in the way do no harm."""
-    used = _ids([s.key, s.tags, s.readers, s.writer, s.late, s.memories])
-    return next(number for number in range(1, 1000) if number not in used)
+    used = _ids(s.key) | _ids(s.tags) | _ids(s.readers) | _ids(s.writer) | _ids(s.late) | _ids(s.memories) | 1
+    return (~used & (used + 1)).bit_length() - 1
 
 
 def with_memory(s: State, server: int, part: int, learned: tuple[int, ...] | None) -> State:
@@ -157,19 +158,24 @@ def with_memory(s: State, server: int, part: int, learned: tuple[int, ...] | Non
 
 def without_gone(s: State) -> State:
     """Ids that only memories hold become one, so that there are fewer states."""
-    used = _ids([s.key, s.tags, s.readers, s.writer, s.late])
+    used = _ids(s.key) | _ids(s.tags) | _ids(s.readers) | _ids(s.writer) | _ids(s.late)
+    if not _ids(s.memories) & ~used:
+        return s
     memories = tuple(
-        tuple(part and tuple(one if one in used else GONE for one in part) for part in memory) for memory in s.memories
+        tuple(part and tuple(one if one >= 0 and used >> one & 1 else GONE for one in part) for part in memory)
+        for memory in s.memories
     )
-    return s if memories == s.memories else s._replace(memories=memories)
+    return s._replace(memories=memories)
 
 
-def _ids(todo: list[Any]) -> set[int]:
-    used: set[int] = set()
-    while todo:
-        for one in todo.pop():
-            if type(one) is int:
-                used.add(one)
-            elif one is not None and type(one) is not str:
-                todo.append(one)
+@functools.cache
+def _ids(part: tuple[Any, ...]) -> int:
+    """The numbers in a part of a state, as bits: parts occur in very many states, so each is walked through once."""
+    used = 0
+    for one in part:
+        if type(one) is int:
+            if one >= 0:  # `GONE` is none
+                used |= 1 << one
+        elif one is not None and type(one) is not str:
+            used |= _ids(one)
     return used

@@ -25,8 +25,8 @@ from coherd_server.core import filling, validity
 from coherd_server.core.entry import EntryFormatError, Header
 from coherd_server.core.filling import Filler
 from coherd_server.core.get import Reader
+from coherd_server.core.granted_leases import GrantedLeases
 from coherd_server.core.invalidate import Changer
-from coherd_server.core.lease_attempt import GrantedLeases
 from coherd_server.core.lease_bytes import Lease, decode_lease
 from coherd_server.core.set import Writer
 from coherd_server.core.set_attempt import SetProgress

@@ -49,7 +49,7 @@ def target(first: CoherdServer, other: CoherdServer) -> str:
 
 @pytest.fixture
 async def transport(target: str) -> AsyncIterator[SessionTransport]:
-    yield SessionTransport(target, near_cache=NearCacheBounds())
+    return SessionTransport(target, near_cache=NearCacheBounds())
 
 
 def key_of(test: str) -> OpenKey:

@@ -8,7 +8,8 @@ import os
 import pytest
 import redis
 
-from coherd_server.core.near.change_log import Change, Changes, Field, LogPosition, LogUnavailable
+from coherd_server.core.near.change_log import Change, Changes, Field, LogPosition, LogUnavailable, MemberTerms
+from coherd_server.core.near.terms import MAX_LEASE_MS
 from coherd_server.redis.change_log import RedisChangeLog
 from coherd_server.redis.store import RedisStore
 from rig.fixtures import Backend, Opener
@@ -281,3 +282,31 @@ async def test_cancelling_who_follows_disturbs_nobody(log: RedisChangeLog) -> No
     [change] = (await log.follow(tail)).entries
     assert change.names == ("kx",)
     await log.close()
+
+
+@pytest.mark.parametrize("backend", ["standalone"], indirect=True)
+async def test_what_members_say_of_themselves_and_later_versions_say(backend: Backend, log: RedisChangeLog) -> None:
+    """A later version's member is there, with the longest lease there is; garbage is no member's word."""
+    mark = (await log.join(A, None, b"")).position
+    await log.join(B, mark, b"", MemberTerms(5_000, b"8 bytes."))
+    _, registry = log_names(backend)
+    backend.client().hset(registry, "c" * 32, b"\x02 of a later version")
+    backend.client().hset(registry, "d" * 32, b"\x00 garbage")
+    fields = (await log.join(A, None, b"")).registry.fields
+    assert (fields[A].watermark, fields[A].terms) == (None, MemberTerms())
+    assert (fields[B].watermark, fields[B].terms) == (mark, MemberTerms(5_000, b"8 bytes."))
+    assert (fields["c" * 32].watermark, fields["c" * 32].terms) == (None, MemberTerms(MAX_LEASE_MS, b""))
+    assert (fields["d" * 32].watermark, fields["d" * 32].terms) == (None, None)
+
+
+@pytest.mark.parametrize("backend", ["standalone"], indirect=True)
+async def test_entries_of_a_later_version_are_known_as_such(backend: Backend, log: RedisChangeLog) -> None:
+    tail = (await log.join(A, None, b"")).position
+    name, _ = log_names(backend)
+    client = backend.client()
+    client.xadd(name, {"g": tail.generation, "n": "kx", "w": "0", "v": "2"}, id=f"{tail.offset + 1}-0")
+    client.xadd(name, {"g": tail.generation, "n": "kx\npattern", "w": "0"}, id=f"{tail.offset + 2}-0")
+    client.xadd(name, {"g": tail.generation, "n": "kx\nty", "w": "0"}, id=f"{tail.offset + 3}-0")
+    entries = (await log.follow(tail)).entries
+    assert [entry.is_known for entry in entries] == [False, False, True]
+    assert all(entry.generation == tail.generation for entry in entries)

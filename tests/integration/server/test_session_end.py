@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
@@ -15,10 +15,17 @@ from coherd import CacheClient, CacheError, OpenKey, OutcomeUnknown
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
+from coherd_server import app
+from coherd_server.core.near.member import Member
+from coherd_server.setting_files import catalog_of
+from coherd_server.settings import Settings
 from rig.calls import Caller, reason_in, text_key
+from rig.fixtures import RigPool
+from rig.frames import Asked, frame_of
+from rig.near import LeaseClock
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
-from rig.stand import Stand
+from rig.stand import CallerMaker, Stand
 from rig.valkey import standalone
 from rig.waiting import until
 
@@ -174,35 +181,50 @@ async def test_pushes_and_answers_keep_their_order(single: Stand, name: str) -> 
             assert last == b"59"
 
 
+@pytest.fixture
+async def clocked(
+    rig_pool: RigPool, name: str, lease_clock: LeaseClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[str, Member]]:
+    """A server in this process whose leases go by `lease_clock`: its target, and its part in the log."""
+    monkeypatch.setattr(app, "boottime_s", lease_clock)
+    settings = Settings(listen="127.0.0.1:0", key_prefix=f"{name}:", redis_timeout=20_000)
+    server = app.Server(settings, catalog_of(settings), rig_pool.get("standalone").url, share_port=False)
+    port = await server.start()
+    yield f"127.0.0.1:{port}", server._member
+    await server.stop()
+
+
 @pytest.mark.parametrize("end", ["goodbye", "hello again", "cut", "another client"])
-async def test_for_whose_near_cache_a_strict_change_waits(single: Stand, name: str, end: str) -> None:
+async def test_for_whose_near_cache_a_strict_change_waits(
+    clocked: tuple[str, Member], lease_clock: LeaseClock, connect: CallerMaker, name: str, end: str
+) -> None:
     """Not for one that said goodbye, or whose client says hello again and so has emptied it; else for its lease."""
-    key = f"psychology:profile:user:{name}"
-    loop = asyncio.get_running_loop()
-    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=True))
-    async with RawSession(single.server.target, hello=hello) as session:
-        lease_s = session.welcome.near_cache_lease_ms / 1000
+    target, member = clocked
+    caller, key = connect(target), f"psychology:profile:user:{name}"
+    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=2, client_id=os.urandom(16), near_cache=True))
+    async with RawSession(target, hello=hello) as session:
         await session.ask(session.set(key))
+        lease_clock.stop()
+        await until("in step", lambda: member._hub.in_step_as_of_s == lease_clock())
         await session.say(session_pb.SessionRequest(heartbeat=session_pb.Heartbeat(), asked_at_ms=1_000))
         await session.next("extension")
         [answer] = await session.ask(session.get(key))
         assert answer.get.hit.near_cacheable
-        granted_s = loop.time()
         if end == "goodbye":
             await session.say(session_pb.SessionRequest(goodbye=session_pb.Goodbye()))
             await session.end()
         # else: its connection ends with it, without a word
     async with contextlib.AsyncExitStack() as stack:
         if end == "another client":
-            await stack.enter_async_context(RawSession(single.server.target, near_cache=True))
+            await stack.enter_async_context(RawSession(target, near_cache=True))
         elif end == "hello again":
-            await stack.enter_async_context(RawSession(single.server.target, hello=hello))
-        began_s = loop.time()
-        await asyncio.to_thread(single.caller.delete, key)
-    if end in ("goodbye", "hello again"):
-        assert loop.time() - began_s < lease_s / 2
-    else:
-        assert loop.time() - granted_s > lease_s / 2, "it may serve until its lease is over"
+            await stack.enter_async_context(RawSession(target, hello=hello))
+        deleting = asyncio.create_task(asyncio.to_thread(caller.delete, key))
+        if end in ("cut", "another client"):
+            await until("it waits", lambda: member._waits or deleting.done())
+            assert not deleting.done(), "it may serve until its lease is over"
+            lease_clock.advance(2 * member._terms.over_s)
+        assert await deleting
 
 
 async def test_health_and_reflection_know_the_session(single: Stand) -> None:
@@ -225,7 +247,11 @@ async def test_health_and_reflection_know_the_session(single: Stand) -> None:
 async def test_an_operation_nobody_knows_is_an_error_of_its_own(single: Stand, name: str) -> None:
     """From a newer client."""
     async with RawSession(single.server.target) as session:
+        get = session.get(f"celery:own:id:{name}")
+        frame = frame_of([get])
         newer = session_pb.Operation.FromString(session_pb.Operation(id=10**6).SerializeToString() + b"\xfa\x3f\x00")
-        [result, get] = await session.ask(newer, session.get(f"celery:own:id:{name}"))
+        frame.operations.append(newer)
+        await session.say(session_pb.SessionRequest(frame=frame))
+        [result, get] = await session.answers(Asked(10**6, None, None), get)
         assert reason_in(result) == "REQUEST_INVALID"
         assert get.HasField("get")

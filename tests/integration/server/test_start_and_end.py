@@ -19,7 +19,7 @@ from coherd.v1 import cache_service_pb2 as pb
 from rig.calls import Caller, problem_in, text_key
 from rig.fixtures import RigPool
 from rig.processes import command, descendants, is_running
-from rig.server import CoherdServer
+from rig.server import PATIENT, CoherdServer
 from rig.stand import CallerMaker
 from rig.valkey import standalone
 from rig.waiting import until, wait_until
@@ -208,9 +208,21 @@ def test_calls_in_flight_are_answered_and_new_ones_sent_away(connect: CallerMake
 
 @pytest.mark.parametrize("stalled_s", [0.0, 0.2])
 async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPool, stalled_s: float) -> None:
-    """When gRPC's server is stopped, it ends as CANCELLED what it has accepted and not handed over."""
-    statuses: list[str] = []
-    with CoherdServer("--redis", rig_pool.get("standalone").url) as server:
+    """When gRPC's server is stopped, it ends as CANCELLED what it has accepted and not handed over: without more that
+    is all of them, each time. Where the machine holds up the callers they come too late to be told, so it is tried
+    again."""
+    unsure: list[int] = []
+    while not unsure or unsure[-1] > 6:
+        assert len(unsure) < 8, f"so many of 64 were not told: {unsure}"
+        statuses = await ends_under_load(rig_pool.get("standalone").url, callers=64, stalled_s=stalled_s)
+        unsure.append(statuses.count("CANCELLED"))
+        assert statuses.count("UNAVAILABLE") + unsure[-1] == 64
+
+
+async def ends_under_load(redis_url: str, *, callers: int, stalled_s: float) -> list[str]:
+    """What a server's callers, who call on and on, are told when it ends; it may stand still meanwhile."""
+    answered, ends = 0, []
+    with CoherdServer("--redis", redis_url, *PATIENT) as server:
         async with grpc.aio.insecure_channel(server.target) as channel:
             send = channel.unary_unary(
                 "/coherd.v1.CacheService/Set",
@@ -219,27 +231,26 @@ async def test_under_load_callers_are_told_that_nothing_was_done(rig_pool: RigPo
             )
 
             async def ask_on(number: int) -> None:
+                nonlocal answered
                 request = pb.SetRequest(key=text_key(f"celery:load:id:{number}"), value=b"1")
                 try:
                     while True:
                         await send(request, timeout=60)
-                        statuses.append("OK")
+                        answered += 1
                 except grpc.aio.AioRpcError as error:
-                    statuses.append(error.code().name)
+                    ends.append(error.code().name)
 
-            callers = [asyncio.create_task(ask_on(number)) for number in range(64)]
-            await until("calls are served", lambda: len(statuses) > 500)
+            asking = [asyncio.create_task(ask_on(number)) for number in range(callers)]
+            await until("calls are served", lambda: answered > 500)
             server.process.send_signal(signal.SIGTERM)
             if stalled_s:  # as where its processor time is used up
                 await asyncio.sleep(0.02)
                 server.process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(stalled_s)
                 server.process.send_signal(signal.SIGCONT)
-            await asyncio.gather(*callers)
+            await asyncio.gather(*asking)
         assert await asyncio.to_thread(server.process.wait, 60) == 0
-    refused, unsure = statuses.count("UNAVAILABLE"), statuses.count("CANCELLED")
-    assert refused + unsure == 64
-    assert unsure <= 6, "a caller that the machine held up may come just then; else it is all of them"
+    return ends
 
 
 def _draining(caller: Caller, key: str) -> Any:

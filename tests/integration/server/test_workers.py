@@ -80,7 +80,7 @@ def test_who_is_killed_is_replaced(pair: CoherdServer, connect: CallerMaker) -> 
         now = workers_of(pair)
         return len(now) == 2 and not now & before and reached(pair, connect) == now
 
-    wait_until("two workers serve again", whole_again, timeout_s=120)
+    wait_until("two workers serve again", whole_again)
     settled = workers_of(pair)
     time.sleep(1.5)  # longer than a replacement takes: what came stays
     assert workers_of(pair) == settled
@@ -94,21 +94,20 @@ def test_a_worker_that_cannot_start_again_says_why(tmp_path: Path, connect: Call
     catalog = OwnCatalog(tmp_path).file
     with CoherdServer("--workers", "2", "--log-format", "json", "--catalog", str(catalog)) as server:
         catalog.rename(tmp_path / "away")
-        for pid in workers_of(server):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(min(workers_of(server)), signal.SIGKILL)
         wait_until("the reason is told", lambda: "could not start; trying again" in server.errors())
         tried: set[int] = set()
 
         def tried_again() -> bool:
             tried.update(workers_of(server))
-            return len(tried) >= 6
+            return len(tried) >= 4  # the one that was left, and three that tried
 
         wait_until("it tries again and again", tried_again)
         lines = [json.loads(line) for line in server.errors().splitlines() if "could not start" in line]
         assert len(lines) == 1
         assert f"{catalog}: cannot be read: No such file" in lines[0]["reason"]
         (tmp_path / "away").rename(catalog)
-        wait_until("both serve again", lambda: len(reached(server, connect)) == 2, timeout_s=120)
+        wait_until("both serve again", lambda: len(reached(server, connect)) == 2)
         assert "workers start again" in server.errors()
 
 

@@ -71,6 +71,20 @@ async def test_a_dead_entry_is_judged_once(store: RedisStore, census: Census, mo
     assert [keys > 0 for keys, _ in asked] == [True, False] * (len(asked) // 2)
 
 
+async def test_it_leaves_what_a_later_version_stored(backend: Backend, store: RedisStore, census: Census) -> None:
+    await fill(store, "content:topics:user:u")
+    client, entry = backend.client(), b"\xf5CH\x02" + bytes(100)
+    client.set(f"{backend.prefix}content:topics:user:later", entry)
+    client.set(f"{backend.prefix}coherd:census:result", b'{"format": 2, "counted": {"content": 5}}')
+    with structlog.testing.capture_logs() as log:
+        assert await census.result() is None
+        result = await census.walk(60_000)
+    assert not [entry for entry in log if "damaged" in entry["event"]]
+    assert result is not None
+    assert (result.keys["content"], result.unlinked) == (1, 0)
+    assert client.get(f"{backend.prefix}content:topics:user:later") == entry
+
+
 @pytest.mark.parametrize("damage", NOTES)
 async def test_a_damaged_note_is_told_once_and_written_anew(
     backend: Backend, store: RedisStore, census: Census, damage: str

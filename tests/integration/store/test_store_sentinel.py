@@ -9,9 +9,10 @@ from coherd_server.core.store import PutOutcome, Store, StoreUnavailable
 from rig.entries import identity_of, put_of
 from rig.fixtures import Opener
 from rig.sentinel import SentinelTrio
+from rig.waiting import HANGS_S
 
 
-async def change_of(store: Store, before: bytes, *, within_s: float = 60.0) -> bytes:
+async def change_of(store: Store, before: bytes, *, within_s: float = HANGS_S) -> bytes:
     """Wait until reads work under another identity."""
     end_s = time.monotonic() + within_s
     while True:

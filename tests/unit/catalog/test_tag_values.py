@@ -91,7 +91,7 @@ def test_canonical_values_of_any_type_the_domain_gives_it(
 def test_a_named_invalidation_checks_its_value_in_every_domain(source: Source) -> None:
     catalog = load_catalog([source])
     assert catalog.tags_of_invalidation("window", "30d") == {"a/days:30d": catalog.domain("a")}
-    with pytest.raises(Refusal, match="canonical integer like '30d'"):
+    with pytest.raises(Refusal, match="without its unit 'd': give an int, or text like '30d'"):
         catalog.tags_of_invalidation("window", "30")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import uuid
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +18,7 @@ from coherd.compat import (
     CachePatterns,
     CacheTTL,
 )
-from coherd.compat.patterns import today_utc
+from coherd.compat.arguments import today_utc
 
 KEYS = {
     CachePatterns.writing_stats("user123", 30): "analytics:writing_stats:user:user123:days:30d",
@@ -67,7 +69,7 @@ def test_builder() -> None:
     assert build(CacheDomain.MAINTENANCE, "system_health") == "maintenance:system_health"
     assert build(CacheDomain.CONTENT, "drafts", {"user": "u"}, suffix="list") == "content:drafts:user:u:list"
     assert build(CacheDomain.CONTENT, "topics", {"user": "a:b*{c}"}) == "content:topics:user:a%3Ab%2A%7Bc%7D"
-    for wrong in ({}, {"user": ""}, {"user": "u", "more": "x"}, {"user": 5}):
+    for wrong in ({}, {"user": ""}, {"user": "u", "more": "x"}, {"user": 5.0}):
         with pytest.raises(Refusal):
             build(CacheDomain.CONTENT, "topics", wrong)
     with pytest.raises(Refusal):
@@ -131,3 +133,42 @@ def test_unknown_keys_are_refused_without_being_shown(unknown: str) -> None:
     with pytest.raises(Refusal) as caught:
         CacheMigrationHelper.convert_legacy_key(unknown)
     assert "secret" not in str(caught.value)
+
+
+NUMBER = uuid.UUID(int=5)
+
+
+def test_ids_are_numbers_and_uuids_too_and_days_iso_text() -> None:
+    assert CachePatterns.writing_stats(5, 30) == CachePatterns.writing_stats("5", 30)
+    assert CachePatterns.session_data(NUMBER) == f"session:data:id:{NUMBER}"
+    assert CachePatterns.analytics_daily(5, "2025-08-06") == "analytics:daily:user:5:date:20250806"
+    assert CacheInvalidationPatterns.user(5) == CacheInvalidationPatterns.user("5")
+    assert CacheInvalidationPatterns.content(NUMBER) == CacheInvalidationPatterns.content(str(NUMBER))
+    assert CacheInvalidationPatterns.daily("2025-08-06") == CacheInvalidationPatterns.daily("20250806")
+    build = CacheKeyBuilder.build_key
+    assert build("analytics", "daily", {"user": 5, "date": "2025-08-06"}) == "analytics:daily:user:5:date:20250806"
+    assert build("analytics", "writing_stats", {"user": 5, "days": 30}) == "analytics:writing_stats:user:5:days:30d"
+    assert build("content", "drafts", {"user": 5, "on": "2025-08-06"}) == "content:drafts:user:5:on:2025-08-06"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: CachePatterns.writing_stats(True, 30), "'user' must be a string, not bool"),
+        (lambda: CachePatterns.writing_stats(1.5, 30), "'user' must be a string, not float"),
+        (lambda: CachePatterns.writing_stats(None, 30), "'user' must be a string, not NoneType"),
+        (lambda: CachePatterns.writing_stats("u", 1.5), "'days' must be an integer, not float"),
+        (lambda: CachePatterns.analytics_daily("u", "2025-02-30"), "'date' must be a day that exists"),
+        (
+            lambda: CachePatterns.analytics_daily("u", datetime.datetime(2025, 8, 6)),
+            "'date' must be a date without a time",
+        ),
+        (lambda: CacheKeyBuilder.build_key("content", "topics", {"user": None}), "'user' must be a string"),
+        (lambda: CacheKeyBuilder.build_key("content", "topics", ["user"]), "identifiers is a mapping"),
+        (lambda: CacheKeyBuilder.build_key(5, "topics", {}), "unknown domain"),
+        (lambda: CacheMigrationHelper.convert_legacy_key(5), "a key is text, not of type int"),
+    ],
+)
+def test_what_is_no_id_or_day_is_refused_by_name(make: Callable[[], object], words: str) -> None:
+    with pytest.raises((Refusal, TypeError), match=words):
+        make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import inspect
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 from fake_server import FakeServer
 
-from coherd import CacheClient, InvalidRequest, ValueEncodeError, sync
+from coherd import CacheClient, ClientClosed, InvalidRequest, Refusal, ValueEncodeError, sync
 from coherd import compat as familiar
 from coherd.compat import CacheInvalidationPatterns, CachePatterns, RedisService, UnifiedCacheService
 from coherd.compat import sync as familiar_blocking
 from coherd.domains.celery.v1 import celery_pb2
+from coherd.testing import FakeCache
 from rig.awaited import Awaited
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
@@ -149,6 +151,40 @@ async def test_a_ttl_that_is_none_is_an_error(service: Any) -> None:
         await service.set_system_health({}, ttl=0)
 
 
+async def test_ids_are_numbers_and_days_iso_text(service: Any) -> None:
+    await service.set_analytics_daily(1, 5, "2025-08-06")
+    assert await service.get_analytics_daily("5", "20250806") == 1
+    await service.set_session_data(2, uuid.UUID(int=5), user_id=5)
+    assert await service.invalidate_user_cache(5) == CacheInvalidationPatterns.user("5")
+    assert await service.get_session_data(str(uuid.UUID(int=5))) is None
+    assert await service.get_analytics_daily(5, "2025-08-06") is None
+    await service.set_analytics_daily(1, 5, "2025-08-06")
+    await service.invalidate_daily_cache("2025-08-06")
+    assert await service.get_analytics_daily(5, "2025-08-06") is None
+
+
+@pytest.mark.parametrize("ttl", [1.5, "300", -1, True, datetime.timedelta(1), 10**11])
+async def test_a_ttl_that_is_no_number_of_seconds_is_refused_by_name(services: Services, ttl: Any) -> None:
+    with pytest.raises(ValueError, match=r"ttl \(in seconds\) must be"):
+        await services.unified.set_system_health({}, ttl=ttl)
+    with pytest.raises(ValueError, match=r"ttl \(in seconds\) must be"):
+        await services.redis.set("content:topics:user:u", 1, ttl=ttl)
+
+
+@pytest.mark.parametrize("value", [{5: "a"}, {"at": datetime.date(2025, 8, 6)}, object()])
+async def test_what_json_would_change_is_refused(services: Services, value: Any) -> None:
+    for setting in (services.unified.set_system_health(value), services.redis.set("content:topics:user:u", value)):
+        with pytest.raises(ValueEncodeError, match="cannot be JSON"):
+            await setting
+
+
+@pytest.mark.parametrize("key", [5, None, b"topics:u:list"])
+async def test_a_key_that_is_no_text_is_refused(services: Services, key: Any) -> None:
+    for call in (services.redis.get(key), services.redis.set(key, 1), services.redis.delete(key)):
+        with pytest.raises(Refusal, match="a key is text, not of type"):
+            await call
+
+
 async def test_key_text(services: Services, fake: FakeServer) -> None:
     redis = services.redis
     assert await redis.set("topics:user123:list", ["a"], ttl=300)
@@ -192,3 +228,22 @@ async def test_blocking_module_level_services_connect_on_first_use(
         return answers
 
     assert await asyncio.to_thread(use) == [True, ["a"], ["a"]]
+
+
+async def test_module_level_services_use_the_client_they_are_given() -> None:
+    fake = FakeCache()
+    familiar.set_default_client(fake)
+    familiar_blocking.set_default_client(sync.CacheClient(fake.transport))
+    try:
+        await familiar.unified_cache_service.set_content_topics(["a"], 5)
+        assert await familiar.redis_service.get("topics:5:list") == ["a"]
+        assert await asyncio.to_thread(familiar_blocking.redis_service.get, "topics:5:list") == ["a"]
+        with pytest.raises(TypeError, match=r"a coherd.CacheClient is needed, not of type CacheClient of coherd.sync"):
+            familiar.set_default_client(sync.CacheClient(fake.transport))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"a coherd.sync.CacheClient is needed, not of type FakeCache"):
+            familiar_blocking.set_default_client(fake)  # type: ignore[arg-type]
+    finally:
+        await asyncio.to_thread(familiar_blocking.close_default_client)
+        await familiar.close_default_client()
+    with pytest.raises(ClientClosed):
+        await fake.get(CachePatterns.content_topics(5))

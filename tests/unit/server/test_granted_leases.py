@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coherd_server.core import lease_attempt as module
-from coherd_server.core.lease_attempt import GrantedLease, GrantedLeases
+from coherd_server.core import granted_leases as module
+from coherd_server.core.granted_leases import GrantedLease, GrantedLeases
 from coherd_server.core.lease_bytes import Lease
 
 

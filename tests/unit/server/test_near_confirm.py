@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coherd_server.core.near.change_log import Answer, Field, LogPosition, Registry
+from coherd_server.core.near.change_log import Answer, Field, LogPosition, MemberTerms, Registry
 from coherd_server.core.near.confirm import AckWait, MemberView, Seen
 from coherd_server.core.near.terms import Terms
 
@@ -136,6 +136,25 @@ def test_a_field_that_stands_still_for_a_lease_and_a_tenth_is_silent() -> None:
     assert view.saw(look, asked_s=101.15, now_s=101.2).silent == {B}
     look = answer({B: field(9, b"b2"), C: field(9, b"c2")})
     assert not view.saw(look, asked_s=101.3, now_s=101.4).silent, "it joined again"
+
+
+def test_a_member_with_a_longer_lease_is_silent_by_its_own() -> None:
+    view = MemberView(TERMS)
+    look = answer({B: field(9)._replace(terms=MemberTerms(10_000)), C: field(9)._replace(terms=MemberTerms(500))})
+    view.saw(look, asked_s=99.9, now_s=100.0)
+    assert view.saw(look, asked_s=101.2, now_s=101.3).silent == {C}, "by ours at least, also where its own is shorter"
+    assert view.saw(look, asked_s=110.9, now_s=110.9).silent == {C}
+    assert view.saw(look, asked_s=111.1, now_s=111.1).silent == {B, C}
+    assert view.longest == Terms(lease_ms=10_000)
+
+
+def test_a_registry_is_watched_for_the_longest_lease_that_was_ever_seen() -> None:
+    view = MemberView(TERMS)
+    view.saw(answer({B: field(9)._replace(terms=MemberTerms(10_000))}), asked_s=90.0, now_s=90.0)
+    young = answer({}, complete=False, incarnation=b"another.")
+    view.saw(young, asked_s=100.0, now_s=100.0)
+    assert not view.saw(young, asked_s=110.9, now_s=110.9).complete
+    assert view.saw(young, asked_s=111.1, now_s=111.1).complete
 
 
 def test_a_member_that_was_away_is_watched_anew() -> None:

@@ -53,6 +53,13 @@ def test_entries_in_order_are_applied() -> None:
     assert stage.follower.position == TAIL._replace(offset=12)
 
 
+def test_an_entry_that_says_more_than_is_known_flushes() -> None:
+    stage = JoinedFollower()
+    assert stage.read(change(11, "kx"), change(12, "k" + KEY.text)._replace(is_known=False), change(13, "ky"))
+    assert stage.flushed
+    assert stage.follower.position == TAIL._replace(offset=13)
+
+
 @pytest.mark.parametrize(
     "entries",
     [

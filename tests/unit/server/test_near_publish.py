@@ -22,6 +22,8 @@ OFF = CATALOG.resolve("crisis:user_risk:user:u1")
 class FakeLog:
     """Takes appends as its field says, and confirms what it is asked to."""
 
+    longest_wait_s = Terms().longest_wait_s
+
     def __init__(self) -> None:
         self.appended: list[tuple[list[str], bool]] = []
         self.may_answer = asyncio.Event()

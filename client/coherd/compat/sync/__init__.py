@@ -1,7 +1,8 @@
 """The familiar names, blocking: thin adapters over `coherd.sync.CacheClient`.
 
-``unified_cache_service`` and ``redis_service`` connect on first use to ``COHERD_TARGET`` (default ``localhost:50051``),
-as one client for all threads and forked children of the program.
+``unified_cache_service`` and ``redis_service`` use the client that `set_default_client` was given, else one of
+``COHERD_TARGET`` (default ``localhost:50051``), which connects on first use: one client for all threads and forked
+children of the program.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from coherd.compat.keys import CacheDomain, CacheKeyBuilder, CacheTTL
 from coherd.compat.migration import CacheMigrationHelper
 from coherd.compat.patterns import CacheInvalidationPatterns, CachePatterns
-from coherd.compat.sync.default_client import close_default_client
+from coherd.compat.sync.default_client import close_default_client, set_default_client
 from coherd.compat.sync.redis_service import RedisService
 from coherd.compat.sync.unified import UnifiedCacheService
 
@@ -24,6 +25,7 @@ __all__ = [
     "UnifiedCacheService",
     "close_default_client",
     "redis_service",
+    "set_default_client",
     "unified_cache_service",
 ]
 

@@ -138,11 +138,11 @@ class CoherdMutex(CacheMutex):
         request = pb.LeaseRequest(key=self._key, token=token, lease_ms=lease_ms, wait_ms=wait_ms)
         if renews is not None:
             request.renew, request.grant = True, renews
-        return await self._transport.call(LEASE, request, self._timeout_ms + wait_ms)
+        return await self._transport.call(LEASE, request, self._timeout_ms + wait_ms, self._lenient)
 
     async def _release_token(self, token: bytes) -> None:
         request = pb.FillRequest(set=pb.SetRequest(key=self._key), token=token, abandon=True)
         try:
-            await self._transport.call(FILL, request, self._timeout_ms)
+            await self._transport.call(FILL, request, self._timeout_ms, True)
         except CacheError:
             return

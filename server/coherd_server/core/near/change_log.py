@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from coherd_server.core.near.terms import DEFAULT_LEASE_MS
+
+DIGEST_BYTES: Final = 8
 NAMES_PER_ENTRY: Final = 1_000
 """Most names of one entry of the log, as its writers fill it; what shares an entry may be more together."""
 Clock = Callable[[], float]
@@ -31,13 +34,28 @@ class LogPosition(NamedTuple):
         return self.is_of(other) and self.offset >= other.offset
 
 
+class MemberTerms(NamedTuple):
+    """What a member goes by, and all members of a store are to go by alike."""
+
+    lease_ms: int = DEFAULT_LEASE_MS
+    """Longest time its near caches serve without hearing from it."""
+    domains: bytes = bytes(DIGEST_BYTES)
+    """`digest_of` what it tells near caches of: `DIGEST_BYTES`; empty: it is not known."""
+
+
+DEFAULT_TERMS: Final = MemberTerms()
+
+
 class Field(NamedTuple):
     """What one member has published of itself."""
 
     raw: bytes
     """The bytes that are stored. Every join changes them: where they stand still, the member does not join."""
     watermark: LogPosition | None
-    """What all its sessions have acknowledged; None where the bytes are none of ours."""
+    """What all its sessions have acknowledged; None where it has none, and where the bytes are none of ours or of a
+    later version."""
+    terms: MemberTerms | None = None
+    """None where the bytes are none of ours."""
 
 
 class Registry(NamedTuple):
@@ -84,11 +102,6 @@ class ChangeNotice:
     appended: Answer | None = None
     """Answer of the append, once it was done behind the whole change."""
 
-    @property
-    def is_told(self) -> bool:
-        """Nothing is left to be done for it."""
-        return self.appended is not None and not self.awaited
-
 
 class Change(NamedTuple):
     """One entry of the log."""
@@ -99,6 +112,8 @@ class Change(NamedTuple):
     """``k`` and a key's canonical text, or ``t`` and a tag's. None: only a marker."""
     awaited: bool = False
     """Somebody waits until all members have it."""
+    is_known: bool = True
+    """False: it says something that only a later version knows, so what it names is not all that changed."""
 
 
 class Changes(NamedTuple):
@@ -136,13 +151,16 @@ class ChangeLog(Protocol):
         """
         ...
 
-    async def join(self, member: str, watermark: LogPosition | None, complete: bytes) -> Answer:
+    async def join(
+        self, member: str, watermark: LogPosition | None, complete: bytes, terms: MemberTerms = DEFAULT_TERMS
+    ) -> Answer:
         """Register and take the tail, in one step.
 
         Args:
             member: id of this process.
             watermark: what all its sessions have acknowledged; None: it has none, whatever the tail is.
             complete: a `Answer.completeness` that was watched for a whole lease, or empty.
+            terms: what it goes by.
         """
         ...
 

@@ -11,10 +11,11 @@ whole. Both follow from having looked for longer than any lease can last [silent
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from coherd_server.core.near.change_log import Answer, Field, LogPosition
-from coherd_server.core.near.terms import Terms
+from coherd_server.core.near.terms import Terms, over_s
 
 
 class Seen(NamedTuple):
@@ -34,9 +35,11 @@ class MemberView:
     """Remembers how long each field, and the registry itself, has been what it is."""
 
     def __init__(self, terms: Terms) -> None:
-        self._over_s = terms.over_s
+        self._terms = terms
         self._since_s: dict[str, tuple[bytes, float]] = {}
         self._completeness: tuple[bytes, float] = (b"", 0.0)
+        self.longest = terms
+        """Those with the longest lease that any member was ever seen to go by: waits by the clock go by it."""
         self.complete = b""
         """`Answer.completeness` of a registry that was watched long enough, for other processes to know; or empty."""
 
@@ -51,10 +54,13 @@ class MemberView:
         fields = answer.registry.fields
         silent: set[str] = set()
         for member, field in fields.items():
+            lease_ms = self._terms.lease_ms if field.terms is None else max(self._terms.lease_ms, field.terms.lease_ms)
+            if lease_ms > self.longest.lease_ms:
+                self.longest = replace(self._terms, lease_ms=lease_ms)
             raw, since_s = self._since_s.get(member, (b"", 0.0))
             if raw != field.raw:
                 self._since_s[member] = (field.raw, now_s)
-            elif asked_s - since_s > self._over_s:
+            elif asked_s - since_s > over_s(lease_ms):
                 silent.add(member)
         for member in self._since_s.keys() - fields.keys():
             del self._since_s[member]
@@ -68,7 +74,7 @@ class MemberView:
         if completeness != answer.completeness:
             self._completeness = (answer.completeness, now_s)
             self.complete = b""
-        elif answer.registry.incarnation and asked_s - since_s > self._over_s:
+        elif answer.registry.incarnation and asked_s - since_s > self.longest.over_s:
             self.complete = completeness
         return bool(self.complete)
 

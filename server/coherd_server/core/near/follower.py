@@ -61,7 +61,8 @@ class Follower:
         whole = True
         for change in new:
             expected += 1
-            whole = whole and change.generation == position.generation and change.offset == expected
+            in_order = change.generation == position.generation and change.offset == expected
+            whole = whole and in_order and change.is_known
         awaited = [change.offset for change in new if change.awaited and change.generation == last.generation]
         if whole:
             if awaited:  # before the hub says that it has applied them

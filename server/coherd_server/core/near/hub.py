@@ -7,16 +7,12 @@ Nothing here reads the log; `coherd_server.core.near.follower` decides what is a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final
 
 from coherd_server.core.counters import Counters
 from coherd_server.core.near.change_log import Change, Clock, LogPosition
 from coherd_server.core.near.interest import Interest
 from coherd_server.core.near.session import NearSession, Push, Unacknowledged
 from coherd_server.core.near.terms import Terms
-
-MOST_HITS: Final = 2**40
-"""Most near-cache hits of one heartbeat: more than a process has between two."""
 
 
 class Hub:
@@ -42,6 +38,8 @@ class Hub:
         """Up to where the log is applied; None before the first join."""
         self.in_step_as_of_s: float | None = None
         """When a log script was sent whose answer is applied [in-step-lease]; None while out of step."""
+        self.is_paused = False
+        """Nothing may be kept near: some server of the store does not tell of all that this one's near caches hold."""
         self.on_acknowledged: Callable[[], None] = lambda: None
         """Called when `watermark` may have risen."""
         self.on_opened: Callable[[], None] = lambda: None
@@ -57,10 +55,9 @@ class Hub:
         return session
 
     def count_hits(self, hits: Mapping[str, int]) -> None:
-        """Hits of a client's near cache, by domain; names that are no domain, and counts no client can have, are left
-        out."""
+        """Hits of a client's near cache, by domain; names that are no domain are left out."""
         for domain, by in hits.items():
-            if domain in self._domains and 0 < by <= MOST_HITS:
+            if domain in self._domains and by > 0:
                 self._counters.counts[domain]["near_cache_hits"] += by
 
     # What the follower calls.
@@ -100,6 +97,14 @@ class Hub:
         for session in self._sessions:
             session.flushed(first, keep=same)
         self.acknowledged()
+
+    def pause(self, paused: bool) -> None:
+        """Let nobody keep or serve anything near, or go on. Either way all drop what they have: it may have changed
+        untold."""
+        if paused is not self.is_paused:
+            self.is_paused = paused
+            if self.position is not None:
+                self.flush(self.position)
 
     def tick(self) -> None:
         """Sessions whose leases are over count no more. To be called a few times within a lease."""

@@ -10,7 +10,17 @@ from typing import Final
 
 import structlog
 
-from coherd_server.core.near.change_log import Answer, ChangeLog, Changes, Field, LogPosition, LogUnavailable
+from coherd_server.core.near.alike import Alike
+from coherd_server.core.near.change_log import (
+    DIGEST_BYTES,
+    Answer,
+    ChangeLog,
+    Changes,
+    Field,
+    LogPosition,
+    LogUnavailable,
+    MemberTerms,
+)
 from coherd_server.core.near.confirm import AckWait, MemberView
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
@@ -28,12 +38,19 @@ _LEISURE_S: Final = 0.1
 
 
 class Member:
-    """Runs on one event loop: `run` until cancelled, then `leave`."""
+    """Runs on one event loop: `run` until cancelled, then `leave`.
 
-    def __init__(self, log: ChangeLog, hub: Hub) -> None:
+    Args:
+        log: that it follows.
+        hub: its sessions.
+        domains: `digest_of` what it tells near caches of.
+    """
+
+    def __init__(self, log: ChangeLog, hub: Hub, domains: bytes = bytes(DIGEST_BYTES)) -> None:
         self._log = log
         self._hub = hub
         self._terms = hub.terms
+        self._alike = Alike(MemberTerms(hub.terms.lease_ms, domains), hub.pause)
         self._follower = Follower(hub)
         self._view = MemberView(hub.terms)
         self._id = uuid.uuid4().hex
@@ -69,6 +86,11 @@ class Member:
                 async with asyncio.timeout(_LEAVE_S):
                     await self._log.forget(self._id, self._field)
         await self._log.close()
+
+    @property
+    def longest_wait_s(self) -> float:
+        """A strict change is confirmed within, or not at all."""
+        return self._view.longest.longest_wait_s
 
     async def confirm(self, appended: Answer, *, asked_s: float) -> bool:
         """Return when every near cache has dropped what an entry names, or serves no more.
@@ -122,7 +144,7 @@ class Member:
         """Register and take the tail in one script [join-before-serving]: before it nothing is kept by any session."""
         hub = self._hub
         asked_s, applied, watermark = hub.now_s(), self._follower.position, hub.watermark
-        answer = await self._log.join(self._id, watermark, self._view.complete)
+        answer = await self._log.join(self._id, watermark, self._view.complete, self._alike.own)
         self._published = watermark
         self._field = answer.registry.fields[self._id].raw
         seen = self._view.saw(answer, asked_s=asked_s, now_s=hub.now_s())
@@ -132,6 +154,7 @@ class Member:
             self._wanted.set()  # the watermark is another one, too
             if self._following is not None:
                 self._following.cancel()
+        self._alike.look([f.terms for m, f in seen.fields.items() if m not in seen.silent and f.terms is not None])
         self._joined.set()
         self._latest = {member: field for member, field in self._latest.items() if member in seen.fields}
         for wait, changed in self._waits.items():

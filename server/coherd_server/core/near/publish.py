@@ -72,7 +72,7 @@ class ChangePublisher:
         Returns:
             `UNCONFIRMED` where that is not known. The change was made, and is safe to repeat.
         """
-        if all(notice.is_told for notice in notices):
+        if all(is_told(notice) for notice in notices):
             return None
         done = await asyncio.gather(*map(self._finish, notices))
         return next((failure for failure in done if failure is not None), None)
@@ -87,7 +87,7 @@ class ChangePublisher:
                 if not await asyncio.shield(appending):
                     return UNCONFIRMED
             if notice.awaited:
-                async with asyncio.timeout(self._terms.longest_wait_s):
+                async with asyncio.timeout(self._member.longest_wait_s):
                     while notice.appended is None or not await self._member.confirm(
                         notice.appended, asked_s=notice.asked_s
                     ):
@@ -113,3 +113,8 @@ class ChangePublisher:
 def distinct(notices: Iterable[ChangeNotice | None]) -> list[ChangeNotice]:
     """The notices that are there, each once."""
     return list(dict.fromkeys(notice for notice in notices if notice is not None))
+
+
+def is_told(notice: ChangeNotice) -> bool:
+    """Nothing is left to be done for it: the store has appended it with the change, and nobody waits for more."""
+    return notice.appended is not None and not notice.awaited

@@ -79,6 +79,7 @@ class Sessions(Protocol):
     interest: Interest[NearSession]
     unacknowledged: Unacknowledged
     in_step_as_of_s: float | None
+    is_paused: bool
 
     @property
     def next_offset(self) -> int:
@@ -129,7 +130,7 @@ class NearSession:
             issued, if that is no longer known, or if the session has no running lease.
         """
         hub = self._hub
-        if started < hub.interest.floor or hub.now_s() > self._lease_until_s or self._push is None:
+        if started < hub.interest.floor or hub.now_s() > self._lease_until_s or self._push is None or hub.is_paused:
             return False
         tags = [tag for _, tag in key.tags]
         tags.extend(tag for _, tag in extra)
@@ -161,7 +162,7 @@ class NearSession:
         """
         hub = self._hub
         now_s = hub.now_s()
-        if hub.in_step_as_of_s is None or self._push is None:
+        if hub.in_step_as_of_s is None or self._push is None or hub.is_paused:
             return None
         lease_s = hub.terms.lease_s
         arrived_s = now_s if arrived_s is None else arrived_s

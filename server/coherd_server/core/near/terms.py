@@ -11,6 +11,11 @@ MIN_LEASE_MS: Final = 500
 MAX_LEASE_MS: Final = 60_000
 
 
+def over_s(lease_ms: int) -> float:
+    """After so many seconds whatever was granted under such a lease is over, seen from anywhere."""
+    return lease_ms * 1.1 / 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How long and how much."""
@@ -34,7 +39,7 @@ class Terms:
     @property
     def over_s(self) -> float:
         """After so long whatever was granted before is over, seen from anywhere."""
-        return self.lease_s + self.margin_s
+        return over_s(self.lease_ms)
 
     @property
     def join_s(self) -> float:

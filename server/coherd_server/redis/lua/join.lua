@@ -1,4 +1,5 @@
--- Per item KEYS: log, registry. ARGV: fresh id, member, its field (watermark, 24 bytes or none; beat), completeness or ''.
+-- Per item KEYS: log, registry. ARGV: fresh id, member, its field (terms, watermark or none, 8 bytes of beat),
+-- completeness or ''.
 -- Register, take the tail, publish the watermark where it changed. '*' holds the incarnation of the registry, '+' the
 -- completeness that was found for one: incarnation and identity.
 local answers = {}

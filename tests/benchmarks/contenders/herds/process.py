@@ -11,20 +11,18 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 from tests.benchmarks.contenders.herds import Herd, Loads
-from tests.benchmarks.contenders.herds.aiocache_lock import AiocacheLock
-from tests.benchmarks.contenders.herds.cashews_lock import CashewsLock
-from tests.benchmarks.contenders.herds.coherd_leases import CoherdLeases
-from tests.benchmarks.contenders.herds.dogpile_lock import DogpileLock
 
-HERDS: Final[dict[str, Callable[[str, int, Loads], Herd]]] = {
-    "coherd": CoherdLeases,
-    "aiocache": AiocacheLock,
-    "cashews": CashewsLock,
-    "dogpile": DogpileLock,
+HERDS: Final = {
+    "coherd": "coherd_leases.CoherdLeases",
+    "aiocache": "aiocache_lock.AiocacheLock",
+    "cashews": "cashews_lock.CashewsLock",
+    "dogpile": "dogpile_lock.DogpileLock",
 }
+"""Module and class beside this one; a process imports its own library only."""
 OWN_ITEMS: Final = 10_000_000
 """Items from here on are asked for by one process only, to warm it up."""
 
@@ -32,7 +30,7 @@ OWN_ITEMS: Final = 10_000_000
 async def main(name: str, address: str, callers: int, load_ms: int) -> None:
     """Serve until the input ends."""
     loads = Loads(load_ms)
-    herd = HERDS[name](address, callers, loads)
+    herd = _herd_of(name)(address, callers, loads)
     await herd.rush(OWN_ITEMS + os.getpid())
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -41,6 +39,14 @@ async def main(name: str, address: str, callers: int, load_ms: int) -> None:
         took_ms = (time.perf_counter() - started_s) * 1_000
         print(json.dumps({"loads": loads.count - before, "took_ms": took_ms}), flush=True)
     await herd.close()
+
+
+def _herd_of(name: str) -> Callable[[str, int, Loads], Herd]:
+    module, _, made = HERDS[name].partition(".")
+    herd: Callable[[str, int, Loads], Herd] = getattr(
+        import_module(f"tests.benchmarks.contenders.herds.{module}"), made
+    )
+    return herd
 
 
 if __name__ == "__main__":
