@@ -58,7 +58,7 @@ def compile_module(root: Path, into: Path, *, sanitize: bool = False) -> Path:
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    flags = _SANITIZED if sanitize else ["-O2"]
+    flags = _SANITIZED if sanitize else ["-O2", "-g0"]
     with tempfile.TemporaryDirectory() as scratch:
         source = str(root / FOLDER / "compiled.pyx")
         macros = [("SOURCE_DIGEST", f'"{source_digest(root / FOLDER)}"')]
