@@ -1,7 +1,7 @@
 """A process of many callers, told by its standard input what to do; answers each line with a line of JSON.
 
-`outage`: loads one key after the other until the breaker is open. `back`: loads until it is closed. `burst NAME`: all callers
-load all keys at once; answers how many loads that took.
+`outage`: loads one key after the other until the breaker is open. `back`: loads until it is closed. `burst NAME`: all
+callers load all keys at once; answers how many loads that took.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ class Herd:
 
     async def close(self) -> None:
         await self._cache.close()
+
+
+def answer(line: bytes) -> dict[str, Any]:
+    """What a process said."""
+    said: dict[str, Any] = json.loads(line)
+    return said
 
 
 def _key(name: str, number: int) -> OpenKey:

@@ -103,6 +103,7 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: Cac
         refused = failed is None and guard.is_open and not call.must_be_tried
         if refused:
             failed = guard.refuse(call.probe)
+            await asyncio.sleep(0)  # else callers that ask again and again never let the probe run
         else:
             if failed is None:
                 try:
