@@ -82,7 +82,7 @@ load: $(STAMP) ## Put load on a running server with ghz, if it is installed
 	@tests/benchmarks/ghz.sh $(ARGS)
 
 load-lost: $(STAMP) ## Measure what a lost store, a lost server and one that stands still cost, in two minutes or so
-	@PYTHONPATH=tests $(BIN)/python -m tests.load.lost_cache
+	@PYTHONPATH=tests $(BIN)/python -m load.lost_cache
 
 demo: $(SERVER_STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
 	@$(BIN)/coherd demo $(ARGS)

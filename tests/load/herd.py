@@ -24,9 +24,11 @@ class Herd:
 
     Args:
         target: of the service.
+        callers: how many there are.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, callers: int) -> None:
+        self._callers = callers
         self.loads = 0
         self.is_open = False
         self._cache = CacheClient.connect(target, near_cache=False, timeout_ms=20_000, on_event=self._happened)
@@ -57,7 +59,7 @@ class Herd:
             for number in random.sample(range(KEYS), KEYS):
                 await self._cache.get_or_load(_key(name, number), self._load)
 
-        await asyncio.gather(*(call() for _ in range(CALLERS)))
+        await asyncio.gather(*(call() for _ in range(self._callers)))
         return {"loads": self.loads, "counts": {**self._cache.load_counts.get("celery:herd", {})}}
 
     async def close(self) -> None:
@@ -74,9 +76,9 @@ def _key(name: str, number: int) -> OpenKey:
     return OpenKey("celery", "herd", {"id": f"{name}-{number}"})
 
 
-async def serve(target: str) -> None:
+async def serve(target: str, callers: int) -> None:
     """Do what is said until standard input ends."""
-    herd = Herd(target)
+    herd = Herd(target, callers)
     while line := await asyncio.to_thread(sys.stdin.readline):
         command, _, name = line.strip().partition(" ")
         answer = await (herd.burst(name) if command == "burst" else herd.until(command == "outage"))
@@ -85,4 +87,4 @@ async def serve(target: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    asyncio.run(serve(sys.argv[1], int(sys.argv[2])))

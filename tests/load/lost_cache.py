@@ -1,8 +1,8 @@
-"""``python -m tests.load.lost_cache``: what a lost store, a lost server and one that stands still cost their callers.
+"""``make load-lost``: what a lost store, a lost server and one that stands still cost their callers.
 
 Starts all it needs on loopback, two minutes or so. Each outage is made three times: a client calls until the first
-detection, then its calls are timed, then the lost part comes back. At the end three processes of 50 callers want 60 keys
-at once.
+detection, then its calls are timed, then the lost part comes back. At the end three processes of 50 callers want 60
+keys at once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
-from tests.load.herd import CALLERS, KEYS
-
 from coherd import CacheClient, OpenKey
+from load.herd import CALLERS, KEYS
 from rig.ports import release_port, reserve_port
 from rig.process import Node
 from rig.server import CoherdServer
@@ -163,7 +162,7 @@ async def requests_of(target: str, without_store: Any) -> int:
 
 def herd(stand: Stand) -> int:
     """Loads of 60 keys by 150 callers in three processes, after their store came back empty."""
-    command = (sys.executable, "-m", "tests.load.herd", stand.target)
+    command = (sys.executable, "-m", "load.herd", stand.target, str(CALLERS))
     with ExitStack() as stack:
         pipe = subprocess.PIPE
         processes = [
@@ -194,9 +193,8 @@ def main() -> None:
                 "server killed": stand.without_server,
                 "server stopped": stand.with_frozen_server,
             }
-            print(
-                "| lost | detected | get_or_load adds, p50 / processor p99 | get (miss), p50 / processor p99 | back in use |"
-            )
+            print("p50 / p99 of processor time:")
+            print("| lost | detected | get_or_load adds | get (miss) | back in use |")
             print("|---|--:|--:|--:|--:|")
             for name, outage in outages.items():
                 rounds = [asyncio.run(cost(stand.target, outage())) for _ in range(ROUNDS)]

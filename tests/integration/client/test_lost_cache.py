@@ -22,6 +22,7 @@ from rig.server import PATIENT, CoherdServer
 from rig.valkey import standalone
 from rig.waiting import HANGS_S, until
 
+CALLERS = 10
 LONG_MS = int(HANGS_S * 1_000)
 NEAR_KEY = analytics.Daily(user="lost", date="20250806")
 
@@ -118,9 +119,16 @@ async def test_a_server_that_is_lost_and_comes_back(store: Node, target: str) ->
 async def test_a_herd_after_the_return_loads_each_key_once(store: Node, target: str) -> None:
     """Callers of two processes: this one and another."""
     with CoherdServer("--redis", store.url, "--listen", target):
-        here = herd.Herd(target)
+        here = herd.Herd(target, CALLERS)
         elsewhere = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "load.herd", target, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="tests"
+            sys.executable,
+            "-m",
+            "load.herd",
+            target,
+            str(CALLERS),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="tests",
         )
         assert elsewhere.stdin is not None
         assert elsewhere.stdout is not None

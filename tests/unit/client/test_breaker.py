@@ -1,4 +1,4 @@
-"""When calls may be repeated, when they are not sent, and when one asks whether the service is back: without a clock."""
+"""When calls may be repeated, when they are not sent, when one asks whether the service is back: without a clock."""
 
 from __future__ import annotations
 

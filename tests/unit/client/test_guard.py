@@ -191,7 +191,7 @@ async def test_failing_calls_are_not_multiplied(fake: FakeServer, sessions: bool
 
 
 async def test_a_limit_that_is_too_short_does_not_open_it(fake: FakeServer, cache: CacheClient) -> None:
-    await cache.get(key())
+    fake.fail("Get", *[Fault(gate=asyncio.Event())] * 20)
     for _ in range(20):
         with pytest.raises(CacheError):
             await cache.get(key(), timeout_ms=1)
