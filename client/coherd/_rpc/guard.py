@@ -36,6 +36,8 @@ class Guard:
         self._budget = RetryBudget(policy.retry_tokens, policy.retry_refill)
         self._breaker = Breaker(policy.breaker_failures, policy.probe_ms / 1_000)
         self._told_spent = False
+        self._said = ""
+        """Text of the last failure."""
         self._probe: asyncio.Task[None] | None = None
 
     def answered(self, answer: Any, limit_ms: float) -> None:
@@ -65,6 +67,7 @@ class Guard:
         cause = cause_of(error, limit_ms)
         if cause is not None:
             self.is_troubled = True
+            self._said = str(error)
             if self._breaker.fail(cause, time.monotonic()):
                 self.is_open = True
                 kind = ConnectionEventKind
@@ -100,9 +103,10 @@ class Guard:
         self._events.count(ConnectionEventKind.NOT_SENT)
         if self._breaker.begin_probe(time.monotonic()):
             self._probe = asyncio.get_running_loop().create_task(self._ask(probe), context=Context())
+        text = f"{self._said} (so other calls were told; this one was not sent)"
         if self._breaker.cause is Cause.STORE:
-            return error_of(ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "the store does not answer; nothing was sent")
-        return Unavailable("the service does not answer; nothing was sent", retry=Retry.SAFE)
+            return error_of(ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, text)
+        return Unavailable(text, retry=Retry.SAFE)
 
     async def _ask(self, probe: Callable[[float], Awaitable[Any]]) -> None:
         try:
