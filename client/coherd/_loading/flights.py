@@ -127,9 +127,12 @@ class Flights:
         limit = patience(call.policy, started_s=started_s, hard_s=hard_s, stale=stale is not None)
         try:
             with waiting(call.context.get(CHAIN, ()), load.node):
-                return await load.outcome(limit.until_s)
+                outcome = await load.outcome(limit.until_s)
         except LoadCircle as error:
             return Outcome({}, error)
+        if outcome is None and not limit.then_stale:
+            return Outcome({}, LoadTimeout("the call took too long; the load goes on"))
+        return outcome
 
     async def load_directly(self, call: Call, error: Exception) -> Payload:
         """What the call's own loader returns, stored nowhere.

@@ -28,10 +28,10 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # A restarted server is found again within the back-off of a call.
+    # A restarted server is found again within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # Connections are never shared behind our back: not with a forked parent's, not with another client's credentials.
@@ -145,15 +145,18 @@ class Connection:
             asyncio.CancelledError: also where the connection was closed, or `is_silent`.
         """
         self.asked += 1
-        self._life.watch()
+        life = self._life
+        life.sent = True
+        if not life.is_watching:
+            life.watch()
         try:
             answer = await self.calls[rpc](message, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            self._life.heard |= error.code() not in _NO_SIGN
+            life.heard |= error.code() not in _NO_SIGN
             raise
         finally:
             self.asked -= 1
-        self._life.heard = True
+        life.heard = True
         return answer
 
     def is_owed(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import grpc.aio
 
-from coherd._near import NearCache
+from coherd._near import NearCache, Turns
 from coherd._rpc.session_opening import open_stream
 from coherd._rpc.session_stream import SessionStream
 from coherd.errors import CacheError, NotServed
@@ -18,6 +18,8 @@ from coherd.errors import CacheError, NotServed
 DIAL_TIMEOUT_S: Final = 2.0
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
+UNREACHED_PAUSE_S: Final = 0.5
+"""Longest pause where nothing could be connected to: when it is back it is to be used soon."""
 NOT_SERVED_PAUSE_S: Final = 60.0
 """Where the service, or something before it, knows no sessions."""
 LONGEST_WAIT_S: Final = 1.0
@@ -51,6 +53,8 @@ class SessionLink:
         self.stream: SessionStream | None = None
         """The open session, if there is one."""
         self.near = near
+        self.turns = Turns(asyncio.get_running_loop().call_soon)
+        """Of its event loop."""
         self._connect = connect
         self._metadata = metadata
         self._client_id = client_id
@@ -118,6 +122,8 @@ class SessionLink:
         except CacheError as error:
             if isinstance(error, NotServed):
                 pause_s = NOT_SERVED_PAUSE_S
+            elif channel is not None and channel.get_state() is not grpc.ChannelConnectivity.READY:
+                pause_s = min(pause_s, UNREACHED_PAUSE_S)
         finally:
             if self.stream is None:
                 self._failures = min(self._failures + 1, 16)

@@ -63,46 +63,56 @@ class SignOfLife:
     def __init__(self, loop: asyncio.AbstractEventLoop, silence_ms: int, watched: Watched) -> None:
         self.heard = False
         """To be set whenever anything comes from the server."""
+        self.sent = False
+        """To be set whenever an answer is asked for."""
+        self.is_watching = False
+        """Whether `watch` need not be called."""
         self._look_s = silence_ms / 1_000 / LOOKS
         self._watched = weakref.ref(watched)
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._silent_looks = 0
+        self._idle_looks = 0
+        self._asked = False
 
     def watch(self) -> None:
-        """Something was sent: watch until something was heard and nothing is owed. Again does nothing.
-
-        What callers waited for in vain and gave up is owed all the same.
-        """
-        if self._timer is None and not self._closed:
-            self.heard = False
-            self._look_later(0, False)
+        """Begin to look; it ends by itself when nothing was sent for as long as the longest silence."""
+        self.is_watching = True
+        self.heard = self._asked = False
+        self._silent_looks = self._idle_looks = 0
+        self._look_later()
 
     def close(self) -> None:
         """Watch no more."""
-        self._closed = True
+        self.is_watching = True  # nobody is to begin anew
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look_later(self, silent_looks: int, asked: bool) -> None:
-        self._timer = self._loop.call_later(self._look_s, self._look, silent_looks, asked, context=Context())
+    def _look_later(self) -> None:
+        self._timer = self._loop.call_later(self._look_s, self._look, context=Context())
 
-    def _look(self, silent_looks: int, asked: bool) -> None:
+    def _look(self) -> None:
         self._timer = None
         watched = self._watched()
         if watched is None:
             return
         if self.heard:
-            self.heard = False
-            if watched.is_owed():
-                self._look_later(0, False)
-            return
-        silent_looks += 1
-        if silent_looks >= LOOKS:
-            self.close()
-            watched.fall_silent()
-            return
-        if silent_looks >= PING_AFTER and not asked:
-            asked = watched.ask_for_sign()
-        self._look_later(silent_looks, asked)
+            # What callers waited for in vain and gave up is owed until something is heard.
+            self.heard, self.sent = False, watched.is_owed()
+            self._silent_looks, self._idle_looks, self._asked = 0, 0, False
+        elif self.sent:
+            self._idle_looks = 0
+            self._silent_looks += 1
+            if self._silent_looks >= LOOKS:
+                self.close()
+                watched.fall_silent()
+                return
+            if self._silent_looks >= PING_AFTER and not self._asked:
+                self._asked = watched.ask_for_sign()
+        else:
+            self._idle_looks += 1
+            if self._idle_looks >= LOOKS:
+                self.is_watching = False
+                return
+        self._look_later()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from drawn_steps import SEQUENCES, Side, Step
 from hypothesis import HealthCheck, Phase, given, settings
 
-from coherd import BatchError, CacheClient, CacheError, Refusal
+from coherd import BatchError, CacheClient, CacheError
 from coherd._rpc.unary import UnaryTransport
 from coherd.testing import FakeCache
 from rig.server import CoherdServer
@@ -46,7 +46,7 @@ def outcome_of(error: BaseException) -> Any:
 async def answer_of(step: Step, side: Side) -> Any:
     try:
         return await step(side)
-    except (CacheError, Refusal, ValueError, TypeError) as error:
+    except (CacheError, ValueError, TypeError) as error:
         return outcome_of(error)
 
 

@@ -10,8 +10,9 @@ import pytest
 from fake_server import FakeServer, Fault
 
 import coherd
-from coherd import CacheClient, ErrorReason, OpenKey, errors
+from coherd import CacheClient, ErrorReason, OpenKey, Refusal, errors
 from coherd.contract.reasons import REASONS, Retry
+from coherd.domains import content
 
 KEY = OpenKey("content", "drafts", {"user": "secret-user"})
 
@@ -40,10 +41,12 @@ def test_unavailable_means_that_nothing_was_changed() -> None:
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
 async def test_reason_field_and_advice_arrive(cache: CacheClient, fake: FakeServer, reason: int) -> None:
-    error = await failure(cache, fake, Fault(reason=reason, text="why", field="ttl_ms", retry_after_ms=1))
+    # A server that drains is asked until the time is up: this advice is longer.
+    after_ms = 40_000 if reason == ErrorReason.ERROR_REASON_DRAINING else 1
+    error = await failure(cache, fake, Fault(reason=reason, text="why", field="ttl_ms", retry_after_ms=after_ms))
     assert type(error) is errors.BY_REASON[reason]
     assert (error.reason, error.retry) == (reason, REASONS[reason].retry)
-    assert (str(error), error.field, error.retry_after_ms) == ("why", "ttl_ms", 1)
+    assert (str(error), error.field, error.retry_after_ms) == ("why", "ttl_ms", after_ms)
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.__dict__) == (type(error), str(error), error.__dict__)
 
@@ -94,3 +97,20 @@ def test_public_names_resolve() -> None:
     assert set(coherd.__all__) <= set(dir(coherd))
     with pytest.raises(AttributeError):
         _ = coherd.nothing
+
+
+def test_a_key_that_cannot_be_made_is_refused_as_the_service_would() -> None:
+    with pytest.raises(errors.CacheError) as caught:
+        content.Topics(user="x" * 600)
+    refusal = caught.value
+    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, errors.InvalidRequest)
+    assert isinstance(refusal, ValueError)
+    assert (refusal.reason_name, refusal.field, refusal.retry) == ("IDENTIFIER_INVALID", "user", Retry.NEVER)
+    again = pickle.loads(pickle.dumps(refusal))
+    assert (type(again), str(again), again.reason, again.field) == (
+        Refusal,
+        str(refusal),
+        refusal.reason,
+        refusal.field,
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from coherd._rpc.methods import METHODS, Effect
-from coherd._rpc.retries import MAX_ATTEMPTS, MAX_BACKOFF_MS, retry_wait_ms
+from coherd._rpc.retries import MAX_ATTEMPTS, MAX_BACKOFF_MS, reached, retry_wait_ms
 from coherd.contract.reasons import Retry
+from coherd.errors import CacheError, Unavailable, error_of
+from coherd.v1.errors_pb2 import ErrorReason
 
 
 def wait(effect: Effect, retry: Retry, **changes: float) -> float | None:
@@ -32,6 +34,28 @@ def test_effects_are_those_of_the_contract() -> None:
 def test_attempts_are_bounded() -> None:
     assert wait(Effect.READS, Retry.SAFE, attempts=MAX_ATTEMPTS - 1) is not None
     assert wait(Effect.READS, Retry.SAFE, attempts=MAX_ATTEMPTS) is None
+
+
+def test_attempts_that_reached_nobody_are_not_bounded() -> None:
+    assert wait(Effect.ONCE, Retry.SAFE, attempts=1_000, sent=MAX_ATTEMPTS - 1) is not None
+    assert wait(Effect.ONCE, Retry.SAFE, attempts=1_000, sent=MAX_ATTEMPTS) is None
+    assert wait(Effect.ONCE, Retry.SAFE, attempts=1_000, sent=0, draw=1.0) == MAX_BACKOFF_MS
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (Unavailable("no connection", retry=Retry.SAFE), False),
+        (Unavailable("lost", retry=Retry.IDEMPOTENT), True),
+        (Unavailable("forked", retry=Retry.NEVER), True),
+        (error_of(ErrorReason.ERROR_REASON_DRAINING, "stops"), False),
+        (error_of(ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, "gone"), True),
+        (error_of(ErrorReason.ERROR_REASON_OVERLOADED, "busy"), True),
+    ],
+    ids=str,
+)
+def test_which_attempts_count(error: CacheError, counts: bool) -> None:
+    assert reached(error) is counts
 
 
 def test_back_off_doubles_up_to_its_bound() -> None:

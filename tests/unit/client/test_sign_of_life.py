@@ -56,6 +56,12 @@ class Played:
         loop = cast(asyncio.AbstractEventLoop, self.timers)
         self.life = SignOfLife(loop, silence_ms, self)
 
+    def send(self) -> None:
+        """As what is watched does it."""
+        self.life.sent = True
+        if not self.life.is_watching:
+            self.life.watch()
+
     def is_owed(self) -> bool:
         return self.owed
 
@@ -69,8 +75,8 @@ class Played:
 
 def test_a_silent_server_is_asked_once_and_then_lost() -> None:
     one = Played()
-    one.life.watch()
-    one.life.watch()
+    one.send()
+    one.send()
     [(delay_s, _)] = one.timers.waiting
     assert delay_s * LOOKS == 7.0
     one.timers.end(PING_AFTER - 1)
@@ -79,13 +85,13 @@ def test_a_silent_server_is_asked_once_and_then_lost() -> None:
     assert (one.pings, one.losses) == (1, 0)
     one.timers.end()
     assert (one.pings, one.losses, one.timers.waiting) == (1, 1, [])
-    one.life.watch()
+    one.send()
     assert not one.timers.waiting, "it is over"
 
 
 def test_whatever_is_heard_begins_the_silence_anew() -> None:
     one = Played()
-    one.life.watch()
+    one.send()
     for _ in range(5):
         one.timers.end(LOOKS - 1)
         one.life.heard = True
@@ -95,20 +101,29 @@ def test_whatever_is_heard_begins_the_silence_anew() -> None:
     assert one.losses == 1
 
 
-def test_nothing_is_watched_while_nothing_is_owed() -> None:
+def test_who_is_owed_nothing_looks_no_more_after_a_while() -> None:
     one = Played()
-    one.life.watch()
+    one.send()
     one.owed, one.life.heard = False, True
-    one.timers.end()
+    one.timers.end(LOOKS)
+    one.send()  # just before it ends
+    one.timers.end(LOOKS - 1)
+    assert (one.pings, one.losses) == (1, 0), "what was not sent was not waited for"
+    one.life.heard = True
+    one.timers.end(1 + LOOKS)
     assert not one.timers.waiting
-    one.life.watch()
+    one.send()
     assert len(one.timers.waiting) == 1
+    one.timers.end(LOOKS - 1)
+    assert one.losses == 0
+    one.timers.end()
+    assert one.losses == 1
 
 
 def test_what_was_given_up_in_vain_is_owed_all_the_same() -> None:
     """Else callers whose limits are shorter than the silence would burn them one after the other."""
     one = Played()
-    one.life.watch()
+    one.send()
     one.owed = False
     one.timers.end(LOOKS)
     assert one.losses == 1
@@ -117,7 +132,7 @@ def test_what_was_given_up_in_vain_is_owed_all_the_same() -> None:
 def test_a_ping_that_cannot_be_sent_is_tried_at_the_next_look() -> None:
     one = Played()
     one.can_ask = False
-    one.life.watch()
+    one.send()
     one.timers.end(PING_AFTER + 1)
     assert one.pings == 0
     one.can_ask = True
@@ -128,7 +143,7 @@ def test_a_ping_that_cannot_be_sent_is_tried_at_the_next_look() -> None:
 def test_what_is_watched_is_not_kept_alive() -> None:
     one = Played()
     timers, watched = one.timers, weakref.ref(one)
-    one.life.watch()
+    one.send()
     del one
     assert watched() is None
     timers.end()
@@ -137,9 +152,9 @@ def test_what_is_watched_is_not_kept_alive() -> None:
 
 def test_a_watch_that_is_closed_takes_nobody_for_lost() -> None:
     one = Played()
-    one.life.watch()
+    one.send()
     one.life.close()
-    one.life.watch()
+    one.send()
     assert not one.timers.waiting
 
 
@@ -154,7 +169,7 @@ def test_a_silence_out_of_range_is_refused(silence_ms: Any) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[SessionServer]:
-    async with SessionServer(pb.Welcome(protocol=1, answers_pings=True)) as one:
+    async with SessionServer(pb.Welcome(protocol=2, answers_pings=True)) as one:
         yield one
 
 
@@ -197,13 +212,13 @@ async def test_a_session_that_answers_pings_is_kept_however_long_an_operation_ta
 
 async def test_a_server_that_promises_no_answer_is_not_asked(cache: CacheClient, server: SessionServer) -> None:
     """One of before."""
-    server.welcome = pb.Welcome(protocol=1)
+    server.welcome = pb.Welcome(protocol=2)
     session = await opened(server, cache)
     stream = link_of(cache).stream
     assert stream is not None
     get = asyncio.create_task(cache.get(KEY))
     [operation] = await session.operations(1)
-    assert stream._life._timer is None
+    assert not stream._life.is_watching
     await session.answer(hit(operation))
     await get
 
@@ -213,7 +228,7 @@ async def test_an_idle_session_is_not_watched(server: SessionServer, cache: Cach
     stream = link_of(cache).stream
     assert stream is not None
     life = stream._life
-    await until("it watches no more", lambda: life._timer is None)
+    await until("it watches no more", lambda: not life.is_watching)
 
 
 async def test_a_unary_call_of_long_goes_on_while_the_server_answers_something() -> None:
