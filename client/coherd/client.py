@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from itertools import starmap
 from types import NoneType, TracebackType
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -22,6 +21,7 @@ from coherd._calls.arguments import (
 )
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
+from coherd._calls.near_hits import lookup_after_turns, near_value
 from coherd._loading.cached import Cached, Decorator
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import Events, LoadEvent, LoadEventKind
@@ -30,11 +30,24 @@ from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._rpc.connection_events import ConnectionEvent, ConnectionEventKind
 from coherd._rpc.failure_policy import FailurePolicy
-from coherd._rpc.methods import DELETE, DESCRIBE_CATALOG, GET, INVALIDATE, METRICS, SET, TOUCH
+from coherd._rpc.frames import SetOptions
+from coherd._rpc.green_threads import check_threads
+from coherd._rpc.methods import (
+    DELETE,
+    DESCRIBE_CATALOG,
+    GET,
+    INVALIDATE,
+    METRICS,
+    SET,
+    TOUCH,
+    KeyRead,
+    ValueSet,
+)
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds, SessionTransport
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
+from coherd.codec import ValueDecodeError
 from coherd.contract.limits import MAX_SELECTORS, MAX_TIMEOUT_MS, whole_number
 from coherd.errors import InvalidRequest, UndecodableValue
 from coherd.key import Key, KeyValues, ReadKey
@@ -55,9 +68,9 @@ class CacheClient:
 
     One client serves any number of tasks and event loops, and works in processes forked later; make one per program.
 
-    Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
-    covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
-    A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
+    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's):
+    it covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect
+    twice. A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
     For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -143,6 +156,7 @@ class CacheClient:
         Raises:
             ValueError: an argument is out of its range.
             TypeError: an argument is of another type.
+            RuntimeError: gevent or eventlet has replaced Python's threads or sockets.
         """
         return cls(
             transport_to(target, near_cache, near_cache_bounds, sessions, tls, token, failures, on_event),
@@ -183,22 +197,44 @@ class CacheClient:
     # Reading.
 
     @overload
-    async def get(self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None) -> V | None: ...
+    async def get(
+        self,
+        key: ReadKey[V],
+        *,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
+    ) -> V | None: ...
     @overload
     async def get(
-        self, key: ReadKey[V], *, default: D, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        key: ReadKey[V],
+        *,
+        default: D,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> V | D | None: ...
     async def get(
-        self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        key: ReadKey[Any],
+        *,
+        default: Any = None,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> Any:
         """The value; ``default`` for a miss; None for a remembered "there is nothing". Falsy values are values.
 
-        What the near cache holds is answered from this process, without waiting.
+        What the near cache holds is answered from this process, without waiting; hits alone let the event loop run
+        every 5 ms.
 
         Args:
             key: of the item.
             default: told apart from a remembered "nothing" by its identity.
             accept_stale: also take a value past its TTL, within the resource's stale time.
+            shared: True: take the one value that the near cache gives all who say so, and alter nothing in it; faster
+                than a copy. False: a value of the caller's own. None: as the catalog says for the resource, else False.
             timeout_ms: time limit of the call.
 
         Raises:
@@ -207,21 +243,55 @@ class CacheClient:
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
         kept = self._transport.lookup_near(key)
-        if kept is not None and isinstance(key, Key):
-            return messages.decoded(key, kept.payload, kept.negative)
+        if kept is None and self._transport.owes_turn():
+            kept = await lookup_after_turns(self._transport, key)
+        if kept is not None:
+            return near_value(key, kept, shared)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
-        limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
+        limit_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), limit_ms, self._lenient)
+            answer = await self._transport.call(GET, KeyRead(key, accept_stale), limit_ms, self._lenient)
         except NO_READ:
             if self._lenient:
                 return default
             raise
+        if type(answer) is bytes:
+            try:
+                return key.codec.decode(answer)
+            except ValueDecodeError as error:
+                raise messages.undecodable(key, error) from None
         hit = messages.hit_of(answer)
         return default if hit is None else messages.decoded(key, hit.value, hit.negative)
+
+    @overload
+    def peek(self, key: ReadKey[V], *, shared: bool | None = None) -> V | None: ...
+    @overload
+    def peek(self, key: ReadKey[V], *, default: D, shared: bool | None = None) -> V | D | None: ...
+    def peek(self, key: ReadKey[Any], *, default: Any = None, shared: bool | None = None) -> Any:
+        """The value if the near cache of this process holds it now, else ``default``; not a coroutine, never waits.
+
+        Counts as a hit where there is one. There is none where the value was not read lately, or is not kept near; in a
+        thread without a running event loop; and while calls without a wait have kept the event loop from running for
+        5 ms: it could not have heard of changes.
+
+        Args:
+            key: of the item.
+            default: for what is not there; told apart from a remembered "nothing", which is None, by its identity.
+            shared: as in `get`.
+
+        Raises:
+            UndecodableValue: what is kept is not a value of the key's type.
+        """
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
+        try:
+            kept = self._transport.peek_near(key)
+        except RuntimeError:  # no event loop runs here
+            return default
+        return default if kept is None else near_value(key, kept, shared)
 
     async def get_entry(
         self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None
@@ -236,7 +306,9 @@ class CacheClient:
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
         try:
-            answer = await self._transport.call(GET, (key, accept_stale), self._limit_ms(timeout_ms), self._lenient)
+            answer = await self._transport.call(
+                GET, KeyRead(key, accept_stale, whole=True), self._limit_ms(timeout_ms), self._lenient
+            )
         except NO_READ:
             if self._lenient:
                 return None
@@ -245,12 +317,17 @@ class CacheClient:
         return None if hit is None else messages.entry(key, hit)
 
     async def get_many(
-        self, keys: Iterable[Key[V]], *, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        keys: Iterable[Key[V]],
+        *,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> dict[Key[V], V | None]:
         """The values of many keys of any mix of resources, by the caller's keys and in their order.
 
         Misses are absent; a remembered "there is nothing" is None. More than 1,000 keys are asked for in several calls,
-        a few at a time.
+        a few at a time. Arguments as of `get`.
 
         Raises:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
@@ -259,7 +336,7 @@ class CacheClient:
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
         limit_ms = self._limit_ms(timeout_ms)
-        near = near_part(self._transport, wanted)
+        near = await near_part(self._transport, wanted, shared)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
         if not far:
             return results_of(near)
@@ -278,6 +355,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> V: ...
@@ -290,6 +368,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> V | None: ...
@@ -301,6 +380,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> Any:
@@ -320,6 +400,7 @@ class CacheClient:
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
+            shared: as in `get`, of a value that the near cache holds.
             timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
                 is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
@@ -341,9 +422,11 @@ class CacheClient:
             raise not_a_loader(loader)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
+        if kept is None and self._transport.owes_turn():
+            kept = await lookup_after_turns(self._transport, key)
         if kept is not None:
             try:
-                return messages.decoded(key, kept.payload, kept.negative)
+                return near_value(key, kept, shared)
             except UndecodableValue:
                 if policy.on_undecodable == "raise":
                     raise
@@ -358,6 +441,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[V], V | None]: ...
@@ -373,6 +457,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[V], V | None]: ...
@@ -384,6 +469,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[Any], Any]:
@@ -398,6 +484,7 @@ class CacheClient:
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: as in `get_or_load`, of every key.
+            shared: as in `get_or_load`.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
@@ -411,7 +498,7 @@ class CacheClient:
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
-        near = near_part(self._transport, wanted)
+        near = await near_part(self._transport, wanted, shared)
         if policy.on_undecodable == "load":
             near.errors.clear()  # they are asked for, as what the service has
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -427,6 +514,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Callable[..., Mapping[str, str]] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> Decorator[V]:
@@ -444,6 +532,7 @@ class CacheClient:
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
+            shared: as in `get_or_load`.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
@@ -456,7 +545,9 @@ class CacheClient:
         checked_terms(ttl, nothing_ttl, tags)
         self._limit_ms(timeout_ms)
         self._load_policy.override(options)
-        load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
+        load = functools.partial(
+            self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
+        )
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
@@ -495,15 +586,13 @@ class CacheClient:
             ValueEncodeError: the value is not of the key's type; nothing was sent.
             OutcomeUnknown, DeadlineExceeded: it may or may not be stored.
         """
-        request = messages.set_request(
-            key,
-            messages.encoded(key, value),
-            ttl_ms=messages.ttl_ms(ttl),
-            tags=checked_tags(tags),
-            only_if_absent=checked_flag("only_if_absent", only_if_absent),
-            version=checked_version(version),
+        payload = messages.encoded(key, value)
+        options = SetOptions(
+            None if ttl is None else messages.ttl_ms(ttl),
+            checked_tags(tags),
+            checked_flag("only_if_absent", only_if_absent),
         )
-        return await self._set(request, timeout_ms)
+        return await self._set(ValueSet(key, payload, options, checked_version(version)), timeout_ms)
 
     async def set_nothing(
         self,
@@ -521,25 +610,18 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
-        request = messages.set_request(
-            key,
-            b"",
-            ttl_ms=messages.ttl_ms(ttl),
-            tags=checked_tags(tags),
-            only_if_absent=checked_flag("only_if_absent", only_if_absent),
-            version=checked_version(version),
-            negative=True,
+        options = SetOptions(
+            messages.ttl_ms(ttl), checked_tags(tags), checked_flag("only_if_absent", only_if_absent), negative=True
         )
-        return await self._set(request, timeout_ms)
+        return await self._set(ValueSet(key, b"", options, checked_version(version)), timeout_ms)
 
-    async def _set(self, request: pb.SetRequest, timeout_ms: int | None) -> SetResult:
+    async def _set(self, request: ValueSet, timeout_ms: int | None) -> SetResult:
         try:
-            answer = await self._transport.call(SET, request, self._limit_ms(timeout_ms), self._lenient)
+            return await self._transport.call(SET, request, self._limit_ms(timeout_ms), self._lenient)
         except NO_WRITE:
             if self._lenient:
                 return DROPPED
             raise
-        return messages.set_result(answer)
 
     async def set_many(
         self,
@@ -557,17 +639,9 @@ class CacheClient:
             ValueEncodeError: a value is not of its key's type; nothing was sent.
             BatchError: some items failed; carries the others' results.
         """
-        lifetime_ms = messages.ttl_ms(ttl)
-        tags = checked_tags(tags)
-
-        def request(key: Key[V], value: V) -> tuple[Key[V], pb.SetRequest]:
-            payload = messages.encoded(key, value)
-            return key, messages.set_request(
-                key, payload, ttl_ms=lifetime_ms, tags=tags, only_if_absent=False, version=None
-            )
-
-        sets = list(starmap(request, checked_items(items).items()))
-        return results_of(await write_many(self._transport, sets, self._limit_ms(timeout_ms), self._lenient))
+        options = SetOptions(messages.ttl_ms(ttl), checked_tags(tags))
+        sets = [(key, messages.encoded(key, value)) for key, value in checked_items(items).items()]
+        return results_of(await write_many(self._transport, sets, options, self._limit_ms(timeout_ms), self._lenient))
 
     async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
         """Gives a fresh value a new TTL, counted from now; False if there is none.
@@ -658,6 +732,7 @@ def transport_to(
     on_event: Callable[[Any], object] | None,
 ) -> Transport:
     """The transport of `CacheClient.connect`, whose arguments these are, and their errors."""
+    check_threads()
     checked_kind("target", target, str, "text, host:port")
     checked_kind("near_cache", near_cache, (bool, NoneType), "True, False or None")
     checked_kind("near_cache_bounds", near_cache_bounds, (NearCacheBounds, NoneType), "a NearCacheBounds")

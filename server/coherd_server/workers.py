@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from coherd.cli import hangup
 from coherd_server import log
 from coherd_server.app import Server
 from coherd_server.core.store import StoreUnavailable
@@ -78,7 +79,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _on_hangup)
+    if not hangup.is_ignored():
+        loop.add_signal_handler(signal.SIGHUP, _on_hangup, stopping.set)
     _stop_with_parent(loop, stopping)
     try:
         server = Server(settings, catalog_of(settings), redis_url, share_port=share_port)
@@ -96,9 +98,13 @@ async def _serve(
     return None
 
 
-def _on_hangup() -> None:
-    """Many send SIGHUP to have settings read again; it ends nothing here."""
-    _log.info("SIGHUP does nothing: settings are read at the start; restart to change them")
+def _on_hangup(stop: Callable[[], None]) -> None:
+    """Many send SIGHUP to have settings read again, which ends nothing here; that of a terminal that goes does."""
+    if hangup.terminal_is_gone():
+        _log.info("the terminal is gone: ending")
+        stop()
+    else:
+        _log.info("SIGHUP does nothing: settings are read at the start; restart to change them")
 
 
 def _work(settings: Settings, redis_url: str, report: multiprocessing.connection.Connection) -> None:
@@ -137,6 +143,7 @@ class Supervisor:
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         self._no_start = log.Repeated(_log)
+        self._ended = log.Repeated(_log)
         self._stopping = False
 
     def run(self, announce: Callable[[int], None], look_after: Callable[[], None]) -> str | None:
@@ -151,7 +158,8 @@ class Supervisor:
         self._settings = self._settings.model_copy(update={"listen": f"{shown_host}:{port}"})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, lambda *_: _on_hangup())
+        if not hangup.is_ignored():
+            signal.signal(signal.SIGHUP, lambda *_: _on_hangup(self._stop))
         try:
             problem = self._start_all()
             if problem is not None:
@@ -164,6 +172,9 @@ class Supervisor:
             reserved.close()
 
     def _on_signal(self, number: int, frame: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         self._stopping = True
 
     def _start_all(self) -> str | None:
@@ -204,6 +215,7 @@ class Supervisor:
             problem = worker.hear()
             if problem is None:
                 self._no_start.over("workers start again")
+                self._ended.over("a worker serves in its place")
             else:
                 self._no_start.tell("a worker could not start; trying again", reason=problem)
         if worker.process.exitcode is None:
@@ -211,7 +223,7 @@ class Supervisor:
         if worker.ended_at_s is None:
             worker.ended_at_s = time.monotonic()
             if worker.serves:
-                _log.error("a worker ended; starting another", exit_code=worker.process.exitcode)
+                self._ended.tell("a worker ended; starting another", exit_code=worker.process.exitcode)
         elif time.monotonic() - worker.ended_at_s >= _RESTART_AFTER_S:
             worker.report.close()
             self._workers[index] = self._spawn()

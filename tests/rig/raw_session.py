@@ -14,6 +14,7 @@ import grpc.aio
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Problem, problem_in, text_key
+from rig.frames import Answer, Asked, answers_in, frame_of
 
 WAIT_S = 60.0
 PATH = "/coherd.v1.SessionService/Session"
@@ -48,14 +49,14 @@ class RawSession:
         self.messages: list[session_pb.SessionResponse] = []
         """All that came after the welcome."""
         good = session_pb.SessionRequest(
-            hello=session_pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=near_cache)
+            hello=session_pb.Hello(protocol=2, client_id=os.urandom(16), near_cache=near_cache)
         )
         self._hello = good if hello is None else hello
         self._channel = grpc.aio.insecure_channel(target, (*OPTIONS, *options))
         metadata = (("authorization", f"Bearer {token}"),) if token else None
         self.call: Any = self._channel.stream_stream(PATH)(metadata=metadata)
         self._ids = itertools.count(1)
-        self._answers: dict[int, session_pb.OperationResult] = {}
+        self._answers: dict[int, Answer] = {}
 
     async def __aenter__(self) -> RawSession:
         await self.say(self._hello)
@@ -81,7 +82,7 @@ class RawSession:
             return None
         message = session_pb.SessionResponse.FromString(data)
         self.messages.append(message)
-        for result in message.frame.results:
+        for result in answers_in(message.frame):
             assert result.id not in self._answers, "answered twice"
             self._answers[result.id] = result
         return message
@@ -93,35 +94,36 @@ class RawSession:
                 return getattr(message, kind)
         raise AssertionError(f"the stream ended without {kind}")
 
-    def operation(self, *, timeout_ms: int = 0, **request: Any) -> session_pb.Operation:
-        """An operation with an id of its own."""
-        return session_pb.Operation(id=next(self._ids), timeout_ms=timeout_ms, **request)
+    def operation(self, *, timeout_ms: int = 0, **request: Any) -> Asked:
+        """An operation, get or set with an id of its own."""
+        [(kind, message)] = request.items() or [(None, None)]
+        return Asked(next(self._ids), kind, message, timeout_ms)
 
-    async def send(self, *operations: session_pb.Operation) -> None:
+    async def send(self, *operations: Asked) -> None:
         """Send operations in one frame."""
-        await self.say(session_pb.SessionRequest(frame=session_pb.RequestFrame(operations=operations)))
+        await self.say(session_pb.SessionRequest(frame=frame_of(operations)))
 
-    async def answers(self, *operations: session_pb.Operation) -> list[session_pb.OperationResult]:
+    async def answers(self, *operations: Asked) -> list[Answer]:
         """The answers to operations that were sent."""
         while not all(one.id in self._answers for one in operations):
             if await self.read() is None:
                 raise AssertionError("the stream ended without the answers")
         return [self._answers[one.id] for one in operations]
 
-    def is_answered(self, operation: session_pb.Operation) -> bool:
+    def is_answered(self, operation: Asked) -> bool:
         """Whether its answer was among what was read."""
         return operation.id in self._answers
 
-    async def ask(self, *operations: session_pb.Operation) -> list[session_pb.OperationResult]:
+    async def ask(self, *operations: Asked) -> list[Answer]:
         """Send operations in one frame; their answers."""
         await self.send(*operations)
         return await self.answers(*operations)
 
-    def get(self, key: str, **fields: Any) -> session_pb.Operation:
+    def get(self, key: str, **fields: Any) -> Asked:
         """A get."""
         return self.operation(get=pb.GetRequest(key=text_key(key)), **fields)
 
-    def set(self, key: str, value: bytes = b"v", **fields: Any) -> session_pb.Operation:
+    def set(self, key: str, value: bytes = b"v", **fields: Any) -> Asked:
         """A set."""
         return self.operation(set=pb.SetRequest(key=text_key(key), value=value), **fields)
 

@@ -7,11 +7,14 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from coherd.catalog.load import builtin_catalog
 from coherd.v1 import annotations_pb2
 
-_STRING = FieldDescriptorProto.TYPE_STRING
-_OPTIONAL = FieldDescriptorProto.LABEL_OPTIONAL
+_Field = FieldDescriptorProto
+_STRING = _Field.TYPE_STRING
+_OPTIONAL = _Field.LABEL_OPTIONAL
 
 
-def shop_set(*, identifier: str = "sku", ttl_s: int = 60) -> bytes:
+def shop_set(
+    *, identifier: str = "sku", ttl_s: int = 60, cents: int = 2, cents_type: _Field.Type.ValueType = _Field.TYPE_INT64
+) -> bytes:
     """The descriptor set; other arguments make another version of it."""
     file = FileDescriptorProto(name="shop/v1/shop.proto", package="shop.v1", syntax="proto3")
     file.dependency.append("coherd/v1/annotations.proto")
@@ -19,7 +22,7 @@ def shop_set(*, identifier: str = "sku", ttl_s: int = 60) -> bytes:
     key.field.add(name=identifier, number=1, type=_STRING, label=_OPTIONAL)
     value = file.message_type.add(name="Product")
     value.field.add(name="title", number=1, type=_STRING, label=_OPTIONAL)
-    value.field.add(name="cents", number=2, type=FieldDescriptorProto.TYPE_INT64, label=_OPTIONAL)
+    value.field.add(name="cents", number=cents, type=cents_type, label=_OPTIONAL)
     service = file.service.add(name="ShopCache")
     domain = service.options.Extensions[annotations_pb2.domain]
     domain.name = "shop"

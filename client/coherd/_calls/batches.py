@@ -8,25 +8,26 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd._calls import messages
 from coherd._calls.messages import NO_READ, NO_WRITE
-from coherd._rpc.methods import BATCH_GET, BATCH_SET
-from coherd._rpc.protocol import Transport
+from coherd._calls.near_hits import near_value, take_turns
+from coherd._rpc.frames import SetOptions
+from coherd._rpc.methods import BATCH_GET, BATCH_SET, KeysRead, ValuesSet
+from coherd._rpc.protocol import MAX_CALL_ITEMS, Transport
 from coherd.codec import ValueDecodeError
 from coherd.errors import BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
 from coherd.key import Key
 from coherd.results import SetOutcome, SetResult
-from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 
 T = TypeVar("T")
-SetItems: TypeAlias = "list[tuple[Key[Any], pb.SetRequest]]"
-"""What one call of a set stores: each key with its request."""
+SetItems: TypeAlias = "list[tuple[Key[Any], bytes]]"
+"""What one call of a set stores: each key with its payload."""
 
-MAX_CALL_ITEMS: Final = 1_000
-"""Most items of one call; longer batches are split."""
 MAX_CALL_BYTES: Final = 4 * 1024 * 1024
 """Payload after which a call that stores is full; well below the 16 MiB that a server takes by default."""
 MAX_CALLS_AT_ONCE: Final = 4
 """Most calls of one batch in flight."""
+NEAR_KEYS: Final = 500
+"""Keys of a batch that are looked up near before it is asked whether the event loop is owed a turn."""
 DROPPED: Final = SetResult(SetOutcome.DROPPED)
 """Answer of a set that is not known to be stored, where the client goes on without the service."""
 
@@ -40,20 +41,20 @@ class Part(NamedTuple):
     """Items that failed, by key."""
 
 
-def split_keys(keys: Sequence[T]) -> list[Sequence[T]]:
-    """The keys of each call, in order."""
-    return [keys[start : start + MAX_CALL_ITEMS] for start in range(0, len(keys), MAX_CALL_ITEMS)]
+def split_keys(keys: Sequence[T], most: int = MAX_CALL_ITEMS) -> list[Sequence[T]]:
+    """The keys of each call, in order, at most so many of one."""
+    return [keys[start : start + most] for start in range(0, len(keys), most)]
 
 
 def split_payloads(
-    items: Iterable[tuple[Key[Any], T]], payload_of: Callable[[T], bytes]
+    items: Iterable[tuple[Key[Any], T]], payload_of: Callable[[T], bytes], most: int = MAX_CALL_ITEMS
 ) -> list[list[tuple[Key[Any], T]]]:
-    """The keys and requests of each call, in order, where the requests carry payloads."""
+    """The keys and requests of each call, in order, where the requests carry payloads; at most so many of one."""
     calls: list[list[tuple[Key[Any], T]]] = []
     call_bytes = 0
     for key, request in items:
         size_bytes = len(payload_of(request))
-        if not calls or len(calls[-1]) >= MAX_CALL_ITEMS or call_bytes + size_bytes > MAX_CALL_BYTES:
+        if not calls or len(calls[-1]) >= most or call_bytes + size_bytes > MAX_CALL_BYTES:
             calls.append([])
             call_bytes = 0
         calls[-1].append((key, request))
@@ -61,16 +62,26 @@ def split_payloads(
     return calls
 
 
-def near_part(transport: Transport, keys: Sequence[Key[Any]]) -> Part:
-    """What the near cache holds of these keys."""
+async def near_part(transport: Transport, keys: Sequence[Key[Any]], shared: bool | None) -> Part:
+    """What the near cache holds of these keys. Of a long batch the event loop has its turns in between.
+
+    Args:
+        transport: whose near cache.
+        keys: each once.
+        shared: as in `coherd._calls.near_hits.near_value`.
+    """
     part = Part({}, {})
-    for key in keys:
-        kept = transport.lookup_near(key)
-        if kept is not None and isinstance(key, Key):
-            try:
-                part.results[key] = messages.decoded(key, kept.payload, kept.negative)
-            except CacheError as error:
-                part.errors[key] = error
+    loop = asyncio.get_running_loop()
+    for start in range(0, len(keys), NEAR_KEYS):
+        if transport.owes_turn():
+            await take_turns()
+        for key in keys[start : start + NEAR_KEYS]:
+            kept = transport.lookup_near(key, loop)
+            if kept is not None and isinstance(key, Key):
+                try:
+                    part.results[key] = near_value(key, kept, shared)
+                except CacheError as error:
+                    part.errors[key] = error
     return part
 
 
@@ -144,34 +155,38 @@ async def read_many(
     async def read(call: Sequence[Key[Any]]) -> Part:
         return await read_call(transport, call, accept_stale, timeout_ms, lenient)
 
+    calls = split_keys(keys, transport.items_at_once(len(keys)))
     if not lenient:
-        return await run_calls(split_keys(keys), read, iter)
+        return await run_calls(calls, read, iter)
     try:
-        part = await run_calls(split_keys(keys), read, iter)
+        part = await run_calls(calls, read, iter)
     except NO_READ:
         return Part({}, {})
     return Part(part.results, {key: error for key, error in part.errors.items() if not isinstance(error, NO_READ)})
 
 
-async def write_many(transport: Transport, items: SetItems, timeout_ms: int, lenient: bool) -> Part:
+async def write_many(
+    transport: Transport, items: SetItems, options: SetOptions, timeout_ms: int, lenient: bool
+) -> Part:
     """Stores many values in as many calls as their number and size need; answers a `SetResult` per key.
 
     Args:
         transport: carries the requests.
-        items: each key with its request.
+        items: each key with its payload.
+        options: of all of them.
         timeout_ms: time limit of each call.
         lenient: a value that is not known to be stored counts as dropped.
     """
 
     async def write(call: SetItems) -> Part:
         try:
-            return await write_call(transport, call, timeout_ms, lenient)
+            return await write_call(transport, call, options, timeout_ms, lenient)
         except NO_WRITE:
             if lenient:
                 return Part({key: DROPPED for key, _ in call}, {})
             raise
 
-    calls = split_payloads(items, lambda request: request.value)
+    calls = split_payloads(items, lambda payload: payload, transport.items_at_once(len(items)))
     part = await run_calls(calls, write, lambda call: (key for key, _ in call)) if calls else Part({}, {})
     if lenient:
         dropped = {key: DROPPED for key, error in part.errors.items() if isinstance(error, NO_WRITE)}
@@ -187,16 +202,12 @@ async def read_call(
     transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int, lenient: bool
 ) -> Part:
     """One call of `CacheClient.get_many`. Its loops are what a key of a batch costs."""
-    request = pb.BatchGetRequest(accept_stale=accept_stale)
-    add = request.keys.add
     try:
         codecs = [key.codec for key in keys]
     except AttributeError:
         raise messages.not_a_key(next(key for key in keys if not isinstance(key, Key))) from None
-    for key in keys:
-        add().text = key
     try:
-        answer = await transport.call(BATCH_GET, request, timeout_ms, lenient)
+        answers = await transport.call(BATCH_GET, KeysRead(keys, accept_stale), timeout_ms, lenient)
     except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
@@ -204,38 +215,40 @@ async def read_call(
         first = await read_call(transport, keys[:half], accept_stale, timeout_ms, lenient)
         second = await read_call(transport, keys[half:], accept_stale, timeout_ms, lenient)
         return Part(first.results | second.results, first.errors | second.errors)
-    if len(answer.results) != len(keys):
+    if len(answers) != len(keys):
         raise ServerDefect("the answer does not have one result per key")
     results: dict[Any, Any] = {}
     errors: dict[Any, CacheError] = {}
-    for key, codec, result in zip(keys, codecs, answer.results, strict=True):
-        payload = result.hit.value
-        if payload:
+    for key, codec, answer in zip(keys, codecs, answers, strict=True):
+        if type(answer) is bytes:
             try:
-                results[key] = codec.decode(payload)
+                results[key] = codec.decode(answer)
             except ValueDecodeError as error:
                 errors[key] = messages.undecodable(key, error)
-        # Without a payload: a remembered nothing, an empty message, a miss, or an error.
-        elif result.HasField("hit"):
+        elif isinstance(answer, CacheError):
+            errors[key] = answer
+        else:
             try:
-                results[key] = messages.decoded(key, result.hit.value, result.hit.negative)
+                hit = messages.hit_of(answer)
+                if hit is not None:
+                    results[key] = messages.decoded(key, hit.value, hit.negative)
             except CacheError as error:
                 errors[key] = error
-        elif not result.HasField("miss"):
-            errors[key] = messages.item_error(result.error)
     return Part(results, errors)
 
 
-async def write_call(transport: Transport, items: SetItems, timeout_ms: int, lenient: bool) -> Part:
+async def write_call(
+    transport: Transport, items: SetItems, options: SetOptions, timeout_ms: int, lenient: bool
+) -> Part:
     """One call of `CacheClient.set_many`."""
-    request = pb.BatchSetRequest(items=[item for _, item in items])
-    answer = await transport.call(BATCH_SET, request, timeout_ms, lenient)
-    if len(answer.results) != len(items):
+    request = ValuesSet([key for key, _ in items], [payload for _, payload in items], options)
+    answers = await transport.call(BATCH_SET, request, timeout_ms, lenient)
+    if len(answers) != len(items):
         raise ServerDefect("the answer does not have one result per item")
     part = Part({}, {})
-    for (key, _), result in zip(items, answer.results, strict=True):
-        if result.HasField("set"):
-            part.results[key] = messages.set_result(result.set)
+    for (key, _), answer in zip(items, answers, strict=True):
+        if isinstance(answer, CacheError):
+            part.errors[key] = answer
         else:
-            part.errors[key] = messages.item_error(result.error)
+            part.results[key] = answer
     return part

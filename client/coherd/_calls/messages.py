@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coherd._rpc.columns import GetAnswer
 from coherd.codec import ValueDecodeError
 from coherd.errors import (
-    CacheError,
     DeadlineExceeded,
     OutcomeUnknown,
     ServerDefect,
     Unavailable,
     UndecodableValue,
-    error_of,
 )
 from coherd.key import Key, ReadKey
-from coherd.results import Entry, SetOutcome, SetResult
+from coherd.results import Entry
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import keys_pb2
 
@@ -32,11 +30,6 @@ NO_WRITE: Final = (Unavailable, DeadlineExceeded, OutcomeUnknown)
 """Errors of a write that the service did not confirm."""
 
 _MS: Final = datetime.timedelta(milliseconds=1)
-_OUTCOMES: Final = {
-    pb.SET_OUTCOME_STORED: SetOutcome.STORED,
-    pb.SET_OUTCOME_PRESENT: SetOutcome.PRESENT,
-    pb.SET_OUTCOME_OLDER_VERSION: SetOutcome.OLDER_VERSION,
-}
 
 
 def key_message(key: ReadKey[Any]) -> keys_pb2.Key:
@@ -70,12 +63,14 @@ def encoded(key: Key[Any], value: object) -> bytes:
     return payload
 
 
-def hit_of(answer: pb.GetResponse) -> pb.Hit | None:
+def hit_of(answer: GetAnswer) -> pb.Hit | None:
     """The value in an answer; None: it is a miss.
 
     Raises:
         ServerDefect: it is neither.
     """
+    if isinstance(answer, bytes):
+        return pb.Hit(value=answer)
     if answer.HasField("hit"):
         return answer.hit
     if answer.HasField("miss"):
@@ -124,50 +119,6 @@ def undecodable(key: ReadKey[Any], error: ValueDecodeError) -> UndecodableValue:
     """The error of a payload that does not decode; names the resource only."""
     domain, resource = key.split(":", 2)[:2]
     return UndecodableValue(f"{domain}:{resource}: {error}")
-
-
-def item_error(error: pb.ItemError) -> CacheError:
-    """The error of one item of a batch."""
-    return error_of(error.reason, error.message, field=error.field, retry_after_ms=error.retry_after_ms)
-
-
-def set_request(
-    key: Key[Any],
-    payload: bytes,
-    *,
-    ttl_ms: int | None,
-    tags: Mapping[str, str] | None,
-    only_if_absent: bool,
-    version: int | None,
-    negative: bool = False,
-) -> pb.SetRequest:
-    """The request that stores a payload, or remembers that there is nothing.
-
-    Raises:
-        TypeError: an argument is not of its type.
-        ValueError: the version is out of range.
-    """
-    return pb.SetRequest(
-        key=keys_pb2.Key(text=key),
-        value=payload,
-        ttl_ms=ttl_ms,
-        extra_tags=tags,
-        only_if_absent=only_if_absent,
-        version=version,
-        negative=negative,
-    )
-
-
-def set_result(answer: pb.SetResponse) -> SetResult:
-    """What a set did.
-
-    Raises:
-        ServerDefect: the outcome is none this version knows.
-    """
-    outcome = _OUTCOMES.get(answer.outcome)
-    if outcome is None:
-        raise ServerDefect("the answer has no known outcome")
-    return SetResult(outcome, answer.ttl_ms)
 
 
 def fields_of(message: Message) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from coherd._loading.policy import Terms
 from coherd._loading.releases import Releases
 from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, LEASE
 from coherd._rpc.protocol import Transport
+from coherd._rpc.status import error_of_item
 from coherd.contract.limits import MAX_CALLERS
 from coherd.errors import CacheError, InvalidRequest, NotPermitted, NotServed, ServerDefect
 from coherd.key import Key
@@ -177,7 +178,7 @@ class Leases:
         if len(results) != len(call):
             return {key: ServerDefect("the answer does not have one result per item") for key, _ in call}
         return {
-            key: messages.item_error(result.error)
+            key: error_of_item(result.error)
             for (key, _), result in zip(call, results, strict=True)
             if result.HasField("error")
         }

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from coherd._calls.batches import MAX_CALLS_AT_ONCE, Part, split_keys
-from coherd._calls.messages import item_error
 from coherd._loading.decide import loads_directly, serves_at_once
 from coherd._loading.flight import Call
 from coherd._loading.flights import Flights, settle
@@ -19,6 +18,7 @@ from coherd._loading.load import Load, Plan, Source
 from coherd._loading.own_errors import own_error
 from coherd._loading.policy import LoadPolicy, Terms
 from coherd._rpc.methods import BATCH_LEASE
+from coherd._rpc.status import error_of_item
 from coherd.contract.limits import TOKEN_BYTES
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, LoadTimeout, OutcomeUnknown, ServerDefect
 from coherd.key import Key
@@ -157,7 +157,7 @@ class ManyLoads:
 
     def _sort(self, key: Key[Any], token: bytes, result: pb.BatchLeaseResult) -> None:
         if result.HasField("error"):
-            error = item_error(result.error)
+            error = error_of_item(result.error)
             if loads_directly(self._call.policy, key, error):
                 self._direct[key] = error
             else:

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from contextvars import Context
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from coherd._calls import messages
 from coherd._calls.batches import split_keys
 from coherd._loading.policy import Terms
 from coherd._rpc.methods import BATCH_FILL, FILL
 from coherd._rpc.protocol import Transport
+from coherd._rpc.status import error_of_item
 from coherd.errors import CacheError, ClientClosed, InvalidRequest, NotPermitted, NotServed
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
@@ -135,7 +135,7 @@ class Releases:
         return {
             request.token
             for request, result in zip(requests, answer.results, strict=False)
-            if result.HasField("error") and not isinstance(messages.item_error(result.error), _IN_VAIN)
+            if result.HasField("error") and not isinstance(error_of_item(result.error), _IN_VAIN)
         }
 
 

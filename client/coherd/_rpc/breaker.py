@@ -59,12 +59,17 @@ def batch_failure(answer: Any) -> CacheError | None:
     """Why a batch failed as a whole at the store; None: it did not, or is no batch.
 
     Args:
-        answer: a response of CacheService.
+        answer: of any rpc.
     """
-    results = getattr(answer, "results", None)
-    if not results or not all(result.HasField("error") and result.error.reason in _STORE for result in results):
-        return None
-    return error_of(results[0].error.reason, "every item failed at the store")
+    if isinstance(answer, list):
+        reasons = (item.reason if isinstance(item, CacheError) else 0 for item in answer)
+    else:
+        reasons = (item.error.reason if item.HasField("error") else 0 for item in getattr(answer, "results", ()))
+    last = 0
+    for last in reasons:
+        if last not in _STORE:
+            return None
+    return error_of(last, "every item failed at the store") if last else None
 
 
 def is_answer(error: CacheError) -> bool:

@@ -14,9 +14,12 @@ from coherd._rpc.methods import (
     GET,
     INVALIDATE,
     KeyRead,
+    KeysRead,
     Method,
     Request,
     Response,
+    ValueSet,
+    ValuesSet,
 )
 from coherd._rpc.retries import Attempts
 
@@ -48,17 +51,15 @@ def attempts_of(
         is_batch=method.rpc in BATCHES,
         limit_ms=limit_ms,
         has_fallback=has_fallback,
-        must_be_tried=method.rpc in MUST_BE_TRIED or not method.field,
+        must_be_tried=method.rpc in MUST_BE_TRIED or not (method.field or method.is_columns),
     )
 
 
 def _read_of(request: Any) -> KeyRead:
     """A read of the first key of a request."""
-    if isinstance(request, tuple):
-        return str(request[0]), False
-    while not hasattr(request, "key"):
-        parts = getattr(request, "items", None) or getattr(request, "keys", None)
-        request = parts[0] if parts else request.set
-        if hasattr(request, "text"):
-            return str(request.text), False
-    return str(request.key.text), False
+    if isinstance(request, (KeyRead, ValueSet)):
+        return KeyRead(request.key)
+    if isinstance(request, (KeysRead, ValuesSet)):
+        return KeyRead(request.keys[0])
+    one = request.items[0] if hasattr(request, "items") else request
+    return KeyRead((one.set if hasattr(one, "set") else one).key.text)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from coherd._near import Kept
 from coherd._rpc.connection_events import ConnectionEventKind
 from coherd._rpc.methods import Method, Request, Response
+
+MAX_CALL_ITEMS: Final = 1_000
+"""Most items of one call; longer batches are split."""
 
 
 class Transport(Protocol):
@@ -25,8 +28,21 @@ class Transport(Protocol):
         ...
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
-        """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
-        thread, that of another loop."""
+        """The value that a near cache holds under canonical key text: that of the running event loop, None while this
+        is owed a turn; or that of the loop that is named, from any thread."""
+        ...
+
+    def peek_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        """As `lookup_near`, for a caller who asks for nothing but that."""
+        ...
+
+    def owes_turn(self) -> bool:
+        """Whether near hits alone have kept the running event loop from its turns: no more are given until it has had
+        one, in which it takes what is pushed [hits-give-turns]."""
+        ...
+
+    def items_at_once(self, items: int) -> int:
+        """How many of so many keys are best read, or stored, by one call."""
         ...
 
     async def call(

@@ -1,52 +1,61 @@
-"""The queue of what a session has to send: operations gather in frames, and acknowledgements and cancellations go
-before them."""
+"""The queue of what a session has to send: gets, sets and operations gather for frames, and acknowledgements and
+cancellations go before them."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc.aio
 
-from coherd._rpc.methods import Method, Request
+from coherd._rpc.batch import Batch
+from coherd._rpc.columns import ITEM_BYTES, Callers, Gets, Sets
+from coherd._rpc.frames import GetColumns, SetColumns, SetOptions, encode_frame
+from coherd._rpc.operations import Operation
+from coherd._rpc.unanswered import Asked, Unanswered
 from coherd.v1 import session_pb2
 
 FRAME_OPERATIONS: Final = 2_000
 """Most operations of a frame: more would delay neighbours."""
 FRAME_BYTES: Final = 1 << 20
-"""A frame takes no more operations once it holds so much; one operation may be larger."""
-OPERATION_BYTES: Final = 64
-"""Reckoned size of an operation besides its request."""
+"""A frame takes no more once it holds so much; one operation, or one batch, may be larger."""
 QUEUED_BYTES: Final = 8 << 20
 """Bytes of requests that wait to be sent; callers wait when there are more."""
 CANCELLED_IDS: Final = 1_000
 """Most operations that one message cancels."""
+JOIN_SHARE: Final = 100
+"""Gets and sets with equal options share a record, and its time limit, for one part in so many of that limit."""
+LONGEST_JOIN_MS: Final = 5
 
 
 class SendQueue:
-    """The queue of one stream, in the order in which operations began.
+    """The queue of one stream, in the order in which things began.
 
     Args:
-        largest_bytes: of one operation; a frame is at most half as long again.
+        largest_bytes: of one operation or batch; a frame is at most half as long again.
         window: most operations of a frame; 0: as many as we like.
+        unanswered: of the same stream: told of what begins and is sent, and of what is left out.
     """
 
-    def __init__(self, largest_bytes: int, window: int) -> None:
+    def __init__(self, largest_bytes: int, window: int, unanswered: Unanswered) -> None:
         self.largest_bytes = largest_bytes
-        """A larger operation is not taken."""
+        """What is larger is not taken."""
+        self.most_operations = min(FRAME_OPERATIONS, window or FRAME_OPERATIONS)
+        """A larger batch is not taken."""
         self.queued_bytes = 0
-        """Reckoned bytes of operations that wait to be sent; above `QUEUED_BYTES` there is no room for more."""
-        self._frame_bytes_limit = min(FRAME_BYTES, largest_bytes // 2)
-        self._frame_operations = min(FRAME_OPERATIONS, window or FRAME_OPERATIONS)
+        """Reckoned bytes of what waits to be sent; above `QUEUED_BYTES` there is no room for more."""
+        self._frame_bytes = min(FRAME_BYTES, largest_bytes // 2)
+        self._unanswered = unanswered
+        unanswered.cancel = self.cancel
+        self._loop = asyncio.get_running_loop()
         self._last_id = 0
-        self._sent_id = 0
-        self._frames: deque[tuple[session_pb2.SessionRequest, int]] = deque()
-        self._frame: session_pb2.SessionRequest | None = None
-        self._operations = session_pb2.RequestFrame().operations
-        self._frame_bytes = 0
-        self._withdrawn: set[int] = set()
+        self._parts: deque[Asked] = deque()
+        self._gets: dict[tuple[int, bool, bool], Gets] = {}
+        """The last of each kind; others may join until it is sent, or full."""
+        self._sets: dict[tuple[Any, ...], Sets] = {}
         self._cancelled: list[int] = []
         self._acknowledge = 0
         self._said: session_pb2.SessionRequest | None = None
@@ -55,53 +64,112 @@ class SendQueue:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
 
-    def add(self, method: Method[Request, Any], request: Request, timeout_ms: int) -> int | None:
-        """Queue an operation; its id, or None where it is not taken: there is no room, or it is larger than a stream
-        carries.
+    # What is asked.
 
-        Args:
-            method: its rpc.
-            request: to it; only read now.
-            timeout_ms: until when its answer is waited for, >= 1.
+    def get(self, key: str, accept_stale: bool, whole: bool, timeout_ms: int) -> tuple[Gets, asyncio.Future[Any]]:
+        """Queue a get [join-before-sending].
 
-        Raises:
-            Exception: whatever writing the request raises; nothing is queued then.
+        Returns:
+            The record it shares, and the future of its `GetAnswer`.
         """
-        size_bytes = method.size_bytes(request)
-        if size_bytes > self.largest_bytes or self.queued_bytes > QUEUED_BYTES:
-            return None
-        self._last_id = operation_id = self._last_id + 1
-        if self._frame is None:
-            self._frame = session_pb2.SessionRequest()
-            self._operations = self._frame.frame.operations
-            self._filled.set()
-        operations = self._operations
-        count = len(operations)
-        try:
-            method.write(operations.add(id=operation_id, timeout_ms=timeout_ms), request)
-        except BaseException:  # half an operation would end the stream for all others
-            del operations[count:]
-            if not count:
-                self._frame = None
-            raise
-        size_bytes += OPERATION_BYTES
-        self._frame_bytes += size_bytes
+        kind = (timeout_ms, accept_stale, whole)
+        gets = self._gets.get(kind)
+        if gets is None or not self._is_joinable(gets):
+            gets = self._gets[kind] = Gets(timeout_ms, Callers(), accept_stale, whole)
+            self._begin(gets)
+        future = self._join(gets, key, len(key) + ITEM_BYTES)
+        if gets.is_full:
+            del self._gets[kind]
+        return gets, future
+
+    def set(
+        self, key: str, value: bytes, options: SetOptions, version: int | None, timeout_ms: int
+    ) -> tuple[Sets, asyncio.Future[Any]]:
+        """Queue a set [join-before-sending].
+
+        Returns:
+            The record it shares, and the future of its `SetResult`.
+        """
+        ttl_ms, extra_tags, only_if_absent, negative = options
+        tags = tuple(extra_tags.items()) if extra_tags else ()
+        kind = (timeout_ms, ttl_ms, tags, only_if_absent, negative, version is None)
+        sets = self._sets.get(kind)
+        if sets is None or not self._is_joinable(sets):
+            sets = self._sets[kind] = Sets(timeout_ms, Callers(), options)
+            self._begin(sets)
+        sets.values.append(value)
+        if version is not None:
+            sets.versions.append(version)
+        future = self._join(sets, key, len(key) + len(value) + ITEM_BYTES)
+        if sets.is_full:
+            del self._sets[kind]
+        return sets, future
+
+    def get_many(self, keys: Sequence[str], accept_stale: bool, timeout_ms: int) -> tuple[Gets, asyncio.Future[Any]]:
+        """As `get`, of many keys: the future of a list, of a `GetAnswer` or `CacheError` for each."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        gets = Gets(timeout_ms, Batch(future, len(keys)), accept_stale)
+        self._begin_batch(gets, keys, sum(map(len, keys)))
+        return gets, future
+
+    def set_many(
+        self, keys: Sequence[str], values: Sequence[bytes], options: SetOptions, timeout_ms: int
+    ) -> tuple[Sets, asyncio.Future[Any]]:
+        """As `set`, of many keys: the future of a list, of a `SetResult` or `CacheError` for each."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        sets = Sets(timeout_ms, Batch(future, len(keys)), options)
+        sets.values = list(values)
+        self._begin_batch(sets, keys, sum(map(len, keys)) + sum(map(len, values)))
+        return sets, future
+
+    def add(self, operation: Operation) -> None:
+        """Queue an operation; its message gets an id."""
+        self._last_id += 1
+        operation.message.id = self._last_id
+        self._append(operation, operation.timeout_ms)
+
+    def _append(self, part: Asked, lives_ms: int) -> None:
+        self.queued_bytes += part.size_bytes
+        self._parts.append(part)
+        self._filled.set()
+        self._unanswered.add(part, lives_ms)
+
+    def _begin(self, columns: Gets | Sets) -> None:
+        join_ms = min(LONGEST_JOIN_MS, max(1, columns.timeout_ms // JOIN_SHARE))
+        self._loop.call_soon(self._end_turn, columns, self._loop.time() + join_ms / 1000)
+        self._append(columns, columns.timeout_ms + join_ms)
+
+    @staticmethod
+    def _end_turn(columns: Gets | Sets, joinable_until_s: float) -> None:
+        if columns.joinable_until_s == math.inf:
+            columns.joinable_until_s = joinable_until_s
+
+    def _is_joinable(self, columns: Gets | Sets) -> bool:
+        return columns.joinable_until_s == math.inf or self._loop.time() < columns.joinable_until_s
+
+    def _join(self, columns: Gets | Sets, key: str, size_bytes: int) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        assert isinstance(columns.callers, Callers)
+        columns.callers.join(future)
+        columns.keys.append(key)
+        columns.size_bytes += size_bytes
         self.queued_bytes += size_bytes
-        if self._frame_bytes >= self._frame_bytes_limit or len(self._operations) >= self._frame_operations:
-            self._seal()
-        return operation_id
+        if len(columns.keys) >= self.most_operations or columns.size_bytes >= self._frame_bytes:
+            columns.is_full = True
+        return future
 
-    def is_sent(self, operation_id: int) -> bool:
-        """Whether an operation was handed to gRPC, and so may have arrived."""
-        return operation_id <= self._sent_id
+    def _begin_batch(self, columns: Gets | Sets, keys: Sequence[str], size_bytes: int) -> None:
+        columns.keys = list(keys)
+        columns.size_bytes = size_bytes + ITEM_BYTES * len(keys)
+        self._append(columns, columns.timeout_ms)
 
-    def withdraw(self, operation_id: int) -> None:
-        """Nobody waits for an operation any more: it is left out if it was not sent yet; else the server is told."""
-        if operation_id > self._sent_id:
-            self._withdrawn.add(operation_id)
-        else:
-            self._cancelled.append(operation_id)
+    def cancel(self, ids: Sequence[int]) -> None:
+        """Nobody waits for these any more, which were sent. What was not is left out without a word."""
+        if ids:
+            self._cancelled.extend(ids)
             self._filled.set()
+
+    # What is said besides.
 
     def acknowledge(self, sequence: int) -> None:
         """Pushes up to this one are applied."""
@@ -127,9 +195,11 @@ class SendQueue:
         self._ending = True
         self._filled.set()
 
+    # Room.
+
     @property
     def has_room(self) -> bool:
-        """Whether an operation need not wait before it is queued."""
+        """Whether what is asked need not wait before it is queued."""
         return self.queued_bytes <= QUEUED_BYTES
 
     async def room(self) -> None:
@@ -141,23 +211,23 @@ class SendQueue:
         """Let those look again who wait for room."""
         self._room.set()
 
-    async def run(self, call: Any, stamp: Callable[[session_pb2.SessionRequest], None] | None) -> None:
+    # Sending.
+
+    async def run(self, call: Any, asked_at_ms: Callable[[], int]) -> None:
         """Send what gathers until it is ended, or the stream is; what comes while a message is on its way shares the
         next one.
 
         Args:
             call: the rpc. It is cancelled, so that its reading side ends too, by an error that is not of its end.
-            stamp: called with each message, immediately before it is sent; None: nothing is to be added.
+            asked_at_ms: called for each message, immediately before it is sent: what it asks for a longer lease with.
         """
         write = call.write
         try:
             while True:
                 await self._filled.wait()
                 self._filled.clear()
-                while (message := self._next()) is not None:
-                    if stamp is not None:
-                        stamp(message)
-                    await write(message.SerializeToString())
+                while (data := self._next(asked_at_ms)) is not None:
+                    await write(data)
                 if self._ending:
                     await call.done_writing()
                     return
@@ -167,12 +237,52 @@ class SendQueue:
             call.cancel()
             raise
 
-    def _seal(self) -> None:
-        if self._frame is not None:
-            self._frames.append((self._frame, self._frame_bytes))
-            self._frame, self._frame_bytes = None, 0
+    def _next(self, asked_at_ms: Callable[[], int]) -> bytes | None:
+        message = self._next_message()
+        if message is not None:
+            message.asked_at_ms = asked_at_ms()
+            return message.SerializeToString()
+        while self._parts:
+            columns, operations = self._take()
+            if not columns and operations is None:
+                continue
+            asked = asked_at_ms()
+            try:
+                return self._encode(columns, operations, asked)
+            except (TypeError, ValueError):
+                left = self._without_bad(columns)
+                if left or operations is not None or asked:
+                    return self._encode(left, operations, asked)
+        return None
 
-    def _next(self) -> session_pb2.SessionRequest | None:
+    @staticmethod
+    def _encode(columns: Sequence[Gets | Sets], operations: session_pb2.RequestFrame | None, asked_at_ms: int) -> bytes:
+        gets = [
+            GetColumns(part.first_id, part.timeout_ms, part.accept_stale, part.keys)
+            for part in columns
+            if isinstance(part, Gets)
+        ]
+        sets = [
+            SetColumns(part.first_id, part.timeout_ms, part.options, part.keys, part.values, part.versions)
+            for part in columns
+            if isinstance(part, Sets)
+        ]
+        others = b"" if operations is None else operations.SerializeToString()
+        return encode_frame(gets, sets, others, asked_at_ms)
+
+    def _without_bad(self, columns: Sequence[Gets | Sets]) -> list[Gets | Sets]:
+        """Fail what cannot be written; the records of which something is left."""
+        left: list[Gets | Sets] = []
+        for part in columns:
+            part.drop_bad()
+            part.leave_out()
+            if part.keys:
+                left.append(part)
+            else:
+                self._unanswered.settled(part)
+        return left
+
+    def _next_message(self) -> session_pb2.SessionRequest | None:
         """Acknowledgements first: others wait for them."""
         if self._acknowledge:
             message = session_pb2.SessionRequest(push_ack=session_pb2.PushAck(sequence=self._acknowledge))
@@ -187,24 +297,44 @@ class SendQueue:
         if self._cancelled:
             ids, self._cancelled = self._cancelled[:CANCELLED_IDS], self._cancelled[CANCELLED_IDS:]
             return session_pb2.SessionRequest(cancel=session_pb2.CancelFrame(ids=ids))
-        while self._frames or self._frame is not None:
-            if not self._frames:
-                self._seal()
-            message, size_bytes = self._frames.popleft()
-            self.queued_bytes -= size_bytes
-            self._room.set()
-            operations = message.frame.operations
-            self._sent_id = operations[-1].id
-            if self._withdrawn:
-                message = self._without_withdrawn(message)
-            if message.frame.operations:
-                return message
         return None
 
-    def _without_withdrawn(self, message: session_pb2.SessionRequest) -> session_pb2.SessionRequest:
-        withdrawn = self._withdrawn
-        left = [operation for operation in message.frame.operations if operation.id not in withdrawn]
-        if len(left) == len(message.frame.operations):
-            return message
-        self._withdrawn = {operation_id for operation_id in withdrawn if operation_id > self._sent_id}
-        return session_pb2.SessionRequest(frame=session_pb2.RequestFrame(operations=left))
+    def _take(self) -> tuple[list[Gets | Sets], session_pb2.RequestFrame | None]:
+        """The parts of the next frame: at least one, and as many as fit. What nobody waits for is left out."""
+        columns: list[Gets | Sets] = []
+        operations: session_pb2.RequestFrame | None = None
+        count = size_bytes = 0
+        parts = self._parts
+        while parts:
+            part = parts[0]
+            items = 1 if isinstance(part, Operation) else len(part.keys)
+            if count and (count + items > self.most_operations or size_bytes + part.size_bytes > self._frame_bytes):
+                break
+            parts.popleft()
+            self.queued_bytes -= part.size_bytes
+            count += items
+            size_bytes += part.size_bytes
+            if not isinstance(part, Operation):
+                if self._number(part):
+                    columns.append(part)
+            elif part.unanswered:
+                part.is_sent = True
+                operations = operations or session_pb2.RequestFrame()
+                operations.operations.append(part.message)
+        if not parts:
+            self._gets.clear()
+            self._sets.clear()
+        self._room.set()
+        return columns, operations
+
+    def _number(self, columns: Gets | Sets) -> bool:
+        """Leave out what nobody waits for, and number the rest; whether something is left."""
+        columns.joinable_until_s = -math.inf
+        columns.leave_out()
+        if not columns.keys:
+            self._unanswered.settled(columns)
+            return False
+        columns.first_id = self._last_id + 1
+        self._last_id += len(columns.keys)
+        self._unanswered.sent[columns.first_id] = columns
+        return True

@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from coherd._clock import boottime_s
 from coherd._near import NearCache, NearDomain, PendingRead
-from coherd._rpc.methods import BATCH_GET, Method, Request, Response
+from coherd._rpc.columns import Reads
+from coherd._rpc.frames import HIT_NEAR, GetAnswers
+from coherd._rpc.methods import Method, Request, Response
 from coherd._rpc.send_queue import SendQueue
 from coherd.contract.near_cache import NearCacheMode
 from coherd.v1 import annotations_pb2, session_pb2
 from coherd.v1 import cache_service_pb2 as pb
-
-Reads = list[PendingRead | None] | None
-"""The pending reads of a request's keys, in their order, None for those that are not kept; or none of them are."""
 
 IDLE_ROUNDS: Final = 10
 """Thirds of a lease without any use after which it is left to lapse: idle clients cost the server nothing."""
@@ -72,20 +71,46 @@ class SessionNear:
 
     # Requests.
 
+    def begin_read(self, key: str) -> PendingRead | None:
+        """A key is about to be asked for [mark-before-asking]."""
+        self._used.set()
+        return self.cache.begin_read(key, boottime_s())
+
+    def begin_reads(self, keys: Sequence[str]) -> Reads:
+        """As `begin_read`, of many keys."""
+        self._used.set()
+        begin, now_s = self.cache.begin_read, boottime_s()
+        return [begin(key, now_s) for key in keys]
+
     def begin(self, method: Method[Request, Any], request: Request) -> Reads:
-        """A request is about to be sent."""
+        """An operation is about to be sent."""
         self._used.set()
         return begin_reads(self.cache, method, request, boottime_s())
 
-    def answered(self, method: Method[Request, Response], request: Request, reads: Reads, answer: Response) -> None:
-        """A request is answered."""
+    def got(self, reads: Reads, at: int, answers: GetAnswers) -> None:
+        """Gets are answered, those whose pending reads begin at a place: what may be kept is."""
         if reads is not None:
-            keep(self.cache, reads, method, answer, serving=self._serving)
+            keep_columns(self.cache, reads, at, answers, serving=self._serving)
+
+    def got_one(self, reads: Reads, at: int, answer: pb.GetResponse | pb.LeaseResponse | None) -> None:
+        """One get, or lease, is answered by itself; None: it failed, or nobody waits for it any more."""
+        if reads is not None and (read := reads[at]) is not None:
+            reads[at] = None
+            keep_one(self.cache, read, pb.Hit() if answer is None else answer.hit, serving=self._serving)
+
+    def changed(self, keys: Sequence[str]) -> None:
+        """Sets of these keys were done, failed, or may have been done [own-changes-drop]."""
+        drop_keys(self.cache, keys)
+
+    def answered(self, method: Method[Request, Response], request: Request, reads: Reads, answer: Response) -> None:
+        """An operation is answered."""
+        if reads is not None:
+            self.got_one(reads, 0, answer)  # type: ignore[arg-type] # `keeps` says that it is a lease
         else:
             drop_changed(self.cache, method, request, answer)
 
     def failed(self, method: Method[Request, Any], request: Request, reads: Reads) -> None:
-        """A request has no answer: it may have been done, or may be still."""
+        """An operation has no answer: it may have been done, or may be still."""
         for read in reads or ():
             if read is not None:
                 self.cache.release(read)
@@ -116,13 +141,14 @@ class SessionNear:
             until_s = (extension.counted_from_ms + extension.lease_ms) / 1000
             self.cache.extend(until_s, boottime_s())
 
-    def stamp(self, message: session_pb2.SessionRequest) -> None:
-        """Ask for a longer lease with a message that is about to be sent, if it is time to."""
+    def asked_at_ms(self) -> int:
+        """What a message that is about to be sent asks for a longer lease with; 0: it is not time to."""
         if self._serving:
             now_s = boottime_s()
             if now_s - self._asked_s >= self._lease_s / 3:
                 self._asked_s = now_s
-                message.asked_at_ms = max(1, int(now_s * 1000))
+                return max(1, int(now_s * 1000))
+        return 0
 
     async def keep_lease(self) -> None:
         """While the near cache is used, ask for a longer lease a few times within it, and report its hits."""
@@ -145,7 +171,7 @@ class SessionNear:
 
 
 def begin_reads(near: NearCache, method: Method[Request, Any], request: Request, now_s: float) -> Reads:
-    """The pending reads of the keys that a request asks for, begun before it is sent [mark-before-asking].
+    """The pending read of the key that an operation asks for, begun before it is sent [mark-before-asking].
 
     Args:
         near: the near cache.
@@ -153,40 +179,49 @@ def begin_reads(near: NearCache, method: Method[Request, Any], request: Request,
         request: to it.
         now_s: now, on the clock of leases.
     """
-    if method.keeps is None:
+    if method.keeps is None or not (key := method.keeps(request)):
         return None
-    keys = method.keeps(request)
-    if len(keys) == 1:
-        return [near.begin_read(keys[0], now_s)]
-    return [near.begin_read(key, now_s) for key in keys] or None
+    return [near.begin_read(key, now_s)]
 
 
-def keep(
-    near: NearCache, reads: Sequence[PendingRead | None], method: Method[Any, Any], answer: Any, *, serving: bool
+def keep_columns(
+    near: NearCache, reads: list[PendingRead | None], at: int, answers: GetAnswers, *, serving: bool
 ) -> None:
-    """End the pending reads of a request with its answer.
+    """End the pending reads of gets with their answers.
 
     Args:
         near: the near cache.
-        reads: of `begin_reads`.
-        method: the rpc.
-        answer: of it.
-        serving: whether the session that brought it still keeps the near cache coherent.
+        reads: of the gets of a record. Those that end are taken out.
+        at: place of the first that is answered.
+        answers: to some of them.
+        serving: whether the session that brought them still keeps the near cache coherent.
     """
-    if method is not BATCH_GET:
-        _keep_hit(near, reads[0], answer.hit, serving)
-        return
-    results = answer.results
-    for read, result in zip(reads, results, strict=False):
-        _keep_hit(near, read, result.hit, serving)
-    for read in reads[len(results) :]:
-        if read is not None:
+    _, outcomes, values, remaining_ttl_ms, _ = answers
+    for place, outcome in enumerate(outcomes, at):
+        if not outcome or (read := reads[place]) is None:
+            continue
+        reads[place] = None
+        if outcome == HIT_NEAR and serving:
+            near.keep(
+                read,
+                payload=values[place - at],
+                negative=False,
+                expires_s=read.begun_s + remaining_ttl_ms[place - at] / 1000,
+                extra_tags=_NO_TAGS,
+            )
+        else:
             near.release(read)
 
 
-def _keep_hit(near: NearCache, read: PendingRead | None, hit: pb.Hit, serving: bool) -> None:
-    if read is None:
-        return
+def keep_one(near: NearCache, read: PendingRead, hit: pb.Hit, *, serving: bool) -> None:
+    """End one pending read with an answer; an empty one has nothing to keep.
+
+    Args:
+        near: the near cache.
+        read: begun before the key was asked for.
+        hit: what was answered.
+        serving: as in `keep_columns`.
+    """
     if not serving or not hit.near_cacheable or hit.stale:
         near.release(read)
         return
@@ -211,11 +246,18 @@ def drop_changed(near: NearCache, method: Method[Request, Response], request: Re
     """
     if method.changes is None:
         return
-    for other in near.elsewhere():
-        other.revoke()
     changed = method.changes(request, answer)
     if changed is None:
+        for other in near.elsewhere():
+            other.revoke()
         near.flush()
     else:
-        near.drop_tags(changed.tags)
-        near.drop_keys(changed.keys)
+        drop_keys(near, changed.keys, changed.tags)
+
+
+def drop_keys(near: NearCache, keys: Sequence[str], tags: Sequence[str] = ()) -> None:
+    """Drop these keys, and what carries these tags; the client's near caches in other event loops drop everything."""
+    for other in near.elsewhere():
+        other.revoke()
+    near.drop_tags(tags)
+    near.drop_keys(keys)

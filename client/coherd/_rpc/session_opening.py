@@ -17,7 +17,7 @@ from coherd.contract.reasons import Retry
 from coherd.errors import ServerDefect, Unavailable
 from coherd.v1 import session_pb2
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 _USER_AGENT: Final = "coherd-python/0.1.0"
 
 

@@ -15,39 +15,22 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coherd._near import NearCache
-from coherd._rpc.deadlines import Deadlines
-from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.frames import AnswerFrame, decode_message
+from coherd._rpc.methods import BATCH_GET, BATCH_SET, GET, SET, Method, Response
+from coherd._rpc.operations import Operation
 from coherd._rpc.send_queue import SendQueue
-from coherd._rpc.session_near import Reads, SessionNear
+from coherd._rpc.session_near import SessionNear
 from coherd._rpc.sign_of_life import SignOfLife
 from coherd._rpc.status import error_of_status
+from coherd._rpc.unanswered import Asked, Unanswered
 from coherd.contract.reasons import Retry
-from coherd.errors import CacheError, DeadlineExceeded, ServerDefect, Unavailable, error_of
+from coherd.errors import CacheError, Unavailable
 from coherd.v1 import session_pb2
-from coherd.v1.errors_pb2 import ErrorReason
 
 CLOSE_TIMEOUT_S: Final = 0.2
 """Longest a session that is closed waits for the server to end it."""
 LARGEST_BYTES: Final = 1 << 20
 """Largest request over a session, where the server does not say."""
-
-
-class _Pending:
-    """An operation that is not answered yet."""
-
-    __slots__ = ("future", "method", "reads", "request")
-
-    def __init__(self, future: asyncio.Future[Any], method: Method[Any, Any], request: Any) -> None:
-        self.future = future
-        self.method = method
-        self.request = request
-        self.reads: Reads = None
-
-    def fail(self, error: CacheError) -> None:
-        """Give its caller, if there still is one, the error."""
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # a caller that is cancelled now does not ask for it
 
 
 class SessionStream:
@@ -80,16 +63,16 @@ class SessionStream:
         self._call: Any = call
         self._channel: Any = channel
         self._on_end = on_end
-        self._pending: dict[int, _Pending] = {}
-        self._out = SendQueue(int(welcome.window_bytes) or LARGEST_BYTES, welcome.window)
+        largest_bytes = int(welcome.window_bytes) or LARGEST_BYTES
+        self._unanswered = Unanswered()
+        self._out = SendQueue(largest_bytes, welcome.window, self._unanswered)
         self._loop = asyncio.get_running_loop()
-        self._deadlines = Deadlines(self._pending, self._expire)
         self.near = None if near is None else SessionNear(near, welcome, self._out)
         """What it does for the near cache."""
-        self._emptied = asyncio.Event()
+        self._unanswered.near = self.near
         self._life = SignOfLife(self._loop, silence_ms, self)
-        self._pings = welcome.answers_pings
-        self._tasks = [asyncio.create_task(self._out.run(call, self._stamp)), asyncio.create_task(self._read())]
+        self._pings = bool(welcome.answers_pings)
+        self._tasks = [asyncio.create_task(self._out.run(call, self._sending)), asyncio.create_task(self._read())]
         if self.near is not None:
             self._tasks.append(asyncio.create_task(self.near.keep_lease()))
 
@@ -97,15 +80,22 @@ class SessionStream:
 
     @property
     def in_flight(self) -> int:
-        """Operations that are not answered yet."""
-        return len(self._pending)
+        """Gets, sets and operations that are not answered yet."""
+        return self._unanswered.items
 
-    def carries(self, method: Method[Request, Any], request: Request) -> bool:
+    @property
+    def most_items(self) -> int:
+        """Most keys of a batch that the session carries."""
+        return self._out.most_operations
+
+    def carries(self, method: Method[Any, Any], request: Any) -> bool:
         """Whether a request is not too large for a session; a larger one goes as a unary call."""
-        return method.size_bytes(request) <= self._out.largest_bytes
+        if method.size_bytes(request) > self._out.largest_bytes:
+            return False
+        return method not in (BATCH_GET, BATCH_SET) or len(request.keys) <= self.most_items
 
-    async def ask(self, method: Method[Request, Response], request: Request, timeout_ms: int) -> Response:
-        """The answer to an operation.
+    async def ask(self, method: Method[Any, Response], request: Any, timeout_ms: int) -> Response:
+        """The answer to what is asked.
 
         Args:
             method: its rpc.
@@ -122,32 +112,47 @@ class SessionStream:
         begun = self.begin(method, request, timeout_ms)
         if begun is None:
             raise AssertionError("there is room, and the session carries it")
-        operation_id, future = begun
+        asked, future = begun
         try:
-            return await future
+            return await future  # type: ignore[no-any-return]
         except asyncio.CancelledError:
-            self.give_up(operation_id)
+            self.give_up(asked, future)
             raise
 
     def begin(
-        self, method: Method[Request, Response], request: Request, timeout_ms: int
-    ) -> tuple[int, asyncio.Future[Response]] | None:
+        self, method: Method[Any, Any], request: Any, timeout_ms: int
+    ) -> tuple[Asked, asyncio.Future[Any]] | None:
         """As `ask`; to be called only while it is open. Who is cancelled must `give_up`.
 
         Returns:
-            The operation's id, and the future of its answer, or `CacheError`; None where it must wait for room, or is
-            larger than a session carries.
+            What stands for it, perhaps among others, and the future of the answer, or `CacheError`; None where it must
+            wait for room, or is larger than a session carries.
         """
-        future: asyncio.Future[Any] = self._loop.create_future()
-        pending = _Pending(future, method, request)
-        operation_id = self._out.add(method, request, timeout_ms)
-        if operation_id is None:
+        out, near = self._out, self.near
+        if not out.has_room:
             return None
-        if self.near is not None:
-            pending.reads = self.near.begin(method, request)
-        self._pending[operation_id] = pending
-        self._deadlines.add(operation_id, timeout_ms)
-        return operation_id, future
+        asked: Asked
+        if method is GET and len(request[0]) <= out.largest_bytes:
+            asked, future = out.get(request.key, request.accept_stale, request.whole, timeout_ms)
+            if near is not None and asked.reads is not None:
+                asked.reads.append(near.begin_read(request[0]))
+            return asked, future
+        if not self.carries(method, request):
+            return None
+        if method is SET:
+            return out.set(request.key, request.value, request.options, request.version, timeout_ms)
+        if method is BATCH_GET:
+            asked, future = out.get_many(request.keys, request.accept_stale, timeout_ms)
+            if near is not None:
+                asked.reads = near.begin_reads(request.keys)
+            return asked, future
+        if method is BATCH_SET:
+            return out.set_many(request.keys, request.values, request.options, timeout_ms)
+        asked = Operation(method, request, timeout_ms, self._loop.create_future())
+        if near is not None:
+            asked.reads = near.begin(method, request)
+        out.add(asked)
+        return asked, asked.future
 
     async def close(self) -> None:
         """End it; what is not answered fails. Safe to repeat."""
@@ -172,36 +177,14 @@ class SessionStream:
         """Wait for what is not answered yet, then end it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._pending:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+                await self._unanswered.emptied()
         await self.close()
 
     # Giving up.
 
-    def give_up(self, operation_id: int) -> None:
-        """Forget an operation whose caller waits no longer. Again does nothing."""
-        pending = self._pending.pop(operation_id, None)
-        if pending is None:
-            return
-        self._fail_near(pending)
-        self._out.withdraw(operation_id)
-        if not self._pending:
-            self._emptied.set()
-
-    def _fail_near(self, pending: _Pending) -> None:
-        if self.near is not None:
-            self.near.failed(pending.method, pending.request, pending.reads)
-
-    def _expire(self, operation_id: int) -> None:
-        pending = self._pending[operation_id]
-        sent = self._out.is_sent(operation_id)
-        self.give_up(operation_id)
-        if sent:
-            text, retry = "no answer within the time limit", Retry.IDEMPOTENT
-        else:
-            text, retry = "not sent within the time limit: the service takes nothing; nothing was changed", Retry.SAFE
-        pending.fail(DeadlineExceeded(text, reason=ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, retry=retry))
+    def give_up(self, asked: Asked, future: asyncio.Future[Any]) -> None:
+        """Forget what the caller of a future asked for, who waits no longer. Again does nothing."""
+        self._unanswered.give_up(asked, future)
 
     async def _wait_for_room(self, timeout_ms: int) -> int:
         """The time that is left when there is room, or the stream takes no more operations."""
@@ -230,30 +213,22 @@ class SessionStream:
         self.is_lost = True
         self._life.close()
         self._stop_taking()
-        self._deadlines.close()
-        for operation_id, pending in list(self._pending.items()):
-            self._fail_near(pending)
-            # Whatever the error says of repeating is about the stream, not about what was sent on it.
-            retry = Retry.IDEMPOTENT if self._out.is_sent(operation_id) else Retry.SAFE
-            pending.fail(Unavailable(str(error), retry=retry, reason=error.reason))
-        self._pending.clear()
-        self._emptied.set()
+        self._unanswered.lose(error)
 
     # The server's sign of life.
 
-    def _stamp(self, message: session_pb2.SessionRequest) -> None:
-        """A message is about to be sent."""
-        if self.near is not None:
-            self.near.stamp(message)
+    def _sending(self) -> int:
+        """A message is about to be sent: what it asks for a longer lease with, or 0."""
         if self._pings:
             life = self._life
             life.sent = True
             if not life.is_watching:
                 life.watch()
+        return 0 if self.near is None else self.near.asked_at_ms()
 
     def is_owed(self) -> bool:
         """See `Watched`."""
-        return bool(self._pending) or (self.near is not None and self.near.keeps_lease)
+        return bool(self._unanswered) or (self.near is not None and self.near.keeps_lease)
 
     def ask_for_sign(self) -> bool:
         """See `Watched`."""
@@ -277,11 +252,12 @@ class SessionStream:
                 if not isinstance(data, bytes):
                     break
                 life.heard = True
-                message = session_pb2.SessionResponse.FromString(data)
+                message = decode_message(data)
+                if isinstance(message, AnswerFrame):
+                    self._unanswered.take(message)
+                    continue
                 kind = message.WhichOneof("message")
-                if kind == "frame":
-                    self._take(message.frame)
-                elif kind == "push" and self.near is not None:
+                if kind == "push" and self.near is not None:
                     self.near.take_push(message.push)
                 elif kind == "extension" and self.near is not None:
                     self.near.take_extension(message.extension)
@@ -294,28 +270,3 @@ class SessionStream:
         finally:  # also after something unforeseen: nobody may wait for ever
             self._call.cancel()
             self._lose(error)
-
-    def _take(self, frame: session_pb2.ResponseFrame) -> None:
-        pendings = self._pending
-        for result in frame.results:
-            pending = pendings.pop(result.id, None)
-            if pending is None:
-                continue
-            method = pending.method
-            if result.HasField(method.field):
-                answer = getattr(result, method.field)
-                if self.near is not None:
-                    self.near.answered(method, pending.request, pending.reads, answer)
-                if not pending.future.done():
-                    pending.future.set_result(answer)
-                continue
-            self._fail_near(pending)
-            if result.HasField("error"):
-                failed = result.error
-                pending.fail(
-                    error_of(failed.reason, failed.message, field=failed.field, retry_after_ms=failed.retry_after_ms)
-                )
-            else:
-                pending.fail(ServerDefect("the answer is not one to the operation"))
-        if not pendings:
-            self._emptied.set()

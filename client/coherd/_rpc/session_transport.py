@@ -8,7 +8,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
@@ -20,6 +20,7 @@ from coherd._rpc.failure_policy import FailurePolicy
 from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.guard import Guard
 from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
 from coherd._rpc.session_link import SessionLink
 from coherd._rpc.session_near import drop_changed
@@ -30,6 +31,12 @@ from coherd.contract.limits import whole_number
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded
 from coherd.v1.errors_pb2 import ErrorReason
+
+CALLS_AT_ONCE: Final = 4
+"""Into so many calls a batch is split, so that client and server work on it at the same time; but into calls of at
+least `LEAST_ITEMS` and at most `MOST_ITEMS`: each costs a frame either way."""
+LEAST_ITEMS: Final = 50
+MOST_ITEMS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,23 @@ class SessionTransport:
         link = self._by_loop.get(loop or asyncio.get_running_loop())
         if link is None or (near := link.near) is None:
             return None
-        return near.lookup(key, boottime_s())
+        now_s = boottime_s()
+        if loop is None and now_s >= link.turns.due_s and link.turns.owed(now_s):
+            return None
+        return near.lookup(key, now_s)
+
+    peek_near = lookup_near
+
+    def owes_turn(self) -> bool:
+        link = self._by_loop.get(asyncio.get_running_loop())
+        return link is not None and link.turns.owed(boottime_s())
+
+    def items_at_once(self, items: int) -> int:
+        link = self._by_loop.get(asyncio.get_running_loop())
+        if link is None or link.stream is None:
+            return MAX_CALL_ITEMS
+        share = min(max(LEAST_ITEMS, -(-items // CALLS_AT_ONCE)), MOST_ITEMS)
+        return min(share, link.stream.most_items)
 
     def _others_of(self, near: NearCache) -> Iterable[NearCache]:
         """Near caches of the other event loops."""
@@ -120,7 +143,7 @@ class SessionTransport:
     async def call(
         self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
     ) -> Response:
-        if not method.field:
+        if not (method.field or method.is_columns):
             return await self._unary.call(method, request, timeout_ms, has_fallback)
         deadline_s = time.monotonic() + timeout_ms / 1_000
         failed: CacheError | None = None
@@ -131,18 +154,18 @@ class SessionTransport:
             and (stream := link.stream) is not None
             and (begun := stream.begin(method, request, timeout_ms)) is not None
         ):
-            operation_id, answer = begun
+            asked, answer = begun
             try:
                 result = await answer
             except asyncio.CancelledError:
-                stream.give_up(operation_id)
+                stream.give_up(asked, answer)
                 raise
             except CacheError as error:
                 failed = error
             else:
                 if link.guard.is_troubled or method.rpc in BATCHES:
                     link.guard.answered(result, timeout_ms)
-                return result
+                return result  # type: ignore[no-any-return]
         elif self._closed:
             raise ClientClosed("the client is closed")
         link = self._links.current()

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from coherd import errors
 from coherd.contract.reasons import ERROR_DOMAIN, Retry, reason_of
 from coherd.errors import CacheError
+from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -66,6 +67,11 @@ def error_of_status(error: grpc.aio.AioRpcError) -> CacheError:
     result = _error(error, details)
     result.__cause__ = error if details is not None or error.code() is _Code.UNAVAILABLE else None
     return result
+
+
+def error_of_item(error: pb.ItemError) -> CacheError:
+    """The error of one item of a batch, or of what a session was asked for."""
+    return errors.error_of(error.reason, error.message, field=error.field, retry_after_ms=error.retry_after_ms)
 
 
 def _error(error: grpc.aio.AioRpcError, details: Details | None) -> CacheError:

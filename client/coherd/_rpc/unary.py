@@ -19,6 +19,7 @@ from coherd._rpc.forks import ConnectedPerLoop
 from coherd._rpc.guard import Guard
 from coherd._rpc.methods import Effect, Method, Request, Response
 from coherd._rpc.per_loop import PerLoop
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
 from coherd._rpc.status import error_of_status
 from coherd._rpc.tls import TlsConfig
@@ -71,6 +72,14 @@ class UnaryTransport:
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
+
+    peek_near = lookup_near
+
+    def owes_turn(self) -> bool:
+        return False
+
+    def items_at_once(self, items: int) -> int:
+        return MAX_CALL_ITEMS
 
     async def call(
         self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
@@ -133,7 +142,7 @@ class UnaryTransport:
                 await gate.acquire()  # at once
             try:
                 remaining_s = max(0.001, deadline_s - time.monotonic())
-                answer: Response | None = await connection.ask(method.rpc, message, remaining_s, self._metadata)
+                answer: Any = await connection.ask(method.rpc, message, remaining_s, self._metadata)
             finally:
                 gate.release()
         except grpc.aio.AioRpcError as error:
@@ -160,4 +169,4 @@ class UnaryTransport:
             connection.in_flight -= 1
         if answer is None:
             raise ServerDefect("the answer is not a Coherd message")
-        return answer
+        return method.answer_of(answer)

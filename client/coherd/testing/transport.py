@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from coherd._near import Kept
 from coherd._rpc.connection_events import ConnectionEventKind
 from coherd._rpc.methods import Method, Request, Response
+from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd.catalog import requests
 from coherd.catalog.catalog import Catalog, ResolvedKey
 from coherd.contract.reasons import REASONS, Refusal
@@ -21,6 +22,7 @@ from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
+from coherd.testing.near import NearReads
 from coherd.testing.rpcs import Rpcs
 from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
@@ -71,6 +73,7 @@ class MemoryTransport:
         counts = Counts()
         self._verbs = Verbs(catalog, self.memory, counts, clock, draw=draw, max_value_bytes=max_value_bytes)
         self._rpcs = Rpcs(catalog, self._verbs, counts)
+        self._near = NearReads(catalog, self.memory, counts)
         self._faults = Faults(RPCS)
         self._closed = False
         self.lock = threading.RLock()
@@ -90,20 +93,41 @@ class MemoryTransport:
         return {}
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
-        return None
+        return None  # so that each read is a call that a test can see
+
+    def peek_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        with self.lock:
+            return None if self._closed else self._near.lookup(str(key))
+
+    def owes_turn(self) -> bool:
+        return False
+
+    def items_at_once(self, items: int) -> int:
+        return MAX_CALL_ITEMS
 
     async def call(
         self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
     ) -> Response:
-        message = method.message_of(request)
-        answer: Message
-        if isinstance(message, pb.LeaseRequest):
-            answer = await self._lease(message)
-        else:
-            with self._serving(method.rpc, message):
-                answer = self._rpcs.by_name[method.rpc](message)
+        answer = await self.answer(method.rpc, method.message_of(request))
         assert isinstance(answer, method.response)
-        return answer
+        return method.answer_of(answer)
+
+    async def answer(self, rpc: str, request: Message) -> Message:
+        """As `call`, in messages.
+
+        Args:
+            rpc: its name.
+            request: to it.
+        """
+        if isinstance(request, pb.LeaseRequest):
+            leased = await self._lease(request)
+            with self.lock:
+                self._near.note(request, leased)
+            return leased
+        with self._serving(rpc, request):
+            answer = self._rpcs.by_name[rpc](request)
+            self._near.note(request, answer)
+            return answer
 
     async def _lease(self, request: pb.LeaseRequest) -> pb.LeaseResponse:
         with self._changes.watch() as watch:

@@ -2,12 +2,30 @@ from coherd.v1 import annotations_pb2 as _annotations_pb2
 from coherd.v1 import cache_service_pb2 as _cache_service_pb2
 from coherd.v1 import errors_pb2 as _errors_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GET_OUTCOME_UNSPECIFIED: _ClassVar[GetOutcome]
+    GET_OUTCOME_HIT: _ClassVar[GetOutcome]
+    GET_OUTCOME_HIT_NEAR_CACHEABLE: _ClassVar[GetOutcome]
+    GET_OUTCOME_ABSENT: _ClassVar[GetOutcome]
+    GET_OUTCOME_INVALIDATED: _ClassVar[GetOutcome]
+    GET_OUTCOME_FOREIGN: _ClassVar[GetOutcome]
+    GET_OUTCOME_EXPIRED: _ClassVar[GetOutcome]
+GET_OUTCOME_UNSPECIFIED: GetOutcome
+GET_OUTCOME_HIT: GetOutcome
+GET_OUTCOME_HIT_NEAR_CACHEABLE: GetOutcome
+GET_OUTCOME_ABSENT: GetOutcome
+GET_OUTCOME_INVALIDATED: GetOutcome
+GET_OUTCOME_FOREIGN: GetOutcome
+GET_OUTCOME_EXPIRED: GetOutcome
 
 class SessionRequest(_message.Message):
     __slots__ = ("hello", "frame", "cancel", "push_ack", "heartbeat", "goodbye", "ping", "asked_at_ms")
@@ -42,40 +60,77 @@ class Hello(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., client_id: _Optional[bytes] = ..., user_agent: _Optional[str] = ..., near_cache: _Optional[bool] = ...) -> None: ...
 
 class RequestFrame(_message.Message):
-    __slots__ = ("operations",)
+    __slots__ = ("operations", "gets", "sets")
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    GETS_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
-    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ...) -> None: ...
+    gets: _containers.RepeatedCompositeFieldContainer[Gets]
+    sets: _containers.RepeatedCompositeFieldContainer[Sets]
+    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., gets: _Optional[_Iterable[_Union[Gets, _Mapping]]] = ..., sets: _Optional[_Iterable[_Union[Sets, _Mapping]]] = ...) -> None: ...
+
+class Gets(_message.Message):
+    __slots__ = ("first_id", "timeout_ms", "accept_stale", "keys")
+    FIRST_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_STALE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    first_id: int
+    timeout_ms: int
+    accept_stale: bool
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, first_id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., accept_stale: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Sets(_message.Message):
+    __slots__ = ("first_id", "timeout_ms", "keys", "values", "ttl_ms", "extra_tags", "only_if_absent", "versions", "negative")
+    class ExtraTagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    FIRST_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_TAGS_FIELD_NUMBER: _ClassVar[int]
+    ONLY_IF_ABSENT_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    first_id: int
+    timeout_ms: int
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    values: _containers.RepeatedScalarFieldContainer[bytes]
+    ttl_ms: int
+    extra_tags: _containers.ScalarMap[str, str]
+    only_if_absent: bool
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    negative: bool
+    def __init__(self, first_id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ..., values: _Optional[_Iterable[bytes]] = ..., ttl_ms: _Optional[int] = ..., extra_tags: _Optional[_Mapping[str, str]] = ..., only_if_absent: _Optional[bool] = ..., versions: _Optional[_Iterable[int]] = ..., negative: _Optional[bool] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("id", "timeout_ms", "get", "set", "lease", "fill", "delete", "touch", "invalidate", "batch_get", "batch_set", "batch_lease", "batch_fill")
+    __slots__ = ("id", "timeout_ms", "lease", "fill", "delete", "touch", "invalidate", "batch_lease", "batch_fill")
     ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
-    GET_FIELD_NUMBER: _ClassVar[int]
-    SET_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     FILL_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
     TOUCH_FIELD_NUMBER: _ClassVar[int]
     INVALIDATE_FIELD_NUMBER: _ClassVar[int]
-    BATCH_GET_FIELD_NUMBER: _ClassVar[int]
-    BATCH_SET_FIELD_NUMBER: _ClassVar[int]
     BATCH_LEASE_FIELD_NUMBER: _ClassVar[int]
     BATCH_FILL_FIELD_NUMBER: _ClassVar[int]
     id: int
     timeout_ms: int
-    get: _cache_service_pb2.GetRequest
-    set: _cache_service_pb2.SetRequest
     lease: _cache_service_pb2.LeaseRequest
     fill: _cache_service_pb2.FillRequest
     delete: _cache_service_pb2.DeleteRequest
     touch: _cache_service_pb2.TouchRequest
     invalidate: _cache_service_pb2.InvalidateRequest
-    batch_get: _cache_service_pb2.BatchGetRequest
-    batch_set: _cache_service_pb2.BatchSetRequest
     batch_lease: _cache_service_pb2.BatchLeaseRequest
     batch_fill: _cache_service_pb2.BatchFillRequest
-    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., get: _Optional[_Union[_cache_service_pb2.GetRequest, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetRequest, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseRequest, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillRequest, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteRequest, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchRequest, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateRequest, _Mapping]] = ..., batch_get: _Optional[_Union[_cache_service_pb2.BatchGetRequest, _Mapping]] = ..., batch_set: _Optional[_Union[_cache_service_pb2.BatchSetRequest, _Mapping]] = ..., batch_lease: _Optional[_Union[_cache_service_pb2.BatchLeaseRequest, _Mapping]] = ..., batch_fill: _Optional[_Union[_cache_service_pb2.BatchFillRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseRequest, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillRequest, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteRequest, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchRequest, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateRequest, _Mapping]] = ..., batch_lease: _Optional[_Union[_cache_service_pb2.BatchLeaseRequest, _Mapping]] = ..., batch_fill: _Optional[_Union[_cache_service_pb2.BatchFillRequest, _Mapping]] = ...) -> None: ...
 
 class CancelFrame(_message.Message):
     __slots__ = ("ids",)
@@ -157,40 +212,62 @@ class NearCacheDomain(_message.Message):
     def __init__(self, domain: _Optional[str] = ..., mode: _Optional[_Union[_annotations_pb2.NearCache, str]] = ..., tags: _Optional[_Iterable[str]] = ..., any_tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResponseFrame(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "gets", "sets")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    GETS_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[OperationResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[OperationResult, _Mapping]]] = ...) -> None: ...
+    gets: _containers.RepeatedCompositeFieldContainer[GetAnswers]
+    sets: _containers.RepeatedCompositeFieldContainer[SetAnswers]
+    def __init__(self, results: _Optional[_Iterable[_Union[OperationResult, _Mapping]]] = ..., gets: _Optional[_Iterable[_Union[GetAnswers, _Mapping]]] = ..., sets: _Optional[_Iterable[_Union[SetAnswers, _Mapping]]] = ...) -> None: ...
+
+class GetAnswers(_message.Message):
+    __slots__ = ("first_id", "outcomes", "values", "remaining_ttl_ms", "age_ms")
+    FIRST_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    first_id: int
+    outcomes: _containers.RepeatedScalarFieldContainer[GetOutcome]
+    values: _containers.RepeatedScalarFieldContainer[bytes]
+    remaining_ttl_ms: _containers.RepeatedScalarFieldContainer[int]
+    age_ms: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, first_id: _Optional[int] = ..., outcomes: _Optional[_Iterable[_Union[GetOutcome, str]]] = ..., values: _Optional[_Iterable[bytes]] = ..., remaining_ttl_ms: _Optional[_Iterable[int]] = ..., age_ms: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class SetAnswers(_message.Message):
+    __slots__ = ("first_id", "outcomes", "ttl_ms")
+    FIRST_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    first_id: int
+    outcomes: _containers.RepeatedScalarFieldContainer[_cache_service_pb2.SetOutcome]
+    ttl_ms: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, first_id: _Optional[int] = ..., outcomes: _Optional[_Iterable[_Union[_cache_service_pb2.SetOutcome, str]]] = ..., ttl_ms: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class OperationResult(_message.Message):
-    __slots__ = ("id", "error", "get", "set", "lease", "fill", "delete", "touch", "invalidate", "batch_get", "batch_set", "batch_lease", "batch_fill")
+    __slots__ = ("id", "error", "get", "lease", "fill", "delete", "touch", "invalidate", "batch_lease", "batch_fill")
     ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     GET_FIELD_NUMBER: _ClassVar[int]
-    SET_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     FILL_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
     TOUCH_FIELD_NUMBER: _ClassVar[int]
     INVALIDATE_FIELD_NUMBER: _ClassVar[int]
-    BATCH_GET_FIELD_NUMBER: _ClassVar[int]
-    BATCH_SET_FIELD_NUMBER: _ClassVar[int]
     BATCH_LEASE_FIELD_NUMBER: _ClassVar[int]
     BATCH_FILL_FIELD_NUMBER: _ClassVar[int]
     id: int
     error: _cache_service_pb2.ItemError
     get: _cache_service_pb2.GetResponse
-    set: _cache_service_pb2.SetResponse
     lease: _cache_service_pb2.LeaseResponse
     fill: _cache_service_pb2.FillResponse
     delete: _cache_service_pb2.DeleteResponse
     touch: _cache_service_pb2.TouchResponse
     invalidate: _cache_service_pb2.InvalidateResponse
-    batch_get: _cache_service_pb2.BatchGetResponse
-    batch_set: _cache_service_pb2.BatchSetResponse
     batch_lease: _cache_service_pb2.BatchLeaseResponse
     batch_fill: _cache_service_pb2.BatchFillResponse
-    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[_cache_service_pb2.ItemError, _Mapping]] = ..., get: _Optional[_Union[_cache_service_pb2.GetResponse, _Mapping]] = ..., set: _Optional[_Union[_cache_service_pb2.SetResponse, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseResponse, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillResponse, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteResponse, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchResponse, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateResponse, _Mapping]] = ..., batch_get: _Optional[_Union[_cache_service_pb2.BatchGetResponse, _Mapping]] = ..., batch_set: _Optional[_Union[_cache_service_pb2.BatchSetResponse, _Mapping]] = ..., batch_lease: _Optional[_Union[_cache_service_pb2.BatchLeaseResponse, _Mapping]] = ..., batch_fill: _Optional[_Union[_cache_service_pb2.BatchFillResponse, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[_cache_service_pb2.ItemError, _Mapping]] = ..., get: _Optional[_Union[_cache_service_pb2.GetResponse, _Mapping]] = ..., lease: _Optional[_Union[_cache_service_pb2.LeaseResponse, _Mapping]] = ..., fill: _Optional[_Union[_cache_service_pb2.FillResponse, _Mapping]] = ..., delete: _Optional[_Union[_cache_service_pb2.DeleteResponse, _Mapping]] = ..., touch: _Optional[_Union[_cache_service_pb2.TouchResponse, _Mapping]] = ..., invalidate: _Optional[_Union[_cache_service_pb2.InvalidateResponse, _Mapping]] = ..., batch_lease: _Optional[_Union[_cache_service_pb2.BatchLeaseResponse, _Mapping]] = ..., batch_fill: _Optional[_Union[_cache_service_pb2.BatchFillResponse, _Mapping]] = ...) -> None: ...
 
 class PushFrame(_message.Message):
     __slots__ = ("sequence", "keys", "tags", "flush")

@@ -226,20 +226,22 @@ def decode_header(raw: bytes) -> Header:
     return _new(Header, (_FLAGS[flags], version, times, raw[FIXED_BYTES:size], size))
 
 
-_PLAIN_START: Final = _FIXED.pack(MAGIC, FORMAT_VERSION, 0, 0, 0, 0, 0, 0, 0)[:16]
+PLAIN_START: Final = _FIXED.pack(MAGIC, FORMAT_VERSION, 0, 0, 0, 0, 0, 0, 0)[:16]
 """What an entry without flags begins with, its item version included."""
-_MAX_TIME_MS: Final = 2**63 - 1
-_PLAIN: Final = struct.Struct(">QQIIH")
+MAX_FRESH_MS: Final = 2**63 - 1
+"""No plain entry is fresh until later."""
+PLAIN_FIELDS: Final = struct.Struct(">QQIIH")
+"""What follows in it: written at, fresh until, stale and load time, length of the stamp block."""
 
 
 def decode_plain_header(raw: bytes) -> Header | None:
     """As `decode_header`, of the entries that nearly all are: without flags. None for all others, for damaged ones, and
     for those that would be fresh for longer than 63 bits of milliseconds."""
-    if raw[:16] != _PLAIN_START or len(raw) < FIXED_BYTES:
+    if raw[:16] != PLAIN_START or len(raw) < FIXED_BYTES:
         return None
-    written, fresh, stale, load, block_bytes = _PLAIN.unpack_from(raw, 16)
+    written, fresh, stale, load, block_bytes = PLAIN_FIELDS.unpack_from(raw, 16)
     size = FIXED_BYTES + block_bytes
-    if len(raw) < size or block_bytes <= IDENTITY_BYTES or fresh > _MAX_TIME_MS:
+    if len(raw) < size or block_bytes <= IDENTITY_BYTES or fresh > MAX_FRESH_MS:
         return None
     return _new(Header, (Flags.NONE, 0, _new(Times, (written, fresh, stale, load)), raw[FIXED_BYTES:size], size))
 

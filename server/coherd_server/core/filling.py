@@ -20,7 +20,7 @@ from coherd_server.core.failure import FOREIGN_VALUE, Failure, failure_of, refus
 from coherd_server.core.granted_leases import GrantedLease, GrantedLeases
 from coherd_server.core.lease_attempt import current_lease
 from coherd_server.core.near.change_log import ChangeNotice
-from coherd_server.core.near.publish import ChangePublisher, distinct
+from coherd_server.core.near.publish import ChangePublisher, distinct, is_told
 from coherd_server.core.set_plan import SetPlan, needs_of, plan_of
 from coherd_server.core.store import EpochRead, Fill, FillOutcome, Outdated, Store, StoreUnavailable, ValueRead
 from coherd_server.core.validity import expected_block, extra_refs_of
@@ -107,7 +107,7 @@ class Filler:
                 done[index] = failure_of(outcome)
             elif outcome is FillOutcome.FOREIGN:
                 done[index] = FOREIGN_VALUE
-            elif outcome is FillOutcome.STORED and notice is not None and not notice.is_told:
+            elif outcome is FillOutcome.STORED and notice is not None and not is_told(notice):
                 untold.setdefault(notice, []).append(index)
             else:
                 outcome = FillOutcome.REJECTED if isinstance(outcome, Outdated) else outcome

@@ -12,12 +12,13 @@ from typing import Final
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import (
     LeaseItem,
+    LeaseOutcome,
     check_grant,
     check_lease,
     check_release,
     extra_tags_of,
+    lease_counts,
 )
-from coherd.contract.lease_counts import LeaseOutcome, lease_counts
 from coherd.contract.limits import GRANT_BYTES
 from coherd.contract.reasons import Refusal
 from coherd_server.core.counters import Counters
@@ -157,7 +158,7 @@ class Leases:
         if held is HoldOutcome.LOST:
             return Held()
         counts = self._counters.counts[key.domain.name]
-        counts.update(lease_counts(item.callers, item.counted, LeaseOutcome.JOINED, waited=False))
+        counts.update(lease_counts(item, LeaseOutcome.JOINED, waited=False))
         return Granted(item.lease_ms, item.grant)
 
     async def release(self, key: ResolvedKey, token: bytes, cooldown_ms: int) -> bool | Failure:
@@ -186,4 +187,4 @@ class Leases:
         if hit is not None:
             kind = LeaseOutcome.HIT if hit is answer else LeaseOutcome.STALE
             counts["read_bytes"] += len(hit.validity.payload)
-        counts.update(lease_counts(item.callers, item.counted, kind, waited=waited))
+        counts.update(lease_counts(item, kind, waited=waited))

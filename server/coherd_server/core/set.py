@@ -17,7 +17,7 @@ from coherd_server.core.failure import CONTENDED, OUTWAITED, UNKNOWN, Failure, r
 from coherd_server.core.get import Reader
 from coherd_server.core.key_queue import KeyQueue
 from coherd_server.core.near.change_log import ChangeNotice
-from coherd_server.core.near.publish import ChangePublisher
+from coherd_server.core.near.publish import ChangePublisher, is_told
 from coherd_server.core.set_attempt import SetAttempt, SetProgress
 from coherd_server.core.set_plan import SetDone, SetPlan, plan_of
 from coherd_server.core.store import PutOutcome, Store
@@ -139,7 +139,7 @@ class Writer:
                         outcome = CONTENDED
                     del pending[index]
                     notice = progress.told.get(index)
-                    if notice is None or notice.is_told or not _is_stored(outcome):
+                    if notice is None or is_told(notice) or not _is_stored(outcome):
                         end(index, outcome)
                     else:
                         untold.setdefault(notice, {})[index] = outcome

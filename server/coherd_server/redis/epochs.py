@@ -10,10 +10,10 @@ or invalidated reads differently.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from coherd_server.core.store import EPOCH_BYTES, EpochRead, Outdated, StoreUnavailable, ValueRead, WriteBasis
+from coherd_server.core.store import EpochRead, StoreUnavailable, WriteBasis
 from coherd_server.redis.fencing import Fencing
 from coherd_server.redis.jobs import Job, all_of, bytes_of
 from coherd_server.redis.names import Names
@@ -53,66 +53,6 @@ class KnownEpochs:
 def lifetime_to_ask_ms(need_ms: int) -> int:
     """The lifetime to ask for."""
     return need_ms + min(need_ms, EXTRA_MS)
-
-
-def epoch_of(value: ValueRead) -> EpochRead:
-    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
-    raw = value.raw
-    return tuple.__new__(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
-
-
-class RememberedStamps:
-    """Whether the epochs that writes carried from memory are those that were read beside them
-    [remembered-then-verified].
-
-    Args:
-        values: what was read, by full name.
-        prefix: an epoch's full name is this and its tag.
-        forget: told each tag whose epoch was another one.
-    """
-
-    def __init__(self, values: Mapping[str, ValueRead], prefix: str, forget: Callable[[str], None]) -> None:
-        self._values = values
-        self._prefix = prefix
-        self._forget = forget
-        self._wrong: dict[tuple[int, bytes], frozenset[str]] = {}
-        """Of each mapping and node the tags whose epochs are not known to be as remembered; nearly always empty."""
-
-    def unless_current(
-        self, remembered: Mapping[str, bytes], tags: Sequence[str], identity: bytes
-    ) -> Outdated | StoreUnavailable | None:
-        """What became of a write that was stamped with remembered epochs; None where all of them are current.
-
-        Args:
-            remembered: the epochs, by tag; not altered while this lives.
-            tags: which of them; empty: all.
-            identity: of the node that the write was stamped for.
-        """
-        wrong = self._wrong.get((id(remembered), identity))
-        if wrong is None:
-            wrong = self._wrong[id(remembered), identity] = self._wrong_of(remembered, identity)
-        if not wrong:
-            return None
-        stamped = tags or tuple(remembered)
-        if wrong.isdisjoint(stamped):
-            return None
-        epochs: dict[str, EpochRead] = {}
-        for tag in stamped:
-            read = self._values.get(self._prefix + tag)
-            if read is None:
-                return StoreUnavailable("no answer in time", outcome_unknown=True)
-            epochs[tag] = epoch_of(read)
-        return Outdated(epochs)
-
-    def _wrong_of(self, remembered: Mapping[str, bytes], identity: bytes) -> frozenset[str]:
-        wrong: list[str] = []
-        for tag, epoch in remembered.items():
-            read = self._values.get(self._prefix + tag)
-            if read is None or read.raw != epoch or read.identity != identity:
-                wrong.append(tag)
-                if read is not None:
-                    self._forget(tag)
-        return frozenset(wrong)
 
 
 class Epochs:

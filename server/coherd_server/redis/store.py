@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from coherd_server.core.near.change_log import ChangeNotice
 from coherd_server.core.store import (
+    EPOCH_BYTES,
     EpochRead,
     Fill,
     FillOutcome,
@@ -25,7 +26,7 @@ from coherd_server.core.store import (
     WriteBasis,
 )
 from coherd_server.redis.change_log import RedisChangeLog
-from coherd_server.redis.epochs import Epochs, RememberedStamps, epoch_of
+from coherd_server.redis.epochs import Epochs
 from coherd_server.redis.fencing import fencing_of
 from coherd_server.redis.jobs import Job, all_of, outcome_of, put_outcome_of, text_of
 from coherd_server.redis.listener import Listener
@@ -76,7 +77,7 @@ class RedisStore(Maintenance):
         key_names = [prefix + key for key in keys]
         tag_names = [epoch_prefix + tag for tag in tags]
         values = await self._values(key_names + tag_names)
-        return [values[name] for name in key_names], [epoch_of(values[name]) for name in tag_names]
+        return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
 
     async def _values(self, names: Sequence[str]) -> Mapping[str, ValueRead]:
         """Values by full name. There is nothing to route where all are on one primary, and that answers as it should.
@@ -121,7 +122,7 @@ class RedisStore(Maintenance):
             names = names_of(key)
             jobs.append(_new(Job, (script, names, (numbers_of(names[0], lifetime_ms), entry), identity, 0, common)))
         values, answers = await self._writes.do(jobs, self._removal, notices, stamped=puts)
-        stamps = RememberedStamps(values, self._names.epoch_prefix, self._epochs.forget)
+        stamps = _RememberedStamps(values, self._names.epoch_prefix, self._epochs.forget)
         outcomes: list[PutOutcome | Outdated | StoreUnavailable] = []
         for put, answer in zip(puts, answers, strict=True):
             outcome: PutOutcome | Outdated | StoreUnavailable = put_outcome_of(answer)
@@ -183,7 +184,7 @@ class RedisStore(Maintenance):
         return (
             [values[value] for value, _ in pairs],
             [values[lease].raw for _, lease in pairs],
-            [epoch_of(values[name]) for name in tag_names],
+            [_epoch(values[name]) for name in tag_names],
         )
 
     async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
@@ -206,7 +207,7 @@ class RedisStore(Maintenance):
             names = self._names_to_write(key)
             jobs.append(Job(script, names, (numbers_of(names[0], lifetime_ms), entry, lease), identity))
         values, answers = await self._writes.do(jobs, self._removal, notices, stamped=fills)
-        stamps = RememberedStamps(values, self._names.epoch_prefix, self._epochs.forget)
+        stamps = _RememberedStamps(values, self._names.epoch_prefix, self._epochs.forget)
         outcomes: list[FillOutcome | Outdated | StoreUnavailable] = []
         for fill, answer in zip(fills, answers, strict=True):
             outcome: FillOutcome | Outdated | StoreUnavailable = outcome_of(FillOutcome, answer, FillOutcome.REJECTED)
@@ -255,3 +256,63 @@ class RedisStore(Maintenance):
     def _replacement(self, name: str, replicas: int = 0) -> Job:
         """The job that replaces an epoch, by its full name."""
         return Job(INVALIDATE, (name,), (self._settings.invalidated_epoch_ms,), replicas=replicas)
+
+
+def _epoch(value: ValueRead) -> EpochRead:
+    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
+    raw = value.raw
+    return _new(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
+
+
+class _RememberedStamps:
+    """Whether the epochs that writes carried from memory are those that were read beside them
+    [remembered-then-verified].
+
+    Args:
+        values: what was read, by full name.
+        prefix: an epoch's full name is this and its tag.
+        forget: told each tag whose epoch was another one.
+    """
+
+    def __init__(self, values: Mapping[str, ValueRead], prefix: str, forget: Callable[[str], None]) -> None:
+        self._values = values
+        self._prefix = prefix
+        self._forget = forget
+        self._wrong: dict[tuple[int, bytes], frozenset[str]] = {}
+        """Of each mapping and node the tags whose epochs are not known to be as remembered; nearly always empty."""
+
+    def unless_current(
+        self, remembered: Mapping[str, bytes], tags: Sequence[str], identity: bytes
+    ) -> Outdated | StoreUnavailable | None:
+        """What became of a write that was stamped with remembered epochs; None where all of them are current.
+
+        Args:
+            remembered: the epochs, by tag; not altered while this lives.
+            tags: which of them; empty: all.
+            identity: of the node that the write was stamped for.
+        """
+        wrong = self._wrong.get((id(remembered), identity))
+        if wrong is None:
+            wrong = self._wrong[id(remembered), identity] = self._wrong_of(remembered, identity)
+        if not wrong:
+            return None
+        stamped = tags or tuple(remembered)
+        if wrong.isdisjoint(stamped):
+            return None
+        epochs: dict[str, EpochRead] = {}
+        for tag in stamped:
+            read = self._values.get(self._prefix + tag)
+            if read is None:
+                return StoreUnavailable("no answer in time", outcome_unknown=True)
+            epochs[tag] = _epoch(read)
+        return Outdated(epochs)
+
+    def _wrong_of(self, remembered: Mapping[str, bytes], identity: bytes) -> frozenset[str]:
+        wrong: list[str] = []
+        for tag, epoch in remembered.items():
+            read = self._values.get(self._prefix + tag)
+            if read is None or read.raw != epoch or read.identity != identity:
+                wrong.append(tag)
+                if read is not None:
+                    self._forget(tag)
+        return frozenset(wrong)

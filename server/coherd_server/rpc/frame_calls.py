@@ -20,20 +20,19 @@ from coherd_server.core.get import Lookup
 from coherd_server.core.near.session import NearSession
 from coherd_server.core.validity import State
 from coherd_server.rpc.cache_service import CacheRpcs
-from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident, not_kept
+from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, not_kept
 from coherd_server.rpc.errors import answer_too_large
-from coherd_server.rpc.send_queue import RESULT_BYTES, FrameLoad, ReadGate, SendQueue, Window
+from coherd_server.rpc.incidents import INCIDENTS
+from coherd_server.rpc.send_queue import RESULT_BYTES, FrameLoad, SendQueue, Window
 
 MESSAGE_SPARE_BYTES: Final = 1_024
 """What a message holds besides one long result."""
-READS: Final = frozenset({"get", "batch_get"})
-"""Operations that change nothing: a late answer leaves nothing unknown."""
 _TOO_MANY_WAIT: Final = Failure(ErrorReason.ERROR_REASON_OVERLOADED, "too many leases of this session wait")
 _RPC_NAMES: Final = {
     field.name: "".join(part.capitalize() for part in field.name.split("_"))
     for field in session_pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields
 }
-"""Operation to rpc: ``batch_get`` to ``BatchGet``."""
+"""Operation to rpc: ``batch_lease`` to ``BatchLease``."""
 
 
 class Services(NamedTuple):
@@ -56,7 +55,6 @@ class FrameCalls:
         principal: whose stream it is.
         send_queue: takes the results.
         window: told of what is answered.
-        gate: that reads pass.
         near: the stream's near cache, if it has one.
         begin: makes a task that ends with the stream.
         most_waiting: leases that wait at one time; more are refused as OVERLOADED.
@@ -69,7 +67,6 @@ class FrameCalls:
         principal: Principal,
         send_queue: SendQueue,
         window: Window,
-        gate: ReadGate,
         near: NearSession | None,
         begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         most_waiting: int,
@@ -79,7 +76,6 @@ class FrameCalls:
         self._principal = principal
         self._send_queue = send_queue
         self._window = window
-        self._gate = gate
         self._near = near
         self._begin = begin
         self._most_waiting = most_waiting
@@ -130,27 +126,18 @@ class FrameCalls:
 
     async def _serve(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> None:
         try:
-            if kind != "batch_get":
-                await self._answer(kind, operation_id, request, timeout_ms)
-                return
-            keys, answer_bytes = max(1, len(getattr(request, "keys", ()))), 0
-            await self._gate.enter(keys)
-            try:
-                answer_bytes = await self._answer(kind, operation_id, request, timeout_ms)
-            finally:
-                self._gate.leave(keys, answer_bytes)
+            await self._answer(kind, operation_id, request, timeout_ms)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            self._send_queue.fail(operation_id, incident(error))
+            self._send_queue.fail(operation_id, INCIDENTS.note(error))
 
-    async def _answer(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> int:
-        """Answers, and tells the size of the answer."""
+    async def _answer(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> None:
         method: Callable[[Any, Call], Coroutine[Any, Any, Message]] = getattr(self._services.rpcs, _RPC_NAMES[kind])
         answer = await self._services.endpoint.serve(
             method,
             request,
             self._principal,
             timeout_ms / 1000 if timeout_ms > 0 else None,
-            reads_only=kind in READS,
+            reads_only=False,
             keep_near=not_kept if self._near is None else near_keeper(self._near),
         )
         if isinstance(answer, bytes):
@@ -162,7 +149,6 @@ class FrameCalls:
             self._send_queue.fail(operation_id, answer)
         else:
             getattr(self._send_queue.result(operation_id, size_bytes), kind).CopyFrom(answer)
-        return size_bytes
 
 
 def near_keeper(near: NearSession) -> KeepNear:

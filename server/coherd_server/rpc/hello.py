@@ -16,7 +16,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.rpc.endpoint import parse
 from coherd_server.rpc.errors import Context
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 CLIENT_ID_BYTES: Final = 16
 HELLO_TIMEOUT_S: Final = 10.0
 _MODES: Final = {NearCacheMode.PUSH: NearCache.NEAR_CACHE_PUSH, NearCacheMode.STRICT: NearCache.NEAR_CACHE_STRICT}

@@ -19,7 +19,7 @@ from coherd_server.core.validity import State
 
 HELD_RETRY_MS = 100
 """When a caller that was not let to load may ask again."""
-_OUTCOMES = {
+SET_OUTCOMES = {
     PutOutcome.STORED: pb.SET_OUTCOME_STORED,
     PutOutcome.PRESENT: pb.SET_OUTCOME_PRESENT,
     PutOutcome.OLDER_VERSION: pb.SET_OUTCOME_OLDER_VERSION,
@@ -67,7 +67,7 @@ def fill_get(result: pb.GetResponse | pb.BatchGetResult, lookup: Lookup, accept_
 
 def set_response(done: SetDone) -> pb.SetResponse:
     """The answer of a set."""
-    return pb.SetResponse(outcome=_OUTCOMES[done.outcome], ttl_ms=done.ttl_ms)
+    return pb.SetResponse(outcome=SET_OUTCOMES[done.outcome], ttl_ms=done.ttl_ms)
 
 
 def lease_response(answer: Lookup | Granted | Held, keep_near: Callable[[pb.Hit, Lookup], None]) -> pb.LeaseResponse:

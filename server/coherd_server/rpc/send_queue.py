@@ -16,12 +16,34 @@ from typing import Final
 from coherd.v1 import session_pb2 as session_pb
 from coherd_server.core.failure import Failure
 from coherd_server.rpc.errors import item_error
+from coherd_server.rpc.frame_bytes import GetAnswers, SetAnswers, encode_answers
 
 MESSAGE_RESULTS: Final = 2_000
 MESSAGE_BYTES: Final = 1 << 20
 """A message takes no more results once it holds so much."""
 RESULT_BYTES: Final = 64
 """Reckoned size of a result besides its value."""
+GET_BYTES: Final = 32
+"""Reckoned size of an answer to a get, in columns, besides its value."""
+SET_BYTES: Final = 8
+"""Reckoned size of an answer to a set, in columns."""
+
+
+class _Answers:
+    """A frame of answers that gathers."""
+
+    __slots__ = ("count", "gets", "message", "sets", "size_bytes")
+
+    def __init__(self) -> None:
+        self.gets: list[GetAnswers] = []
+        self.sets: list[SetAnswers] = []
+        self.message = session_pb.SessionResponse()
+        """The other answers."""
+        self.message.frame.SetInParent()
+        self.size_bytes = self.count = 0
+
+    def encode(self) -> bytes:
+        return encode_answers(self.gets, self.sets, self.message)
 
 
 class SendQueue:
@@ -36,13 +58,11 @@ class SendQueue:
         self.queued_bytes = 0
         """Reckoned size of what was not handed to the transport yet."""
         self._full_bytes = full_bytes
-        self._message_bytes = min(MESSAGE_BYTES, full_bytes)
+        self.message_bytes = min(MESSAGE_BYTES, full_bytes)
+        """A frame takes no more once it holds so much; what is queued at one time may be larger."""
         self._on_written = on_written
-        self._queue: deque[tuple[session_pb.SessionResponse, int]] = deque()
-        self._open: session_pb.SessionResponse | None = None
-        self._results = session_pb.ResponseFrame().results
-        self._open_bytes = 0
-        self._open_results = 0
+        self._queue: deque[tuple[session_pb.SessionResponse | _Answers, int]] = deque()
+        self._open: _Answers | None = None
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._ended = False
@@ -60,20 +80,39 @@ class SendQueue:
 
     def result(self, operation_id: int, size_bytes: int) -> session_pb.OperationResult:
         """An operation's result, to be filled in at once, before anything else happens."""
-        if self._open_bytes + size_bytes > self._message_bytes:
+        result = self._opened(size_bytes).message.frame.results.add(id=operation_id)
+        self._add(1, size_bytes)
+        return result
+
+    def gets(self, answers: GetAnswers, size_bytes: int) -> None:
+        """Answers to gets."""
+        self._opened(size_bytes).gets.append(answers)
+        self._add(len(answers.outcomes), size_bytes)
+
+    def sets(self, answers: SetAnswers) -> None:
+        """Answers to sets."""
+        size_bytes = SET_BYTES * len(answers.outcomes)
+        self._opened(size_bytes).sets.append(answers)
+        self._add(len(answers.outcomes), size_bytes)
+
+    def _opened(self, size_bytes: int) -> _Answers:
+        """The frame that so much goes into."""
+        if self._open is not None and self._open.size_bytes + size_bytes > self.message_bytes:
             self._seal()
         if self._open is None:
-            self._open = session_pb.SessionResponse()
-            self._results = self._open.frame.results
-            self._open_results = 0
+            self._open = _Answers()
             self._filled.set()
-        result = self._results.add(id=operation_id)
-        self._open_bytes += size_bytes
-        self._open_results += 1
+        return self._open
+
+    def _add(self, count: int, size_bytes: int) -> None:
+        """So much was put into the open frame."""
+        answers = self._open
+        assert answers is not None
+        answers.size_bytes += size_bytes
+        answers.count += count
         self.queued_bytes += size_bytes
-        if self._open_bytes >= self._message_bytes or self._open_results >= MESSAGE_RESULTS:
+        if answers.size_bytes >= self.message_bytes or answers.count >= MESSAGE_RESULTS:
             self._seal()
-        return result
 
     def fail(self, operation_id: int, failure: Failure) -> None:
         """Answer an operation with a failure."""
@@ -94,9 +133,8 @@ class SendQueue:
 
     def _seal(self) -> None:
         if self._open is not None:
-            self._queue.append((self._open, self._open_bytes))
+            self._queue.append((self._open, self._open.size_bytes))
             self._open = None
-            self._open_bytes = 0
 
     async def write(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Write everything that comes, in order; what comes while a message is on its way shares the next one."""
@@ -107,7 +145,7 @@ class SendQueue:
                 if not self._queue:
                     self._seal()
                 message, size_bytes = self._queue.popleft()
-                await send(message.SerializeToString())
+                await send(message.encode() if isinstance(message, _Answers) else message.SerializeToString())
                 self.queued_bytes -= size_bytes
                 self._room.set()
                 self._on_written()

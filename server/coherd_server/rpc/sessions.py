@@ -13,7 +13,6 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 import grpc.aio
-from google.protobuf.message import DecodeError
 from grpc.aio import AbortError
 
 from coherd.contract.reasons import Refusal
@@ -23,11 +22,13 @@ from coherd_server.core.access import Action, Principal
 from coherd_server.core.failure import Failure, refused
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.session import NearSession, Push
-from coherd_server.rpc.endpoint import DRAINING, Handler, incident
-from coherd_server.rpc.errors import Context, abort, malformed
+from coherd_server.rpc.endpoint import DRAINING, Handler
+from coherd_server.rpc.errors import Context, abort
+from coherd_server.rpc.frame_bytes import AskedFrame, decode_message
 from coherd_server.rpc.frame_calls import Services
 from coherd_server.rpc.frames import Frames
 from coherd_server.rpc.hello import SessionLimits, read_hello, welcome
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.send_queue import SendQueue, Window
 from coherd_server.rpc.sign_of_life import say_alive, wait_alive
@@ -97,7 +98,7 @@ class Sessions:
         except (AbortError, grpc.aio.UsageError):  # it was ended already: by us, or with the server
             raise
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            await abort(context, incident(error))
+            await abort(context, INCIDENTS.note(error))
         finally:
             self._places -= 1
 
@@ -209,9 +210,12 @@ class Stream:
                 return None
             arrived_s = None if self.near is None else self._hub.now_s()
             try:
-                self._take(session_pb.SessionRequest.FromString(data), len(data), arrived_s)
-            except DecodeError:
-                return refused(malformed(session_pb.SessionRequest))
+                message = decode_message(data, most_operations)
+                if isinstance(message, AskedFrame):
+                    self._frames.start(message, window.add(message.items, len(data)))
+                else:
+                    self._take(message)
+                self._extend(message.asked_at_ms, arrived_s)
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
@@ -223,16 +227,10 @@ class Stream:
                 await wait_alive(self._room, send_queue)
         return None
 
-    def _take(self, message: session_pb.SessionRequest, size_bytes: int, arrived_s: float | None) -> None:
+    def _take(self, message: session_pb.SessionRequest) -> None:
         kind = message.WhichOneof("message")
         near = self.near
-        if kind == "frame":
-            if not 1 <= len(message.frame.operations) <= self._limits.window:
-                text = f"a frame has 1..{self._limits.window} operations"
-                raise Refusal(_INVALID, text, field="frame.operations")
-            load = self._window.add(len(message.frame.operations), size_bytes)
-            self._frames.start(message.frame, load)
-        elif kind == "push_ack":
+        if kind == "push_ack":
             if near is not None:
                 near.acknowledge(message.push_ack.sequence)
         elif kind == "cancel":
@@ -248,8 +246,10 @@ class Stream:
             raise Refusal(_INVALID, "hello is said once", field="hello")
         else:
             raise Refusal(_INVALID, "a message of this protocol is required")
-        if near is not None and message.asked_at_ms > 0:
-            extension = near.extend(message.asked_at_ms, arrived_s=arrived_s)
+
+    def _extend(self, asked_at_ms: int, arrived_s: float | None) -> None:
+        if self.near is not None and asked_at_ms > 0:
+            extension = self.near.extend(asked_at_ms, arrived_s=arrived_s)
             if extension is not None:
                 self._send_queue.say(
                     session_pb.SessionResponse(

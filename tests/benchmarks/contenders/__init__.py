@@ -6,6 +6,10 @@ from typing import Final, Protocol
 
 BATCH: Final = 100
 """Keys of one call that reads or writes many."""
+PATIENCE_S: Final = 60.0
+"""Of all callers: a call that takes longer hangs, on a busy machine too."""
+PATIENCE_MS: Final = 60_000
+"""The same."""
 
 
 class WrongAnswer(AssertionError):

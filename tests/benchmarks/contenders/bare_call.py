@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import grpc.aio
-from tests.benchmarks.contenders import expect
+from tests.benchmarks.contenders import PATIENCE_S, expect
 from tests.benchmarks.data import daily
 
 from coherd.v1 import cache_service_pb2 as wire
@@ -28,11 +28,11 @@ class BareCall:
     async def prepare(self) -> None:
         self._channel = grpc.aio.insecure_channel(self._target)
         self._get: Any = self._channel.unary_unary(GET)
-        answer = wire.GetResponse.FromString(await self._get(self._requests[0], timeout=2))
+        answer = wire.GetResponse.FromString(await self._get(self._requests[0], timeout=PATIENCE_S))
         expect(answer.HasField("hit"))
 
     async def get(self, turn: int) -> None:
-        raw = await self._get(self._requests[turn % len(self._requests)], timeout=2)
+        raw = await self._get(self._requests[turn % len(self._requests)], timeout=PATIENCE_S)
         expect(len(raw) > 0)
 
     async def close(self) -> None:

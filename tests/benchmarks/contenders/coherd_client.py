@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.benchmarks.contenders import BATCH, expect
+from tests.benchmarks.contenders import BATCH, PATIENCE_MS, expect
 from tests.benchmarks.data import TTL_MS, daily, document
 
 from coherd.client import CacheClient
@@ -20,7 +20,7 @@ class CoherdClient:
     set_many_name = "set_many"
 
     def __init__(self, target: str, keys: int, *, sessions: bool = True) -> None:
-        self._client = CacheClient.connect(target, near_cache=False, sessions=sessions)
+        self._client = CacheClient.connect(target, near_cache=False, sessions=sessions, timeout_ms=PATIENCE_MS)
         self._keys = [daily(index) for index in range(keys)]
         self._absent = [daily(keys + index) for index in range(keys)]
         self._batches = [self._keys[start : start + BATCH] for start in range(0, keys - BATCH + 1, BATCH)]

@@ -11,20 +11,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from typing import Final
 
+from tests.benchmarks.contenders import PATIENCE_MS, PATIENCE_S
 from tests.benchmarks.data import daily
 from tests.benchmarks.without_waiting import is_held
 
 from coherd.client import CacheClient
 from coherd.domains.analytics import Daily
 
-WATCH_TIMEOUT_S: Final = 20.0
-
 
 async def main(target: str) -> None:
     """Serve until the input ends."""
-    async with CacheClient.connect(target) as cache:
+    async with CacheClient.connect(target, timeout_ms=PATIENCE_MS) as cache:
         print("ready", flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             key = daily(int(line))
@@ -32,7 +30,7 @@ async def main(target: str) -> None:
                 print("not held", flush=True)
                 continue
             print("held", flush=True)
-            async with asyncio.timeout(WATCH_TIMEOUT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 last_ns, first_ns = await _watch(cache, key)
             print(last_ns, first_ns, flush=True)
 

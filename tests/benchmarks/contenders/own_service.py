@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import grpc.aio
 import orjson
-from tests.benchmarks.contenders import expect
+from tests.benchmarks.contenders import PATIENCE_S, expect
 from tests.benchmarks.data import TTL_MS, daily, document
 
 from coherd.v1 import cache_service_pb2 as wire
@@ -42,7 +42,7 @@ class OwnService:
 
     def __exit__(self, *_: object) -> None:
         self._server.terminate()
-        self._server.communicate(timeout=10)
+        self._server.communicate(timeout=PATIENCE_S)
 
     @property
     def pid(self) -> int:
@@ -77,11 +77,11 @@ class OwnService:
     async def set(self, turn: int) -> None:
         key = keys_pb2.Key(text=self._keys[turn % len(self._keys)])
         request = wire.SetRequest(key=key, value=orjson.dumps(self._value), ttl_ms=TTL_MS)
-        expect((await self._set(request, timeout=2)).outcome == wire.SET_OUTCOME_STORED)
+        expect((await self._set(request, timeout=PATIENCE_S)).outcome == wire.SET_OUTCOME_STORED)
 
     async def close(self) -> None:
         await self._channel.close()
 
     async def _ask(self, key: str) -> wire.GetResponse:
-        answer: wire.GetResponse = await self._get(wire.GetRequest(key=keys_pb2.Key(text=key)), timeout=2)
+        answer: wire.GetResponse = await self._get(wire.GetRequest(key=keys_pb2.Key(text=key)), timeout=PATIENCE_S)
         return answer

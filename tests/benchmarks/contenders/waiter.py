@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import redis.asyncio
-from tests.benchmarks.contenders import expect
+from tests.benchmarks.contenders import PATIENCE_MS, expect
 
 from coherd.client import CacheClient
 from coherd.domains.content import Topics
@@ -33,7 +33,7 @@ async def _load(_: object) -> str:
 
 
 async def _coherd(target: str) -> None:
-    async with CacheClient.connect(target, timeout_ms=10_000) as cache:
+    async with CacheClient.connect(target, timeout_ms=PATIENCE_MS) as cache:
         await cache.describe_catalog()  # connected
         await _serve(lambda one: cache.get_or_load(one, _load))
 

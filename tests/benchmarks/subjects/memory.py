@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import orjson
 import redis
+from tests.benchmarks.contenders import PATIENCE_MS
 from tests.benchmarks.data import TTL_MS, daily, document, prompt
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.result import Row
@@ -36,7 +37,7 @@ async def _rows(what: str, key_of: Callable[[int], Key[Any]], plan: Plan) -> lis
         bare_each = _usage(plain, keys) / len(keys)
         bare_all = (_used(plain) - before) / len(keys)
     with standalone() as valkey, _server(valkey.url) as server, valkey.client() as plain:
-        async with CacheClient.connect(server.target) as cache:
+        async with CacheClient.connect(server.target, timeout_ms=PATIENCE_MS) as cache:
             await cache.describe_catalog()  # connections and scripts are there before the first look
             before = _used(plain)
             await cache.set_many(dict.fromkeys(keys, document()))

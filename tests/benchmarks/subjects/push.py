@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Final, NamedTuple
 
-from tests.benchmarks.contenders import expect
+from tests.benchmarks.contenders import PATIENCE_MS, expect
 from tests.benchmarks.data import daily, document
 from tests.benchmarks.line_process import LineProcess
 from tests.benchmarks.plan import Plan
@@ -43,7 +43,9 @@ async def push(plan: Plan) -> list[Row]:
     strict: list[list[_Seen]] = []
     async with AsyncExitStack() as stack:
         _, server = servers(stack)
-        cache = await stack.enter_async_context(CacheClient.connect(server.target, near_cache=False))
+        cache = await stack.enter_async_context(
+            CacheClient.connect(server.target, near_cache=False, timeout_ms=PATIENCE_MS)
+        )
         reader = await LineProcess.start(stack, "tests.benchmarks.contenders.near_reader", server.target)
         await reader.hear()
         await cache.set(daily(OTHERS_KEY), document())

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import redis.asyncio
+from tests.benchmarks.contenders import PATIENCE_MS
 from tests.benchmarks.contenders.waiter import LOCK_TIMEOUT_S, key
 from tests.benchmarks.line_process import LineProcess
 from tests.benchmarks.plan import Plan
@@ -32,7 +33,7 @@ async def wakeup(plan: Plan) -> list[Row]:
     """One process fills, another waits for every key; against redis-py's lock, whose waiters poll."""
     async with AsyncExitStack() as stack:
         valkey, server = servers(stack)
-        cache = await stack.enter_async_context(CacheClient.connect(server.target, timeout_ms=10_000))
+        cache = await stack.enter_async_context(CacheClient.connect(server.target, timeout_ms=PATIENCE_MS))
         client = redis.asyncio.Redis.from_url(valkey.url, max_connections=plan.waits)
         stack.push_async_callback(client.aclose)
         module = "tests.benchmarks.contenders.waiter"

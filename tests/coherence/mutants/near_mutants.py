@@ -33,19 +33,25 @@ Mutant = Callable[[Patch], None]
 
 def no_mark_before_the_request(patch: Patch) -> None:
     """[mark-before-asking] A read is begun when its reply is there, so that nothing that happened meanwhile counts."""
-    keep = coherd._rpc.session_near.keep
+    keep_columns, keep_one = coherd._rpc.session_near.keep_columns, coherd._rpc.session_near.keep_one
 
-    def begun_late(
-        near: NearCache, reads: list[PendingRead | None], method: Any, answer: Any, *, serving: bool
-    ) -> None:
-        late: list[PendingRead | None] = []
-        for read in reads:
-            if read is not None:
-                near.release(read)
-            late.append(None if read is None else near.begin_read(read.key, boottime_s()))
-        keep(near, late, method, answer, serving=serving)
+    def anew(near: NearCache, read: PendingRead | None) -> PendingRead | None:
+        if read is None:
+            return None
+        near.release(read)
+        return near.begin_read(read.key, boottime_s())
 
-    patch(coherd._rpc.session_near, "keep", begun_late)
+    def begun_late(near: NearCache, reads: list[PendingRead | None], at: int, answers: Any, *, serving: bool) -> None:
+        reads[:] = [anew(near, read) for read in reads]
+        keep_columns(near, reads, at, answers, serving=serving)
+
+    def one_begun_late(near: NearCache, read: PendingRead, hit: Any, *, serving: bool) -> None:
+        late = anew(near, read)
+        if late is not None:
+            keep_one(near, late, hit, serving=serving)
+
+    patch(coherd._rpc.session_near, "keep_columns", begun_late)
+    patch(coherd._rpc.session_near, "keep_one", one_begun_late)
 
 
 def lease_counted_from_the_reply(patch: Patch) -> None:
@@ -111,9 +117,10 @@ def lapsed_lease_still_served(patch: Patch) -> None:
 def own_change_not_dropped(patch: Patch) -> None:
     """[own-changes-drop] A client's own change waits for its push."""
 
-    def ignored(near: NearCache, method: Any, request: Any, answer: Any | None) -> None:
+    def ignored(near: NearCache, *_: Any) -> None:
         """Drops nothing."""
 
+    patch(coherd._rpc.session_near, "drop_keys", ignored)
     patch(coherd._rpc.session_near, "drop_changed", ignored)
     patch(coherd._rpc.session_transport, "drop_changed", ignored)
 

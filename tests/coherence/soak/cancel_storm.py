@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import grpc
 import grpc.aio
 
-from coherd._rpc.methods import BATCH_GET, GET
+from coherd._rpc.methods import BATCH_GET, GET, KeyRead, KeysRead
 from coherd.v1 import cache_service_pb2 as pb
 from coherence.faults.proxy_thread import ProxyThread
 from coherence.history import History, Recorder
@@ -109,10 +109,10 @@ async def session_storm(target: str, cancelled: int, directory: Path, seed: int)
             item = rng.choice(ITEMS)
             asked: Coroutine[Any, Any, Any]
             if rng.random() < 0.2:
-                keys = [one.wire for one in rng.sample(ITEMS, 5)]
-                asked = transport.call(BATCH_GET, pb.BatchGetRequest(keys=keys), 10_000)
+                keys = [one.wire.text for one in rng.sample(ITEMS, 5)]
+                asked = transport.call(BATCH_GET, KeysRead(keys), 10_000)
             else:
-                asked = transport.call(GET, (item.wire.text, False), 10_000)
+                asked = transport.call(GET, KeyRead(item.wire.text), 10_000)
             call = asyncio.create_task(asked)
             await asyncio.sleep(rng.random() * 0.004)
             if call.done():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coherd._rpc.methods import GET, METHODS
+from coherd._rpc.methods import GET, KeyRead
 from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.session_transport import SessionTransport
 from coherd.contract.reasons import reason_name
@@ -14,6 +14,7 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherence.history import Recorder
 from coherence.traffic.caller import NOWHERE, Caller
 from coherence.traffic.source import Source
+from rig import rpcs
 
 
 class SessionCaller(Caller):
@@ -25,9 +26,8 @@ class SessionCaller(Caller):
 
     async def call(self, server: int, rpc: str, request: Any, *, timeout_s: float | None = None) -> Any:
         timeout_ms = max(1, int((timeout_s or self._timeout_s) * 1_000))
-        asked = (request.key.text, request.accept_stale) if rpc == GET.rpc else request
         try:
-            return await self.transports[server].call(METHODS[rpc], asked, timeout_ms)
+            return await rpcs.call(self.transports[server], rpc, request, timeout_ms)
         except (OutcomeUnknown, DeadlineExceeded, Unavailable) as error:
             return f"lost:{type(error).__name__}"
         except CacheError as error:
@@ -44,7 +44,7 @@ class SessionCaller(Caller):
             return False
         try:
             key = NOWHERE.key.text
-            await stream.ask(GET, (key, False), 1_000)
+            await stream.ask(GET, KeyRead(key), 1_000)
         except CacheError as error:
             return error.reason == ErrorReason.ERROR_REASON_DOMAIN_UNKNOWN
         return False

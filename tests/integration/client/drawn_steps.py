@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from hypothesis import strategies as st
 
 from coherd import CacheClient, Domain, Key, OpenKey, Resource, Selector, Tag
-from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, GET, LEASE
+from coherd._rpc.methods import BATCH_FILL, BATCH_LEASE, FILL, GET, LEASE, KeyRead
 from coherd._rpc.protocol import Transport
 from coherd.domains import analytics, celery, content, crisis, maintenance, psychology, session
 from coherd.domains.celery.v1 import celery_pb2
@@ -207,7 +207,7 @@ def get_another_type(a: Arguments) -> Step:
 
 def get_raw(a: Arguments) -> Step:
     key = a.key()
-    return lambda s: s.transport.call(GET, (wire_key(s, key).text, False), 10_000)
+    return lambda s: s.transport.call(GET, KeyRead(wire_key(s, key).text, whole=True), 10_000)
 
 
 def set_(a: Arguments) -> Step:

@@ -64,7 +64,7 @@ async def test_a_wait_for_a_load_is_one_miss(clients: tuple[CacheClient, CacheCl
     await loading.wait()
     later = [asyncio.create_task(cache.get_or_load(key, load)) for _ in range(3)]
     others = [asyncio.create_task(elsewhere.get_or_load(key, load)) for _ in range(4)]
-    many = asyncio.create_task(elsewhere.get_or_load_many([key], lambda keys: dict.fromkeys(keys, {})))
+    many = asyncio.create_task(elsewhere.get_or_load_many([key], lambda keys: {asked: {} for asked in keys}))
 
     async def misses() -> int:
         return (await grown(cache, before))[1]

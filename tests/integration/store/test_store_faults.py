@@ -183,6 +183,10 @@ async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
         outcomes = await store.put([again, more])
         assert all(isinstance(one, StoreUnavailable) and "maxmemory" in str(one) for one in outcomes)
         assert not any(one.outcome_unknown for one in outcomes if isinstance(one, StoreUnavailable))
+        fenced, refused = await store.put([plain, more._replace(fencing_token=plain.fencing_token)])
+        assert fenced is PutOutcome.FENCED, "to look at the fences takes no memory"
+        assert isinstance(refused, StoreUnavailable)
+        assert refused.full
         assert "maxmemory" in str(await unavailable(store.ensure_epochs([], {"fresh": 1000})))
         assert (await store.ensure_epochs([], {"t": 90_000}))[1] == before
         await store.invalidate(dict.fromkeys(["t", "never"], 0))

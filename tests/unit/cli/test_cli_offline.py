@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from coherd.catalog.load import builtin_source
 from coherd.cli.app import coherd
@@ -263,6 +264,15 @@ def test_catalog_check(tmp_path: Path) -> None:
     assert "breaking" in breaking.stdout
     found = json.loads(run("catalog", "check", "--against", str(old), str(other), "--json").stdout)
     assert found["breaking"] >= 1
+    moved = tmp_path / "moved.binpb"
+    moved.write_bytes(shop_set(cents=3))
+    lost = run("catalog", "check", "--against", str(old), str(moved))
+    assert (lost.exit_code, lost.stderr) == (1, "1 breaking, 0 one-way, 0 other changes\n")
+    assert lost.stdout.splitlines() == [
+        "breaking  shop:product: value shop.v1.Product.cents: number 2 -> 3: "
+        "what was written before is read without it",
+        "          - give it its number 2 back",
+    ]
     builtin = tmp_path / "builtin.binpb"
     builtin.write_bytes(builtin_source().data)
     assert run("catalog", "check", "--against", str(builtin)).exit_code == 0
@@ -271,6 +281,18 @@ def test_catalog_check(tmp_path: Path) -> None:
     compared = run("catalog", "check", "--against", str(nothing), str(new))
     assert (compared.exit_code, compared.stdout) == (2, "")
     assert "coherd.v1.domain" in one_line(compared.stderr)
+
+
+def test_a_change_that_only_older_readers_misread_fails_a_strict_check(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.binpb", tmp_path / "new.binpb"
+    old.write_bytes(shop_set(cents_type=FieldDescriptorProto.TYPE_UINT32))
+    new.write_bytes(shop_set())
+    check = ("catalog", "check", "--against", str(old), str(new))
+    assert (run(*check).exit_code, run(*check, "--strict").exit_code) == (0, 1)
+    found = json.loads(run(*check, "--json").stdout)
+    assert (found["breaking"], found["one_way"], found["notice"]) == (0, 1, 0)
+    assert found["changes"][0]["severity"] == "one-way"
+    assert found["changes"][0]["todo"].startswith("roll out everybody who reads it before")
 
 
 def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
@@ -293,18 +315,19 @@ def test_a_file_that_is_no_trace(tmp_path: Path, data: bytes, says: str) -> None
         assert says in one_line(result.stderr)
 
 
-def test_without_click_or_rich_the_extra_is_named() -> None:
+@pytest.mark.parametrize(("command", "extra"), [("get", "cli"), ("serve", "server"), ("doctor", "server")])
+def test_without_click_or_rich_the_extra_is_named(command: str, extra: str) -> None:
     block = (
         "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == 'rich' else f(n, p)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", f"{block}; from coherd.cli import main; main()"],
+        [sys.executable, "-c", f"{block}; from coherd.cli import main; main()", command],
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert done.returncode == 2
-    assert done.stderr == "coherd: the command line needs rich: install the extra [cli]\n"
+    assert done.stderr == f"coherd: the command line needs rich: install the extra [{extra}]\n"
 
 
 def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path) -> None:

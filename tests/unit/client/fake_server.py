@@ -269,8 +269,7 @@ class FakeServer:
         )
 
     async def _answer(self, rpc: str, request: Any) -> Message:
-        asked = (request.key.text, request.accept_stale) if rpc == "Get" else request  # as a client asks it
-        answer: Any = await self.transport.call(METHODS[rpc], asked, PATIENT_MS)
+        answer: Any = await self.transport.answer(rpc, request)
         if rpc == "Metrics":
             for domain in answer.domains:  # the census, which a memory has none of
                 keys = [key for key in self._memory.texts() if key.startswith(f"{domain.domain}:")]

@@ -14,12 +14,13 @@ from coherd._rpc.session_transport import SessionTransport
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 from coherd.v1.errors_pb2 import ErrorReason
+from rig.frames import Answer, Asked, answer_frame, asked_in
 
 WAIT_S = 60.0
 KEY = OpenKey("celery", "own", {"id": "1"})
 NEAR_KEY = OpenKey("content", "topics", {"user": "u1"})
 NEAR = pb.Welcome(
-    protocol=1,
+    protocol=2,
     near_cache_lease_ms=60_000,
     near_caches=[pb.NearCacheDomain(domain="content", mode="NEAR_CACHE_PUSH", tags=["user"])],
 )
@@ -53,11 +54,11 @@ class PlayedSession:
                 if message.WhichOneof("message") == kind:
                     return getattr(message, kind)
 
-    async def operations(self, number: int) -> list[pb.Operation]:
+    async def operations(self, number: int) -> list[Asked]:
         """The next operations, of as many frames as they come in."""
-        found: list[pb.Operation] = []
+        found: list[Asked] = []
         while len(found) < number:
-            found += (await self.next("frame")).operations
+            found += asked_in(await self.next("frame"))
         return found
 
     async def say(self, **message: Any) -> None:
@@ -68,9 +69,14 @@ class PlayedSession:
         """Send anything."""
         await self._context.write(data)
 
-    async def answer(self, *results: pb.OperationResult) -> None:
+    async def answer(self, *results: Answer) -> None:
         """Send results in one frame."""
-        await self.say(frame=pb.ResponseFrame(results=results))
+        await self.say(frame=answer_frame(results))
+
+    @property
+    def asked(self) -> list[Asked]:
+        """All that came in frames."""
+        return [one for message in self.messages for one in asked_in(message.frame)]
 
     def end(self, code: grpc.StatusCode = grpc.StatusCode.OK, trailing: Any = ()) -> None:
         """End the stream."""
@@ -107,7 +113,7 @@ class SessionServer(FakeServer):
         sessions = {"Session": grpc.stream_stream_rpc_method_handler(self._session)}
         handler = grpc.method_handlers_generic_handler("coherd.v1.SessionService", sessions)
         super().__init__(extra_handlers=[handler])
-        self.welcome = welcome or pb.Welcome(protocol=1)
+        self.welcome = welcome or pb.Welcome(protocol=2)
         self.silent = False
         """It does not welcome."""
         self.refuses: grpc.StatusCode | None = None
@@ -132,21 +138,20 @@ class SessionServer(FakeServer):
         await session.run()
 
 
-def hit(operation: pb.Operation, value: object = 7, **fields: Any) -> pb.OperationResult:
+def hit(operation: Asked, value: object = 7, **fields: Any) -> Answer:
     """The answer to a get."""
-    return pb.OperationResult(
-        id=operation.id, get=wire.GetResponse(hit=wire.Hit(value=JSON.encode(value), remaining_ttl_ms=60_000, **fields))
-    )
+    found = wire.Hit(value=JSON.encode(value), remaining_ttl_ms=60_000, **fields)
+    return Answer(operation.id, "get", wire.GetResponse(hit=found))
 
 
-def stored(operation: pb.Operation) -> pb.OperationResult:
+def stored(operation: Asked) -> Answer:
     """The answer to a set."""
-    return pb.OperationResult(id=operation.id, set=wire.SetResponse(outcome=wire.SET_OUTCOME_STORED, ttl_ms=1_000))
+    return Answer(operation.id, "set", wire.SetResponse(outcome=wire.SET_OUTCOME_STORED, ttl_ms=1_000))
 
 
-def failed(operation: pb.Operation, reason: ErrorReason = ErrorReason.ERROR_REASON_INTERNAL) -> pb.OperationResult:
+def failed(operation: Asked, reason: ErrorReason = ErrorReason.ERROR_REASON_INTERNAL) -> Answer:
     """An error."""
-    return pb.OperationResult(id=operation.id, error=wire.ItemError(reason=reason, message="played"))
+    return Answer(operation.id, "error", wire.ItemError(reason=reason, message="played"))
 
 
 def link_of(cache: CacheClient) -> SessionLink:

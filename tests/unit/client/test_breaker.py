@@ -19,6 +19,7 @@ from coherd._rpc.breaker import (
     is_answer,
 )
 from coherd._rpc.calls import _read_of
+from coherd._rpc.methods import KeyRead, KeysRead, ValueSet, ValuesSet
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, DeadlineExceeded, Unavailable, error_of
 from coherd.v1 import cache_service_pb2 as pb
@@ -144,8 +145,13 @@ def test_a_batch_fails_if_each_of_its_items_did() -> None:
         pb.BatchGetResponse(results=[lost, refused]),
         pb.BatchGetResponse(),
         pb.GetResponse(miss=pb.Miss()),
+        [STORE, b"7"],
+        [STORE, error_of(ErrorReason.ERROR_REASON_KEY_INVALID, "no")],
+        [],
+        b"7",
     ):
         assert batch_failure(answer) is None
+    assert batch_failure([STORE, STORE]) is not None
 
 
 KEY_MESSAGE = keys_pb2.Key(text=KEY)
@@ -154,20 +160,20 @@ KEY_MESSAGE = keys_pb2.Key(text=KEY)
 @pytest.mark.parametrize(
     "request_",
     [
-        (KEY, True),
-        pb.SetRequest(key=KEY_MESSAGE),
+        KeyRead(KEY, True),
+        KeysRead([KEY, "other"]),
+        ValueSet(KEY, b""),
+        ValuesSet([KEY, "other"], [b"", b""]),
         pb.LeaseRequest(key=KEY_MESSAGE),
         pb.TouchRequest(key=KEY_MESSAGE),
         pb.FillRequest(set=pb.SetRequest(key=KEY_MESSAGE)),
-        pb.BatchGetRequest(keys=[KEY_MESSAGE, keys_pb2.Key(text="other")]),
-        pb.BatchSetRequest(items=[pb.SetRequest(key=KEY_MESSAGE)]),
         pb.BatchLeaseRequest(items=[pb.LeaseRequest(key=KEY_MESSAGE)]),
         pb.BatchFillRequest(items=[pb.FillRequest(set=pb.SetRequest(key=KEY_MESSAGE))]),
     ],
     ids=lambda request: type(request).__name__,
 )
 def test_a_probe_reads_the_key_of_the_call(request_: Any) -> None:
-    assert _read_of(request_) == (KEY, False)
+    assert _read_of(request_) == KeyRead(KEY)
 
 
 @pytest.mark.parametrize("field", ["silence_ms", "retry_tokens", "retry_refill", "breaker_failures", "probe_ms"])

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from coherd._near import NearCache, NearCacheMode, NearDomain
-from coherd._rpc.methods import GET, INVALIDATE, METHODS
-from coherd._rpc.session_near import begin_reads, drop_changed, keep
+from coherd._rpc.frames import HIT_NEAR, GetAnswers
+from coherd._rpc.methods import INVALIDATE, METHODS
+from coherd._rpc.session_near import drop_changed, drop_keys, keep_columns
 from coherd.v1 import cache_service_pb2 as wire
 from coherd.v1 import session_pb2 as pb
 
 KEY = "analytics:daily:user:u1:date:20250806"
 OTHER = "analytics:daily:user:u2:date:20250806"
 METHOD = {method.field: method for method in METHODS.values() if method.field}
+"""Of operations; gets and sets are columns."""
 READS = {kind for kind, method in METHOD.items() if method.changes is None}
 CHANGES = sorted(METHOD.keys() - READS - {"invalidate"})
 
@@ -25,10 +27,8 @@ def holding(*keys: str, ttl_ms: int = 10_000) -> NearCache:
     near.configure({"analytics": NearDomain(NearCacheMode.PUSH, frozenset({"user", "date"}))})
     near.extend(100.0, 0.0)
     for key in keys:
-        reads = begin_reads(near, GET, (key, False), 1.0)
-        assert reads is not None
-        hit = wire.Hit(value=b"7", remaining_ttl_ms=ttl_ms, near_cacheable=True)
-        keep(near, reads, GET, wire.GetResponse(hit=hit), serving=True)
+        answers = GetAnswers(1, [HIT_NEAR], [b"7"], [ttl_ms], [0])
+        keep_columns(near, [near.begin_read(key, 1.0)], 0, answers, serving=True)
         assert near.lookup(key, 1.0) is not None
     return near
 
@@ -44,8 +44,20 @@ def request_of(kind: str) -> Any:
 
 def test_reads_and_changes_are_all_there_are() -> None:
     assert METHOD.keys() == {field.name for field in pb.Operation.DESCRIPTOR.oneofs_by_name["request"].fields}
-    assert {"get", "batch_get", "lease", "batch_lease"} == READS
-    assert set(CHANGES) == {"set", "fill", "delete", "touch", "batch_set", "batch_fill"}
+    assert {"lease", "batch_lease"} == READS
+    assert set(CHANGES) == {"fill", "delete", "touch", "batch_fill"}
+
+
+def test_sets_drop_their_keys_and_void_their_marks() -> None:
+    near, other, loops = holding(KEY), holding(OTHER), holding(KEY)
+    near.elsewhere = lambda: (loops,)
+    read = near.begin_read(KEY, 1.0)
+    assert read is not None
+    drop_keys(near, [KEY, OTHER])
+    assert near.lookup(KEY, 1.0) is None
+    assert read.void
+    assert other.lookup(OTHER, 1.0) is not None
+    assert loops.lookup(KEY, 1.0) is None
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -132,7 +132,7 @@ async def test_a_stream_that_is_lost_says_no_goodbye(server: SessionServer, cach
 
 
 async def test_idle_clients_become_silent(server: SessionServer, cache: CacheClient) -> None:
-    server.welcome = pb.Welcome(protocol=1, near_cache_lease_ms=60, near_caches=NEAR.near_caches)
+    server.welcome = pb.Welcome(protocol=2, near_cache_lease_ms=60, near_caches=NEAR.near_caches)
     session = await opened(server, cache)
     used = link_of(cache).stream.near._used  # type: ignore[union-attr]
     await until("it waits for a use of it", lambda: bool(used._waiters))  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ async def test_idle_clients_become_silent(server: SessionServer, cache: CacheCli
 
 
 async def test_a_lease_of_no_time_is_not_asked_for(server: SessionServer, cache: CacheClient) -> None:
-    server.welcome = pb.Welcome(protocol=1, near_caches=NEAR.near_caches)
+    server.welcome = pb.Welcome(protocol=2, near_caches=NEAR.near_caches)
     session = await opened(server, cache)
     await asyncio.sleep(0.1)
     assert len(session.messages) == 1

@@ -170,7 +170,7 @@ def test_a_silence_out_of_range_is_refused(silence_ms: Any) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[SessionServer]:
-    async with SessionServer(pb.Welcome(protocol=1, answers_pings=True)) as one:
+    async with SessionServer(pb.Welcome(protocol=2, answers_pings=True)) as one:
         yield one
 
 
@@ -213,7 +213,7 @@ async def test_a_session_that_answers_pings_is_kept_however_long_an_operation_ta
 
 async def test_a_server_that_promises_no_answer_is_not_asked(cache: CacheClient, server: SessionServer) -> None:
     """One of before."""
-    server.welcome = pb.Welcome(protocol=1)
+    server.welcome = pb.Welcome(protocol=2)
     session = await opened(server, cache)
     stream = link_of(cache).stream
     assert stream is not None

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 from coherd._near import NearCache, NearCacheMode, NearDomain, PendingRead
 from coherd._rpc import session_near
-from coherd._rpc.methods import GET
 from coherd.v1 import cache_service_pb2 as wire
 
 KEY: Final = "analytics:daily:user:u1:date:20250806"
@@ -185,7 +184,7 @@ class World:
                 extra_tags=EXTRA,
                 near_cacheable=message.near_cacheable,
             )
-            session_near.keep(self.cache, [flight.read], GET, wire.GetResponse(hit=hit), serving=True)
+            session_near.keep_one(self.cache, flight.read, hit, serving=True)
 
     def _drop(self, kind: str) -> None:
         if kind == "key":

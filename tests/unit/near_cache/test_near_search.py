@@ -153,13 +153,13 @@ def test_a_rule_left_out_is_caught(mutant: type[Sound], kind: str, broken: str) 
 
 
 def test_the_servers_word_ignored_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = session_near.keep
+    whole = session_near.keep_one
 
-    def ignoring(near: NearCache, reads: list[PendingRead | None], method: Any, answer: Any, *, serving: bool) -> None:
-        answer.hit.near_cacheable = True
-        whole(near, reads, method, answer, serving=serving)
+    def ignoring(near: NearCache, read: PendingRead, hit: Any, *, serving: bool) -> None:
+        hit.near_cacheable = True
+        whole(near, read, hit, serving=serving)
 
-    monkeypatch.setattr(session_near, "keep", ignoring)
+    monkeypatch.setattr(session_near, "keep_one", ignoring)
     found = search(Sound, ("extra",), Budget())
     assert found.violation is not None, f"survived {found.states} states"
     assert found.violation.startswith("STUCK"), found

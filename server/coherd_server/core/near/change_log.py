@@ -102,11 +102,6 @@ class ChangeNotice:
     appended: Answer | None = None
     """Answer of the append, once it was done behind the whole change."""
 
-    @property
-    def is_told(self) -> bool:
-        """Nothing is left to be done for it."""
-        return self.appended is not None and not self.awaited
-
 
 class Change(NamedTuple):
     """One entry of the log."""

@@ -72,7 +72,7 @@ class ChangePublisher:
         Returns:
             `UNCONFIRMED` where that is not known. The change was made, and is safe to repeat.
         """
-        if all(notice.is_told for notice in notices):
+        if all(is_told(notice) for notice in notices):
             return None
         done = await asyncio.gather(*map(self._finish, notices))
         return next((failure for failure in done if failure is not None), None)
@@ -113,3 +113,8 @@ class ChangePublisher:
 def distinct(notices: Iterable[ChangeNotice | None]) -> list[ChangeNotice]:
     """The notices that are there, each once."""
     return list(dict.fromkeys(notice for notice in notices if notice is not None))
+
+
+def is_told(notice: ChangeNotice) -> bool:
+    """Nothing is left to be done for it: the store has appended it with the change, and nobody waits for more."""
+    return notice.appended is not None and not notice.awaited

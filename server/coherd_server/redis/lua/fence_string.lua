@@ -19,7 +19,7 @@ end
 -- What is in the first places of all items, by one command. What this call writes itself comes into the string when it ends: it is
 -- of other keys, since a process writes a key once at a time, and does not fence off those that share a place with it.
 local function look()
-  local asked = {'BITFIELD', fences}
+  local asked = {'BITFIELD_RO', fences}
   for i = 1, count do
     local at = 3 * i
     asked[at], asked[at + 1], asked[at + 2] = 'GET', 'u48', (places_of(i))
@@ -43,7 +43,7 @@ local function holds(i, token)
     return true
   end
   local _, other = places_of(i)
-  return redis.call('BITFIELD', fences, 'GET', 'u48', other)[1] <= marked
+  return redis.call('BITFIELD_RO', fences, 'GET', 'u48', other)[1] <= marked
 end
 
 local number = string.format('%.0f', began + 1)

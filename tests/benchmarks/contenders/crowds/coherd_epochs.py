@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import redis.asyncio
-from tests.benchmarks.contenders import expect
+from tests.benchmarks.contenders import PATIENCE_MS, expect
 from tests.benchmarks.contenders.crowds import VALUE, Copies
 
 from coherd.client import CacheClient
@@ -19,7 +19,7 @@ class CoherdEpochs:
     name = "coherd, invalidate"
 
     def __init__(self, target: str, url: str) -> None:
-        self._client = CacheClient.connect(target, near_cache=False)
+        self._client = CacheClient.connect(target, near_cache=False, timeout_ms=PATIENCE_MS)
         self._redis = redis.asyncio.Redis.from_url(url)
         self._copies = Copies(self._redis)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tests.benchmarks.contenders import PATIENCE_MS
 from tests.benchmarks.contenders.herds import Loads, expect_values
 from tests.benchmarks.data import daily
 
@@ -16,7 +17,7 @@ class CoherdLeases:
     """One client per process; the address is the server's target."""
 
     def __init__(self, address: str, callers: int, loads: Loads) -> None:
-        self._client = CacheClient.connect(address, near_cache=False)
+        self._client = CacheClient.connect(address, near_cache=False, timeout_ms=PATIENCE_MS)
         self._callers = callers
         self._loads = loads
 
