@@ -88,7 +88,7 @@ class MemoryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
-    def items_at_once(self, items: int) -> int:
+    def items_at_once(self, items: int, *, reads: bool) -> int:
         return MAX_CALL_ITEMS
 
     async def call(

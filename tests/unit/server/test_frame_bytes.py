@@ -1,4 +1,4 @@
-"""Frames as bytes: what one side writes the other reads, and whatever a stranger sends is a frame, a message or refused."""
+"""Frames as bytes: what one side writes the other reads, and whatever a stranger sends is read or refused."""
 
 from __future__ import annotations
 
