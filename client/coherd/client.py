@@ -21,6 +21,7 @@ from coherd._calls.arguments import (
 )
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
+from coherd._calls.near_hits import lookup_after_turns, near_value
 from coherd._loading.cached import Cached, Decorator
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import Events, LoadEvent, LoadEventKind
@@ -65,9 +66,9 @@ class CacheClient:
 
     One client serves any number of tasks and event loops, and works in processes forked later; make one per program.
 
-    Every verb takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's), which
-    covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice.
-    A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
+    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (1..2**31 - 1, default: the client's):
+    it covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect
+    twice. A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
     For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
@@ -187,22 +188,44 @@ class CacheClient:
     # Reading.
 
     @overload
-    async def get(self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None) -> V | None: ...
+    async def get(
+        self,
+        key: ReadKey[V],
+        *,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
+    ) -> V | None: ...
     @overload
     async def get(
-        self, key: ReadKey[V], *, default: D, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        key: ReadKey[V],
+        *,
+        default: D,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> V | D | None: ...
     async def get(
-        self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        key: ReadKey[Any],
+        *,
+        default: Any = None,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> Any:
         """The value; ``default`` for a miss; None for a remembered "there is nothing". Falsy values are values.
 
-        What the near cache holds is answered from this process, without waiting.
+        What the near cache holds is answered from this process, without waiting; hits alone let the event loop run
+        every 5 ms.
 
         Args:
             key: of the item.
             default: told apart from a remembered "nothing" by its identity.
             accept_stale: also take a value past its TTL, within the resource's stale time.
+            shared: True: take the one value that the near cache gives all who say so, and alter nothing in it; faster
+                than a copy. False: a value of the caller's own. None: as the catalog says for the resource, else False.
             timeout_ms: time limit of the call.
 
         Raises:
@@ -211,13 +234,15 @@ class CacheClient:
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
         kept = self._transport.lookup_near(key)
-        if kept is not None and isinstance(key, Key):
-            return messages.decoded(key, kept.payload, kept.negative)
+        if kept is None and self._transport.owes_turn():
+            kept = await lookup_after_turns(self._transport, key)
+        if kept is not None:
+            return near_value(key, kept, shared)
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
-        limit_ms = self._timeout_ms if timeout_ms is None else checked_timeout(timeout_ms)
+        limit_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         try:
             answer = await self._transport.call(GET, KeyRead(key, accept_stale), limit_ms, self._lenient)
         except NO_READ:
@@ -231,6 +256,33 @@ class CacheClient:
                 raise messages.undecodable(key, error) from None
         hit = messages.hit_of(answer)
         return default if hit is None else messages.decoded(key, hit.value, hit.negative)
+
+    @overload
+    def peek(self, key: ReadKey[V], *, shared: bool | None = None) -> V | None: ...
+    @overload
+    def peek(self, key: ReadKey[V], *, default: D, shared: bool | None = None) -> V | D | None: ...
+    def peek(self, key: ReadKey[Any], *, default: Any = None, shared: bool | None = None) -> Any:
+        """The value if the near cache of this process holds it now, else ``default``; not a coroutine, never waits.
+
+        Counts as a hit where there is one. There is none where the value was not read lately, or is not kept near; in a
+        thread without a running event loop; and while calls without a wait have kept the event loop from running for
+        5 ms: it could not have heard of changes.
+
+        Args:
+            key: of the item.
+            default: for what is not there; told apart from a remembered "nothing", which is None, by its identity.
+            shared: as in `get`.
+
+        Raises:
+            UndecodableValue: what is kept is not a value of the key's type.
+        """
+        if not isinstance(key, Key):
+            raise messages.not_a_key(key)
+        try:
+            kept = self._transport.peek_near(key)
+        except RuntimeError:  # no event loop runs here
+            return default
+        return default if kept is None else near_value(key, kept, shared)
 
     async def get_entry(
         self, key: ReadKey[V], *, accept_stale: bool = False, timeout_ms: int | None = None
@@ -256,12 +308,17 @@ class CacheClient:
         return None if hit is None else messages.entry(key, hit)
 
     async def get_many(
-        self, keys: Iterable[Key[V]], *, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        keys: Iterable[Key[V]],
+        *,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> dict[Key[V], V | None]:
         """The values of many keys of any mix of resources, by the caller's keys and in their order.
 
         Misses are absent; a remembered "there is nothing" is None. More than 1,000 keys are asked for in several calls,
-        a few at a time.
+        a few at a time. Arguments as of `get`.
 
         Raises:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
@@ -270,7 +327,7 @@ class CacheClient:
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
         limit_ms = self._limit_ms(timeout_ms)
-        near = near_part(self._transport, wanted)
+        near = await near_part(self._transport, wanted, shared)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
         if not far:
             return results_of(near)
@@ -289,6 +346,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> V: ...
@@ -301,6 +359,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> V | None: ...
@@ -312,6 +371,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> Any:
@@ -331,6 +391,7 @@ class CacheClient:
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
+            shared: as in `get`, of a value that the near cache holds.
             timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
                 is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
@@ -352,9 +413,11 @@ class CacheClient:
             raise not_a_loader(loader)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
+        if kept is None and self._transport.owes_turn():
+            kept = await lookup_after_turns(self._transport, key)
         if kept is not None:
             try:
-                return messages.decoded(key, kept.payload, kept.negative)
+                return near_value(key, kept, shared)
             except UndecodableValue:
                 if policy.on_undecodable == "raise":
                     raise
@@ -369,6 +432,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[V], V | None]: ...
@@ -384,6 +448,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[V], V | None]: ...
@@ -395,6 +460,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[Any], Any]:
@@ -409,6 +475,7 @@ class CacheClient:
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: as in `get_or_load`, of every key.
+            shared: as in `get_or_load`.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
@@ -422,7 +489,7 @@ class CacheClient:
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
         flights = self._flights.current()
-        near = near_part(self._transport, wanted)
+        near = await near_part(self._transport, wanted, shared)
         if policy.on_undecodable == "load":
             near.errors.clear()  # they are asked for, as what the service has
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -438,6 +505,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Callable[..., Mapping[str, str]] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> Decorator[V]:
@@ -455,6 +523,7 @@ class CacheClient:
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
+            shared: as in `get_or_load`.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
@@ -467,7 +536,9 @@ class CacheClient:
         checked_terms(ttl, nothing_ttl, tags)
         self._limit_ms(timeout_ms)
         self._load_policy.override(options)
-        load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
+        load = functools.partial(
+            self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
+        )
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:

@@ -2,6 +2,7 @@
 
     CacheError                      anything below
     ├── InvalidRequest              fails again unchanged: key, TTL, tag, value or selector is refused (a ValueError)
+    │   └── Refusal                 the same, found before anything was sent: where a key or selector is made
     ├── NotPermitted                no valid credential, or the principal may not do this
     ├── NotServed                   the server does not know this operation
     ├── ForeignValue                somebody else's bytes are stored under the key; they were left untouched
@@ -21,7 +22,7 @@
     └── BatchError                  some items of a batch failed; carries the others' results
 
 A class follows from the reason and the status code, never from message text. No message holds a key or a payload.
-Refusals found before anything is sent (building a key) are `coherd.contract.reasons.Refusal`, also a ValueError.
+The first three stand in `coherd.contract.reasons`, since both sides refuse alike.
 """
 
 from __future__ import annotations
@@ -31,46 +32,9 @@ from typing import Any, Final
 
 from coherd.codec import ValueDecodeError
 from coherd.contract.reasons import REASONS, Retry
+from coherd.contract.reasons import CacheError as CacheError
+from coherd.contract.reasons import InvalidRequest as InvalidRequest
 from coherd.v1.errors_pb2 import ErrorReason
-
-
-class CacheError(Exception):
-    """Base of all errors of the client."""
-
-    reason: int
-    """A value of `coherd.v1.ErrorReason`; ERROR_REASON_UNSPECIFIED where the service gave none (proxy, connection)."""
-    retry: Retry
-    """What may be repeated. The client has already repeated what it could within the deadline."""
-    retry_after_ms: int
-    """Advised wait before a retry; 0 where none is advised."""
-    field: str
-    """Path of the offending field of the request, or an empty string."""
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        reason: int = ErrorReason.ERROR_REASON_UNSPECIFIED,
-        retry: Retry = Retry.NEVER,
-        retry_after_ms: int = 0,
-        field: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.retry = retry
-        self.retry_after_ms = retry_after_ms
-        self.field = field
-
-    @property
-    def reason_name(self) -> str:
-        """`reason` as docs/use/errors.md lists it (``TTL_INVALID``); its number where this version knows no name."""
-        if self.reason not in ErrorReason.values():
-            return str(self.reason)
-        return ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
-
-
-class InvalidRequest(CacheError, ValueError):
-    """The request is refused and fails again unchanged; `field` names what is wrong where one field is."""
 
 
 class NotPermitted(CacheError):

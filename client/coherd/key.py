@@ -6,8 +6,9 @@ cost what they cost for text, and two ways to write one key are one key (ADR 5).
 
 from __future__ import annotations
 
+import datetime
 import keyword
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from coherd.codec import JSON, Codec
@@ -27,6 +28,16 @@ def parameter_name(identifier: str) -> str:
     return identifier + "_" if identifier in _TAKEN else identifier
 
 
+MAX_REMEMBERED: Final = 8_192
+"""Most keys of the process that are remembered by their identifiers; then all are forgotten. Some 4 MB."""
+_PLAIN: Final = frozenset({str, int, bool, datetime.date})
+"""Types of identifiers that a key is remembered by: immutable, and nothing of the caller hangs on them."""
+
+_remembered: Final[dict[tuple[object, ...], Key[Any]]] = {}
+"""Keys by class and identifiers. Keys are immutable, so threads and event loops share them; each step on the map is one
+that the interpreter does not interrupt, and what is lost to a race is made anew."""
+
+
 class ReadKey(str, Generic[V_co]):
     """A key as verbs that only read take it: what yields a ``bool`` yields an ``object``, so that type checkers take
     ``print(await cache.get(key))``. Verbs that write take `Key`, which holds them to its very type.
@@ -36,6 +47,8 @@ class ReadKey(str, Generic[V_co]):
 
     codec: ClassVar[Codec[Any]]
     """How values of the resource become bytes."""
+    shared: ClassVar[bool] = False
+    """Whether the catalog declares that values of the near cache are shared: nobody may alter them."""
 
 
 class Key(ReadKey[V]):
@@ -51,16 +64,29 @@ class Key(ReadKey[V]):
     resource: ClassVar[str]
     """Name of the resource."""
 
+    _made: ClassVar[Callable[[tuple[object, ...]], Any]] = _remembered.get
+    """The key that was made of a class and identifiers, if it is remembered. Of integers, bools and enums the
+    identifiers stand with their types, since 1, 1.0 and True are equal and not the same identifier."""
+
     @classmethod
-    def _of(cls, text: str) -> Self:
+    def _of(cls, text: str, given: tuple[object, ...] = ()) -> Self:
         """The key of canonical text that the caller vouches for.
+
+        Args:
+            text: of the key.
+            given: what it is remembered by; empty: it is not.
 
         Raises:
             Refusal: KEY_INVALID, if it is too long or not Unicode.
         """
-        if text.isascii() and 0 < len(text) <= keys.MAX_KEY_BYTES:
-            return str.__new__(cls, text)
-        return str.__new__(cls, keys.check_length(text))
+        if not (text.isascii() and 0 < len(text) <= keys.MAX_KEY_BYTES):
+            text = keys.check_length(text)
+        key = str.__new__(cls, text)
+        if given and not cls.__dictoffset__ and all(type(one) in _PLAIN or isinstance(one, type) for one in given):
+            if len(_remembered) >= MAX_REMEMBERED:
+                _remembered.clear()
+            _remembered[given] = key
+        return key
 
     @classmethod
     def parse(cls, text: str) -> Self:

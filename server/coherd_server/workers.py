@@ -215,6 +215,7 @@ class Supervisor:
             problem = worker.hear()
             if problem is None:
                 self._no_start.over("workers start again")
+                self._ended.over("a worker serves in its place")
             else:
                 self._no_start.tell("a worker could not start; trying again", reason=problem)
         if worker.process.exitcode is None:

@@ -21,6 +21,12 @@ async def values_have_the_type_of_their_key(cache: CacheClient) -> None:
     assert_type(await cache.get(OpenKey("content", "drafts", {"user": "u"})), Any | None)
     assert_type(await cache.get(celery.TaskMetrics(id="x"), default="none"), celery_pb2.TaskMetrics | str | None)
     print(await cache.get(celery.TaskMetrics(id="x")), await cache.get_entry(celery.TaskMetrics(id="x")))
+    assert_type(await cache.get(celery.TaskMetrics(id="x"), shared=True), celery_pb2.TaskMetrics | None)
+    assert_type(cache.peek(celery.TaskMetrics(id="x")), celery_pb2.TaskMetrics | None)
+    assert_type(
+        cache.peek(celery.TaskMetrics(id="x"), default="none", shared=True), celery_pb2.TaskMetrics | str | None
+    )
+    print(cache.peek(celery.TaskMetrics(id="x")))
     task = await cache.get(celery.TaskMetrics(id="x"))
     if task is not None:
         assert_type(task.runtime_ms, float)
@@ -112,3 +118,28 @@ async def decorated_functions_keep_their_parameters(cache: CacheClient) -> None:
     assert_type(await task.invalidate("x"), bool)
     assert_type(task.key("x"), Key[celery_pb2.TaskMetrics])
     assert_type(await perhaps("x"), celery_pb2.TaskMetrics | None)
+
+
+class Tasks:
+    """Cached methods."""
+
+    cache: CacheClient = CacheClient.connect("localhost:1")
+
+    @cache.cached(lambda self, id: celery.TaskMetrics(id=id))
+    async def of_object(self, id: str) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics()
+
+    @cache.cached(celery.TaskMetrics)
+    @staticmethod
+    async def static(id: str) -> celery_pb2.TaskMetrics:
+        return celery_pb2.TaskMetrics()
+
+
+async def cached_methods_keep_their_parameters(tasks: Tasks) -> None:
+    assert_type(await tasks.of_object("x"), celery_pb2.TaskMetrics)
+    assert_type(await tasks.of_object(id="x"), celery_pb2.TaskMetrics)
+    assert_type(await tasks.of_object.refresh("x"), celery_pb2.TaskMetrics)
+    assert_type(await tasks.of_object.invalidate(id="x"), bool)
+    assert_type(await Tasks.of_object(tasks, "x"), celery_pb2.TaskMetrics)
+    assert_type(await Tasks.static("x"), celery_pb2.TaskMetrics)
+    assert_type(await Tasks.static.invalidate("x"), bool)

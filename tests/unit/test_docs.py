@@ -39,6 +39,7 @@ CONCEPTS = [
     "internals/reliability.md",
     "internals/storage.md",
     "operate/metrics.md",
+    "operate/proxies.md",
     "operate/security.md",
     "operate/server.md",
     "use/catalog.md",

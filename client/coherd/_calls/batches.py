@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from coherd._calls import messages
 from coherd._calls.messages import NO_READ, NO_WRITE
+from coherd._calls.near_hits import near_value, take_turns
 from coherd._rpc.frames import SetOptions
 from coherd._rpc.methods import BATCH_GET, BATCH_SET, KeysRead, ValuesSet
 from coherd._rpc.protocol import MAX_CALL_ITEMS, Transport
@@ -25,6 +26,8 @@ MAX_CALL_BYTES: Final = 4 * 1024 * 1024
 """Payload after which a call that stores is full; well below the 16 MiB that a server takes by default."""
 MAX_CALLS_AT_ONCE: Final = 4
 """Most calls of one batch in flight."""
+NEAR_KEYS: Final = 500
+"""Keys of a batch that are looked up near before it is asked whether the event loop is owed a turn."""
 DROPPED: Final = SetResult(SetOutcome.DROPPED)
 """Answer of a set that is not known to be stored, where the client goes on without the service."""
 
@@ -59,16 +62,26 @@ def split_payloads(
     return calls
 
 
-def near_part(transport: Transport, keys: Sequence[Key[Any]]) -> Part:
-    """What the near cache holds of these keys."""
+async def near_part(transport: Transport, keys: Sequence[Key[Any]], shared: bool | None) -> Part:
+    """What the near cache holds of these keys. Of a long batch the event loop has its turns in between.
+
+    Args:
+        transport: whose near cache.
+        keys: each once.
+        shared: as in `coherd._calls.near_hits.near_value`.
+    """
     part = Part({}, {})
-    for key in keys:
-        kept = transport.lookup_near(key)
-        if kept is not None and isinstance(key, Key):
-            try:
-                part.results[key] = messages.decoded(key, kept.payload, kept.negative)
-            except CacheError as error:
-                part.errors[key] = error
+    loop = asyncio.get_running_loop()
+    for start in range(0, len(keys), NEAR_KEYS):
+        if transport.owes_turn():
+            await take_turns()
+        for key in keys[start : start + NEAR_KEYS]:
+            kept = transport.lookup_near(key, loop)
+            if kept is not None and isinstance(key, Key):
+                try:
+                    part.results[key] = near_value(key, kept, shared)
+                except CacheError as error:
+                    part.errors[key] = error
     return part
 
 

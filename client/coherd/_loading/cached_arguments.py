@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from inspect import Parameter
 from typing import Any, Final, cast
@@ -84,7 +84,10 @@ def arguments_for(maker: Callable[..., Any], function: Callable[..., Any], what:
             ) from None
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        bound = taken.bind(*args, **kwargs)
+        try:
+            bound = taken.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(_misfit(function, parameters, error)) from None
         bound.apply_defaults()
         if by_name:
             chosen = {each.name: bound.arguments[each.name] for each in fixed}
@@ -95,6 +98,13 @@ def arguments_for(maker: Callable[..., Any], function: Callable[..., Any], what:
         return maker(*bound.args[drops_first:], **bound.kwargs)
 
     return make
+
+
+def _misfit(function: Callable[..., Any], parameters: Sequence[Parameter], error: TypeError) -> str:
+    """Why arguments are not the function's. From Python 3.13 on a `classmethod` hands its class on in calls only."""
+    if parameters and parameters[0].name == "cls":
+        return f"{_name(function)} is called without its cls: write @cached above @classmethod ({error})"
+    return f"{_name(function)}(): {error}"
 
 
 def _name(thing: object) -> str:

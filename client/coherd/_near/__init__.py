@@ -8,6 +8,7 @@ from coherd._near.domains import NearDomain
 from coherd._near.kept import Kept
 from coherd._near.pending_reads import PendingRead
 from coherd._near.statistics import NearStatistics
+from coherd._near.turns import Turns
 from coherd.contract.near_cache import NearCacheMode
 
-__all__ = ["Kept", "NearCache", "NearCacheMode", "NearDomain", "NearStatistics", "PendingRead"]
+__all__ = ["Kept", "NearCache", "NearCacheMode", "NearDomain", "NearStatistics", "PendingRead", "Turns"]

@@ -8,7 +8,7 @@ from typing import Final
 
 from coherd._near.domains import DomainState, HitCounter, NearDomain, domain_of_key, domain_of_tag
 from coherd._near.eviction import MAX_USES, EvictionQueue
-from coherd._near.kept import Kept, TagIndex, size_bytes
+from coherd._near.kept import Growth, Kept, TagIndex, size_bytes
 from coherd._near.pending_reads import PendingRead, PendingReads
 from coherd._near.statistics import NearStatistics
 from coherd.contract.near_cache import NearCacheMode
@@ -45,6 +45,7 @@ class NearCache:
         "_entries",
         "_evicted",
         "_flushes",
+        "_growth",
         "_hits",
         "_kept",
         "_largest_bytes",
@@ -73,6 +74,7 @@ class NearCache:
         self._largest_bytes = max_bytes // LARGEST_SHARE
         self._entries: Final[dict[str, Kept]] = {}
         self._queue = EvictionQueue(max_entries, max_bytes)
+        self._growth = Growth(self._largest_bytes)
         self._tags = TagIndex()
         self._reads = PendingReads()
         self._domains: dict[str, DomainState] = {}
@@ -158,16 +160,15 @@ class NearCache:
         if tags is None or not self._fits(read, payload, len(tags), expires_s):
             self._refused += 1
             return False
-        kept = Kept(read.key, bytes(payload), negative, expires_s, len(tags), read.domain.count_hit)
+        if self._growth:
+            self._count_decoded(read.begun_s)
+        kept = Kept(read.key, bytes(payload), negative, expires_s, len(tags), read.domain.count_hit, self._growth)
         before = self._entries.get(read.key)
         proven = False
         if before is not None:  # it expired, or another reply to the same question came first
             kept.uses = before.uses
             proven = self._forget(before)
-        for evicted in self._queue.admit(kept, read.begun_s, proven=proven):
-            del self._entries[evicted.key]
-            self._tags.remove(evicted)
-            self._evicted += 1
+        self._evict(self._queue.admit(kept, read.begun_s, proven=proven))
         self._tags.add(kept, tags)
         self._entries[read.key] = kept
         self._kept += 1
@@ -206,6 +207,7 @@ class NearCache:
     def flush(self) -> None:
         """Drop everything and void all pending reads; the lease stays."""
         self._entries.clear()  # first: look-ups see nothing from here on
+        self._growth.clear()
         self._queue.clear()
         self._tags.clear()
         for domain in self._domains.values():
@@ -219,6 +221,8 @@ class NearCache:
             until_s: counted from when the request it answers was sent; an earlier promise of more stands.
             now_s: now.
         """
+        if self._growth:
+            self._count_decoded(now_s)
         revoked = self._revoked
         if not now_s < self._lease_until_s:
             self.flush()
@@ -265,6 +269,21 @@ class NearCache:
             flushes=self._flushes,
         )
 
+    def _count_decoded(self, now_s: float) -> None:
+        """Count what hits have decoded since, and evict what there is no room for."""
+        for kept in self._growth.take():
+            if self._entries.get(kept.key) is kept:  # else it was dropped, with its decoded values
+                by_bytes = kept.decoded_bytes - kept.counted_bytes
+                kept.counted_bytes += by_bytes
+                self._evict(self._queue.grow(kept, by_bytes, now_s))
+
+    def _evict(self, evicted: Iterable[Kept]) -> None:
+        for kept in evicted:
+            del self._entries[kept.key]
+            self._tags.remove(kept)
+            kept.copied = kept.shared = None
+            self._evicted += 1
+
     def _fits(self, read: PendingRead, payload: bytes, tags: int, expires_s: float) -> bool:
         return read.begun_s < expires_s and size_bytes(read.key, payload, tags) <= self._largest_bytes
 
@@ -272,6 +291,7 @@ class NearCache:
         """Take one entry out of everything; whether it had proven itself (`EvictionQueue.remove`)."""
         del self._entries[kept.key]  # first: look-ups do not see it from here on
         self._tags.remove(kept)
+        kept.copied = kept.shared = None  # it may be held by those who grew, or by a look-up
         return self._queue.remove(kept)
 
 

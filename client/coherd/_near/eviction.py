@@ -78,6 +78,17 @@ class EvictionQueue:
             self._small_bytes += kept.size_bytes
         return evicted
 
+    def grow(self, kept: Kept, by_bytes: int, now_s: float) -> list[Kept]:
+        """An entry that is in takes more memory; what had to leave for it, perhaps the entry itself."""
+        kept.size_bytes += by_bytes
+        self.bytes += by_bytes
+        if kept.key in self._small:
+            self._small_bytes += by_bytes
+        evicted: list[Kept] = []
+        while self.bytes > self._max_bytes and len(self):
+            evicted.append(self._evict(now_s, len(self)))
+        return evicted
+
     def remove(self, kept: Kept) -> bool:
         """Take an entry out; whether it was in the main queue."""
         self.bytes -= kept.size_bytes

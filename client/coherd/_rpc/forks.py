@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
+from coherd._rpc.loop_ends import last_turns
 from coherd._rpc.per_loop import PerLoop
 from coherd.errors import Unavailable
 
@@ -70,6 +71,12 @@ class ConnectedPerLoop(PerLoop[C]):
 
         super().__init__(make_usable)
         _living.add(self)
+
+    async def end(self, item: C) -> None:
+        try:
+            await item.close()
+        finally:
+            await last_turns()
 
     def let_go(self) -> bool:
         """Before a fork: ends what is idle; whether there was anything.

@@ -21,8 +21,17 @@ class Transport(Protocol):
         ...
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
-        """The value that a near cache holds under canonical key text: that of the running event loop, or, from any
-        thread, that of another loop."""
+        """The value that a near cache holds under canonical key text: that of the running event loop, None while this
+        is owed a turn; or that of the loop that is named, from any thread."""
+        ...
+
+    def peek_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        """As `lookup_near`, for a caller who asks for nothing but that."""
+        ...
+
+    def owes_turn(self) -> bool:
+        """Whether near hits alone have kept the running event loop from its turns: no more are given until it has had
+        one, in which it takes what is pushed [hits-give-turns]."""
         ...
 
     def items_at_once(self, items: int, *, reads: bool) -> int:

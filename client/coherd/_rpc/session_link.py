@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import grpc.aio
 
-from coherd._near import NearCache
+from coherd._near import NearCache, Turns
 from coherd._rpc.session_opening import open_stream
 from coherd._rpc.session_stream import SessionStream
 from coherd.errors import CacheError, NotServed
@@ -53,6 +53,8 @@ class SessionLink:
         self.stream: SessionStream | None = None
         """The open session, if there is one."""
         self.near = near
+        self.turns = Turns(asyncio.get_running_loop().call_soon)
+        """Of its event loop."""
         self._connect = connect
         self._metadata = metadata
         self._client_id = client_id

@@ -105,7 +105,16 @@ class SessionTransport:
         link = self._by_loop.get(loop or asyncio.get_running_loop())
         if link is None or (near := link.near) is None:
             return None
-        return near.lookup(key, boottime_s())
+        now_s = boottime_s()
+        if loop is None and now_s >= link.turns.due_s and link.turns.owed(now_s):
+            return None
+        return near.lookup(key, now_s)
+
+    peek_near = lookup_near
+
+    def owes_turn(self) -> bool:
+        link = self._by_loop.get(asyncio.get_running_loop())
+        return link is not None and link.turns.owed(boottime_s())
 
     def items_at_once(self, items: int, *, reads: bool) -> int:
         link = self._by_loop.get(asyncio.get_running_loop())

@@ -63,6 +63,11 @@ class UnaryTransport:
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
 
+    peek_near = lookup_near
+
+    def owes_turn(self) -> bool:
+        return False
+
     def items_at_once(self, items: int, *, reads: bool) -> int:
         return MAX_CALL_ITEMS
 

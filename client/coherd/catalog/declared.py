@@ -113,6 +113,8 @@ class ResourceSpec:
     """Full name of the value message."""
     policy: TtlPolicy
     json_object: bool = False
+    shared: bool = False
+    """Whether clients give away the one value that their near cache holds: nobody may alter it."""
     key_type: str = ""
     """Full name of the key message."""
     method: str = ""

@@ -119,6 +119,8 @@ class _Comparison:
             yield from self._messages(element, "value", old.value_type, new.value_type)
         todo = "documents that are stored are not looked at again"
         yield from _value(element, "json_object", old.json_object, new.json_object, todo)
+        todo = "callers that alter what they get must say shared=False before they generate their keys anew"
+        yield from _value(element, "shared", old.shared, new.shared, todo if new.shared else "")
         yield from _policy(element, old.policy, new.policy)
 
     def _messages(self, element: str, what: str, old: str, new: str) -> Iterator[Change]:

@@ -225,6 +225,7 @@ class _Reader:
             value_type=value_type,
             policy=read_policy(self._problems, where, option, inherited),
             json_object=option.json_object,
+            shared=option.shared,
             key_type=method.input_type.lstrip("."),
             method=f"/{service}/{method.name}",
             documentation=documentation,

@@ -9,6 +9,8 @@ from typing import Final, NoReturn
 from coherd.cli import hangup, streams
 
 _NEEDED: Final = ("click", "rich")
+_OF_THE_SERVER: Final = ("serve", "doctor")
+"""Commands that another extra brings, with what the command line needs."""
 
 
 def main() -> NoReturn:
@@ -17,7 +19,8 @@ def main() -> NoReturn:
     streams.prepare()
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        print(f"coherd: the command line needs {' and '.join(missing)}: install the extra [cli]", file=sys.stderr)
+        extra = "server" if sys.argv[1:2] and sys.argv[1] in _OF_THE_SERVER else "cli"
+        print(f"coherd: the command line needs {' and '.join(missing)}: install the extra [{extra}]", file=sys.stderr)
         sys.exit(2)
     try:
         from coherd.cli.app import coherd

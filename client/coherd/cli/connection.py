@@ -20,7 +20,7 @@ from coherd.cli.endpoint import EndpointError, NobodyThere, check_listening, par
 from coherd.cli.output import CommandFailure, ExitCode
 from coherd.client import CacheClient
 from coherd.codec import ValueDecodeError, ValueEncodeError
-from coherd.contract.reasons import Refusal, reason_name
+from coherd.contract.reasons import reason_name
 from coherd.errors import CacheError, DeadlineExceeded, NotServed, OutcomeUnknown, ServerDefect, Unavailable
 from coherd.v1.errors_pb2 import ErrorReason
 
@@ -162,7 +162,7 @@ def one_line_errors(target: str = "", *, tls: TlsConfig | None = None, of_key: b
         if error.reason == ErrorReason.ERROR_REASON_UNSPECIFIED:
             text = f"{target}: {text}; is it a Coherd server, of this version?"
         raise CommandFailure(text, ExitCode.REFUSED) from None
-    except (CacheError, Refusal) as error:
+    except CacheError as error:
         raise CommandFailure(_line(str(error), error.reason, of_key=of_key), ExitCode.REFUSED) from None
     except (ValueDecodeError, ValueEncodeError) as error:
         raise CommandFailure(str(error), ExitCode.REFUSED) from None

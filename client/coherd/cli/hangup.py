@@ -1,7 +1,7 @@
 """SIGHUP of a command that serves: many send it to have settings read again, and a terminal that goes sends it, too.
 
-Only when the terminal goes that the command was started on, the command ends; one that was started to outlive it (nohup)
-hears nothing of either.
+Only when the terminal goes that the command was started on, the command ends; one that was started to outlive it
+(nohup) hears nothing of either.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _state = {"terminal": False, "ignored": False}
 
 
 def prepare(arguments: list[str]) -> None:
-    """Once, as early as can be, with the arguments of the process: until the command is there to hear it, SIGHUP ends it
-    only when its terminal goes.
+    """Once, as early as can be, with the arguments of the process: until the command is there to hear it, SIGHUP ends
+    it only when its terminal goes.
     """
     if arguments[:1] != [_SERVING]:
         return

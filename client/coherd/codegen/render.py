@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from coherd.catalog.declared import Kind
@@ -118,6 +118,7 @@ def _key_class(key: KeyClass, aliases: Mapping[tuple[str, str], str]) -> list[st
         f'{INDENT}domain = "{key.domain.name}"',
         f'{INDENT}resource = "{key.resource.name}"',
         f"{INDENT}codec = {_codec(key, aliases)}",
+        *([f"{INDENT}shared = True"] if key.resource.shared else []),
         "",
     ]
     parameters = [f"{i.parameter}: {_parameter_type(i, aliases)}" for i in key.identifiers]
@@ -184,19 +185,52 @@ def _parameter_type(identifier: Identifier, aliases: Mapping[tuple[str, str], st
 
 
 def _composition(key: KeyClass) -> list[str]:
-    """The ``return`` of the constructor: the whole key as one f-string, or one per identifier."""
+    """The body of the constructor: the key that is remembered of these identifiers, or a new one.
+
+    Its local names begin with an underscore, as no identifier does.
+    """
     base = f"{key.domain.name}:{key.resource.name}"
     if not key.identifiers:
         return [f'{_BODY}return cls._of("{base}")']
-    parts = [f":{i.spec.name}:{{{_encoded(i)}}}" for i in key.identifiers]
-    line = f'{_BODY}return cls._of(f"{base}{"".join(parts)}")'
-    if len(line) <= WIDTH:
-        return [line]
-    joined = f'{_BODY}{INDENT}f"{base}{"".join(parts)}"'
-    if len(joined) <= WIDTH:
-        return [f"{_BODY}return cls._of(", joined, f"{_BODY})"]
-    lines = [f'{_BODY}{INDENT}"{base}"', *(f'{_BODY}{INDENT}f"{part}"' for part in parts)]
-    return [f"{_BODY}return cls._of(", *lines, f"{_BODY})"]
+    given = [part for identifier in key.identifiers for part in _remembered_by(identifier)]
+    return [
+        *signature(f"{_BODY}_given = ", ["cls", *given], ""),
+        f"{_BODY}try:",
+        f"{_BODY}{INDENT}_key: Self | None = cls._made(_given)",
+        f"{_BODY}except TypeError:  # an identifier cannot be hashed: refused below",
+        f"{_BODY}{INDENT}_key = None",
+        f"{_BODY}if _key is not None:",
+        f"{_BODY}{INDENT}return _key",
+        *_new_key(base, [f":{i.spec.name}:{{{_encoded(i)}}}" for i in key.identifiers]),
+    ]
+
+
+def _remembered_by(identifier: Identifier) -> list[str]:
+    """What a key is remembered by: of what equals something of another type, the type too."""
+    name = identifier.parameter
+    return [name] if identifier.spec.kind in (Kind.STRING, Kind.DATE) else [name, f"{name}.__class__"]
+
+
+def _new_key(base: str, parts: Sequence[str]) -> list[str]:
+    """The ``return`` of a new key, its text as one f-string or one per identifier."""
+    joined = f'f"{base}{"".join(parts)}"'
+    lines = (
+        [f"{_BODY}return cls._of({joined}, _given)"],
+        [f"{_BODY}return cls._of(", f"{_BODY}{INDENT}{joined}, _given", f"{_BODY})"],
+    )
+    for each in lines:
+        if max(map(len, each)) <= WIDTH:
+            return each
+    texts = [f"{joined},"]
+    if len(_BODY + INDENT + texts[0]) > WIDTH:
+        texts = [f'"{base}"', *(f'f"{part}"' for part in parts)]
+        texts[-1] += ","
+    return [
+        f"{_BODY}return cls._of(",
+        *(f"{_BODY}{INDENT}{text}" for text in texts),
+        f"{_BODY}{INDENT}_given,",
+        f"{_BODY})",
+    ]
 
 
 def _encoded(identifier: Identifier) -> str:

@@ -80,18 +80,51 @@ def reason_of(name: str) -> int:
         return ErrorReason.ERROR_REASON_UNSPECIFIED
 
 
-class Refusal(ValueError):
-    """An input the contract refuses, with its reason. The text names fields and limits, never a key or a value.
+class CacheError(Exception):
+    """Base of all errors of the client."""
 
-    Attributes:
-        reason: a value of `coherd.v1.ErrorReason`.
-        field: path of the offending field in the request (``key``, ``ttl_ms``), or an empty string.
-    """
+    reason: int
+    """A value of `coherd.v1.ErrorReason`; ERROR_REASON_UNSPECIFIED where the service gave none (proxy, connection)."""
+    retry: Retry
+    """What may be repeated. The client has already repeated what it could within the deadline."""
+    retry_after_ms: int
+    """Advised wait before a retry; 0 where none is advised."""
+    field: str
+    """Path of the offending field of the request, or an empty string."""
 
-    def __init__(self, reason: int, message: str, *, field: str = "") -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        reason: int = ErrorReason.ERROR_REASON_UNSPECIFIED,
+        retry: Retry = Retry.NEVER,
+        retry_after_ms: int = 0,
+        field: str = "",
+    ) -> None:
         super().__init__(message)
         self.reason = reason
+        self.retry = retry
+        self.retry_after_ms = retry_after_ms
         self.field = field
+
+    @property
+    def reason_name(self) -> str:
+        """`reason` as docs/use/errors.md lists it (``TTL_INVALID``); its number where this version knows no name."""
+        if self.reason not in ErrorReason.values():
+            return str(self.reason)
+        return reason_name(self.reason)
+
+
+class InvalidRequest(CacheError, ValueError):
+    """The request is refused and fails again unchanged; `field` names what is wrong where one field is."""
+
+
+class Refusal(InvalidRequest):
+    """An input the contract refuses, found before anything is sent. The text names fields and limits, never a key or a
+    value."""
+
+    def __init__(self, reason: int, message: str, *, field: str = "") -> None:
+        super().__init__(message, reason=reason, field=field)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_refusal, (type(self), self.reason, str(self), self.field))

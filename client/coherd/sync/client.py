@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
 from coherd._calls.arguments import checked_keys, not_a_loader
-from coherd._calls.messages import decoded
+from coherd._calls.messages import not_a_key
+from coherd._calls.near_hits import near_value
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
@@ -32,6 +33,7 @@ from coherd.sync.loop_thread import LOOP
 P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")
+D = TypeVar("D")
 
 
 class CacheClient:
@@ -40,10 +42,10 @@ class CacheClient:
     One client serves any number of threads, also such as run an event loop, and works in processes forked later;
     make one per program. Its work is done in one event loop, in a daemon thread of the process.
 
-    Every verb takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's), which covers
-    connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect twice. A
-    caller without an alternative waits for a service that is away until the limit: a restart is bridged. For
-    the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
+    Every verb but `peek` takes ``timeout_ms``, the time limit of the whole call (>= 1, default: the client's):
+    it covers connecting and repetitions. What may be repeated is repeated within it: nothing that might take effect
+    twice. A caller without an alternative waits for a service that is away until the limit: a restart is bridged.
+    For the verbs that load it is the limit of each exchange with the service; loads have their own (`LoadPolicy`).
 
     Every verb raises `coherd.errors.CacheError`; the tree is documented there. With ``on_unavailable="miss"``:
 
@@ -160,20 +162,53 @@ class CacheClient:
     # What the near cache holds is answered in the calling thread.
 
     def _get(
-        self, key: ReadKey[Any], *, default: Any = None, accept_stale: bool = False, timeout_ms: int | None = None
+        self,
+        key: ReadKey[Any],
+        *,
+        default: Any = None,
+        accept_stale: bool = False,
+        shared: bool | None = None,
+        timeout_ms: int | None = None,
     ) -> Any:
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
         if (kept := self._near_hit(key)) is not None:
-            return decoded(key, kept.payload, kept.negative)
+            return near_value(key, kept, shared)
         return self._wait(
-            self._asynchronous.get(key, default=default, accept_stale=accept_stale, timeout_ms=timeout_ms)
+            self._asynchronous.get(
+                key, default=default, accept_stale=accept_stale, shared=shared, timeout_ms=timeout_ms
+            )
         )
 
     get = done_by(_get)(AsyncClient.get)
 
-    def _get_many(self, keys: Iterable[Key[Any]], **options: Any) -> dict[Key[Any], Any]:
-        return self._many(keys, "get_many", lambda some: self._wait(self._asynchronous.get_many(some, **options)))
+    @overload
+    def peek(self, key: ReadKey[V], *, shared: bool | None = None) -> V | None: ...
+    @overload
+    def peek(self, key: ReadKey[V], *, default: D, shared: bool | None = None) -> V | D | None: ...
+    def peek(self, key: ReadKey[Any], *, default: Any = None, shared: bool | None = None) -> Any:
+        """The value if the near cache of this process holds it now, else ``default``; never waits, in any thread.
+
+        Counts as a hit where there is one. There is none where the value was not read lately, or is not kept near.
+
+        Args:
+            key: of the item.
+            default: for what is not there; told apart from a remembered "nothing", which is None, by its identity.
+            shared: as in `get`.
+
+        Raises:
+            UndecodableValue: what is kept is not a value of the key's type.
+        """
+        if not isinstance(key, Key):
+            raise not_a_key(key)
+        loop = LOOP.loop
+        kept = None if loop is None else self._asynchronous._transport.peek_near(key, loop)
+        return default if kept is None else near_value(key, kept, shared)
+
+    def _get_many(self, keys: Iterable[Key[Any]], *, shared: bool | None = None, **options: Any) -> dict[Key[Any], Any]:
+        return self._many(
+            keys, "get_many", shared, lambda some: self._wait(self._asynchronous.get_many(some, **options))
+        )
 
     get_many = done_by(_get_many)(AsyncClient.get_many)
 
@@ -200,6 +235,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> V: ...
@@ -212,6 +248,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> V | None: ...
@@ -223,6 +260,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> Any:
@@ -245,6 +283,7 @@ class CacheClient:
             nothing_ttl: how long "there is nothing" is remembered. Default: as the catalog says; where it says nothing,
                 it is not remembered.
             tags: extra tags, as in `set`.
+            shared: as in `get`, of a value that the near cache holds.
             timeout_ms: time limit of each exchange with the service; not of the load, and not of the whole call, which
                 is ``total_timeout_ms``.
             **options: fields of `LoadPolicy` that differ for this call.
@@ -261,12 +300,12 @@ class CacheClient:
         """
         if (kept := self._near_hit(key)) is not None:
             with contextlib.suppress(UndecodableValue):  # the verb decides
-                return decoded(key, kept.payload, kept.negative)
+                return near_value(key, kept, shared)
         return self._load(
             loader,
             options,
             lambda load: self._asynchronous.get_or_load(
-                key, load, ttl=ttl, nothing_ttl=nothing_ttl, tags=tags, timeout_ms=timeout_ms, **options
+                key, load, ttl=ttl, nothing_ttl=nothing_ttl, tags=tags, shared=shared, timeout_ms=timeout_ms, **options
             ),
         )
 
@@ -279,6 +318,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[V], V | None]: ...
@@ -294,6 +334,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[V], V | None]: ...
@@ -305,6 +346,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> dict[Key[Any], Any]:
@@ -319,6 +361,7 @@ class CacheClient:
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: as in `get_or_load`, of every key.
+            shared: as in `get_or_load`.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
@@ -329,11 +372,19 @@ class CacheClient:
         return self._many(
             keys,
             "get_or_load_many",
+            shared,
             lambda some: self._load(
                 loader,
                 options,
                 lambda load: self._asynchronous.get_or_load_many(
-                    some, load, ttl=ttl, nothing_ttl=nothing_ttl, tags=tags, timeout_ms=timeout_ms, **options
+                    some,
+                    load,
+                    ttl=ttl,
+                    nothing_ttl=nothing_ttl,
+                    tags=tags,
+                    shared=shared,
+                    timeout_ms=timeout_ms,
+                    **options,
                 ),
             ),
         )
@@ -345,6 +396,7 @@ class CacheClient:
         ttl: timedelta | None = None,
         nothing_ttl: timedelta | None = None,
         tags: Callable[..., Mapping[str, str]] | None = None,
+        shared: bool | None = None,
         timeout_ms: int | None = None,
         **options: Unpack[LoadOptions],
     ) -> Decorator[V]:
@@ -362,6 +414,7 @@ class CacheClient:
             ttl: as in `get_or_load`.
             nothing_ttl: as in `get_or_load`.
             tags: the extra tags of the function's arguments.
+            shared: as in `get_or_load`.
             timeout_ms: as in `get_or_load`.
             **options: as in `get_or_load`.
 
@@ -374,7 +427,9 @@ class CacheClient:
         checked_terms(ttl, nothing_ttl, tags)
         self._asynchronous._limit_ms(timeout_ms)
         self._asynchronous._load_policy.override(options)
-        load = functools.partial(self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, timeout_ms=timeout_ms, **options)
+        load = functools.partial(
+            self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
+        )
         delete = functools.partial(self.delete, timeout_ms=timeout_ms)
 
         def decorate(function: Callable[P, Any], /) -> Cached[P, Any]:
@@ -415,14 +470,16 @@ class CacheClient:
         plain.call = call = Call(verb(plain))
         return LOOP.finish(call)
 
-    def _many(self, keys: Iterable[Any], verb: str, ask: Callable[[list[Any]], dict[Any, Any]]) -> dict[Any, Any]:
+    def _many(
+        self, keys: Iterable[Any], verb: str, shared: bool | None, ask: Callable[[list[Any]], dict[Any, Any]]
+    ) -> dict[Any, Any]:
         """The values of many keys, in their order: what the near cache holds, and of the others what is asked for.
 
         Raises:
             BatchError: some keys failed; carries the others' values, the near cache's included.
         """
         wanted = checked_keys(keys, verb)
-        near = self._near_hits(wanted)
+        near = self._near_hits(wanted, shared)
         if not near:
             return ask(wanted)
         others = [key for key in wanted if key not in near]
@@ -433,13 +490,13 @@ class CacheClient:
             raise BatchError({key: values[key] for key in wanted if key in values}, error.errors) from None
         return {key: values[key] for key in wanted if key in values}
 
-    def _near_hits(self, keys: list[Key[Any]]) -> dict[Any, Any]:
+    def _near_hits(self, keys: list[Key[Any]], shared: bool | None) -> dict[Any, Any]:
         """The values of those keys that the near cache holds."""
         values: dict[Any, Any] = {}
         for key in keys:
             if (kept := self._near_hit(key)) is not None:
                 try:
-                    values[key] = decoded(key, kept.payload, kept.negative)
+                    values[key] = near_value(key, kept, shared)
                 except UndecodableValue:
                     continue  # the verb says so, among its other keys
         return values

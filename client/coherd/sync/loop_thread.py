@@ -180,6 +180,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             for task in tasks:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
 

@@ -26,7 +26,7 @@ class Counts:
     def of(self, spec: DomainSpec) -> pb.DomainMetrics:
         """One domain's counts."""
         counts = self._counts[spec.name]
-        hits = counts["hits"] + counts["stale_hits"]
+        hits = counts["hits"] + counts["stale_hits"] + counts["near_cache_hits"]
         total = hits + counts["misses"]
         return pb.DomainMetrics(
             domain=spec.name,

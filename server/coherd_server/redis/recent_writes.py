@@ -16,6 +16,7 @@ import structlog
 from redis.exceptions import AskError, ResponseError
 
 from coherd_server.redis.batch import Batch
+from coherd_server.redis.causes import describe_refusal
 from coherd_server.redis.connection import Connection, ConnectionLost
 from coherd_server.redis.jobs import Job
 from coherd_server.redis.scripts import LATE
@@ -66,10 +67,14 @@ class RecentWrites:
                 batch.add_job(job._replace(replicas=0))
             commands = batch.pack(connection.identity, connection.redis_now_ms() + timeout_ms, timeout_ms // 2)
             replies = await connection.exchange(commands, timeout_ms=timeout_ms)
-            refused = (isinstance(reply, ResponseError) and not isinstance(reply, AskError) for reply in replies)
-            if any(refused) or LATE in replies:
+            errors = [
+                reply for reply in replies if isinstance(reply, ResponseError) and not isinstance(reply, AskError)
+            ]
+            if errors or LATE in replies:
                 connection.close()
-                raise ConnectionLost(connection.address, "refused to repeat what was acknowledged", sent=True)
+                why = f": {describe_refusal(errors[0])}" if errors else ""
+                text = f"refused to repeat what was acknowledged{why}"
+                raise ConnectionLost(connection.address, text, sent=True)
 
     def _trim(self, now_s: float) -> None:
         noted = self._noted

@@ -7,9 +7,7 @@ text, which may hold a key.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -26,6 +24,7 @@ from coherd_server.core.access import Principal
 from coherd_server.core.failure import UNKNOWN, Failure, refused
 from coherd_server.core.get import Lookup
 from coherd_server.rpc.errors import Context, Failed, abort, failure_in, malformed
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.principals import Principals
 
 _log = structlog.get_logger("coherd.rpc")
@@ -138,7 +137,7 @@ class Endpoint:
                 try:
                     return answer.SerializeToString()
                 except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-                    answer = incident(error)
+                    answer = INCIDENTS.note(error)
             await abort(context, answer)
             raise AssertionError("abort returned")
 
@@ -180,7 +179,7 @@ class Endpoint:
         except AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            return incident(error)
+            return INCIDENTS.note(error)
         finally:
             self._in_flight -= 1
             if self._draining and not self._in_flight:
@@ -210,14 +209,6 @@ def parse(request_type: type[M], data: bytes) -> M:
 def not_served(what: str) -> Failure:
     """The failure of an rpc that is defined and not served yet."""
     return Failure(ErrorReason.ERROR_REASON_NOT_SERVED_YET, f"{what} is defined but not served by this version")
-
-
-def incident(error: Exception) -> Failure:
-    """Log a defect without the exception's text, which may hold a key, and name it by an id."""
-    incident = secrets.token_hex(4)
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    _log.error("internal error", incident=incident, error=type(error).__name__, frames=frames[-8:])
-    return Failure(ErrorReason.ERROR_REASON_INTERNAL, f"internal error; incident {incident} in the server's log")
 
 
 class Handlers(grpc.GenericRpcHandler):

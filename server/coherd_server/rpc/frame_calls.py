@@ -20,8 +20,9 @@ from coherd_server.core.get import Lookup
 from coherd_server.core.near.session import NearSession
 from coherd_server.core.validity import State
 from coherd_server.rpc.cache_service import CacheRpcs
-from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, incident, not_kept
+from coherd_server.rpc.endpoint import Call, Endpoint, KeepNear, not_kept
 from coherd_server.rpc.errors import answer_too_large
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.send_queue import RESULT_BYTES, FrameLoad, SendQueue, Window
 
 MESSAGE_SPARE_BYTES: Final = 1_024
@@ -127,7 +128,7 @@ class FrameCalls:
         try:
             await self._answer(kind, operation_id, request, timeout_ms)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            self._send_queue.fail(operation_id, incident(error))
+            self._send_queue.fail(operation_id, INCIDENTS.note(error))
 
     async def _answer(self, kind: str, operation_id: int, request: Message, timeout_ms: int) -> None:
         method: Callable[[Any, Call], Coroutine[Any, Any, Message]] = getattr(self._services.rpcs, _RPC_NAMES[kind])

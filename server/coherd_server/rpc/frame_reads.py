@@ -16,10 +16,10 @@ from coherd_server.core.read_columns import ReadColumns
 from coherd_server.core.validity import State
 from coherd_server.rpc import messages
 from coherd_server.rpc.cache_service import READ_PART
-from coherd_server.rpc.endpoint import incident
 from coherd_server.rpc.errors import answer_too_large
 from coherd_server.rpc.frame_bytes import GetAnswers
 from coherd_server.rpc.frame_calls import MESSAGE_SPARE_BYTES, near_keeper
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.send_queue import GET_BYTES, RESULT_BYTES, FrameLoad, ReadGate, SendQueue, Window
 
 HALVED: Final = 32
@@ -100,7 +100,7 @@ class FrameReads:
                 answered, begun = end, answered
                 total_bytes += answers.answer(ids[begun:end], keys[part], some, beside)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            failure = incident(error)
+            failure = INCIDENTS.note(error)
             for one in ids[answered:]:
                 self._send_queue.fail(one, failure)
         finally:

@@ -13,8 +13,8 @@ from coherd.catalog.requests import SetItem
 from coherd_server.core.failure import Failure
 from coherd_server.core.set import Writer
 from coherd_server.core.set_plan import SetDone
-from coherd_server.rpc.endpoint import incident
 from coherd_server.rpc.frame_bytes import AskedSets, SetAnswers
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.messages import SET_OUTCOMES
 from coherd_server.rpc.send_queue import FrameLoad, SendQueue, Window
 
@@ -83,7 +83,7 @@ class FrameWrites:
         try:
             await self._writer.set(items, report=write.report, wanted=write.is_wanted)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            write.fail(incident(error))
+            write.fail(INCIDENTS.note(error))
         finally:
             write.tell()
             self._writes.discard(write)

@@ -18,11 +18,11 @@ from coherd.v1.errors_pb2 import ErrorReason
 from coherd_server.core.access import Action, Principal
 from coherd_server.core.failure import Failure, refused
 from coherd_server.core.near.session import NearSession
-from coherd_server.rpc.endpoint import incident
 from coherd_server.rpc.frame_bytes import AskedFrame
 from coherd_server.rpc.frame_calls import FrameCalls, Services
 from coherd_server.rpc.frame_reads import FrameReads
 from coherd_server.rpc.frame_writes import FrameWrites
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.send_queue import FrameLoad, ReadGate, SendQueue, Window
 
 _NOTHING_ASKED: Final = Failure(ErrorReason.ERROR_REASON_REQUEST_INVALID, "an operation needs a request")
@@ -132,7 +132,7 @@ class Frames:
             except Refusal as refusal:
                 self._fail(first_id + at, refused(refusal), load)
             except Exception as error:  # noqa: BLE001 - the edge: one key never fails its frame
-                self._fail(first_id + at, incident(error), load)
+                self._fail(first_id + at, INCIDENTS.note(error), load)
             else:
                 keys.append(key)
                 places.append(at)
@@ -148,7 +148,7 @@ class Frames:
             else:
                 self._calls.start(kind, operation, load)
         except Exception as error:  # noqa: BLE001 - the edge: one operation never fails its frame
-            self._fail(operation.id, incident(error), load)
+            self._fail(operation.id, INCIDENTS.note(error), load)
 
 
 def _parts(size: int, *, apart: bool) -> list[slice]:

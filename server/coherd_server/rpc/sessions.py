@@ -22,12 +22,13 @@ from coherd_server.core.access import Action, Principal
 from coherd_server.core.failure import Failure, refused
 from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.session import NearSession, Push
-from coherd_server.rpc.endpoint import DRAINING, Handler, incident
+from coherd_server.rpc.endpoint import DRAINING, Handler
 from coherd_server.rpc.errors import Context, abort
 from coherd_server.rpc.frame_bytes import AskedFrame, decode_message
 from coherd_server.rpc.frame_calls import Services
 from coherd_server.rpc.frames import Frames
 from coherd_server.rpc.hello import SessionLimits, read_hello, welcome
+from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.principals import Principals
 from coherd_server.rpc.send_queue import SendQueue, Window
 from coherd_server.rpc.sign_of_life import say_alive, wait_alive
@@ -97,7 +98,7 @@ class Sessions:
         except (AbortError, grpc.aio.UsageError):  # it was ended already: by us, or with the server
             raise
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
-            await abort(context, incident(error))
+            await abort(context, INCIDENTS.note(error))
         finally:
             self._places -= 1
 

@@ -1,4 +1,5 @@
-"""Values that stay in the process: each hit builds its key anew and gives a value the caller may change.
+"""Values that stay in the process: each hit makes its key of its identifiers, and gives a value the caller may change,
+or, where the name says so, one that all share.
 
 A hit takes microseconds, so a call is a burst of `BURST` of them, in one coroutine. No hit gives the event loop a turn,
 so each burst does: what keeps the values coherent runs there.
@@ -60,6 +61,34 @@ class CoherdHot:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+class CoherdShared(CoherdHot):
+    """Callers that share one value, as those of cashews do."""
+
+    name = "coherd, async, shared"
+
+    async def burst(self, turn: int) -> None:
+        get = self._client.get
+        found = 0
+        for user, date in PARTS:
+            if await get(Daily(user=user, date=date), shared=True) is not None:
+                found += 1
+        expect(found == BURST)
+        await asyncio.sleep(0)
+
+
+class CoherdPeek(CoherdHot):
+    """The same by the plain method. What a starved loop makes it miss is looked up again."""
+
+    name = "coherd, peek, shared"
+
+    async def burst(self, turn: int) -> None:
+        peek = self._client.peek
+        for user, date in PARTS:
+            while peek(Daily(user=user, date=date), shared=True) is None:  # noqa: ASYNC110 - it waits for a turn
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 class CoherdHotBlocking:

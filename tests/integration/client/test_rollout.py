@@ -15,6 +15,7 @@ from coherd.sync import CacheClient as BlockingClient
 from rig.protos import HEAD, compile_text
 from rig.server import CoherdServer
 from rig.valkey import standalone
+from rig.waiting import until
 
 N = """
 service RollCache { option (coherd.v1.domain) = { name: "roll" ttl: {seconds: 60} tags: "product" };
@@ -25,7 +26,8 @@ message PageKey { string product = 1; }
 N_PLUS_1 = (
     N.replace("}\nmessage", "  rpc Price(PriceKey) returns (coherd.v1.Json) {}\n}\nmessage")
     + """
-service FreshCache { option (coherd.v1.domain) = { name: "fresh" ttl: {seconds: 60} tags: "product" };
+service FreshCache {
+  option (coherd.v1.domain) = { name: "fresh" ttl: {seconds: 60} tags: "product" near_cache: NEAR_CACHE_PUSH };
   rpc Page(PageKey) returns (coherd.v1.Json) {}
 }
 message PriceKey { string product = 1; string currency = 2; }
@@ -64,19 +66,31 @@ class Fresh(Key[Any]):
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Targets of a server with N and of one with N+1, on one store."""
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[CoherdServer]]:
+    """A server with N and one with N+1, on one store."""
     directory: Path = tmp_path_factory.mktemp("rollout")
     with ExitStack() as stack:
         url = stack.enter_context(standalone()).url
-        targets: list[str] = []
+        started: list[CoherdServer] = []
         for name, text in (("n", N), ("n_plus_1", N_PLUS_1)):
             (directory / name).mkdir()
             file = directory / f"{name}.binpb"
             file.write_bytes(compile_text(directory / name, HEAD + text))
             arguments = ("--redis", url, "--catalog", str(file), "--no-builtin-catalog")
-            targets.append(stack.enter_context(CoherdServer(*arguments)).target)
-        yield targets[0], targets[1]
+            started.append(stack.enter_context(CoherdServer(*arguments)))
+        yield started
+
+
+@pytest.fixture(scope="module")
+def servers(both: list[CoherdServer]) -> tuple[str, str]:
+    """Their targets."""
+    return both[0].target, both[1].target
+
+
+async def test_servers_that_differ_in_what_is_kept_near_say_so(both: list[CoherdServer]) -> None:
+    """[alike-or-paused]"""
+    for server in both:
+        await until("it is told", lambda server=server: "near caches are paused" in server.errors())  # type: ignore[misc]
 
 
 async def test_clients_first(servers: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:

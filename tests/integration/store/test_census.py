@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from unittest.mock import ANY
 
 import pytest
@@ -48,6 +49,26 @@ async def test_it_counts_what_is_stored_and_unlinks_what_is_dead(
     assert result.sizes["content"] > 30 * 50
     assert backend.client().exists(f"{backend.prefix}session:data:id:s") == 0
     assert backend.client().exists(f"{backend.prefix}content:topics:user:u0") == 1
+
+
+async def test_a_dead_entry_is_judged_once(store: RedisStore, census: Census, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By epochs that are read after it; however many there are, a page takes two reads."""
+    await fill(store, *(f"session:data:id:{n}" for n in range(20)))
+    await store.invalidate({"session": 0})
+    asked: list[tuple[int, int]] = []
+    read = store.read
+
+    async def counted(keys: Sequence[str], tags: Sequence[str]) -> object:
+        asked.append((len(keys), len(tags)))
+        return await read(keys, tags)
+
+    monkeypatch.setattr(store, "read", counted)
+    result = await census.walk(60_000)
+    assert result is not None
+    assert result.unlinked == 20
+    assert sum(keys for keys, _ in asked) == 20
+    assert all(not (keys and tags) for keys, tags in asked)
+    assert [keys > 0 for keys, _ in asked] == [True, False] * (len(asked) // 2)
 
 
 async def test_it_leaves_what_a_later_version_stored(backend: Backend, store: RedisStore, census: Census) -> None:

@@ -315,18 +315,19 @@ def test_a_file_that_is_no_trace(tmp_path: Path, data: bytes, says: str) -> None
         assert says in one_line(result.stderr)
 
 
-def test_without_click_or_rich_the_extra_is_named() -> None:
+@pytest.mark.parametrize(("command", "extra"), [("get", "cli"), ("serve", "server"), ("doctor", "server")])
+def test_without_click_or_rich_the_extra_is_named(command: str, extra: str) -> None:
     block = (
         "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, p=None: None if n == 'rich' else f(n, p)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", f"{block}; from coherd.cli import main; main()"],
+        [sys.executable, "-c", f"{block}; from coherd.cli import main; main()", command],
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert done.returncode == 2
-    assert done.stderr == "coherd: the command line needs rich: install the extra [cli]\n"
+    assert done.stderr == f"coherd: the command line needs rich: install the extra [{extra}]\n"
 
 
 def test_ctrl_c_is_one_line_and_code_130(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coherd.cli.replay.report import latency_text
 from coherd.cli.replay.statistics import Latencies, nearest_rank
 
 
@@ -28,3 +29,11 @@ def test_nearest_rank_is_the_smallest_that_covers_the_fraction(samples: list[flo
     below = sum(sample < found for sample in ordered)
     assert covered >= q * len(ordered)
     assert below < q * len(ordered)
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [(0.0, "0.0 µs"), (0.0042, "4.2 µs"), (0.9, "900.0 µs"), (1.0, "1.00 ms"), (111.2, "111.20 ms")],
+)
+def test_a_latency_is_shown_with_a_unit_that_fits(time_ms: float, text: str) -> None:
+    assert latency_text(time_ms) == text

@@ -44,6 +44,18 @@ class Service:
         calls.append(user)
         return f"static {user}"
 
+    @classmethod
+    @cache.cached(content.Topics)
+    async def below_class(cls, user: str) -> str:
+        calls.append(user)
+        return f"{cls.__name__} {user}"
+
+    @staticmethod
+    @cache.cached(content.Topics)
+    async def below_static(user: str) -> str:
+        calls.append(user)
+        return f"static {user}"
+
     @blocking.cached(content.Topics)
     def blocks(self, user: str) -> str:
         calls.append(user)
@@ -66,6 +78,10 @@ class Service:
         (Service("s4").of_class, "Service m1", content.Topics(user="m1")),
         (Service.static, "static m1", content.Topics(user="m1")),
         (Service("s5").static, "static m1", content.Topics(user="m1")),
+        (Service.below_class, "Service m1", content.Topics(user="m1")),
+        (Service("s6").below_class, "Service m1", content.Topics(user="m1")),
+        (Service.below_static, "static m1", content.Topics(user="m1")),
+        (Service("s7").below_static, "static m1", content.Topics(user="m1")),
     ],
 )
 async def test_methods_of_all_kinds_are_cached(method: Any, value: str, key: Any) -> None:
@@ -88,6 +104,22 @@ def test_methods_of_all_kinds_are_cached_by_the_blocking_client() -> None:
         assert method.invalidate("b1") is True
         assert method.refresh("b1") == value
         assert method.invalidate("b1") is True
+
+
+async def test_what_a_class_hides_of_a_cached_function_is_told() -> None:
+    """From Python 3.13 on a `classmethod` is no more than its function: what is called without the class says so."""
+
+    @cache.cached(content.Topics)
+    async def of_class(cls: type, user: str) -> str:
+        return user
+
+    words = "of_class is called without its cls: write @cached above @classmethod"
+    without_class: Any = of_class
+    with pytest.raises(TypeError, match=words):
+        without_class.key("u")
+    for call in (without_class.invalidate("u"), without_class.refresh("u")):
+        with pytest.raises(TypeError, match=words):
+            await call
 
 
 async def test_a_key_gets_the_defaults_of_the_function() -> None:
@@ -133,6 +165,9 @@ def test_a_cached_function_is_a_coroutine_function() -> None:
     assert inspect.iscoroutinefunction(Service.topics)
     assert inspect.iscoroutinefunction(Service("s").topics)
     assert inspect.iscoroutinefunction(Service("s").plain)
+    for function in (Service.of_class, Service.static, Service.below_class, Service.below_static):
+        assert inspect.iscoroutinefunction(function)
+        assert list(inspect.signature(function).parameters) == ["user"]
     assert not inspect.iscoroutinefunction(Service("s").blocks)
     assert list(inspect.signature(Service("s").topics).parameters) == ["user"]
     assert list(inspect.signature(Service.topics).parameters) == ["self", "user"]

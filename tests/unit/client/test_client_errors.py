@@ -10,8 +10,9 @@ import pytest
 from fake_server import FakeServer, Fault
 
 import coherd
-from coherd import CacheClient, ErrorReason, OpenKey, errors
+from coherd import CacheClient, ErrorReason, OpenKey, Refusal, errors
 from coherd.contract.reasons import REASONS, Retry
+from coherd.domains import content
 
 KEY = OpenKey("content", "drafts", {"user": "secret-user"})
 
@@ -96,3 +97,20 @@ def test_public_names_resolve() -> None:
     assert set(coherd.__all__) <= set(dir(coherd))
     with pytest.raises(AttributeError):
         _ = coherd.nothing
+
+
+def test_a_key_that_cannot_be_made_is_refused_as_the_service_would() -> None:
+    with pytest.raises(errors.CacheError) as caught:
+        content.Topics(user="x" * 600)
+    refusal = caught.value
+    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, errors.InvalidRequest)
+    assert isinstance(refusal, ValueError)
+    assert (refusal.reason_name, refusal.field, refusal.retry) == ("IDENTIFIER_INVALID", "user", Retry.NEVER)
+    again = pickle.loads(pickle.dumps(refusal))
+    assert (type(again), str(again), again.reason, again.field) == (
+        Refusal,
+        str(refusal),
+        refusal.reason,
+        refusal.field,
+    )

@@ -245,7 +245,7 @@ def test_so_does_the_limit_of_the_wait_itself() -> None:
 
     terms = Terms(lease_ms=1_000, tags=None, ttl_ms=None, nothing_ttl_ms=None, timeout_ms=1_000)
     context = contextvars.copy_context()
-    call = Call(A, source, False, terms, LoadPolicy(), context)
+    call = Call(A, source, False, terms, LoadPolicy(), context, until_s=60.0)
     assert waited_too_long(call) == "somebody else's load took too long"
     context.run(CHAIN.set, (Node("analytics:daily"),))
     assert "the loader of analytics:daily waited for content:topics, which somebody else loads" in waited_too_long(call)

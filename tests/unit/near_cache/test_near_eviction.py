@@ -10,15 +10,15 @@ import pytest
 
 from coherd._near import NearCache, NearCacheMode, NearDomain
 from coherd._near.eviction import EvictionQueue
-from coherd._near.kept import Kept
+from coherd._near.kept import Growth, Kept
 from coherd.cli.replay.trace import read_trace
 
 TRACE = Path(__file__).parents[2] / "data" / "web12-first-5000.trace.xz"
-SIZE = Kept("key_1", b"", False, 9.0, 0, int).size_bytes
+SIZE = Kept("key_1", b"", False, 9.0, 0, int, Growth(0)).size_bytes
 
 
 def entry(key: str, *, uses: int = 0, expires_s: float = 9.0, payload: bytes = b"") -> Kept:
-    kept = Kept(key, payload, False, expires_s, 0, int)
+    kept = Kept(key, payload, False, expires_s, 0, int, Growth(0))
     kept.uses = uses
     return kept
 

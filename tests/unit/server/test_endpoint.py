@@ -19,6 +19,7 @@ from coherd_server.core.failure import Failure
 from coherd_server.rpc import endpoint as endpoints
 from coherd_server.rpc.endpoint import Call, Endpoint, Handlers
 from coherd_server.rpc.errors import Failed
+from coherd_server.rpc.incidents import MOST_INCIDENTS, Incidents
 from coherd_server.rpc.principals import Principals, token_digest
 from rig.calls import Problem, problem_in
 
@@ -123,6 +124,28 @@ async def test_an_answer_that_cannot_be_sent_is_an_incident(logs: list[Any]) -> 
     assert problem.code == "INTERNAL"
     assert SECRET.encode() not in problem.everything
     assert SECRET not in repr(logs)
+
+
+async def test_a_defect_that_strikes_again_is_one_incident(logs: list[Any]) -> None:
+    """Told once, and later with how often: callers in a loop must not fill the log."""
+
+    async def broken(request: pb.GetRequest, call: Call) -> pb.GetResponse:
+        raise ArithmeticError(SECRET)
+
+    async with serving(broken) as face:
+        said = {(await face.problem(pb.GetRequest().SerializeToString())).message for _ in range(20)}
+    assert len(said) == 1
+    [entry] = logs
+    assert entry["incident"] in said.pop()
+
+
+def test_incidents_are_told_apart_and_forgotten() -> None:
+    incidents = Incidents(lambda: 0.0)
+    with capture_logs() as lines:
+        for number in range(MOST_INCIDENTS + 1):
+            incidents.note(type(f"Error{number}", (Exception,), {})())
+        incidents.note(type("Error0", (Exception,), {})())
+    assert len({line["incident"] for line in lines}) == MOST_INCIDENTS + 2
 
 
 async def test_bytes_that_are_no_request(logs: list[Any]) -> None:

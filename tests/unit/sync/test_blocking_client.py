@@ -9,7 +9,6 @@ import pydoc
 import threading
 import typing
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 import coherd
 from coherd import BatchError, ClientClosed, LoadPolicy, OpenKey, UndecodableValue
 from coherd._loading.cached import Cached
+from coherd._near.kept import Growth, Kept
 from coherd.compat import RedisService, UnifiedCacheService
 from coherd.compat import sync as blocking_compat
 from coherd.domains import celery, content
@@ -123,7 +123,7 @@ class Near(CacheClient):
 
 def kept(payload: bytes, *, negative: bool = False) -> Any:
     """An entry of a near cache."""
-    return SimpleNamespace(payload=payload, negative=negative)
+    return Kept("key", payload, negative, 1e9, 0, int, Growth(1_000_000))
 
 
 @pytest.fixture

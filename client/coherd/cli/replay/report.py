@@ -44,7 +44,7 @@ def report_table(report: Report, title: str, source: str = "trace") -> Table:
     table.add_row("requests/s", f"{outcome.requests_per_s:,.0f}")
     for label, latencies in (("get", outcome.gets), ("whole request", outcome.whole)):
         quantiles = latencies.quantiles()
-        table.add_row(f"{label} p50 / p99", f"{quantiles.p50_ms:.2f} / {quantiles.p99_ms:.2f} ms")
+        table.add_row(f"{label} p50 / p99", f"{latency_text(quantiles.p50_ms)} / {latency_text(quantiles.p99_ms)}")
     errors = ", ".join(f"{count:,} {name}" for name, count in outcome.errors.most_common()) or "0"
     table.add_row("errors", Text(errors, "" if errors == "0" else "bold red"))
     if outcome.wrong_values:
@@ -71,14 +71,19 @@ def side_by_side(reports: Mapping[Way, Report], title: str) -> Table:
     row("trace and server", _verdict)
     table.add_section()
     row("requests/s", lambda report: f"{report.outcome.requests_per_s:,.0f}")
-    row("get p50 / p99, ms", lambda report: _pair(report.outcome.gets.quantiles()))
-    row("whole request p50 / p99, ms", lambda report: _pair(report.outcome.whole.quantiles()))
+    row("get p50 / p99", lambda report: _pair(report.outcome.gets.quantiles()))
+    row("whole request p50 / p99", lambda report: _pair(report.outcome.whole.quantiles()))
     row("errors", lambda report: f"{report.outcome.errors.total():,}")
     return table
 
 
 def _pair(quantiles: Quantiles) -> str:
-    return f"{quantiles.p50_ms:.3f} / {quantiles.p99_ms:.2f}"
+    return f"{latency_text(quantiles.p50_ms)} / {latency_text(quantiles.p99_ms)}"
+
+
+def latency_text(time_ms: float) -> str:
+    """A latency with its unit: a hit of the near cache takes microseconds."""
+    return f"{time_ms:.2f} ms" if time_ms >= 1 else f"{time_ms * 1_000:.1f} µs"
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from typing import Final
 
@@ -23,6 +24,7 @@ from coherd_server.core.near.change_log import (
 from coherd_server.core.near.confirm import AckWait, MemberView
 from coherd_server.core.near.follower import Follower
 from coherd_server.core.near.hub import Hub
+from coherd_server.log import Repeated
 
 _log = structlog.get_logger("coherd.near")
 _PAUSE_S: Final = 0.05
@@ -52,6 +54,8 @@ class Member:
         self._follower = Follower(hub)
         self._view = MemberView(hub.terms)
         self._id = uuid.uuid4().hex
+        self._silence = Repeated(_log, severity=logging.WARNING)
+        self._flushed = Repeated(_log, severity=logging.WARNING)
         self._published: LogPosition | None = None
         self._field = b""
         self._wanted = asyncio.Event()
@@ -123,12 +127,10 @@ class Member:
             self._wanted.clear()
             try:
                 await self._join_once()
-                if not available:
-                    _log.info("near caches are in step again: the log answers")
+                self._silence.over("near caches are in step again: the log answers")
                 available = True
             except LogUnavailable as error:
-                if available:
-                    _log.warning("near caches are out of step: the log does not answer", reason=str(error))
+                self._silence.tell("near caches are out of step: the log does not answer", reason=str(error))
                 available = False
                 await asyncio.sleep(_PAUSE_S)
             for _ in range(3):
@@ -148,7 +150,7 @@ class Member:
         seen = self._view.saw(answer, asked_s=asked_s, now_s=hub.now_s())
         if self._follower.joined(answer.position, asked_s=asked_s, applied=applied):
             if applied is not None:
-                _log.warning("the log is another one: near caches are flushed")
+                self._flushed.tell("the log is another one: near caches are flushed")
             self._wanted.set()  # the watermark is another one, too
             if self._following is not None:
                 self._following.cancel()

@@ -29,7 +29,16 @@ class Instance(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, name: str, version: str) -> Self:
-        return cls._of(f"ai_model:instance:name:{string_part(name, 'name')}:version:{string_part(version, 'version')}")
+        _given = (cls, name, version)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(
+            f"ai_model:instance:name:{string_part(name, 'name')}:version:{string_part(version, 'version')}", _given
+        )
 
     @property
     def name(self) -> str:
@@ -61,7 +70,14 @@ class Prompt(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, hash: str, model: str) -> Self:
-        return cls._of(f"ai_model:prompt:hash:{string_part(hash, 'hash')}:model:{string_part(model, 'model')}")
+        _given = (cls, hash, model)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"ai_model:prompt:hash:{string_part(hash, 'hash')}:model:{string_part(model, 'model')}", _given)
 
     @property
     def hash(self) -> str:

@@ -30,7 +30,14 @@ class Daily(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str, date: DateLike) -> Self:
-        return cls._of(f"analytics:daily:user:{string_part(user, 'user')}:date:{date_text(date, 'date')}")
+        _given = (cls, user, date)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"analytics:daily:user:{string_part(user, 'user')}:date:{date_text(date, 'date')}", _given)
 
     @property
     def user(self) -> str:
@@ -62,7 +69,16 @@ class MoodTrends(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str, range: str) -> Self:
-        return cls._of(f"analytics:mood_trends:user:{string_part(user, 'user')}:range:{string_part(range, 'range')}")
+        _given = (cls, user, range)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(
+            f"analytics:mood_trends:user:{string_part(user, 'user')}:range:{string_part(range, 'range')}", _given
+        )
 
     @property
     def user(self) -> str:
@@ -94,10 +110,18 @@ class WritingStats(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str, days: int) -> Self:
+        _given = (cls, user, days, days.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "analytics:writing_stats"
             f":user:{string_part(user, 'user')}"
-            f":days:{int_part(days, 'days', 0, 4294967295, 'd')}"
+            f":days:{int_part(days, 'days', 0, 4294967295, 'd')}",
+            _given,
         )
 
     @property
@@ -129,7 +153,14 @@ class ContentEngagement(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, content: str) -> Self:
-        return cls._of(f"analytics:content_engagement:content:{string_part(content, 'content')}")
+        _given = (cls, content)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"analytics:content_engagement:content:{string_part(content, 'content')}", _given)
 
     @property
     def content(self) -> str:

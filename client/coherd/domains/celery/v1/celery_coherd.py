@@ -29,7 +29,14 @@ class TaskMetrics(Key[celery_pb2.TaskMetrics]):
     codec = MessageCodec(celery_pb2.TaskMetrics)
 
     def __new__(cls, *, id: str) -> Self:
-        return cls._of(f"celery:task_metrics:id:{string_part(id, 'id')}")
+        _given = (cls, id)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"celery:task_metrics:id:{string_part(id, 'id')}", _given)
 
     @property
     def id(self) -> str:
@@ -55,7 +62,14 @@ class WorkerStatus(Key[celery_pb2.WorkerStatus]):
     codec = MessageCodec(celery_pb2.WorkerStatus)
 
     def __new__(cls, *, name: str) -> Self:
-        return cls._of(f"celery:worker_status:name:{string_part(name, 'name')}")
+        _given = (cls, name)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"celery:worker_status:name:{string_part(name, 'name')}", _given)
 
     @property
     def name(self) -> str:

@@ -28,7 +28,14 @@ class Topics(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"content:topics:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"content:topics:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:

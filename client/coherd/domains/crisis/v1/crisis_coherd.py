@@ -28,7 +28,14 @@ class Assessment(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, hash: str) -> Self:
-        return cls._of(f"crisis:assessment:hash:{string_part(hash, 'hash')}")
+        _given = (cls, hash)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"crisis:assessment:hash:{string_part(hash, 'hash')}", _given)
 
     @property
     def hash(self) -> str:
@@ -54,7 +61,14 @@ class UserRisk(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"crisis:user_risk:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"crisis:user_risk:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:
@@ -80,7 +94,14 @@ class Trends(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, timeframe: str) -> Self:
-        return cls._of(f"crisis:trends:timeframe:{string_part(timeframe, 'timeframe')}")
+        _given = (cls, timeframe)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"crisis:trends:timeframe:{string_part(timeframe, 'timeframe')}", _given)
 
     @property
     def timeframe(self) -> str:

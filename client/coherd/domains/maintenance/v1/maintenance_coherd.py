@@ -44,7 +44,14 @@ class ComponentStatus(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, component: str) -> Self:
-        return cls._of(f"maintenance:component_status:component:{string_part(component, 'component')}")
+        _given = (cls, component)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"maintenance:component_status:component:{string_part(component, 'component')}", _given)
 
     @property
     def component(self) -> str:
@@ -85,7 +92,14 @@ class CleanupReport(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, date: DateLike) -> Self:
-        return cls._of(f"maintenance:cleanup_report:date:{date_text(date, 'date')}")
+        _given = (cls, date)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"maintenance:cleanup_report:date:{date_text(date, 'date')}", _given)
 
     @property
     def date(self) -> datetime.date:

@@ -28,7 +28,14 @@ class Profile(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"psychology:profile:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"psychology:profile:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:
@@ -54,7 +61,14 @@ class ContentAnalysis(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, content: str) -> Self:
-        return cls._of(f"psychology:content_analysis:content:{string_part(content, 'content')}")
+        _given = (cls, content)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"psychology:content_analysis:content:{string_part(content, 'content')}", _given)
 
     @property
     def content(self) -> str:
@@ -81,7 +95,14 @@ class Insights(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str, type: str) -> Self:
-        return cls._of(f"psychology:insights:user:{string_part(user, 'user')}:type:{string_part(type, 'type')}")
+        _given = (cls, user, type)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"psychology:insights:user:{string_part(user, 'user')}:type:{string_part(type, 'type')}", _given)
 
     @property
     def user(self) -> str:

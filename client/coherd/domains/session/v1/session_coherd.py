@@ -28,7 +28,14 @@ class Data(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, id: str) -> Self:
-        return cls._of(f"session:data:id:{string_part(id, 'id')}")
+        _given = (cls, id)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"session:data:id:{string_part(id, 'id')}", _given)
 
     @property
     def id(self) -> str:
@@ -54,7 +61,14 @@ class Activity(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"session:activity:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"session:activity:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:

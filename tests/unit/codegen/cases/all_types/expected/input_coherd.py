@@ -49,6 +49,35 @@ class Integers(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int, i: int, j: int) -> Self:
+        _given = (
+            cls,
+            a,
+            a.__class__,
+            b,
+            b.__class__,
+            c,
+            c.__class__,
+            d,
+            d.__class__,
+            e,
+            e.__class__,
+            f,
+            f.__class__,
+            g,
+            g.__class__,
+            h,
+            h.__class__,
+            i,
+            i.__class__,
+            j,
+            j.__class__,
+        )
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "types:integers"
             f":a:{int_part(a, 'a', -2147483648, 2147483647)}"
@@ -60,7 +89,8 @@ class Integers(Key[Any]):
             f":g:{int_part(g, 'g', 0, 4294967295)}"
             f":h:{int_part(h, 'h', 0, 18446744073709551615)}"
             f":i:{int_part(i, 'i', -2147483648, 2147483647)}"
-            f":j:{int_part(j, 'j', -9223372036854775808, 9223372036854775807, 'ms')}"
+            f":j:{int_part(j, 'j', -9223372036854775808, 9223372036854775807, 'ms')}",
+            _given,
         )
 
     @property
@@ -145,13 +175,21 @@ class Others(Key[struct_pb2.Struct]):
         day: DateLike,
         time_zone: OthersTimeZone | input_pb2.Zone,
     ) -> Self:
+        _given = (cls, text, flag, flag.__class__, size, size.__class__, day, time_zone, time_zone.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "types:others"
             f":text:{string_part(text, 'text')}"
             f":flag:{bool_text(flag, 'flag')}"
             f":size:{enum_part(size, 'size', _OthersSizeTexts)}"
             f":day:{date_text(day, 'day')}"
-            f":time_zone:{enum_part(time_zone, 'time_zone', _OthersTimeZoneTexts)}"
+            f":time_zone:{enum_part(time_zone, 'time_zone', _OthersTimeZoneTexts)}",
+            _given,
         )
 
     @property
@@ -198,7 +236,14 @@ class Nested(Key[input_pb2.Outer.Inner.Value]):
     codec = MessageCodec(input_pb2.Outer.Inner.Value)
 
     def __new__(cls, *, kind: NestedKind | input_pb2.Outer.Kind) -> Self:
-        return cls._of(f"types:nested:kind:{enum_part(kind, 'kind', _NestedKindTexts)}")
+        _given = (cls, kind, kind.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"types:nested:kind:{enum_part(kind, 'kind', _NestedKindTexts)}", _given)
 
     @property
     def kind(self) -> NestedKind:

@@ -36,12 +36,20 @@ class Plain(Key[input_pb2.Value]):
     codec = MessageCodec(input_pb2.Value)
 
     def __new__(cls, *, text: str, number: int, size: PlainSize | input_pb2.Size, day: DateLike) -> Self:
+        _given = (cls, text, number, number.__class__, size, size.__class__, day)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "edition:plain"
             f":text:{string_part(text, 'text')}"
             f":number:{int_part(number, 'number', -2147483648, 2147483647)}"
             f":size:{enum_part(size, 'size', _PlainSizeTexts)}"
-            f":day:{date_text(day, 'day')}"
+            f":day:{date_text(day, 'day')}",
+            _given,
         )
 
     @property
@@ -83,7 +91,14 @@ class Group(Key[input_pb2.Value.Group]):
     codec = MessageCodec(input_pb2.Value.Group)
 
     def __new__(cls, *, flag: bool) -> Self:
-        return cls._of(f"edition:group:flag:{bool_text(flag, 'flag')}")
+        _given = (cls, flag, flag.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"edition:group:flag:{bool_text(flag, 'flag')}", _given)
 
     @property
     def flag(self) -> bool:

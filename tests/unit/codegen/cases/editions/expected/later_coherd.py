@@ -32,7 +32,14 @@ class Read(Key[later_pb2.Value]):
     codec = MessageCodec(later_pb2.Value)
 
     def __new__(cls, *, size: ReadSize | later_pb2.Value.Size) -> Self:
-        return cls._of(f"later:read:size:{enum_part(size, 'size', _ReadSizeTexts)}")
+        _given = (cls, size, size.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"later:read:size:{enum_part(size, 'size', _ReadSizeTexts)}", _given)
 
     @property
     def size(self) -> ReadSize:

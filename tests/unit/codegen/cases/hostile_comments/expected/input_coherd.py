@@ -29,7 +29,14 @@ class Quotes(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"comments:quotes:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"comments:quotes:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:
@@ -59,7 +66,14 @@ class Long(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"comments:long:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"comments:long:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:
@@ -86,8 +100,16 @@ class Silent(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str, first_name: str) -> Self:
+        _given = (cls, user, first_name)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
-            f"comments:silent:user:{string_part(user, 'user')}:first_name:{string_part(first_name, 'first_name')}"
+            f"comments:silent:user:{string_part(user, 'user')}:first_name:{string_part(first_name, 'first_name')}",
+            _given,
         )
 
     @property
@@ -119,7 +141,14 @@ class Control(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, user: str) -> Self:
-        return cls._of(f"comments:control:user:{string_part(user, 'user')}")
+        _given = (cls, user)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"comments:control:user:{string_part(user, 'user')}", _given)
 
     @property
     def user(self) -> str:

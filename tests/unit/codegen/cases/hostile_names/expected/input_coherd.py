@@ -38,6 +38,13 @@ class Key_(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, class_: str, self: str, cls_: str, domain: str, from_: str, resource: str, codec: str) -> Self:
+        _given = (cls, class_, self, cls_, domain, from_, resource, codec)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "names:key"
             f":class:{string_part(class_, 'class')}"
@@ -46,7 +53,8 @@ class Key_(Key[Any]):
             f":domain:{string_part(domain, 'domain')}"
             f":from:{string_part(from_, 'from')}"
             f":resource:{string_part(resource, 'resource')}"
-            f":codec:{string_part(codec, 'codec')}"
+            f":codec:{string_part(codec, 'codec')}",
+            _given,
         )
 
     @property
@@ -109,6 +117,13 @@ class Any_(Key[input_pb2.Key]):
     codec = MessageCodec(input_pb2.Key)
 
     def __new__(cls, *, str: str, int: int, bool: bool, property: str, datetime: DateLike, date: DateLike) -> Self:
+        _given = (cls, str, int, int.__class__, bool, bool.__class__, property, datetime, date)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "names:any"
             f":str:{string_part(str, 'str')}"
@@ -116,7 +131,8 @@ class Any_(Key[input_pb2.Key]):
             f":bool:{bool_text(bool, 'bool')}"
             f":property:{string_part(property, 'property')}"
             f":datetime:{date_text(datetime, 'datetime')}"
-            f":date:{date_text(date, 'date')}"
+            f":date:{date_text(date, 'date')}",
+            _given,
         )
 
     @property
@@ -178,6 +194,13 @@ class None_(Key[Any]):
     def __new__(
         cls, *, count: str, format: str, string_part_: str, parse: str, identifiers: str, id: str, type: str, super: str
     ) -> Self:
+        _given = (cls, count, format, string_part_, parse, identifiers, id, type, super)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "names:none"
             f":count:{string_part(count, 'count')}"
@@ -187,7 +210,8 @@ class None_(Key[Any]):
             f":identifiers:{string_part(identifiers, 'identifiers')}"
             f":id:{string_part(id, 'id')}"
             f":type:{string_part(type, 'type')}"
-            f":super:{string_part(super, 'super')}"
+            f":super:{string_part(super, 'super')}",
+            _given,
         )
 
     @property
@@ -249,7 +273,14 @@ class LowerCase(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, keys: str) -> Self:
-        return cls._of(f"names:lower_case:keys:{string_part(keys, 'keys')}")
+        _given = (cls, keys)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"names:lower_case:keys:{string_part(keys, 'keys')}", _given)
 
     @property
     def keys(self) -> str:

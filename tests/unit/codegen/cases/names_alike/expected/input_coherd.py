@@ -45,7 +45,14 @@ class FooBar(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, kind: FooBarKind | input_pb2.Size) -> Self:
-        return cls._of(f"alike:foo_bar:kind:{enum_part(kind, 'kind', _FooBarKindTexts)}")
+        _given = (cls, kind, kind.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"alike:foo_bar:kind:{enum_part(kind, 'kind', _FooBarKindTexts)}", _given)
 
     @property
     def kind(self) -> FooBarKind:
@@ -71,7 +78,14 @@ class Foobar(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, kind: FoobarKind | input_pb2.Tint) -> Self:
-        return cls._of(f"alike:foobar:kind:{enum_part(kind, 'kind', _FoobarKindTexts)}")
+        _given = (cls, kind, kind.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"alike:foobar:kind:{enum_part(kind, 'kind', _FoobarKindTexts)}", _given)
 
     @property
     def kind(self) -> FoobarKind:
@@ -97,7 +111,14 @@ class Type(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, alias: TypeAlias_ | input_pb2.Size) -> Self:
-        return cls._of(f"alike:type:alias:{enum_part(alias, 'alias', _TypeAlias_Texts)}")
+        _given = (cls, alias, alias.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"alike:type:alias:{enum_part(alias, 'alias', _TypeAlias_Texts)}", _given)
 
     @property
     def alias(self) -> TypeAlias_:
@@ -127,11 +148,19 @@ class Date(Key[Any]):
     def __new__(
         cls, *, like: DateLike_ | input_pb2.Size, day: DateLike, input_pb2: DateInputPb2 | input_pb2.Tint
     ) -> Self:
+        _given = (cls, like, like.__class__, day, input_pb2, input_pb2.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
             "alike:date"
             f":like:{enum_part(like, 'like', _DateLike_Texts)}"
             f":day:{date_text(day, 'day')}"
-            f":input_pb2:{enum_part(input_pb2, 'input_pb2', _DateInputPb2Texts)}"
+            f":input_pb2:{enum_part(input_pb2, 'input_pb2', _DateInputPb2Texts)}",
+            _given,
         )
 
     @property

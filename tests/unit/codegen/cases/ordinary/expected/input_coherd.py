@@ -34,7 +34,14 @@ class Loans(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, reader: str, date: DateLike) -> Self:
-        return cls._of(f"library:loans:reader:{string_part(reader, 'reader')}:date:{date_text(date, 'date')}")
+        _given = (cls, reader, date)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"library:loans:reader:{string_part(reader, 'reader')}:date:{date_text(date, 'date')}", _given)
 
     @property
     def reader(self) -> str:
@@ -65,7 +72,14 @@ class BookByNumber(Key[input_pb2.Book]):
     codec = MessageCodec(input_pb2.Book)
 
     def __new__(cls, *, number: int) -> Self:
-        return cls._of(f"library:book:number:{int_part(number, 'number', 0, 4294967295, 'b')}")
+        _given = (cls, number, number.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"library:book:number:{int_part(number, 'number', 0, 4294967295, 'b')}", _given)
 
     @property
     def number(self) -> int:

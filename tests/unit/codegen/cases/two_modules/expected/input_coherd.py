@@ -48,7 +48,14 @@ class Other(Key[b_v1_types_pb2.Thing]):
     codec = MessageCodec(b_v1_types_pb2.Thing)
 
     def __new__(cls, *, colour: OtherColour | b_v1_types_pb2.Colour) -> Self:
-        return cls._of(f"two:other:colour:{enum_part(colour, 'colour', _OtherColourTexts)}")
+        _given = (cls, colour, colour.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"two:other:colour:{enum_part(colour, 'colour', _OtherColourTexts)}", _given)
 
     @property
     def colour(self) -> OtherColour:

@@ -35,7 +35,14 @@ class One(Key[a_b_c_pb2_.Thing]):
     codec = MessageCodec(a_b_c_pb2_.Thing)
 
     def __new__(cls, *, colour: OneColour | a_b_c_pb2_.Colour) -> Self:
-        return cls._of(f"dotted:one:colour:{enum_part(colour, 'colour', _OneColourTexts)}")
+        _given = (cls, colour, colour.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
+        return cls._of(f"dotted:one:colour:{enum_part(colour, 'colour', _OneColourTexts)}", _given)
 
     @property
     def colour(self) -> OneColour:

@@ -34,8 +34,15 @@ class Basket(Key[Any]):
     codec = JSON
 
     def __new__(cls, *, buyer: str, kind: BasketKind | store_pb2.Kind) -> Self:
+        _given = (cls, buyer, kind, kind.__class__)
+        try:
+            _key: Self | None = cls._made(_given)
+        except TypeError:  # an identifier cannot be hashed: refused below
+            _key = None
+        if _key is not None:
+            return _key
         return cls._of(
-            f"store:basket:buyer:{string_part(buyer, 'buyer')}:kind:{enum_part(kind, 'kind', _BasketKindTexts)}"
+            f"store:basket:buyer:{string_part(buyer, 'buyer')}:kind:{enum_part(kind, 'kind', _BasketKindTexts)}", _given
         )
 
     @property
