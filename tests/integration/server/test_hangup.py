@@ -1,4 +1,4 @@
-"""SIGHUP, and a terminal that goes: a server started on it ends; one that was not, or is to outlive it, does not."""
+"""SIGHUP, and a terminal that goes: a server that was started on it ends, unless it is to outlive it; others do not."""
 
 from __future__ import annotations
 
