@@ -41,8 +41,8 @@ class Transport(Protocol):
         one, in which it takes what is pushed [hits-give-turns]."""
         ...
 
-    def items_at_once(self, items: int) -> int:
-        """How many of so many keys are best read, or stored, by one call."""
+    def items_at_once(self, items: int, *, reads: bool) -> int:
+        """How many of so many keys are best read, or else stored, by one call."""
         ...
 
     async def call(

@@ -34,8 +34,10 @@ from coherd.v1.errors_pb2 import ErrorReason
 
 CALLS_AT_ONCE: Final = 4
 """Into so many calls a batch is split, so that client and server work on it at the same time; but into calls of at
-least `LEAST_ITEMS` and at most `MOST_ITEMS`: each costs a frame either way."""
-LEAST_ITEMS: Final = 50
+least `LEAST_READS` or `LEAST_SETS`, and at most `MOST_ITEMS`: each costs a frame either way."""
+LEAST_READS: Final = 50
+LEAST_SETS: Final = 128
+"""More: each part costs the store a script and an append."""
 MOST_ITEMS: Final = 250
 
 
@@ -126,11 +128,12 @@ class SessionTransport:
         link = self._by_loop.get(asyncio.get_running_loop())
         return link is not None and link.turns.owed(boottime_s())
 
-    def items_at_once(self, items: int) -> int:
+    def items_at_once(self, items: int, *, reads: bool) -> int:
         link = self._by_loop.get(asyncio.get_running_loop())
         if link is None or link.stream is None:
             return MAX_CALL_ITEMS
-        share = min(max(LEAST_ITEMS, -(-items // CALLS_AT_ONCE)), MOST_ITEMS)
+        least = LEAST_READS if reads else LEAST_SETS
+        share = min(max(least, -(-items // CALLS_AT_ONCE)), MOST_ITEMS)
         return min(share, link.stream.most_items)
 
     def _others_of(self, near: NearCache) -> Iterable[NearCache]:

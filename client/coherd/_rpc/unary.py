@@ -78,7 +78,7 @@ class UnaryTransport:
     def owes_turn(self) -> bool:
         return False
 
-    def items_at_once(self, items: int) -> int:
+    def items_at_once(self, items: int, *, reads: bool) -> int:
         return MAX_CALL_ITEMS
 
     async def call(

@@ -102,7 +102,7 @@ class MemoryTransport:
     def owes_turn(self) -> bool:
         return False
 
-    def items_at_once(self, items: int) -> int:
+    def items_at_once(self, items: int, *, reads: bool) -> int:
         return MAX_CALL_ITEMS
 
     async def call(
