@@ -131,8 +131,10 @@ def test_what_is_demanded_of_sessions(session: Kept) -> None:
         ("one sequential get", "unary grpc.aio call", "<= 0.8x"),
     }
     near = {
-        ("near-cache hit, coherd, async", "cashews, client side", ">= 3x"),
-        ("near-cache hit, coherd, blocking", "cashews, client side", ">= 3x"),
+        ("near-cache hit, coherd, async", "cashews, client side", ">= 1.4x"),
+        ("near-cache hit, coherd, async, shared", "cashews, client side", ">= 5x"),
+        ("near-cache hit, coherd, peek, shared", "cashews, client side", ">= 5x"),
+        ("near-cache hit, coherd, blocking", "cashews, client side", ">= 1.4x"),
         ("acknowledged until another process has dropped it, p99", "10 ms", "<= 1x"),
         ("what strict adds to the acknowledgement", "one remote get", "<= 2x"),
     }

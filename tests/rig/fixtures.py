@@ -105,16 +105,21 @@ async def proxy(node: Node) -> AsyncIterator[FaultProxy]:
         yield made
 
 
+PATIENT: Final = {"connect_timeout_ms": 20_000, "reply_timeout_ms": 20_000, "deadline_ms": 60_000}
+"""Of stores that are well: how long they take to answer says what else the machine does."""
+HASTY: Final = {"connect_timeout_ms": 500, "reply_timeout_ms": 1_000, "deadline_ms": 2_000}
+"""Of stores that fail: those of a server as it comes."""
 Opener = Callable[..., Awaitable[RedisStore]]
 
 
 @pytest.fixture
 async def opener() -> AsyncIterator[Opener]:
-    """``await opener(url, prefix="", **settings)``; the stores are closed after the test."""
+    """``await opener(url, prefix="", **settings)``; the stores are closed after the test. They are `PATIENT` unless
+    the settings say when a store is too late."""
     stores: list[RedisStore] = []
 
     async def make(url: str, prefix: str = "", **settings: int) -> RedisStore:
-        stores.append(await open_store(url, prefix=prefix, settings=StoreSettings(**settings)))
+        stores.append(await open_store(url, prefix=prefix, settings=StoreSettings(**PATIENT | settings)))
         return stores[-1]
 
     yield make
@@ -122,11 +127,7 @@ async def opener() -> AsyncIterator[Opener]:
         await one.close()
 
 
-PATIENT: Final = {"reply_timeout_ms": 20_000, "deadline_ms": 60_000}
-"""Of stores that are well: how long they take to answer says what else the machine does."""
-
-
 @pytest.fixture
 async def store(backend: Backend, opener: Opener) -> RedisStore:
     """A store on each kind of installation, under the test's own prefix."""
-    return await opener(backend.url, backend.prefix, **PATIENT)
+    return await opener(backend.url, backend.prefix)

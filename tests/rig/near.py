@@ -22,7 +22,7 @@ from coherd_server.core.near.publish import ChangePublisher, distinct
 from coherd_server.core.near.session import Push
 from coherd_server.core.near.terms import Terms
 from coherd_server.redis.store import RedisStore
-from rig.fixtures import Backend, Opener
+from rig.fixtures import HASTY, Backend, Opener
 from rig.waiting import until
 
 LEASE_MS = 800
@@ -195,7 +195,7 @@ async def members(opener: Opener, lease_clock: LeaseClock) -> AsyncIterator[Near
     async def make(
         url: str, prefix: str = "", *, lease_ms: int = LEASE_MS, domains: bytes = bytes(DIGEST_BYTES)
     ) -> NearMember:
-        store = await opener(url, prefix)
+        store = await opener(url, prefix, **HASTY)
         made.append(NearMember(store, lease_ms=lease_ms, clock=lease_clock, domains=domains))
         await made[-1].start()
         return made[-1]

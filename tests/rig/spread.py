@@ -29,6 +29,8 @@ LONG: Final = (
     "sentinel",
     "tests/coherence/soak/test_histories.py",
     "tests/integration/test_benchmarks.py",
+    "tests/coherence/model/test_store_interleavings.py",
+    "tests/integration/server/test_workers.py",
     "tests/integration/cli/test_cli_replay.py",
     "tests/integration/dogpile_backend/",
     "tests/typing/",

@@ -155,7 +155,7 @@ async def read_many(
     async def read(call: Sequence[Key[Any]]) -> Part:
         return await read_call(transport, call, accept_stale, timeout_ms, lenient)
 
-    calls = split_keys(keys, transport.items_at_once(len(keys)))
+    calls = split_keys(keys, transport.items_at_once(len(keys), reads=True))
     if not lenient:
         return await run_calls(calls, read, iter)
     try:
@@ -186,7 +186,7 @@ async def write_many(
                 return Part({key: DROPPED for key, _ in call}, {})
             raise
 
-    calls = split_payloads(items, lambda payload: payload, transport.items_at_once(len(items)))
+    calls = split_payloads(items, lambda payload: payload, transport.items_at_once(len(items), reads=False))
     part = await run_calls(calls, write, lambda call: (key for key, _ in call)) if calls else Part({}, {})
     if lenient:
         dropped = {key: DROPPED for key, error in part.errors.items() if isinstance(error, NO_WRITE)}

@@ -6,8 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.requests import SetItem
@@ -18,11 +17,6 @@ from coherd_server.rpc.frame_bytes import AskedSets, SetAnswers
 from coherd_server.rpc.incidents import INCIDENTS
 from coherd_server.rpc.messages import SET_OUTCOMES
 from coherd_server.rpc.send_queue import FrameLoad, SendQueue, Window
-
-HALVED: Final = 32
-"""Sets of one record from which on they are done in halves: then client and server work at the same time."""
-HALF_LATER_S: Final = 0.0003
-"""About a round trip to the store: the second half of the sets reads while the first one writes."""
 
 
 class FrameWrites:
@@ -74,12 +68,9 @@ class FrameWrites:
             begin: makes a task that ends with the stream.
         """
         until_s = time.monotonic() + timeout_ms / 1000 if timeout_ms > 0 else math.inf
-        size = len(items)
-        cuts = (0, size // 2, size) if size >= HALVED else (0, size)
-        for at, end in pairwise(cuts):
-            write = _Write(ids[at:end], until_s, load, self._send_queue, self._window)
-            self._writes.add(write)
-            begin(self._write(write, items[at:end], begin_s=HALF_LATER_S if at else 0.0))
+        write = _Write(ids, until_s, load, self._send_queue, self._window)
+        self._writes.add(write)
+        begin(self._write(write, items))
 
     def cancel(self, set_id: int) -> bool:
         """Nobody waits for this set any more; whether there is such a set."""
@@ -88,10 +79,8 @@ class FrameWrites:
             found = write.cancel(set_id) or found
         return found
 
-    async def _write(self, write: _Write, items: Sequence[SetItem], *, begin_s: float) -> None:
+    async def _write(self, write: _Write, items: Sequence[SetItem]) -> None:
         try:
-            if begin_s:
-                await asyncio.sleep(begin_s)
             await self._writer.set(items, report=write.report, wanted=write.is_wanted)
         except Exception as error:  # noqa: BLE001 - the edge: no text of an exception may leave
             write.fail(INCIDENTS.note(error))

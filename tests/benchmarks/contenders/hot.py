@@ -86,8 +86,8 @@ class CoherdPeek(CoherdHot):
     async def burst(self, turn: int) -> None:
         peek = self._client.peek
         for user, date in PARTS:
-            while peek(Daily(user=user, date=date), shared=True) is None:  # noqa: ASYNC110 - it waits for a turn
-                await asyncio.sleep(0)
+            while peek(Daily(user=user, date=date), shared=True) is None:
+                await self._client.get(Daily(user=user, date=date))  # after a lapse nothing is held until it is read
         await asyncio.sleep(0)
 
 

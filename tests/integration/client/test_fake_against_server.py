@@ -93,7 +93,7 @@ def test_a_fake_answers_as_a_server_does(server: CoherdServer) -> None:
         client = CacheClient(transport, timeout_ms=60_000)
 
         @settings(
-            max_examples=300,
+            max_examples=150,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),

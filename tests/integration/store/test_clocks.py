@@ -25,7 +25,6 @@ from rig.waiting import until
 KEY = builtin_catalog().resolve("analytics:daily:user:u1:date:20250806")
 SLOW_S = 1.0
 """By that much a clock is behind that was asked for over a slow connection."""
-PATIENT = {"connect_timeout_ms": 5_000, "reply_timeout_ms": 5_000, "deadline_ms": 20_000}
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def behind(connection: Connection) -> Behind:
 async def test_connections_tell_the_best_time_any_of_them_knows(
     proxy: FaultProxy, opener: Opener, connections: list[Connection]
 ) -> None:
-    store = await opener(proxy.url, check_every_ms=60_000, **PATIENT)
+    store = await opener(proxy.url, check_every_ms=60_000)
     await until("one is ready", lambda: bool(connections))
     best = behind(connections[0])
     proxy.reply_delay_s = SLOW_S
@@ -74,7 +73,7 @@ async def test_connections_tell_the_best_time_any_of_them_knows(
 async def test_a_slow_look_at_the_clock_does_not_set_it_back(
     proxy: FaultProxy, opener: Opener, connections: list[Connection]
 ) -> None:
-    await opener(proxy.url, check_every_ms=50, **PATIENT)
+    await opener(proxy.url, check_every_ms=50)
     await until("one is ready", lambda: bool(connections))
     best = behind(connections[0])
     proxy.reply_delay_s = SLOW_S

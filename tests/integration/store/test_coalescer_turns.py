@@ -13,7 +13,7 @@ from coherd_server.core.coalescer import Coalescer
 from coherd_server.core.failure import OUTWAITED, Failure
 from coherd_server.core.set_plan import SetDone
 from coherd_server.core.store import PutOutcome
-from rig.fixtures import PATIENT, Opener
+from rig.fixtures import Opener
 from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
@@ -106,7 +106,7 @@ async def test_those_that_look_first_look_at_one_time(node: Node, opener: Opener
 
 async def test_each_waits_for_its_own_turn(node: Node, opener: Opener) -> None:
     async with FaultProxy(node.port) as proxy:
-        writes = cache_over(await opener(proxy.url, **PATIENT)).writes
+        writes = cache_over(await opener(proxy.url)).writes
         await writes.set([SetItem(key(n), b"v") for n in range(2)])
         proxy.half_open = True
         early = asyncio.create_task(writes.set([SetItem(key(n), b"early") for n in range(2)]))

@@ -16,7 +16,7 @@ import pytest
 from coherd_server.redis import embedded
 from coherd_server.redis.embedded import EmbeddedError, EmbeddedValkey
 from rig.entries import put_of
-from rig.fixtures import Opener
+from rig.fixtures import HASTY, Opener
 from rig.ports import reserve_port
 from rig.processes import is_running
 from rig.waiting import until
@@ -28,7 +28,7 @@ async def test_start_use_stop(opener: Opener) -> None:
     valkey.start()
     pid = valkey.pid
     assert pid is not None
-    store = await opener(valkey.url)
+    store = await opener(valkey.url, **HASTY)
     await store.put([await put_of(store, "k")])
     [report] = await store.inspect()
     assert (report.maxmemory_bytes, report.maxmemory_policy) == (64 << 20, "allkeys-lru")
@@ -46,12 +46,12 @@ async def test_data_directory_and_persistence(tmp_path: Path, opener: Opener) ->
     port = reserve_port()
     with EmbeddedValkey(port=port, data_dir=data, persistent=True) as first:
         assert first.url == f"redis://127.0.0.1:{port}"
-        store = await opener(first.url)
+        store = await opener(first.url, **HASTY)
         put = await put_of(store, "k")
         await store.put([put])
         await store.close()
     with EmbeddedValkey(port=port, data_dir=data, persistent=True) as second:
-        store = await opener(second.url)
+        store = await opener(second.url, **HASTY)
         [value], _ = await store.read(["k"], [])
         assert value.raw == put.entry
         assert value.identity != put.identity
@@ -151,7 +151,7 @@ def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
 
 async def test_one_that_died_comes_back_when_it_can(tmp_path: Path, opener: Opener) -> None:
     with EmbeddedValkey(data_dir=tmp_path, persistent=True) as valkey:
-        store = await opener(valkey.url)
+        store = await opener(valkey.url, **HASTY)
         put = await put_of(store, "k")
         await store.put([put])
         await store.close()
@@ -169,7 +169,7 @@ async def test_one_that_died_comes_back_when_it_can(tmp_path: Path, opener: Open
                 assert valkey.pid is None
         valkey.revive()
         assert valkey.pid not in (None, before)
-        store = await opener(valkey.url)
+        store = await opener(valkey.url, **HASTY)
         [value], _ = await store.read(["k"], [])
         assert value.raw == put.entry
     assert valkey.pid is None

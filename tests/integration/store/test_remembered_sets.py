@@ -33,7 +33,7 @@ from coherd_server.redis.connection import Connection
 from coherd_server.redis.fencing import later_token
 from coherd_server.redis.store import RedisStore
 from rig.entries import header
-from rig.fixtures import Backend, Opener
+from rig.fixtures import HASTY, Backend, Opener
 from rig.near import cache_over
 from rig.valkey import BACKENDS, standalone
 from rig.waiting import until
@@ -330,7 +330,7 @@ async def test_a_set_of_what_must_be_absent_always_asks(warm: RedisStore, monkey
 async def test_the_mark_of_a_node_is_forgotten_with_its_identity(opener: Opener) -> None:
     """After a restart from a snapshot the same fences may have counted fewer writes: an old mark would always hold."""
     with standalone("--enable-debug-command", "yes") as node:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         await writer_over(store).set([SetItem(KEY, b"before")])
         primary = store._topology.node_for("")
         assert primary is not None

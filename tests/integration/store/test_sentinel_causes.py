@@ -16,7 +16,7 @@ from coherd_server.redis.connect import open_store
 from coherd_server.redis.embedded import find_binary
 from coherd_server.redis.settings import StoreSettings
 from rig.certificates import Authority
-from rig.fixtures import PATIENT, Opener
+from rig.fixtures import Opener
 from rig.ports import release_port, reserve_port
 from rig.process import Node
 from rig.valkey import standalone
@@ -123,7 +123,7 @@ async def test_a_replica_in_place_of_the_primary(node: Node) -> None:
 
 async def test_a_primary_that_is_down_and_that_nobody_may_replace(opener: Opener) -> None:
     with standalone() as primary, sentinel_of(primary.port, quorum=2) as sentinel:
-        store = await opener(url_of(sentinel), **PATIENT)
+        store = await opener(url_of(sentinel))
         primary.kill()
         await until("the store says why", lambda: SENTINEL["no quorum"].wrong in store.trouble())
         assert "(2 must)" in store.trouble()
@@ -133,7 +133,7 @@ async def test_a_primary_that_is_down_and_that_nobody_may_replace(opener: Opener
 
 async def test_a_failover_under_way(opener: Opener) -> None:
     with standalone() as primary, sentinel_of(primary.port, quorum=1) as sentinel:
-        store = await opener(url_of(sentinel), **PATIENT)
+        store = await opener(url_of(sentinel))
         primary.kill()
         await until("the store says why", lambda: SENTINEL["failover"].text in store.trouble())
         assert is_told(await why(url_of(sentinel)), "failover")

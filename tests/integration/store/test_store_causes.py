@@ -17,7 +17,7 @@ from coherd_server.redis.connect import open_store
 from coherd_server.redis.embedded import EmbeddedValkey
 from rig.certificates import Authority
 from rig.entries import put_of
-from rig.fixtures import Opener
+from rig.fixtures import HASTY, Opener
 from rig.valkey import standalone
 from rig.waiting import until
 
@@ -37,7 +37,7 @@ async def failed_to_save(client: redis.Redis) -> None:
 
 async def test_a_node_that_cannot_save_refuses_writes_and_is_read(opener: Opener) -> None:
     with standalone() as node:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         put, other = await put_of(store, "k"), await put_of(store, "other")
         await store.put([put])
         with contextlib.closing(node.client()) as client:
@@ -52,7 +52,7 @@ async def test_a_node_that_cannot_save_refuses_writes_and_is_read(opener: Opener
 
 async def test_the_embedded_one_never_stops_writing_for_a_full_disk(tmp_path: Path, opener: Opener) -> None:
     with EmbeddedValkey(data_dir=tmp_path, persistent=True) as valkey:
-        store = await opener(valkey.url)
+        store = await opener(valkey.url, **HASTY)
         with contextlib.closing(redis.Redis(port=valkey.port)) as client:
             fails_to_save(client, tmp_path)
             await failed_to_save(client)

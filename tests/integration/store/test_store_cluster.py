@@ -19,7 +19,7 @@ from coherd_server.redis import recent_writes
 from coherd_server.redis.causes import CAUSES
 from rig.cluster import Cluster
 from rig.entries import identity_of, put_of
-from rig.fixtures import PATIENT, Opener
+from rig.fixtures import HASTY, Opener
 from rig.near import cache_over
 from rig.process import Node
 
@@ -48,7 +48,7 @@ def in_slot(slot: int, head: str, count: int) -> list[str]:
 
 async def test_a_stopped_node_stalls_nobody_else(own_cluster: Cluster, opener: Opener) -> None:
     """The calls to it hang all the while: nobody else's waits for them."""
-    store, hasty = await opener(own_cluster.url, **PATIENT), await opener(own_cluster.url)
+    store, hasty = await opener(own_cluster.url), await opener(own_cluster.url, **HASTY)
     (stalled, dead_key), (_, one_key), (_, other_key) = keys_by_owner(own_cluster).items()
     stalled.pause()
     try:
@@ -75,7 +75,7 @@ async def test_a_stopped_node_stalls_nobody_else(own_cluster: Cluster, opener: O
 
 async def test_a_slot_on_the_move(own_cluster: Cluster, opener: Opener) -> None:
     """ASK for what has gone or never was, TRYAGAIN until value and lease are on one side, MOVED afterwards."""
-    store = await opener(own_cluster.url, **PATIENT)
+    store = await opener(own_cluster.url)
     slot = key_slot(b"moving")
     source = own_cluster.owner_of("moving")
     target = next(node for node in keys_by_owner(own_cluster) if node is not source)
@@ -115,7 +115,7 @@ async def test_a_slot_on_the_move(own_cluster: Cluster, opener: Opener) -> None:
 
 async def test_a_set_into_a_slot_on_the_move_waits_for_it(own_cluster: Cluster, opener: Opener) -> None:
     """Of a new key, and of one that is there: no other write contends with it."""
-    store, hasty = await opener(own_cluster.url, **PATIENT), await opener(own_cluster.url)
+    store, hasty = await opener(own_cluster.url), await opener(own_cluster.url, **HASTY)
     writes, hasty_writes = (cache_over(one, max_value_bytes=100).writes for one in (store, hasty))
     there, new = (builtin_catalog().resolve(f"content:topics:user:{name}") for name in _one_slot())
     await writes.set([SetItem(there, b"before")])
@@ -155,7 +155,7 @@ async def test_nodes_that_do_not_tell_their_hosts(own_cluster: Cluster, opener: 
     for node in own_cluster.nodes:
         node.client().config_set("cluster-preferred-endpoint-type", told_as)
     try:
-        store = await opener(own_cluster.url, **PATIENT)
+        store = await opener(own_cluster.url)
         keys = list(keys_by_owner(own_cluster).values())
         assert await store.put([await put_of(store, key) for key in keys]) == [PutOutcome.STORED] * 3
         slot, source = key_slot(b"unnamed"), own_cluster.owner_of("unnamed")
@@ -192,7 +192,7 @@ async def test_try_again_ends_at_the_deadline(own_cluster: Cluster, opener: Open
 
 
 async def test_failover_brings_a_new_identity(own_cluster: Cluster, opener: Opener) -> None:
-    store = await opener(own_cluster.url)
+    store = await opener(own_cluster.url, **HASTY)
     put = await put_of(store, "k")
     await store.put([put])
     _, ensured = await store.ensure_epochs([], {"k": 60_000})
@@ -210,7 +210,7 @@ async def test_failover_brings_a_new_identity(own_cluster: Cluster, opener: Open
 
 
 async def test_killed_primary_is_replaced(own_cluster: Cluster, opener: Opener) -> None:
-    store = await opener(own_cluster.url)
+    store = await opener(own_cluster.url, **HASTY)
     put = await put_of(store, "k")
     victim = own_cluster.owner_of("k")
     others = [key for node, key in keys_by_owner(own_cluster).items() if node is not victim]

@@ -12,7 +12,7 @@ from coherd_server.core.store import PutOutcome, RemoveOutcome, Store, StoreUnav
 from coherd_server.redis.connect import open_store
 from coherd_server.redis.settings import StoreSettings
 from rig.entries import header, identity_of, put_of
-from rig.fixtures import Opener
+from rig.fixtures import HASTY, Opener
 from rig.process import Node
 from rig.proxy import FaultProxy
 from rig.valkey import redis7, redis7_binary, standalone
@@ -47,7 +47,7 @@ async def recovered(store: Store, *, within_s: float = HANGS_S) -> None:
 
 async def test_killed_then_back_with_a_new_identity(opener: Opener) -> None:
     with standalone() as node:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         put = await put_of(store, SECRET)
         node.kill()
         assert not (await unavailable(store.read([SECRET], []))).outcome_unknown
@@ -70,7 +70,7 @@ async def test_killed_then_back_with_a_new_identity(opener: Opener) -> None:
 
 async def test_a_change_of_identity_is_noticed_on_connections_that_stay_open(opener: Opener) -> None:
     with standalone("--enable-debug-command", "yes") as node:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         before = await identity_of(store, SECRET)
         node.client().execute_command("DEBUG", "CHANGE-REPL-ID")
         async with asyncio.timeout(60):
@@ -80,7 +80,7 @@ async def test_a_change_of_identity_is_noticed_on_connections_that_stay_open(ope
 
 async def test_a_demoted_node_is_not_used(opener: Opener) -> None:
     with standalone() as node, standalone() as other:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         put = await put_of(store, SECRET)
         node.client().replicaof("127.0.0.1", other.port)
         [outcome] = await store.put([put])
@@ -92,7 +92,7 @@ async def test_a_demoted_node_is_not_used(opener: Opener) -> None:
 
 async def test_stalled_node(opener: Opener) -> None:
     with standalone() as node:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         put = await put_of(store, SECRET)
         node.pause()
         try:
@@ -173,7 +173,7 @@ async def test_half_open_connection(opener: Opener) -> None:
 async def test_full_with_noeviction(make: type[Node], opener: Opener) -> None:
     """What only deletes works [plain-scripts]; the rest says why not [all-or-nothing]; invalidation holds."""
     with make("--maxmemory-policy", "noeviction") as node:
-        store = await opener(node.url)
+        store = await opener(node.url, **HASTY)
         plain, versioned = await put_of(store, "plain"), await put_of(store, "versioned", version=3)
         keep, dead = await put_of(store, "keep"), await put_of(store, "dead")
         await store.put([plain, versioned, keep, dead])
@@ -205,7 +205,7 @@ async def test_unreachable_or_wrong_targets_say_so_in_one_line() -> None:
             (f"redis://:wrong-secret@127.0.0.1:{node.port}", "password"),
             (f"redis://127.0.0.1:{node.port}", "password"),
             (f"redis+cluster://:right@127.0.0.1:{node.port}", "cluster"),
-            (f"redis+sentinel://127.0.0.1:{node.port}/none", "no sentinel"),
+            (f"redis+sentinel://127.0.0.1:{node.port}/none", "sentinels refuse user or password"),
             (f"rediss://127.0.0.1:{node.port}", IN_TIME),
             ("redis://127.0.0.1:1", "refused"),
             ("unix:///nowhere.sock", "no such file"),

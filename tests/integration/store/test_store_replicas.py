@@ -11,14 +11,14 @@ import pytest
 from coherd_server.core.store import RemoveOutcome, StoreUnavailable
 from coherd_server.redis.store import RedisStore
 from rig.entries import put_of
-from rig.fixtures import PATIENT, Backend, Opener, RigPool
+from rig.fixtures import HASTY, PATIENT, Backend, Opener, RigPool
 
 REPLICATED = ("cluster", "sentinel")
 
 
 async def test_a_write_waits_for_replicas(backend: Backend, opener: Opener) -> None:
     """With replicas it is acknowledged; without any it took effect, and is said to be unconfirmed (P6)."""
-    settings = PATIENT if backend.name in REPLICATED else {"reply_timeout_ms": 1_000, "deadline_ms": 2_000}
+    settings = PATIENT if backend.name in REPLICATED else HASTY
     store: RedisStore = await opener(backend.url, backend.prefix, **settings)
     await store.put([await put_of(store, "k"), await put_of(store, "other")])
     _, before = await store.ensure_epochs([], {"t": 60_000})

@@ -7,7 +7,7 @@ import time
 
 from coherd_server.core.store import PutOutcome, Store, StoreUnavailable
 from rig.entries import identity_of, put_of
-from rig.fixtures import Opener
+from rig.fixtures import HASTY, Opener
 from rig.sentinel import SentinelTrio
 from rig.waiting import HANGS_S
 
@@ -26,7 +26,7 @@ async def change_of(store: Store, before: bytes, *, within_s: float = HANGS_S) -
 
 
 async def test_ordered_failover(own_trio: SentinelTrio, opener: Opener) -> None:
-    store = await opener(own_trio.url)
+    store = await opener(own_trio.url, **HASTY)
     put = await put_of(store, "k")
     assert await store.put([put]) == [PutOutcome.STORED]
     await asyncio.to_thread(own_trio.failover)
@@ -38,7 +38,7 @@ async def test_ordered_failover(own_trio: SentinelTrio, opener: Opener) -> None:
 
 async def test_a_paused_primary_is_left_and_not_returned_to(own_trio: SentinelTrio, opener: Opener) -> None:
     """The dangerous case: it wakes up later, still thinks it is primary, and has what was deleted meanwhile."""
-    store = await opener(own_trio.url)
+    store = await opener(own_trio.url, **HASTY)
     before = await identity_of(store, "k")
     old = own_trio.primary()
     old.pause()
@@ -53,7 +53,7 @@ async def test_a_paused_primary_is_left_and_not_returned_to(own_trio: SentinelTr
 
 
 async def test_dead_sentinels_do_no_harm_while_the_primary_lives(own_trio: SentinelTrio, opener: Opener) -> None:
-    store = await opener(own_trio.url, check_every_ms=200)
+    store = await opener(own_trio.url, **HASTY, check_every_ms=200)
     for sentinel in own_trio.sentinels:
         sentinel.pause()
     try:

@@ -14,7 +14,7 @@ from coherd_server.redis.redis_py import Address
 from coherd_server.redis.redis_url import parse_redis_url
 from coherd_server.redis.settings import StoreSettings
 from rig.entries import put_of
-from rig.fixtures import PATIENT, Backend, Opener
+from rig.fixtures import Backend, Opener
 from rig.process import Node
 from rig.proxy import FaultProxy
 from rig.waiting import until
@@ -52,7 +52,7 @@ async def test_writes_of_one_turn_are_one_script(node: Node, opener: Opener) -> 
 
 
 async def test_while_connections_are_busy_calls_gather(proxy: FaultProxy, node: Node, opener: Opener) -> None:
-    store = await opener(proxy.url, connections=1, **PATIENT)
+    store = await opener(proxy.url, connections=1)
     proxy.reply_hold = asyncio.Event()
     before = calls(node, "mget")
     reads = []
@@ -82,7 +82,7 @@ async def test_a_read_never_joins_a_batch_that_was_sent(proxy: FaultProxy, node:
 
 async def test_a_storm_of_cancellations_crosses_no_replies(proxy: FaultProxy, node: Node, opener: Opener) -> None:
     """P3: every value names its key; callers give up at any moment, batches time out, connections are cut."""
-    well = await opener(node.url, **PATIENT)
+    well = await opener(node.url)
     puts = [await put_of(well, f"k{i}", f"k{i}".encode()) for i in range(200)]
     await well.put(puts)
     store = await opener(proxy.url, reply_timeout_ms=60, deadline_ms=300)
@@ -121,7 +121,7 @@ async def test_a_storm_of_cancellations_crosses_no_replies(proxy: FaultProxy, no
 
 
 async def test_a_cancelled_caller_disturbs_no_neighbour(proxy: FaultProxy, node: Node, opener: Opener) -> None:
-    store = await opener(proxy.url, **PATIENT)
+    store = await opener(proxy.url)
     connections, before = proxy.connections, calls(node, "mget")
     hold = proxy.reply_hold = asyncio.Event()
     tasks = [asyncio.create_task(store.read([f"k{i}"], [])) for i in range(20)]

@@ -16,7 +16,7 @@ from coherd_server.core.cache import Cache
 from coherd_server.core.failure import Failure
 from coherd_server.core.get import Lookup
 from coherd_server.core.set_plan import SetDone
-from rig.fixtures import PATIENT, Opener
+from rig.fixtures import Opener
 from rig.near import cache_over
 from rig.process import Node
 from rig.proxy import FaultProxy
@@ -71,7 +71,7 @@ class HeldUp(NamedTuple):
 async def held_up(node: Node, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldUp]:
     """A set of key 1 is under way and gets no answer while the proxy is half open."""
     async with FaultProxy(node.port) as proxy:
-        watched = Watched(cache_over(await opener(proxy.url, **PATIENT)), monkeypatch)
+        watched = Watched(cache_over(await opener(proxy.url)), monkeypatch)
         await watched.set(1, b"before")
         proxy.half_open = True
         first = asyncio.create_task(watched.set(1, b"first"))
