@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NATIVE_STAMP := $(VENV)/.native
 NATIVE := client/coherd/_native
+NATIVE_SOURCES := $(wildcard $(NATIVE)/*.pyx $(NATIVE)/*.pxi)
 SERVER_STAMP := $(VENV)/.server-installed
 # Also where the caller's shell says otherwise: tests start hundreds of processes, and each would compile all anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -30,17 +31,16 @@ define install
 	@touch $@
 endef
 
-$(SERVER_STAMP): pyproject.toml hatch_build.py
+$(SERVER_STAMP): pyproject.toml hatch_build.py $(NATIVE_SOURCES)
 	$(call install,embedded,the server,about half a minute)
 
 $(STAMP): pyproject.toml hatch_build.py
 	$(call install,dev,server$(comma) tests and tools,about two minutes)
 	@touch $(SERVER_STAMP)
 
-# The compiled module of an installation is as old as that; what is tested or measured is current.
-$(NATIVE_STAMP): $(STAMP) hatch_build.py $(wildcard $(NATIVE)/*.pyx $(NATIVE)/*.pxi)
-	@$(BIN)/python hatch_build.py
-	@touch $@
+# After a change of its source the compiled module is built anew before it is tested or measured.
+$(NATIVE_STAMP): $(STAMP) $(NATIVE_SOURCES)
+	@[ "$$COHERD_PURE" = 1 ] || { $(BIN)/python hatch_build.py && touch $@ $(SERVER_STAMP); }
 
 run: $(SERVER_STAMP) ## Start a server on port 50051 with an embedded Valkey
 	@exec $(BIN)/coherd serve $(ARGS)
@@ -60,7 +60,8 @@ native-asan: $(STAMP) ## Test the compiled module under the address sanitizer, i
 	@COHERD_NATIVE=require $(BIN)/python hatch_build.py --sanitize $(ASAN)
 	@cd $(ASAN) && env LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 		PYTHONPATH="$$PWD/client:$$PWD/server" COHERD_NATIVE=require timeout 300 $(CURDIR)/$(BIN)/python -m pytest \
-		-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/unit/native --deselect tests/unit/native/test_compiled_memory.py \
+		-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/unit/native --capture=no \
+		--deselect tests/unit/native/test_compiled_memory.py \
 		$(ARGS)
 
 lint: $(STAMP) ## Check style: ruff, buf lint, buf format, buf breaking against protos/released.binpb

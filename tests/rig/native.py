@@ -27,6 +27,6 @@ COMPILED: Final[Any] = _compiled()
 def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each twin in turn."""
     chosen: str = request.param
-    monkeypatch.setattr(_native, "compiled", COMPILED if chosen == "native" else None)
+    monkeypatch.setattr(_native, "loaded", COMPILED if chosen == "native" else None)
     assert _native.implementation() == chosen
     return chosen

@@ -51,10 +51,10 @@ def _load() -> ModuleType | None:
     return compiled
 
 
-compiled: Final = _load()
+loaded: Final = _load()
 """The compiled module; None: the pure twins are used."""
 
 
 def implementation() -> Implementation:
     """Which twins this process uses: ``"native"``, compiled ones, or ``"pure"``, those in Python. They do the same."""
-    return "pure" if compiled is None else "native"
+    return "pure" if loaded is None else "native"

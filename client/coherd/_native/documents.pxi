@@ -64,6 +64,21 @@ cdef list _copied_list(list value, int depth):
     return new
 
 
+def is_flat(value):
+    """Whether a dict or list has no others in it."""
+    cdef list items
+    if PyDict_CheckExact(value):
+        items = list((<dict>value).values())
+    elif PyList_CheckExact(value):
+        items = <list>value
+    else:
+        return False
+    for item in items:
+        if PyDict_CheckExact(item) or PyList_CheckExact(item):
+            return False
+    return True
+
+
 def memory_bytes(value, long long most_bytes, long long copy_bytes, long long nested_copy_bytes):
     """The twin of `coherd._near.documents.memory_bytes`; of the same parts the same sum."""
     cdef long long total = 0

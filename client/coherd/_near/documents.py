@@ -141,7 +141,7 @@ def memory_bytes(value: Any, most_bytes: int, copy_bytes: int, nested_copy_bytes
 
 def document_bytes(value: Any, most_bytes: int) -> int:
     """Reckoned memory of a document by itself, as `memory_bytes` counts it."""
-    count = memory_bytes if _native.compiled is None else _native.compiled.memory_bytes
+    count = memory_bytes if _native.loaded is None else _native.loaded.memory_bytes
     size_bytes: int = count(value, most_bytes, 0, 0)
     return size_bytes
 
@@ -157,12 +157,13 @@ def kept_copy(document: Any, most_bytes: int) -> tuple[Copy | None, int]:
     Raises:
         NotADocument: it is none.
     """
-    compiled = _native.compiled
+    compiled = _native.loaded
     if compiled is not None:
         copied = compiled.copy_document(document)
         if copied is document:
             return None, document_bytes(document, most_bytes)
         if copied is not compiled.LEFT:
-            copy = functools.partial(compiled.copy_document, document)
-            return copy, document_bytes(document, most_bytes) + COMPILED_COPY_BYTES
+            flat = compiled.is_flat(document)
+            copy = document.copy if flat else functools.partial(compiled.copy_document, document)
+            return copy, document_bytes(document, most_bytes) + (COPY_BYTES if flat else COMPILED_COPY_BYTES)
     return prepared_copy(document), memory_bytes(document, most_bytes, COPY_BYTES, NESTED_COPY_BYTES)

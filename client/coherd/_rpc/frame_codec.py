@@ -14,7 +14,7 @@ def encode_frame(
     gets: Sequence[GetColumns], sets: Sequence[SetColumns], operations: bytes = b"", asked_at_ms: int = 0
 ) -> bytes:
     """See `coherd._rpc.frames.encode_frame`."""
-    compiled = _native.compiled
+    compiled = _native.loaded
     if compiled is not None:
         message = compiled.encode_frame(gets, sets, operations, asked_at_ms)
         if message is not compiled.LEFT:
@@ -25,7 +25,7 @@ def encode_frame(
 
 def decode_message(data: bytes) -> AnswerFrame | session_pb2.SessionResponse:
     """See `coherd._rpc.frames.decode_message`."""
-    compiled = _native.compiled
+    compiled = _native.loaded
     if compiled is not None:
         columns = compiled.decode_answers(data)
         if columns is not compiled.LEFT:

@@ -12,7 +12,7 @@ from coherd_server.rpc.frame_bytes import AskedFrame, AskedGets, AskedSets, GetA
 
 def decode_message(data: bytes, most: int) -> AskedFrame | session_pb.SessionRequest:
     """See `coherd_server.rpc.frame_bytes.decode_message`."""
-    compiled = _native.compiled
+    compiled = _native.loaded
     if compiled is not None:
         columns = compiled.decode_request(data, most)
         if columns is not compiled.LEFT:
@@ -24,7 +24,7 @@ def decode_message(data: bytes, most: int) -> AskedFrame | session_pb.SessionReq
 
 def encode_answers(gets: Sequence[GetAnswers], sets: Sequence[SetAnswers], frame: session_pb.SessionResponse) -> bytes:
     """See `coherd_server.rpc.frame_bytes.encode_answers`."""
-    compiled = _native.compiled
+    compiled = _native.loaded
     if compiled is not None and not frame.frame.results:
         message = compiled.encode_answers(gets, sets)
         if message is not compiled.LEFT:

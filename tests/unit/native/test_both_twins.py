@@ -11,7 +11,7 @@ import pytest
 from twins import MOST, empty_answers, frame, plain
 
 from coherd import _native
-from coherd._near.documents import COMPILED_COPY_BYTES, NotADocument, document_bytes, kept_copy
+from coherd._near.documents import COMPILED_COPY_BYTES, COPY_BYTES, NotADocument, document_bytes, kept_copy
 from coherd._rpc import frame_codec
 from coherd._rpc.frames import GetColumns, SetColumns, SetOptions
 from coherd.contract.reasons import Refusal
@@ -129,7 +129,8 @@ def test_a_kept_copy_is_made_anew_each_time(twin: str, document: Any) -> None:
     assert copy is not None
     assert document_bytes(document, 1 << 20) < size_bytes
     if twin == "native" and 7 not in document:
-        assert size_bytes == document_bytes(document, 1 << 20) + COMPILED_COPY_BYTES
+        copies = COMPILED_COPY_BYTES if document else COPY_BYTES
+        assert size_bytes == document_bytes(document, 1 << 20) + copies
     one, other = copy(), copy()
     assert plain(one) == plain(other) == plain(document)
     assert one is not other is not document
@@ -149,8 +150,8 @@ def test_leaves_are_not_copied_and_other_values_refused(twin: str) -> None:
 def test_what_is_required_is_loaded() -> None:
     """CI says require: importing fails there without it."""
     if os.environ.get(_native.NATIVE_VARIABLE) == "require":
-        assert _native.compiled is COMPILED is not None
-    assert _native.implementation() == ("pure" if _native.compiled is None else "native")
+        assert _native.loaded is COMPILED is not None
+    assert _native.implementation() == ("pure" if _native.loaded is None else "native")
 
 
 def loaded(program: str = "", **environ: str) -> tuple[int, str]:
@@ -174,6 +175,8 @@ def test_the_environment_chooses() -> None:
     there = "native" if COMPILED else "pure"
     assert loaded() == loaded(COHERD_PURE="0", COHERD_NATIVE="") == (0, there)
     assert loaded(COHERD_PURE="1") == (0, "pure")
+    if COMPILED:
+        assert loaded("import coherd._native.compiled", COHERD_PURE="1") == (0, "pure"), "importing is not using it"
     assert loaded(WITHOUT) == (0, "pure")
     code, said = loaded(WITHOUT, COHERD_NATIVE="require")
     assert code == 1

@@ -44,6 +44,7 @@ CALLS: Final[dict[str, Callable[[], Any]]] = {
     "take what is left at its end": lambda: COMPILED.decode_answers(ANSWER[:-1]),
     "copy": lambda: COMPILED.copy_document(DOCUMENT),
     "copy what is left": lambda: COMPILED.copy_document(DEEP),
+    "look": lambda: COMPILED.is_flat(DOCUMENT) or COMPILED.is_flat(DOCUMENT["rows"]),
     "reckon": lambda: COMPILED.memory_bytes(DOCUMENT, 1 << 30, 0, 0),
 }
 

@@ -36,7 +36,7 @@ from rig.native import COMPILED
 
 def native(function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     """The outcome of a function that uses the compiled twin."""
-    with mock.patch.object(_native, "compiled", COMPILED):
+    with mock.patch.object(_native, "loaded", COMPILED):
         return outcome(function, *args)
 
 
