@@ -13,8 +13,7 @@ import grpc.aio
 
 from coherd._rpc.batch import Batch
 from coherd._rpc.columns import ITEM_BYTES, Callers, Gets, Sets
-from coherd._rpc.frame_codec import encode_frame
-from coherd._rpc.frames import GetColumns, SetColumns, SetOptions
+from coherd._rpc.frames import GetColumns, SetColumns, SetOptions, encode_frame
 from coherd._rpc.operations import Operation
 from coherd._rpc.unanswered import Asked, Unanswered
 from coherd.v1 import session_pb2

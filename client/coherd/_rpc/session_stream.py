@@ -15,8 +15,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coherd._near import NearCache
-from coherd._rpc.frame_codec import decode_message
-from coherd._rpc.frames import AnswerFrame
+from coherd._rpc.frames import AnswerFrame, decode_message
 from coherd._rpc.methods import BATCH_GET, BATCH_SET, GET, SET, Method, Response
 from coherd._rpc.operations import Operation
 from coherd._rpc.send_queue import SendQueue

@@ -16,8 +16,7 @@ from typing import Final
 from coherd.v1 import session_pb2 as session_pb
 from coherd_server.core.failure import Failure
 from coherd_server.rpc.errors import item_error
-from coherd_server.rpc.frame_bytes import GetAnswers, SetAnswers
-from coherd_server.rpc.frame_codec import encode_answers
+from coherd_server.rpc.frame_bytes import GetAnswers, SetAnswers, encode_answers
 
 MESSAGE_RESULTS: Final = 2_000
 MESSAGE_BYTES: Final = 1 << 20

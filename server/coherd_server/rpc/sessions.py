@@ -24,9 +24,8 @@ from coherd_server.core.near.hub import Hub
 from coherd_server.core.near.session import NearSession, Push
 from coherd_server.rpc.endpoint import DRAINING, Handler
 from coherd_server.rpc.errors import Context, abort
-from coherd_server.rpc.frame_bytes import AskedFrame
+from coherd_server.rpc.frame_bytes import AskedFrame, decode_message
 from coherd_server.rpc.frame_calls import Services
-from coherd_server.rpc.frame_codec import decode_message
 from coherd_server.rpc.frames import Frames
 from coherd_server.rpc.hello import SessionLimits, read_hello, welcome
 from coherd_server.rpc.incidents import INCIDENTS

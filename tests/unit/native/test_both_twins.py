@@ -12,12 +12,12 @@ from twins import MOST, empty_answers, frame, plain
 
 from coherd import _native
 from coherd._near.documents import COMPILED_COPY_BYTES, COPY_BYTES, NotADocument, document_bytes, kept_copy
-from coherd._rpc import frame_codec
+from coherd._rpc import frames
 from coherd._rpc.frames import GetColumns, SetColumns, SetOptions
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2
 from coherd.v1.errors_pb2 import ErrorReason
-from coherd_server.rpc import frame_codec as server_codec
+from coherd_server.rpc import frame_bytes
 from coherd_server.rpc.frame_bytes import AskedFrame, GetAnswers, SetAnswers
 from rig.native import COMPILED
 
@@ -55,8 +55,8 @@ ANSWERS: Final[dict[str, tuple[list[GetAnswers], list[SetAnswers]]]] = {
 @pytest.mark.parametrize("wire", REQUESTS)
 def test_vectors_of_requests(twin: str, wire: str) -> None:
     gets, sets, asked_at_ms = REQUESTS[wire]
-    assert frame_codec.encode_frame(gets, sets, b"", asked_at_ms).hex() == wire
-    read = server_codec.decode_message(bytes.fromhex(wire), MOST)
+    assert frames.encode_frame(gets, sets, b"", asked_at_ms).hex() == wire
+    read = frame_bytes.decode_message(bytes.fromhex(wire), MOST)
     assert isinstance(read, AskedFrame)
     assert [(one.first_id, one.accept_stale, one.keys) for one in read.gets] == [
         (one.first_id, one.accept_stale, one.keys) for one in gets
@@ -73,8 +73,8 @@ def test_vectors_of_requests(twin: str, wire: str) -> None:
 @pytest.mark.parametrize("wire", ANSWERS)
 def test_vectors_of_answers(twin: str, wire: str) -> None:
     gets, sets = ANSWERS[wire]
-    assert server_codec.encode_answers(gets, sets, empty_answers()).hex() == wire
-    read = frame_codec.decode_message(bytes.fromhex(wire))
+    assert frame_bytes.encode_answers(gets, sets, empty_answers()).hex() == wire
+    read = frames.decode_message(bytes.fromhex(wire))
     assert isinstance(read, tuple)
     assert [tuple(one) for one in read.gets] == [tuple(one) for one in gets]
     assert [tuple(one) for one in read.sets] == [tuple(one) for one in sets]
@@ -83,16 +83,14 @@ def test_vectors_of_answers(twin: str, wire: str) -> None:
 def test_operations_extra_tags_and_other_answers_come_through(twin: str) -> None:
     operations = session_pb2.RequestFrame(operations=[session_pb2.Operation(id=7)]).SerializeToString()
     sets = [SetColumns(2, 0, SetOptions(None, {"user": "7"}), ["b"], [b"v"], [])]
-    read = server_codec.decode_message(
-        frame_codec.encode_frame([GetColumns(1, 0, False, ["a"])], sets, operations), MOST
-    )
+    read = frame_bytes.decode_message(frames.encode_frame([GetColumns(1, 0, False, ["a"])], sets, operations), MOST)
     assert isinstance(read, AskedFrame)
     assert [one.id for one in read.operations] == [7]
     assert read.sets[0].extra_tags == {"user": "7"}
     assert read.items == 3
     answers = empty_answers()
     answers.frame.results.add(id=7)
-    told = frame_codec.decode_message(server_codec.encode_answers([], [SetAnswers(2, [1], [5])], answers))
+    told = frames.decode_message(frame_bytes.encode_answers([], [SetAnswers(2, [1], [5])], answers))
     assert isinstance(told, tuple)
     assert ([one.id for one in told.results], len(told.sets)) == ([7], 1)
 
@@ -109,15 +107,15 @@ def test_operations_extra_tags_and_other_answers_come_through(twin: str) -> None
 )
 def test_what_is_refused(twin: str, data: bytes, most: int, reason: int) -> None:
     with pytest.raises(Refusal) as refused:
-        server_codec.decode_message(data, most)
+        frame_bytes.decode_message(data, most)
     assert refused.value.reason == reason
 
 
 def test_other_messages_come_through(twin: str) -> None:
     ping = session_pb2.SessionRequest(ping=session_pb2.Ping(), asked_at_ms=7)
-    assert server_codec.decode_message(ping.SerializeToString(), MOST) == ping
+    assert frame_bytes.decode_message(ping.SerializeToString(), MOST) == ping
     pong = session_pb2.SessionResponse(pong=session_pb2.Pong())
-    assert frame_codec.decode_message(pong.SerializeToString()) == pong
+    assert frames.decode_message(pong.SerializeToString()) == pong
 
 
 @pytest.mark.parametrize(

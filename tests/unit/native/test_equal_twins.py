@@ -27,10 +27,9 @@ from twins import (
 
 from coherd import _native
 from coherd._near.documents import MAX_DEPTH, copy_document, memory_bytes
-from coherd._rpc import frame_codec, frames
+from coherd._rpc import frames
 from coherd.v1 import session_pb2
 from coherd_server.rpc import frame_bytes
-from coherd_server.rpc import frame_codec as server_codec
 from rig.native import COMPILED
 
 
@@ -42,10 +41,10 @@ def native(function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
 
 def answers(gets: Any, sets: Any) -> bytes:
     """A frame of answers, by the pure twin."""
-    return frame_bytes.encode_answers(gets, sets, empty_answers())
+    return frame_bytes.encode_answers_in_python(gets, sets, empty_answers())
 
 
-REQUESTS: Final = st.builds(frames.encode_frame, GETS, SETS)
+REQUESTS: Final = st.builds(frames.encode_frame_in_python, GETS, SETS)
 ANSWERS: Final = st.builds(answers, GOT, DONE)
 OPERATIONS: Final = st.sampled_from(
     [b"", session_pb2.RequestFrame(operations=[session_pb2.Operation(id=7, timeout_ms=5)]).SerializeToString()]
@@ -55,13 +54,15 @@ ASKED: Final = st.sampled_from([0, 1, 300, 2**62, -1, 2**64])
 
 @given(GETS, SETS, OPERATIONS, st.integers(0, 2**63 - 1))
 def test_plain_frames_are_written_by_the_compiled_twin(gets: Any, sets: Any, operations: bytes, asked: int) -> None:
-    assert COMPILED.encode_frame(gets, sets, operations, asked) == frames.encode_frame(gets, sets, operations, asked)
+    assert COMPILED.encode_frame(gets, sets, operations, asked) == frames.encode_frame_in_python(
+        gets, sets, operations, asked
+    )
 
 
 @given(WILD_GETS, WILD_SETS, OPERATIONS, st.sampled_from([0, 1, 300, 2**62]))
 def test_whatever_is_to_be_written_has_the_same_end(gets: Any, sets: Any, operations: bytes, asked: int) -> None:
     args = (gets, sets, operations, asked)
-    assert native(frame_codec.encode_frame, *args) == outcome(frames.encode_frame, *args)
+    assert native(frames.encode_frame, *args) == outcome(frames.encode_frame_in_python, *args)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,8 @@ def test_whatever_is_to_be_written_has_the_same_end(gets: Any, sets: Any, operat
     ],
 )
 def test_columns_of_another_shape_have_the_same_end(make: Callable[[], Any]) -> None:
-    assert native(frame_codec.encode_frame, make(), ()) == outcome(frames.encode_frame, make(), ())
-    assert native(frame_codec.encode_frame, (), make()) == outcome(frames.encode_frame, (), make())
+    assert native(frames.encode_frame, make(), ()) == outcome(frames.encode_frame_in_python, make(), ())
+    assert native(frames.encode_frame, (), make()) == outcome(frames.encode_frame_in_python, (), make())
 
 
 @given(GOT, DONE)
@@ -93,21 +94,21 @@ def test_plain_answers_are_written_by_the_compiled_twin(gets: Any, sets: Any) ->
 
 @given(WILD_GOT, WILD_DONE)
 def test_whatever_is_to_be_answered_has_the_same_end(gets: Any, sets: Any) -> None:
-    pure = outcome(frame_bytes.encode_answers, gets, sets, empty_answers())
-    assert native(server_codec.encode_answers, gets, sets, empty_answers()) == pure
+    pure = outcome(frame_bytes.encode_answers_in_python, gets, sets, empty_answers())
+    assert native(frame_bytes.encode_answers, gets, sets, empty_answers()) == pure
 
 
 @given(REQUESTS)
 def test_plain_frames_are_read_by_the_compiled_twin(data: bytes) -> None:
-    pure = outcome(frame_bytes.decode_message, data, MOST)
-    assert native(server_codec.decode_message, data, MOST) == pure
+    pure = outcome(frame_bytes.decode_message_in_python, data, MOST)
+    assert native(frame_bytes.decode_message, data, MOST) == pure
     if pure[0] == "returned":
         assert COMPILED.decode_request(data, MOST) is not COMPILED.LEFT
 
 
 @given(ANSWERS)
 def test_plain_answers_are_read_by_the_compiled_twin(data: bytes) -> None:
-    assert native(frame_codec.decode_message, data) == outcome(frames.decode_message, data)
+    assert native(frames.decode_message, data) == outcome(frames.decode_message_in_python, data)
     assert COMPILED.decode_answers(data) is not COMPILED.LEFT
 
 
@@ -116,14 +117,14 @@ def test_plain_answers_are_read_by_the_compiled_twin(data: bytes) -> None:
 @example(b"")
 @example(b"\x12\x00")
 def test_bytes_of_a_stranger_have_the_same_end_in_the_server(most: int, data: bytes) -> None:
-    assert native(server_codec.decode_message, data, most) == outcome(frame_bytes.decode_message, data, most)
+    assert native(frame_bytes.decode_message, data, most) == outcome(frame_bytes.decode_message_in_python, data, most)
 
 
 @given(with_damage(ANSWERS | ANY_BYTES))
 @example(b"")
 @example(b"\x12\x00")
 def test_bytes_of_a_stranger_have_the_same_end_in_the_client(data: bytes) -> None:
-    assert native(frame_codec.decode_message, data) == outcome(frames.decode_message, data)
+    assert native(frames.decode_message, data) == outcome(frames.decode_message_in_python, data)
 
 
 LEAVES: Final = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
