@@ -2,7 +2,7 @@
 
 A compiled function does what is common, and answers that something is left to the pure twin for all else: what is
 rare, damaged, or to be refused. So whatever is wrong has one specification, the pure twin's. Who calls them:
-`coherd._rpc.frames`, `coherd._near.decoded`, `coherd_server.rpc.frame_bytes`.
+`coherd._rpc.frames`, `coherd._near.documents`, `coherd_server.rpc.frame_bytes`, `coherd_server.core.read_columns`.
 
 Environment variables, read when this is imported:
 

@@ -1,9 +1,9 @@
 """Frames of a session as bytes: requests in, answers out.
 
 This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or the core. Each is defined here
-(`…_in_python`), and done by its compiled twin where `coherd._native` has loaded it and it can. What comes in was written
-by strangers: whatever the bytes are, a message, columns, or a refusal comes out. The client's side of the same bytes is
-`coherd._rpc.frames`.
+(`…_in_python`), and done by its compiled twin where `coherd._native` has loaded it and it can. What comes in was
+written by strangers: whatever the bytes are, a message, columns, or a refusal comes out. The client's side of the same
+bytes is `coherd._rpc.frames`.
 """
 
 from __future__ import annotations
