@@ -14,7 +14,7 @@ SPREAD := -n 3
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast lint type arch gen gen-check build bench trace soak load demo check clean
+.PHONY: help run test test-fast lint type arch gen gen-check build bench trace soak load load-lost demo check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ soak: $(STAMP) ## Long form of the coherence tests; writes its figures to docs/i
 
 load: $(STAMP) ## Put load on a running server with ghz, if it is installed
 	@tests/benchmarks/ghz.sh $(ARGS)
+
+load-lost: $(STAMP) ## Measure what a lost store, a lost server and one that stands still cost, in two minutes or so
+	@PYTHONPATH=tests $(BIN)/python -m load.lost_cache
 
 demo: $(SERVER_STAMP) ## Start everything, replay a Zipf workload, show the counts, stop
 	@$(BIN)/coherd demo $(ARGS)

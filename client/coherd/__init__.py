@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from coherd._loading.events import LoadEvent, LoadEventKind
     from coherd._loading.policy import NOTHING, LoadLimits, LoadPolicy
+    from coherd._rpc.connection_events import ConnectionEvent, ConnectionEventKind
+    from coherd._rpc.failure_policy import FailurePolicy
     from coherd._rpc.session_transport import NearCacheBounds
     from coherd._rpc.tls import TlsConfig
     from coherd.client import CacheClient
@@ -58,6 +60,8 @@ __all__ = [
     "CacheClient",
     "CacheError",
     "ClientClosed",
+    "ConnectionEvent",
+    "ConnectionEventKind",
     "Contended",
     "CustomCodec",
     "DeadlineExceeded",
@@ -65,6 +69,7 @@ __all__ = [
     "DomainMetrics",
     "Entry",
     "ErrorReason",
+    "FailurePolicy",
     "ForeignValue",
     "InvalidRequest",
     "InvalidateResult",
@@ -112,6 +117,8 @@ _HOMES: Final = {
     "coherd._loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),
+    "coherd._rpc.connection_events": ("ConnectionEvent", "ConnectionEventKind"),
+    "coherd._rpc.failure_policy": ("FailurePolicy",),
     "coherd._rpc.session_transport": ("NearCacheBounds",),
     "coherd._rpc.tls": ("TlsConfig",),
     "coherd.v1.cache_service_pb2": ("DomainMetrics",),

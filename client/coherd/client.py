@@ -28,6 +28,8 @@ from coherd._loading.events import Events, LoadEvent, LoadEventKind
 from coherd._loading.flights import LoopFlights
 from coherd._loading.get_or_load import load_many, load_one, terms_of
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
+from coherd._rpc.connection_events import ConnectionEvent, ConnectionEventKind
+from coherd._rpc.failure_policy import FailurePolicy
 from coherd._rpc.frames import SetOptions
 from coherd._rpc.green_threads import check_threads
 from coherd._rpc.methods import (
@@ -107,8 +109,7 @@ class CacheClient:
             raise TypeError(f"a client is made by CacheClient.connect(target), not of type {type(transport).__name__}")
         checked_kind("loading", loading, (LoadPolicy, NoneType), "a LoadPolicy")
         checked_kind("load_limits", load_limits, (LoadLimits, NoneType), "a LoadLimits")
-        if on_event is not None and not callable(on_event):
-            raise TypeError(f"on_event is a function of an event, not of type {type(on_event).__name__}")
+        checked_hook(on_event)
         if on_unavailable not in ("raise", "miss"):
             raise ValueError('on_unavailable is "raise" or "miss"')
         self._transport = transport
@@ -131,7 +132,8 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
-        on_event: Callable[[LoadEvent], object] | None = None,
+        on_event: Callable[[LoadEvent | ConnectionEvent], object] | None = None,
+        failures: FailurePolicy | None = None,
     ) -> Self:
         """A client of the service at a target. Does no I/O: it connects with its first call.
 
@@ -147,7 +149,9 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
-            on_event: called with what happens to loads, in their event loop: it is to return at once.
+            on_event: called with what happens to loads and to the connection, in their event loop: it is to return at
+                once.
+            failures: when a service that fails is not asked any more, and when again. Default: ``FailurePolicy()``.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -155,7 +159,7 @@ class CacheClient:
             RuntimeError: gevent or eventlet has replaced Python's threads or sockets.
         """
         return cls(
-            transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
+            transport_to(target, near_cache, near_cache_bounds, sessions, tls, token, failures, on_event),
             timeout_ms=timeout_ms,
             on_unavailable=on_unavailable,
             loading=loading,
@@ -179,6 +183,11 @@ class CacheClient:
         `ClientClosed`. Safe to repeat."""
         await self._flights.close()
         await self._transport.close()
+
+    @property
+    def connection_counts(self) -> Mapping[ConnectionEventKind, int]:
+        """How often the service was lost and came back, calls were sent again, and so on, over all event loops."""
+        return self._transport.counts
 
     @property
     def load_counts(self) -> Mapping[str, Mapping[LoadEventKind, int]]:
@@ -719,6 +728,8 @@ def transport_to(
     sessions: bool,
     tls: TlsConfig | None,
     token: str | None,
+    failures: FailurePolicy | None,
+    on_event: Callable[[Any], object] | None,
 ) -> Transport:
     """The transport of `CacheClient.connect`, whose arguments these are, and their errors."""
     check_threads()
@@ -728,10 +739,20 @@ def transport_to(
     checked_flag("sessions", sessions)
     checked_kind("tls", tls, (TlsConfig, NoneType), "a TlsConfig")
     checked_kind("token", token, (str, NoneType), "text")
+    checked_kind("failures", failures, (FailurePolicy, NoneType), "a FailurePolicy")
+    checked_hook(on_event)
     if not sessions:
-        return UnaryTransport(target, tls=tls, token=token)
+        return UnaryTransport(target, tls=tls, token=token, failures=failures, on_event=on_event)
     bounds = None if near_cache is False else (near_cache_bounds or NearCacheBounds())
-    return SessionTransport(target, tls=tls, token=token, near_cache=bounds)
+    return SessionTransport(target, tls=tls, token=token, near_cache=bounds, failures=failures, on_event=on_event)
+
+
+def checked_hook(on_event: object) -> None:
+    """Raises:
+    TypeError: it cannot be called.
+    """
+    if on_event is not None and not callable(on_event):
+        raise TypeError(f"on_event is a function of an event, not of type {type(on_event).__name__}")
 
 
 def checked_timeout(timeout_ms: int) -> int:

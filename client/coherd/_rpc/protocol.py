@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from coherd._near import Kept
+from coherd._rpc.connection_events import ConnectionEventKind
 from coherd._rpc.methods import Method, Request, Response
 
 MAX_CALL_ITEMS: Final = 1_000
@@ -18,6 +20,11 @@ class Transport(Protocol):
     @property
     def service(self) -> object:
         """What it reaches: equal for transports of one target, so that loads of several clients are told apart."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[ConnectionEventKind, int]:
+        """What happened between client and service, how often."""
         ...
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:

@@ -7,8 +7,9 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from coherd._rpc.guard import Guard
 from coherd._rpc.methods import Effect
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, OutcomeUnknown, Unavailable
@@ -65,40 +66,59 @@ def retry_wait_ms(
     return wait_ms if wait_ms < remaining_ms else None
 
 
-async def repeat(
-    send: Callable[[], Awaitable[T]],
-    effect: Effect,
-    deadline_s: float,
-    *,
-    has_fallback: bool,
-    failed: CacheError | None = None,
-) -> T:
-    """What ``send`` answers, called until it does, may not be called again, or the time is up.
+class Attempts(NamedTuple, Generic[T]):
+    """One call, as it is tried."""
+
+    send: Callable[[float], Awaitable[T]]
+    """One attempt, at most until a moment of `time.monotonic`."""
+    probe: Callable[[float], Awaitable[Any]]
+    """Reads the call's key, or nothing, to see whether the service is back."""
+    effect: Effect
+    """What sending the request twice does."""
+    is_batch: bool
+    """Its answer has a result per item."""
+    limit_ms: int
+    has_fallback: bool
+    """The caller can go on without the service, and is told soon that it is away."""
+    must_be_tried: bool
+    """Also while the breaker is open: a change that nobody may take for done."""
+
+
+async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: CacheError | None = None) -> T:
+    """The answer of a call that is sent until it is answered, may not be sent again, or the time is up.
 
     Args:
-        send: one attempt.
-        effect: what sending the request twice does.
+        call: what is sent.
+        guard: of the event loop.
         deadline_s: of `time.monotonic`.
-        has_fallback: the caller can go on without the service, and is told soon that it is away.
         failed: how a first attempt has ended already.
 
     Raises:
         CacheError: of the last attempt; `OutcomeUnknown` where an earlier one may have taken effect.
     """
-    attempts = 0 if failed is None else 1
-    sent = 0
+    attempts = sent = 0
     maybe_done = False
     while True:
-        if failed is None:
-            attempts += 1
-            try:
-                return await send()
-            except CacheError as error:
-                failed = error
-        sent += has_fallback or reached(failed)
-        maybe_done = maybe_done or (failed.retry is Retry.IDEMPOTENT and effect is not Effect.READS)
+        attempts += 1
+        refused = failed is None and guard.is_open and not call.must_be_tried
+        if refused:
+            failed = guard.refuse(call.probe)
+            await asyncio.sleep(0)  # else callers that ask again and again never let the probe run
+        else:
+            if failed is None:
+                try:
+                    answer = await call.send(deadline_s)
+                except CacheError as error:
+                    failed = error
+                else:
+                    if guard.is_troubled or call.is_batch:
+                        guard.answered(answer, call.limit_ms)
+                    return answer
+            guard.failed(failed, call.limit_ms)
+        sent += call.has_fallback or reached(failed)
+        maybe_done = maybe_done or (failed.retry is Retry.IDEMPOTENT and call.effect is not Effect.READS)
         wait_ms = retry_wait_ms(
-            effect,
+            call.effect,
             failed.retry,
             attempts=attempts,
             retry_after_ms=failed.retry_after_ms,
@@ -106,14 +126,21 @@ async def repeat(
             draw=random.random(),
             sent=sent,
         )
-        if wait_ms is None:
-            if maybe_done and isinstance(failed, Unavailable):
-                # An earlier attempt, or this one on a lost connection, may have arrived.
-                raise OutcomeUnknown(
-                    f"whether the change took effect is not known: {failed}",
-                    reason=ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN,
-                    retry=Retry.IDEMPOTENT,
-                ) from failed
-            raise failed
+        if wait_ms is None or (refused and call.has_fallback) or not guard.may_repeat(failed):
+            raise _last(failed, maybe_done)
         failed = None
         await asyncio.sleep(wait_ms / 1_000)
+
+
+def _last(failed: CacheError, maybe_done: bool) -> CacheError:
+    """What the caller is told, with its cause."""
+    if not (maybe_done and isinstance(failed, Unavailable)):
+        return failed
+    # An earlier attempt, or this one on a lost connection, may have arrived.
+    unknown = OutcomeUnknown(
+        f"whether the change took effect is not known: {failed}",
+        reason=ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN,
+        retry=Retry.IDEMPOTENT,
+    )
+    unknown.__cause__ = failed
+    return unknown

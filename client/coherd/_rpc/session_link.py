@@ -11,6 +11,7 @@ from typing import Any, Final
 import grpc.aio
 
 from coherd._near import NearCache, Turns
+from coherd._rpc.guard import Guard
 from coherd._rpc.session_opening import open_stream
 from coherd._rpc.session_stream import SessionStream
 from coherd.errors import CacheError, NotServed
@@ -39,6 +40,7 @@ class SessionLink:
         near: near cache of this loop; None: none.
         silence_ms: see `SessionStream`.
         on_silent: called when a session was ended since its server gave no sign of life.
+        guard: of this loop's calls.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class SessionLink:
         near: NearCache | None,
         silence_ms: int,
         on_silent: Callable[[], None],
+        guard: Guard,
     ) -> None:
+        self.guard = guard
         self.stream: SessionStream | None = None
         """The open session, if there is one."""
         self.near = near

@@ -6,22 +6,25 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
+from coherd._rpc.calls import BATCHES, attempts_of
 from coherd._rpc.connection import open_channel
+from coherd._rpc.connection_events import ConnectionEventKind
 from coherd._rpc.endpoint import bearer_metadata
+from coherd._rpc.failure_policy import FailurePolicy
 from coherd._rpc.forks import ConnectedPerLoop
+from coherd._rpc.guard import Guard
 from coherd._rpc.methods import Method, Request, Response
 from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
 from coherd._rpc.session_link import SessionLink
 from coherd._rpc.session_near import drop_changed
 from coherd._rpc.session_opening import new_client_id
-from coherd._rpc.sign_of_life import DEFAULT_SILENCE_MS
 from coherd._rpc.tls import TlsConfig
 from coherd._rpc.unary import UnaryTransport
 from coherd.contract.limits import whole_number
@@ -69,7 +72,8 @@ class SessionTransport:
         tls: TlsConfig | None = None,
         token: str | None = None,
         near_cache: NearCacheBounds | None,
-        silence_ms: int = DEFAULT_SILENCE_MS,
+        failures: FailurePolicy | None = None,
+        on_event: Callable[[Any], object] | None = None,
     ) -> None:
         """Does no I/O.
 
@@ -78,12 +82,14 @@ class SessionTransport:
             tls: None: plain text.
             token: sent as bearer token; without ``tls`` it crosses the network readable.
             near_cache: bounds of the near cache of each event loop; None: none is kept.
-            silence_ms: longest silence of a server that owes an answer; then another connection is opened.
+            failures: what is done about a service that fails. Default: ``FailurePolicy()``.
+            on_event: called with each `ConnectionEvent`.
 
         Raises:
             ValueError: as `UnaryTransport`.
         """
-        self._unary = UnaryTransport(target, tls=tls, token=token, silence_ms=silence_ms)
+        policy = FailurePolicy() if failures is None else failures
+        self._unary = UnaryTransport(target, tls=tls, token=token, failures=policy, on_event=on_event)
         self.service = self._unary.service
         """See `Transport.service`."""
         self._closed = False
@@ -95,7 +101,13 @@ class SessionTransport:
                 near = NearCache(max_entries=near_cache.max_entries, max_bytes=near_cache.max_bytes)
                 near.elsewhere = functools.partial(self._others_of, near)
             return SessionLink(
-                lambda: open_channel(target, tls), metadata, new_client_id(), near, silence_ms, self._unary.leave
+                lambda: open_channel(target, tls),
+                metadata,
+                new_client_id(),
+                near,
+                policy.silence_ms,
+                self._fell_silent,
+                Guard(policy, self._unary.events),
             )
 
         self._links = ConnectedPerLoop(make)
@@ -141,27 +153,35 @@ class SessionTransport:
         link = self._by_loop.get(asyncio.get_running_loop())
         if (
             link is not None
+            and not link.guard.is_open
             and (stream := link.stream) is not None
             and (begun := stream.begin(method, request, timeout_ms)) is not None
         ):
             asked, answer = begun
             try:
-                return await answer  # type: ignore[no-any-return]
+                result = await answer
             except asyncio.CancelledError:
                 stream.give_up(asked, answer)
                 raise
             except CacheError as error:
                 failed = error
+            else:
+                if link.guard.is_troubled or method.rpc in BATCHES:
+                    link.guard.answered(result, timeout_ms)
+                return result  # type: ignore[no-any-return]
         elif self._closed:
             raise ClientClosed("the client is closed")
         link = self._links.current()
-        return await repeat(
-            lambda: self._attempt(link, method, request, deadline_s),
-            method.effect_of(request),
-            deadline_s,
-            has_fallback=has_fallback,
-            failed=failed,
-        )
+        call = attempts_of(functools.partial(self._attempt, link), method, request, timeout_ms, has_fallback)
+        return await repeat(call, link.guard, deadline_s, failed)
+
+    @property
+    def counts(self) -> Mapping[ConnectionEventKind, int]:
+        return self._unary.counts
+
+    def _fell_silent(self) -> None:
+        self._unary.events.happened(ConnectionEventKind.SERVER_SILENT)
+        self._unary.leave()
 
     async def close(self) -> None:
         self._closed = True
@@ -170,6 +190,7 @@ class SessionTransport:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its session with it
                 loop.call_soon_threadsafe(link.close_soon)
         if own is not None:
+            await own.guard.close()
             await own.close()
         await self._unary.close()
 

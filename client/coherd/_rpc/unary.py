@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import grpc.aio
 
 from coherd._near import Kept
+from coherd._rpc.calls import attempts_of
 from coherd._rpc.connection import Connection, open_channel
+from coherd._rpc.connection_events import ConnectionEventKind, ConnectionEvents
 from coherd._rpc.endpoint import bearer_metadata, check_target
+from coherd._rpc.failure_policy import FailurePolicy
 from coherd._rpc.forks import ConnectedPerLoop
+from coherd._rpc.guard import Guard
 from coherd._rpc.methods import Effect, Method, Request, Response
+from coherd._rpc.per_loop import PerLoop
 from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd._rpc.retries import repeat
-from coherd._rpc.sign_of_life import DEFAULT_SILENCE_MS, checked_silence
 from coherd._rpc.status import error_of_status
 from coherd._rpc.tls import TlsConfig
 from coherd.contract.reasons import Retry
@@ -38,7 +43,8 @@ class UnaryTransport:
         *,
         tls: TlsConfig | None = None,
         token: str | None = None,
-        silence_ms: int = DEFAULT_SILENCE_MS,
+        failures: FailurePolicy | None = None,
+        on_event: Callable[[Any], object] | None = None,
     ) -> None:
         """Does no I/O.
 
@@ -46,19 +52,23 @@ class UnaryTransport:
             target: ``host:port``, or any gRPC target (``dns:///…``, ``unix:…``).
             tls: None: plain text.
             token: sent as bearer token with every call; without ``tls`` it crosses the network readable.
-            silence_ms: longest silence of a server that owes an answer; then another connection is opened.
+            failures: what is done about a service that fails. Default: ``FailurePolicy()``.
+            on_event: called with each `ConnectionEvent`.
 
         Raises:
-            ValueError: there is no service at such a target, gRPC cannot carry the token, or the silence is out of its
-                range.
+            ValueError: there is no service at such a target, or gRPC cannot carry the token.
         """
-        checked_silence(silence_ms)
+        policy = FailurePolicy() if failures is None else failures
+        self.events = ConnectionEvents(on_event)
+        self._guards = PerLoop(lambda: Guard(policy, self.events))
         self._target = check_target(target)
         self.service: object = self._target
         """See `Transport.service`."""
         self._metadata = bearer_metadata(token)
         self._closed = False
-        self._connections = ConnectedPerLoop(lambda: Connection(open_channel(target, tls), silence_ms, self._forget))
+        self._connections = ConnectedPerLoop(
+            lambda: Connection(open_channel(target, tls), policy.silence_ms, self._fell_silent)
+        )
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None
@@ -75,24 +85,28 @@ class UnaryTransport:
         self, method: Method[Request, Response], request: Request, timeout_ms: int, has_fallback: bool = False
     ) -> Response:
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        return await repeat(
-            lambda: self.send(method, request, deadline_s),
-            method.effect_of(request),
-            deadline_s,
-            has_fallback=has_fallback,
-        )
+        call = attempts_of(self.send, method, request, timeout_ms, has_fallback)
+        return await repeat(call, self._guards.current(), deadline_s)
 
     async def close(self) -> None:
         self._closed = True
+        guard, _ = self._guards.take_all()
+        if guard is not None:
+            await guard.close()
         own, _ = self._connections.take_all()  # channels of other loops end with their last call
         if own is not None:
             await own.close()
+
+    @property
+    def counts(self) -> Mapping[ConnectionEventKind, int]:
+        return self.events.counts
 
     def leave(self) -> None:
         """Use the running loop's connection for no more calls: its server is thought to stand still."""
         self._connections.by_loop.pop(asyncio.get_running_loop(), None)
 
-    def _forget(self, connection: Connection) -> None:
+    def _fell_silent(self, connection: Connection) -> None:
+        self.events.happened(ConnectionEventKind.SERVER_SILENT)
         loop = asyncio.get_running_loop()
         if self._connections.by_loop.get(loop) is connection:
             del self._connections.by_loop[loop]

@@ -13,7 +13,7 @@ from coherd.catalog.load import builtin_catalog
 from coherd.contract.keys import DateLike
 from coherd.contract.limits import whole_number
 
-IdLike: TypeAlias = "str | int | uuid.UUID"
+IdLike: TypeAlias = str | int | uuid.UUID
 """An id: text, or what is written as text in one way only."""
 MAX_TTL_S: Final = 10_000_000_000
 """More seconds than any TTL may have."""

@@ -17,6 +17,8 @@ from coherd._loading.events import LoadEvent, LoadEventKind
 from coherd._loading.loader import is_coroutine_function
 from coherd._loading.policy import LoadLimits, LoadOptions, LoadPolicy, Nothing
 from coherd._near import Kept
+from coherd._rpc.connection_events import ConnectionEvent, ConnectionEventKind
+from coherd._rpc.failure_policy import FailurePolicy
 from coherd._rpc.protocol import Transport
 from coherd._rpc.session_transport import NearCacheBounds
 from coherd._rpc.tls import TlsConfig
@@ -104,7 +106,8 @@ class CacheClient:
         on_unavailable: Literal["raise", "miss"] = "raise",
         loading: LoadPolicy | None = None,
         load_limits: LoadLimits | None = None,
-        on_event: Callable[[LoadEvent], object] | None = None,
+        on_event: Callable[[LoadEvent | ConnectionEvent], object] | None = None,
+        failures: FailurePolicy | None = None,
     ) -> Self:
         """A client of the service at a target. Does no I/O: it connects with its first call.
 
@@ -120,14 +123,17 @@ class CacheClient:
             on_unavailable: what reads and sets do while the service is away.
             loading: how values are loaded. Default: ``LoadPolicy()``.
             load_limits: how many loads run at once. Default: ``LoadLimits()``.
-            on_event: called with what happens to loads, in their event loop: it is to return at once.
+            on_event: called with what happens to loads and to the connection, in their event loop: it is to return at
+                once.
+            failures: when a service that fails is not asked any more, and when again. Default: ``FailurePolicy()``.
 
         Raises:
             ValueError: an argument is out of its range.
+            TypeError: an argument is of another type.
             RuntimeError: gevent or eventlet has replaced Python's threads or sockets.
         """
         return cls(
-            transport_to(target, near_cache, near_cache_bounds, sessions, tls, token),
+            transport_to(target, near_cache, near_cache_bounds, sessions, tls, token, failures, on_event),
             timeout_ms=timeout_ms,
             on_unavailable=on_unavailable,
             loading=loading,
@@ -153,6 +159,11 @@ class CacheClient:
             LOOP.run(self._asynchronous.close())
         finally:
             LOOP.detach(self)
+
+    @property
+    def connection_counts(self) -> Mapping[ConnectionEventKind, int]:
+        """How often the service was lost and came back, calls were sent again, and so on."""
+        return self._asynchronous.connection_counts
 
     @property
     def load_counts(self) -> Mapping[str, Mapping[LoadEventKind, int]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
 
 from coherd._near import Kept
+from coherd._rpc.connection_events import ConnectionEventKind
 from coherd._rpc.methods import Method, Request, Response
 from coherd._rpc.protocol import MAX_CALL_ITEMS
 from coherd.catalog import requests
@@ -86,6 +87,10 @@ class MemoryTransport:
     def service(self) -> object:
         """See `Transport.service`: itself."""
         return self
+
+    @property
+    def counts(self) -> Mapping[ConnectionEventKind, int]:
+        return {}
 
     def lookup_near(self, key: str, loop: asyncio.AbstractEventLoop | None = None) -> Kept | None:
         return None  # so that each read is a call that a test can see

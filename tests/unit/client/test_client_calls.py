@@ -145,7 +145,7 @@ def test_a_token_that_grpc_cannot_carry_is_refused_at_once_and_not_shown(token: 
 
 @pytest.mark.parametrize("sessions", [True, False])
 async def test_a_read_of_nobody_says_whom_it_sought(sessions: bool) -> None:
-    async with CacheClient.connect("127.0.0.1:1", sessions=sessions, timeout_ms=20_000) as client:
+    async with CacheClient.connect("127.0.0.1:1", sessions=sessions, timeout_ms=3_000) as client:
         with pytest.raises(Unavailable, match=r"cannot connect to the service at 127\.0\.0\.1:1"):
             await client.get(KEY)
 

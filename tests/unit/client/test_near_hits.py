@@ -137,7 +137,8 @@ async def test_hits_alone_let_the_loop_run_within_the_bound(
         while not turned:
             assert await cache.get(NEAR_KEY) == 7
             assert clock.now_s < began_s + 2 * LONGEST_S, "the loop does not run"
-        assert turned[0] - began_s <= LONGEST_S + 2 * clock.step_s
+        # Three looks beside it: at the hit that asked, at the one that was due, and when the turn was given.
+        assert turned[0] - began_s <= LONGEST_S + 3 * clock.step_s
         clock.step_s = 0.0
         await asyncio.sleep(0)
 

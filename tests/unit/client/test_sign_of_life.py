@@ -12,13 +12,14 @@ from fake_server import PATIENT_MS, FakeServer, Fault
 from session_server import KEY, SessionServer, hit, link_of, opened
 
 from coherd import CacheClient, OutcomeUnknown
+from coherd._rpc.failure_policy import FailurePolicy
 from coherd._rpc.session_transport import SessionTransport
 from coherd._rpc.sign_of_life import LOOKS, PING_AFTER, SignOfLife, checked_silence
 from coherd._rpc.unary import UnaryTransport
 from coherd.v1 import session_pb2 as pb
 from rig.waiting import until
 
-SILENCE_MS = 700
+FAILURES = FailurePolicy(silence_ms=700)
 """Of the tests that wait for it."""
 
 
@@ -175,7 +176,7 @@ async def server() -> AsyncIterator[SessionServer]:
 
 @pytest.fixture
 async def cache(server: SessionServer) -> AsyncIterator[CacheClient]:
-    transport = SessionTransport(server.target, near_cache=None, silence_ms=SILENCE_MS)
+    transport = SessionTransport(server.target, near_cache=None, failures=FAILURES)
     async with CacheClient(transport, timeout_ms=PATIENT_MS) as client:
         yield client
 
@@ -233,7 +234,7 @@ async def test_an_idle_session_is_not_watched(server: SessionServer, cache: Cach
 
 async def test_a_unary_call_of_long_goes_on_while_the_server_answers_something() -> None:
     async with FakeServer() as fake:
-        transport = UnaryTransport(fake.target, silence_ms=SILENCE_MS)
+        transport = UnaryTransport(fake.target, failures=FAILURES)
         async with CacheClient(transport, timeout_ms=PATIENT_MS) as cache:
             gate = asyncio.Event()
             fake.fail("Set", Fault(gate=gate))
