@@ -20,7 +20,7 @@ MOST: Final = {
 
 
 RUNS: Final = 6
-"""At most. What a process does beside a call is traced with it: on a busy machine that can be in each trace of a run."""
+"""At most. What a process does beside a call is traced with it: on a busy machine it can be in each trace of a run."""
 
 
 @pytest.fixture(scope="module")
