@@ -2,8 +2,8 @@
 
 This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or futures. Each is defined here
 (`…_in_python`), and done by its compiled twin where `coherd._native` has loaded it and it can. What is flat (gets,
-sets) crosses it as columns; what is not (operations and their results) as messages, or as their bytes. The server's side
-of the same bytes is `coherd_server.rpc.frame_bytes`.
+sets) crosses it as columns; what is not (operations and their results) as messages, or as their bytes. The server's
+side of the same bytes is `coherd_server.rpc.frame_bytes`.
 """
 
 from __future__ import annotations
