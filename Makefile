@@ -60,7 +60,7 @@ native-asan: $(STAMP) ## Test the compiled module under the address sanitizer, i
 	@COHERD_NATIVE=require $(BIN)/python hatch_build.py --sanitize $(ASAN)
 	@cd $(ASAN) && env LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 		PYTHONPATH="$$PWD/client:$$PWD/server" COHERD_NATIVE=require timeout 300 $(CURDIR)/$(BIN)/python -m pytest \
-		-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/unit/native --capture=no \
+		-c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests/unit/native $(CURDIR)/tests/unit/server/test_read_columns.py --capture=no \
 		--deselect tests/unit/native/test_compiled_memory.py \
 		$(ARGS)
 

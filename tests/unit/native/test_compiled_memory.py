@@ -15,6 +15,11 @@ from twins import MOST, frame
 
 from coherd import _native
 from coherd._rpc.frames import GetColumns, SetColumns, SetOptions
+from coherd.catalog.catalog import ResolvedKey
+from coherd.catalog.load import builtin_catalog
+from coherd_server.core.entry import plain_header
+from coherd_server.core.store import EpochRead, ValueRead
+from coherd_server.core.validity import expected_block
 from coherd_server.rpc.frame_bytes import GetAnswers, SetAnswers
 from rig.native import COMPILED
 
@@ -28,6 +33,18 @@ GOT: Final = [GetAnswers(500, [1] * 20, VALUES, NUMBERS, NUMBERS)]
 DONE: Final = [SetAnswers(900, [1] * 20, NUMBERS)]
 REQUEST: Final = b"" if COMPILED is None else COMPILED.encode_frame(GETS, SETS)
 ANSWER: Final = b"" if COMPILED is None else COMPILED.encode_answers(GOT, DONE)
+RESOLVED: Final = [builtin_catalog().resolve(f"analytics:daily:user:u{one}:date:20250806") for one in range(20)]
+NODE: Final = b"node one"
+EPOCHS: Final = {tag: EpochRead(b"epoch  1", NODE) for key in RESOLVED for _, tag in key.stamp_starts}
+
+
+def _read(key: ResolvedKey) -> ValueRead:
+    block = expected_block(key, (), NODE, EPOCHS)
+    assert block is not None
+    return ValueRead(plain_header(1_000, 9_000, 0, 0, block) + b"value", NODE, 2_000)
+
+
+READS: Final = [_read(key) for key in RESOLVED]
 DOCUMENT: Final = {"rows": [{"minutes": one, "words": [2.5, None, True]} for one in NUMBERS], "note": "n" * 200}
 DEEP: Final = {"rows": [DOCUMENT, {1, 2}]}
 BAD: Final = [*GETS, GetColumns(1, 2, False, [*KEYS, "\ud800"])]
@@ -42,6 +59,10 @@ CALLS: Final[dict[str, Callable[[], Any]]] = {
     "read what is not UTF-8": lambda: COMPILED.decode_request(frame((0x12, b"\x22\x01a\x22\x01\xff")), MOST),
     "take": lambda: COMPILED.decode_answers(ANSWER),
     "take what is left at its end": lambda: COMPILED.decode_answers(ANSWER[:-1]),
+    "judge": lambda: COMPILED.judge_plain(RESOLVED, READS, EPOCHS, (1, 2, 3, 4), None),
+    "judge what is left at its end": lambda: COMPILED.judge_plain(
+        RESOLVED, [*READS[:-1], ()], EPOCHS, (1, 2, 3, 4), None
+    ),
     "copy": lambda: COMPILED.copy_document(DOCUMENT),
     "copy what is left": lambda: COMPILED.copy_document(DEEP),
     "look": lambda: COMPILED.is_flat(DOCUMENT) or COMPILED.is_flat(DOCUMENT["rows"]),
@@ -70,6 +91,7 @@ def test_no_memory_is_kept(name: str) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_no_reference_is_kept_or_dropped(name: str) -> None:
     given = [*KEYS, *VALUES, *NUMBERS, KEYS, VALUES, REQUEST, ANSWER, DOCUMENT, *DOCUMENT["rows"], GETS[0], SETS[0]]
+    given += [NODE, EPOCHS, RESOLVED, READS, *READS, *RESOLVED, *EPOCHS.values(), *(read.raw for read in READS)]
     call = CALLS[name]
     call()
     before = [sys.getrefcount(one) for one in given]
