@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from rig.native import COMPILED
 
 ROOT = Path(__file__).parents[2]
