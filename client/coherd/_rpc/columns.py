@@ -53,7 +53,7 @@ _ANSWERED: Final[Any] = _Answered()
 
 
 class Callers:
-    """Single callers, each with a future of its own."""
+    """Single callers, each with a future of its own. `coherd._rpc.send_queue.SendQueue` adds them."""
 
     __slots__ = ("futures", "unanswered")
 
@@ -61,11 +61,6 @@ class Callers:
         self.futures: list[asyncio.Future[Any]] = []
         self.unanswered = 0
         """How many still wait."""
-
-    def join(self, future: asyncio.Future[Any]) -> None:
-        """One more."""
-        self.futures.append(future)
-        self.unanswered += 1
 
     def put(self, at: int, answers: Sequence[Any]) -> None:
         """Answer those from a place on; None: not answered yet."""
@@ -190,7 +185,7 @@ class Columns:
         return self._ids(places)
 
     def forget(self) -> None:
-        """All is answered: keep nothing that is large. Time limits may be remembered for longer."""
+        """All is answered: keep nothing that is large, as long as a caller still has it in hand."""
         self.joinable_until_s = -math.inf
         self.keys = []
         self.reads = None
@@ -215,7 +210,7 @@ class Columns:
                 self.callers.fail(at, error)
 
     def leave_out(self) -> None:
-        """Forget those that nobody waits for; before it is sent."""
+        """Forget those that nobody waits for, if there are any; before it is sent."""
         places = self.callers.wanted()
         if places is not None:
             self.callers.leave(places)

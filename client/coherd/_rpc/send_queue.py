@@ -149,8 +149,10 @@ class SendQueue:
 
     def _join(self, columns: Gets | Sets, key: str, size_bytes: int) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
-        assert isinstance(columns.callers, Callers)
-        columns.callers.join(future)
+        callers = columns.callers
+        assert isinstance(callers, Callers)
+        callers.futures.append(future)
+        callers.unanswered += 1
         columns.keys.append(key)
         columns.size_bytes += size_bytes
         self.queued_bytes += size_bytes
@@ -330,7 +332,8 @@ class SendQueue:
     def _number(self, columns: Gets | Sets) -> bool:
         """Leave out what nobody waits for, and number the rest; whether something is left."""
         columns.joinable_until_s = -math.inf
-        columns.leave_out()
+        if columns.callers.unanswered < len(columns.keys):
+            columns.leave_out()
         if not columns.keys:
             self._unanswered.settled(columns)
             return False

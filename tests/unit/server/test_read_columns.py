@@ -9,7 +9,7 @@ from coherd.catalog.load import builtin_catalog
 from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.read_columns import judge_plain
-from coherd_server.core.store import EpochRead, ValueRead
+from coherd_server.core.store import EpochRead, ValueColumns, ValueRead
 from coherd_server.core.validity import ANY_IDENTITY, State, Validity, expected_block, open_entry, validate
 
 CATALOG = with_overrides(builtin_catalog(), {"content": TtlOverride()})
@@ -58,6 +58,11 @@ def worlds(draw: st.DrawFn) -> tuple[list[int], list[ValueRead], dict[str, Epoch
     return places, reads, current
 
 
+def columns_of(reads: list[ValueRead]) -> ValueColumns:
+    """The same, in columns."""
+    return ValueColumns(*map(list, zip(*reads, strict=True)))
+
+
 def by_the_rule(place: int, read: ValueRead, current: dict[str, EpochRead]) -> Validity:
     """What `validate` says of one entry without extra tags."""
     entry = open_entry(read)
@@ -67,7 +72,7 @@ def by_the_rule(place: int, read: ValueRead, current: dict[str, EpochRead]) -> V
 @given(worlds())
 def test_one_loop_says_what_the_rule_says(world: tuple[list[int], list[ValueRead], dict[str, EpochRead]]) -> None:
     places, reads, current = world
-    columns, others = judge_plain([KEYS[place] for place in places], reads, current)
+    columns, others = judge_plain([KEYS[place] for place in places], columns_of(reads), current)
     for at, (place, read) in enumerate(zip(places, reads, strict=True)):
         state = columns.states[at]
         assert (state is None) == (at in others)
@@ -91,7 +96,7 @@ def test_no_plain_entry_takes_the_long_way() -> None:
         assert block is not None
         entry = encode_header(flags=Flags.NONE, version=0, times=Times(NOW_MS - 5, NOW_MS + 5), block=block)
         reads.append(ValueRead(entry + key.text.encode(), NODES[0], NOW_MS))
-    columns, others = judge_plain(KEYS * 2, reads * 2, current)
+    columns, others = judge_plain(KEYS * 2, columns_of(reads * 2), current)
     assert others == []
     assert list(columns.states) == [State.FRESH] * 2 * len(KEYS)
     assert list(columns.values) == [key.text.encode() for key in KEYS] * 2
