@@ -11,7 +11,7 @@ from typing import Any, Final
 from coherd._rpc.breaker import Breaker, Cause, RetryBudget, batch_failure, cause_of, is_answer, is_costly
 from coherd._rpc.connection_events import ConnectionEventKind, ConnectionEvents
 from coherd._rpc.failure_policy import FailurePolicy
-from coherd.contract.reasons import Retry
+from coherd.contract.reasons import REASONS, Retry
 from coherd.errors import CacheError, ClientClosed, Unavailable, error_of
 from coherd.v1.errors_pb2 import ErrorReason
 
@@ -105,7 +105,8 @@ class Guard:
             self._probe = asyncio.get_running_loop().create_task(self._ask(probe), context=Context())
         text = f"{self._said} (so other calls were told; this one was not sent)"
         if self._breaker.cause is Cause.STORE:
-            return error_of(ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, text)
+            reason = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
+            return error_of(reason, text, retry_after_ms=REASONS[reason].retry_after_ms)
         return Unavailable(text, retry=Retry.SAFE)
 
     async def _ask(self, probe: Callable[[float], Awaitable[Any]]) -> None:

@@ -6,12 +6,13 @@ import asyncio
 
 import grpc
 import pytest
-from fake_server import FakeServer, Fault
+from fake_server import PATIENT_MS, FakeServer, Fault
 
 from coherd import (
     BatchError,
     CacheClient,
     ErrorReason,
+    FailurePolicy,
     InvalidRequest,
     OpenKey,
     SetOutcome,
@@ -96,13 +97,15 @@ async def test_a_failed_call_of_several_loses_no_answer_of_the_others(cache: Cac
     assert caught.value.results.keys() | caught.value.errors.keys() == set(keys)
 
 
-async def test_calls_that_all_fail_alike_fail_as_one(cache: CacheClient, fake: FakeServer) -> None:
-    fake.fail("BatchGet", *[Fault(reason=AWAY, retry_after_ms=1)] * 8)
-    with pytest.raises(Unavailable):
-        await cache.get_many([draft(n) for n in range(2_000)])
-    fake.fail("BatchGet", Fault(reason=ErrorReason.ERROR_REASON_BATCH_TOO_LARGE))
-    with pytest.raises(InvalidRequest):
-        await cache.get_many([draft(1)])
+async def test_calls_that_all_fail_alike_fail_as_one(fake: FakeServer) -> None:
+    never = FailurePolicy(breaker_failures=1_000_000)
+    async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS, failures=never) as cache:
+        fake.fail("BatchGet", *[Fault(reason=AWAY, retry_after_ms=1)] * 8)
+        with pytest.raises(Unavailable):
+            await cache.get_many([draft(n) for n in range(2_000)])
+        fake.fail("BatchGet", Fault(reason=ErrorReason.ERROR_REASON_BATCH_TOO_LARGE))
+        with pytest.raises(InvalidRequest):
+            await cache.get_many([draft(1)])
 
 
 async def test_going_on_without_part_of_the_service(fake: FakeServer) -> None:

@@ -12,7 +12,16 @@ import pytest
 from fake_server import PATIENT_MS
 from session_server import JSON, WAIT_S, PlayedSession, SessionServer, failed, hit, stored
 
-from coherd import CacheClient, DeadlineExceeded, OpenKey, OutcomeUnknown, ServerDefect, SetResult, Unavailable
+from coherd import (
+    CacheClient,
+    DeadlineExceeded,
+    FailurePolicy,
+    OpenKey,
+    OutcomeUnknown,
+    ServerDefect,
+    SetResult,
+    Unavailable,
+)
 from coherd._rpc.frames import SetOptions
 from coherd._rpc.methods import BATCH_SET, GET, LEASE, SET, KeyRead, ValueSet, ValuesSet
 from coherd._rpc.send_queue import FRAME_BYTES
@@ -38,7 +47,9 @@ async def server() -> AsyncIterator[SessionServer]:
 
 @pytest.fixture
 async def cache(server: SessionServer) -> AsyncIterator[CacheClient]:
-    async with CacheClient.connect(server.target, near_cache=False, timeout_ms=PATIENT_MS) as client:
+    # A probe of the breaker, which has tests of its own, would be one more operation.
+    never = FailurePolicy(breaker_failures=1_000_000)
+    async with CacheClient.connect(server.target, near_cache=False, timeout_ms=PATIENT_MS, failures=never) as client:
         yield client
 
 
