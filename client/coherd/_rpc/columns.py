@@ -158,6 +158,13 @@ class Columns:
 
     # Ends.
 
+    def _left(self) -> int:
+        """How many are not answered; when none are, it is forgotten."""
+        left = self.callers.unanswered
+        if not left:
+            self.forget()
+        return left
+
     def take_result(self, result: session_pb2.OperationResult) -> None:
         """Answer one that is not answered in columns."""
         at = result.id - self.first_id
@@ -243,8 +250,8 @@ class Gets(Columns):
         self.whole = whole
         """The callers want values with all that is known of them, as messages."""
 
-    def take(self, answers: GetAnswers) -> None:
-        """Answer those that a record of answers is about."""
+    def take(self, answers: GetAnswers) -> int:
+        """Answer those that a record of answers is about; how many are left."""
         first_id, outcomes, values, remaining_ttl_ms, ages_ms = answers
         at = first_id - self.first_id
         if self.near is not None:
@@ -263,6 +270,7 @@ class Gets(Columns):
                 for value, left_ms, age_ms in zip(plain, remaining_ttl_ms, ages_ms, strict=True)
             ]
         self.callers.put(at, plain)
+        return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         if not result.HasField("get"):
@@ -298,8 +306,8 @@ class Sets(Columns):
         super().forget()
         self.values, self.versions = [], []
 
-    def take(self, answers: SetAnswers) -> None:
-        """Answer those that a record of answers is about."""
+    def take(self, answers: SetAnswers) -> int:
+        """Answer those that a record of answers is about; how many are left."""
         first_id, outcomes, ttls_ms = answers
         at = first_id - self.first_id
         self._tell(range(at, at + len(outcomes)))
@@ -311,6 +319,7 @@ class Sets(Columns):
                 for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
             ],
         )
+        return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         return False

@@ -56,8 +56,11 @@ class Unanswered:
 
     def settled(self, asked: Asked) -> None:
         """Something of it was answered, failed or given up: forget it if nothing is left."""
-        if asked.unanswered:
-            return
+        if not asked.unanswered:
+            asked.forget()
+            self._remove(asked)
+
+    def _remove(self, asked: Asked) -> None:
         if isinstance(asked, Operation):
             self._operations.pop(asked.message.id, None)
         else:
@@ -65,7 +68,6 @@ class Unanswered:
         timer = self._open.pop(asked, None)
         if timer is not None:
             timer.cancel()
-        asked.forget()
         if not self._open:
             self._emptied.set()
 
@@ -80,16 +82,16 @@ class Unanswered:
         for gets in frame.gets:
             columns = self._columns_of(gets.first_id, len(gets.outcomes))
             if isinstance(columns, Gets):
-                columns.take(gets)
-                self.settled(columns)
+                if not columns.take(gets):
+                    self._remove(columns)
             elif columns is not None:
                 columns.take_strange(gets)
                 self.settled(columns)
         for sets in frame.sets:
             columns = self._columns_of(sets.first_id, len(sets.outcomes))
             if isinstance(columns, Sets):
-                columns.take(sets)
-                self.settled(columns)
+                if not columns.take(sets):
+                    self._remove(columns)
             elif columns is not None:
                 columns.take_strange(sets)
                 self.settled(columns)
