@@ -104,8 +104,9 @@ class Callers:
         return None if self.unanswered == len(futures) else [at for at, one in enumerate(futures) if not one.done()]
 
     def leave(self, places: Sequence[int]) -> None:
-        """Only these are asked for."""
+        """Only these are asked for. Of the others some may be cancelled and not given up yet: they wait no longer."""
         self.futures = [self.futures[at] for at in places]
+        self.unanswered = len(places)
 
 
 class Near(Protocol):
@@ -218,6 +219,8 @@ class Columns:
         """Forget those that nobody waits for; before it is sent."""
         places = self.callers.wanted()
         if places is not None:
+            left = set(places)
+            self._tell([at for at in range(len(self.keys)) if at not in left])
             self.callers.leave(places)
             self._leave(places)
 
