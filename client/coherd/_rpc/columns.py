@@ -186,7 +186,7 @@ class Columns:
         """All that is not answered has failed: it may have been done, or may be still. Its ids, if it is sent."""
         wanted = self.callers.wanted()
         places = range(len(self.keys)) if wanted is None else wanted
-        self._tell(places)
+        self._tell(range(len(self.keys)))  # also of who is cancelled and not given up yet
         self.callers.fail_all(make)
         return self._ids(places)
 

@@ -13,6 +13,8 @@ from coherd._rpc.frames import MISS_REASONS, AnswerFrame, GetAnswers, SetOptions
 from coherd._rpc.send_queue import SendQueue
 from coherd._rpc.session_near import SessionNear
 from coherd._rpc.unanswered import Unanswered
+from coherd.contract.reasons import Retry
+from coherd.errors import Unavailable
 from coherd.v1 import annotations_pb2, session_pb2
 
 LIMIT_MS = 60_000
@@ -75,6 +77,20 @@ async def test_nothing_is_left_of_a_batch_that_was_cancelled_and_not_given_up_wh
     assert not session.send()
     session.unanswered.give_up(gets, future)
     session.unanswered.give_up(sets, other)
+
+    assert not session.unanswered
+    assert session.cache.statistics.pending_reads == 0
+
+
+async def test_nothing_is_left_of_a_batch_that_was_cancelled_and_not_given_up_when_its_session_was_lost(
+    session: Session,
+) -> None:
+    gets, future = session.queue.get_many(KEYS, False, LIMIT_MS)
+    gets.reads = session.near.begin_reads(KEYS)
+    assert session.send()
+    future.cancel()
+    session.unanswered.lose(Unavailable("lost", retry=Retry.IDEMPOTENT))
+    session.unanswered.give_up(gets, future)
 
     assert not session.unanswered
     assert session.cache.statistics.pending_reads == 0
