@@ -182,6 +182,12 @@ class Columns:
                 self._tell([place])
                 self.callers.fail(place, ServerDefect(_STRANGE))
 
+    def _fail_strange(self, at: int, outcomes: Sequence[int], answers: Sequence[Any]) -> None:
+        """What is answered by an outcome that is not known here is not to wait until its time is up."""
+        for place, (outcome, answer) in enumerate(zip(outcomes, answers, strict=True), at):
+            if outcome and answer is None:
+                self.callers.fail(place, ServerDefect(_STRANGE))
+
     def fail(self, make: Callable[[], CacheError]) -> Sequence[int]:
         """All that is not answered has failed: it may have been done, or may be still. Its ids, if it is sent."""
         wanted = self.callers.wanted()
@@ -258,7 +264,7 @@ class Gets(Columns):
         if self.near is not None:
             self.near.got(self.reads, at, answers)
         plain: Sequence[GetAnswer | None] = values
-        if max(outcomes) > frames.HIT_NEAR or not min(outcomes):
+        if max(outcomes) > frames.HIT_NEAR or min(outcomes) < frames.HIT:
             plain = [
                 value if 0 < outcome <= frames.HIT_NEAR else _MISSES.get(outcome)
                 for outcome, value in zip(outcomes, values, strict=True)
@@ -271,6 +277,8 @@ class Gets(Columns):
                 for value, left_ms, age_ms in zip(plain, remaining_ttl_ms, ages_ms, strict=True)
             ]
         self.callers.put(at, plain)
+        if plain is not values and None in plain:
+            self._fail_strange(at, outcomes, plain)
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         if not result.HasField("get"):
@@ -312,13 +320,13 @@ class Sets(Columns):
         at = first_id - self.first_id
         self._tell(range(at, at + len(outcomes)))
         known = SET_OUTCOMES
-        self.callers.put(
-            at,
-            [
-                SetResult(known[outcome], ttl_ms) if outcome in known else None
-                for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
-            ],
-        )
+        results = [
+            SetResult(known[outcome], ttl_ms) if outcome in known else None
+            for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
+        ]
+        self.callers.put(at, results)
+        if None in results:
+            self._fail_strange(at, outcomes, results)
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         return False

@@ -1,4 +1,5 @@
-"""What is cancelled and not yet given up when its record is sent: between both, the caller's task has not run."""
+"""Records of gets and sets without a stream: callers who are cancelled and not yet given up, since their task has not
+run; and answers that nobody knows."""
 
 from __future__ import annotations
 
@@ -9,12 +10,14 @@ import pytest
 
 from coherd._clock import boottime_s
 from coherd._near import NearCache
-from coherd._rpc.frames import MISS_REASONS, AnswerFrame, GetAnswers, SetOptions
+from coherd._rpc import frames
+from coherd._rpc.frames import MISS_REASONS, AnswerFrame, GetAnswers, SetAnswers, SetOptions
 from coherd._rpc.send_queue import SendQueue
 from coherd._rpc.session_near import SessionNear
 from coherd._rpc.unanswered import Unanswered
 from coherd.contract.reasons import Retry
-from coherd.errors import Unavailable
+from coherd.errors import ServerDefect, Unavailable
+from coherd.results import SetResult
 from coherd.v1 import annotations_pb2, session_pb2
 
 LIMIT_MS = 60_000
@@ -94,3 +97,17 @@ async def test_nothing_is_left_of_a_batch_that_was_cancelled_and_not_given_up_wh
 
     assert not session.unanswered
     assert session.cache.statistics.pending_reads == 0
+
+
+@pytest.mark.parametrize("strange", [-1, 99])
+async def test_an_outcome_that_is_not_known_is_no_value_and_is_not_waited_for(session: Session, strange: int) -> None:
+    (gets, first), (_, second) = map(session.get, KEYS[:2])
+    sets, results = session.queue.set_many(KEYS[:2], [b"", b""], SetOptions(), LIMIT_MS)
+    assert session.send()
+    answers = GetAnswers(gets.first_id, [strange, frames.HIT], [b"", b"v"], [0, 9], [0, 0])
+    session.unanswered.take(AnswerFrame([answers], [SetAnswers(sets.first_id, [strange, 1], [0, 9])], []))
+
+    assert isinstance(first.exception(), ServerDefect)
+    assert second.result() == b"v"
+    assert [type(result) for result in results.result()] == [ServerDefect, SetResult]
+    assert not session.unanswered
