@@ -128,8 +128,10 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: Cac
         )
         if wait_ms is None or (refused and call.has_fallback) or not guard.may_repeat(failed):
             raise _last(failed, maybe_done)
-        failed = None
         await asyncio.sleep(wait_ms / 1_000)
+        if time.monotonic() >= deadline_s:  # woken too late: what failed says more than that the time is up
+            raise _last(failed, maybe_done)
+        failed = None
 
 
 def _last(failed: CacheError, maybe_done: bool) -> CacheError:

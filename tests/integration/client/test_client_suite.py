@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from coherd import CacheClient
+from coherd import CacheClient, FailurePolicy
 from rig.server import CoherdServer
 from suites.client_suite import ClientSuite
+
+PATIENT = FailurePolicy(silence_ms=60_000)
+"""A server on a busy machine is silent for long."""
 
 
 class TestNearClient(ClientSuite):
@@ -17,7 +20,7 @@ class TestNearClient(ClientSuite):
 
     @pytest.fixture
     async def cache(self, any_server: CoherdServer) -> AsyncIterator[CacheClient]:
-        async with CacheClient.connect(any_server.target, timeout_ms=60_000) as client:
+        async with CacheClient.connect(any_server.target, timeout_ms=60_000, failures=PATIENT) as client:
             yield client
 
 
@@ -26,7 +29,7 @@ class TestSessionClient(ClientSuite):
 
     @pytest.fixture
     async def cache(self, server: CoherdServer) -> AsyncIterator[CacheClient]:
-        async with CacheClient.connect(server.target, near_cache=False, timeout_ms=60_000) as client:
+        async with CacheClient.connect(server.target, near_cache=False, timeout_ms=60_000, failures=PATIENT) as client:
             yield client
 
 
@@ -35,5 +38,7 @@ class TestUnaryClient(ClientSuite):
 
     @pytest.fixture
     async def cache(self, any_server: CoherdServer) -> AsyncIterator[CacheClient]:
-        async with CacheClient.connect(any_server.target, sessions=False, timeout_ms=60_000) as client:
+        async with CacheClient.connect(
+            any_server.target, sessions=False, timeout_ms=60_000, failures=PATIENT
+        ) as client:
             yield client

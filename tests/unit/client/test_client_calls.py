@@ -163,14 +163,14 @@ def test_whatever_grpc_takes_is_a_target(target: str) -> None:
 
 
 async def test_nothing_listening_is_unavailable_for_sets_too() -> None:
-    async with CacheClient.connect(NOWHERE, timeout_ms=20_000) as cache:
+    async with CacheClient.connect(NOWHERE, timeout_ms=1_000) as cache:
         for call in (cache.get(KEY), cache.set(KEY, 1), cache.delete(KEY), cache.get_many([KEY]), cache.metrics()):
             with pytest.raises(Unavailable):
                 await call
 
 
 async def test_going_on_without_the_service() -> None:
-    async with CacheClient.connect(NOWHERE, on_unavailable="miss", timeout_ms=20_000) as cache:
+    async with CacheClient.connect(NOWHERE, on_unavailable="miss", timeout_ms=1_000) as cache:
         assert await cache.get(KEY, default=7) == 7
         assert await cache.get_entry(KEY) is None
         assert await cache.get_many([KEY]) == {}
@@ -207,7 +207,7 @@ async def test_a_restarted_server_is_found_again() -> None:
         cache = CacheClient.connect(target)
         await cache.set(KEY, 1)
     with pytest.raises(Unavailable):
-        await cache.get(KEY, timeout_ms=20_000)
+        await cache.get(KEY, timeout_ms=1_500)
     async with FakeServer(target=target), asyncio.timeout(60):
         while await read_or_away(cache) != "miss":  # noqa: ASYNC110 - nobody tells when it is found
             await asyncio.sleep(0.05)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from coherd._rpc import retries
+from coherd._rpc.connection_events import ConnectionEvents
+from coherd._rpc.failure_policy import FailurePolicy
+from coherd._rpc.guard import Guard
 from coherd._rpc.methods import METHODS, Effect
-from coherd._rpc.retries import MAX_ATTEMPTS, MAX_BACKOFF_MS, reached, retry_wait_ms
+from coherd._rpc.retries import MAX_ATTEMPTS, MAX_BACKOFF_MS, Attempts, reached, repeat, retry_wait_ms
 from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, Unavailable, error_of
 from coherd.v1.errors_pb2 import ErrorReason
@@ -74,3 +80,26 @@ def test_a_wait_past_the_deadline_is_no_wait() -> None:
     assert wait(Effect.READS, Retry.SAFE, retry_after_ms=200, remaining_ms=200, draw=0.0) is None
     assert wait(Effect.READS, Retry.SAFE, retry_after_ms=200, remaining_ms=201, draw=0.0) == 200
     assert wait(Effect.READS, Retry.SAFE, remaining_ms=-1, draw=0.0) is None
+
+
+async def test_who_is_woken_too_late_hears_what_failed_and_not_that_the_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += 10 + seconds
+
+    monkeypatch.setattr(retries, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(retries, "asyncio", SimpleNamespace(sleep=sleep))
+    sent: list[float] = []
+
+    async def send(until_s: float) -> None:
+        sent.append(until_s)
+        raise Unavailable("nobody listens", retry=Retry.SAFE)
+
+    call = Attempts(send, send, Effect.ONCE, is_batch=False, limit_ms=1_000, has_fallback=False, must_be_tried=False)
+    with pytest.raises(Unavailable, match=r"^nobody listens$"):
+        await repeat(call, Guard(FailurePolicy(), ConnectionEvents(None)), deadline_s=1.0)
+    assert sent == [1.0]
