@@ -242,7 +242,10 @@ class CacheClient:
         """
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
-        kept = self._transport.lookup_near(key)
+        try:
+            kept = self._transport.lookup_near(key)
+        except TypeError:  # it cannot be looked up, as a list
+            raise messages.not_a_key(key) from None
         if kept is None and self._transport.owes_turn():
             kept = await lookup_after_turns(self._transport, key)
         if kept is not None:

@@ -99,8 +99,9 @@ class Callers:
         return None if self.unanswered == len(futures) else [at for at, one in enumerate(futures) if not one.done()]
 
     def leave(self, places: Sequence[int]) -> None:
-        """Only these are asked for."""
+        """Only these are asked for. Of the others some may be cancelled and not given up yet: they wait no longer."""
         self.futures = [self.futures[at] for at in places]
+        self.unanswered = len(places)
 
 
 class Near(Protocol):
@@ -183,11 +184,17 @@ class Columns:
                 self._tell([place])
                 self.callers.fail(place, ServerDefect(_STRANGE))
 
+    def _fail_strange(self, at: int, outcomes: Sequence[int], answers: Sequence[Any]) -> None:
+        """What is answered by an outcome that is not known here is not to wait until its time is up."""
+        for place, (outcome, answer) in enumerate(zip(outcomes, answers, strict=True), at):
+            if outcome and answer is None:
+                self.callers.fail(place, ServerDefect(_STRANGE))
+
     def fail(self, make: Callable[[], CacheError]) -> Sequence[int]:
         """All that is not answered has failed: it may have been done, or may be still. Its ids, if it is sent."""
         wanted = self.callers.wanted()
         places = range(len(self.keys)) if wanted is None else wanted
-        self._tell(places)
+        self._tell(range(len(self.keys)))  # also of who is cancelled and not given up yet
         self.callers.fail_all(make)
         return self._ids(places)
 
@@ -220,6 +227,8 @@ class Columns:
         """Forget those that nobody waits for, if there are any; before it is sent."""
         places = self.callers.wanted()
         if places is not None:
+            left = set(places)
+            self._tell([at for at in range(len(self.keys)) if at not in left])
             self.callers.leave(places)
             self._leave(places)
 
@@ -257,7 +266,7 @@ class Gets(Columns):
         if self.near is not None:
             self.near.got(self.reads, at, answers)
         plain: Sequence[GetAnswer | None] = values
-        if max(outcomes) > frames.HIT_NEAR or not min(outcomes):
+        if max(outcomes) > frames.HIT_NEAR or min(outcomes) < frames.HIT:
             plain = [
                 value if 0 < outcome <= frames.HIT_NEAR else _MISSES.get(outcome)
                 for outcome, value in zip(outcomes, values, strict=True)
@@ -270,6 +279,8 @@ class Gets(Columns):
                 for value, left_ms, age_ms in zip(plain, remaining_ttl_ms, ages_ms, strict=True)
             ]
         self.callers.put(at, plain)
+        if plain is not values and None in plain:
+            self._fail_strange(at, outcomes, plain)
         return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
@@ -312,13 +323,13 @@ class Sets(Columns):
         at = first_id - self.first_id
         self._tell(range(at, at + len(outcomes)))
         known = SET_OUTCOMES
-        self.callers.put(
-            at,
-            [
-                SetResult(known[outcome], ttl_ms) if outcome in known else None
-                for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
-            ],
-        )
+        results = [
+            SetResult(known[outcome], ttl_ms) if outcome in known else None
+            for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
+        ]
+        self.callers.put(at, results)
+        if None in results:
+            self._fail_strange(at, outcomes, results)
         return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:

@@ -67,7 +67,9 @@ class Guard:
         cause = cause_of(error, limit_ms)
         if cause is not None:
             self.is_troubled = True
-            self._said = str(error)
+            # What is not sent after it changes nothing, whatever became of the call that failed.
+            unknown = error.reason == ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN
+            self._said = "the store did not answer in time" if unknown else str(error)
             if self._breaker.fail(cause, time.monotonic()):
                 self.is_open = True
                 kind = ConnectionEventKind

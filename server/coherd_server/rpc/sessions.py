@@ -35,6 +35,8 @@ from coherd_server.rpc.sign_of_life import say_alive, wait_alive
 
 MOST_HITS: Final = 1 << 40
 """Most hits one report counts: what a client claims must not spoil the counters."""
+MOST_CANCELLED: Final = 10_000
+"""Most ids of one message: whoever names millions holds up the process."""
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 
 
@@ -235,6 +237,8 @@ class Stream:
             if near is not None:
                 near.acknowledge(message.push_ack.sequence)
         elif kind == "cancel":
+            if len(message.cancel.ids) > MOST_CANCELLED:
+                raise Refusal(_INVALID, f"a message cancels at most {MOST_CANCELLED} operations", field="cancel.ids")
             self._frames.cancel(message.cancel.ids)
         elif kind == "heartbeat":
             self._count(message.heartbeat)
@@ -257,10 +261,12 @@ class Stream:
     def _count(self, heartbeat: session_pb.Heartbeat) -> None:
         services = self._services
         counted: dict[str, int] = {}
-        for name, hits in heartbeat.near_cache_hits.items():
-            with contextlib.suppress(Refusal):
-                services.access.check(self._principal, services.catalog.domain(name), Action.READ)
-                counted[name] = min(hits, MOST_HITS)
+        told = heartbeat.near_cache_hits
+        for name, domain in services.catalog.domains.items():  # not the names that are told, which may be millions
+            if name in told:
+                with contextlib.suppress(Refusal):
+                    services.access.check(self._principal, domain, Action.READ)
+                    counted[name] = min(told[name], MOST_HITS)
         self._hub.count_hits(counted)
 
     def _push(self, push: Push) -> None:
