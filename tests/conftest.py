@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how long an example takes says what else the machine does
 hypothesis.settings.load_profile("ours")
-pytest_plugins = ["rig.fixtures", "rig.near", "rig.spread", "rig.stand"]
+pytest_plugins = ["rig.fixtures", "rig.native", "rig.near", "rig.spread", "rig.stand"]
 
 
 def pytest_configure() -> None:
