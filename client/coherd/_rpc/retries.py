@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from coherd._rpc.batch_tries import BatchTries
 from coherd._rpc.guard import Guard
@@ -120,7 +120,7 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, first: T | 
             else:
                 failed = _failed_items(call, guard, outcome)
                 if failed is None:
-                    return outcome if call.batch is None else call.batch.answer
+                    return cast("T", outcome if call.batch is None else call.batch.answer)
         sent += call.has_fallback or reached(failed)
         maybe_done = maybe_done or (failed.retry is Retry.IDEMPOTENT and call.effect is not Effect.READS)
         wait_ms = retry_wait_ms(
