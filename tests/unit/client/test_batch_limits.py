@@ -18,7 +18,7 @@ from coherd._calls.batches import Part, run_calls
 from coherd._rpc.methods import Method
 from coherd.catalog.load import builtin_catalog
 from coherd.contract.reasons import Retry
-from coherd.errors import DeadlineExceeded, error_of
+from coherd.errors import DeadlineExceeded, NotPermitted, error_of
 from coherd.testing import FakeClock
 from coherd.testing.transport import MemoryTransport
 
@@ -217,3 +217,12 @@ def test_the_retry_class_of_a_batch_is_that_of_its_items(
     errors = {key: error_of(key, "it", retry_after_ms=advised.get(key, 0)) for key in reasons}
     error = BatchError({}, errors)
     assert (error.retry, error.retry_after_ms, error.reason) == (retry, retry_after_ms, reasons[0])
+
+
+async def test_items_end_with_what_a_repetition_failed_of(cache: CacheClient, fake: FakeServer) -> None:
+    fake.bad_once[KEYS[1]] = [CONTENDED]
+    fake.fail("BatchGet", Fault(), Fault(reason=ErrorReason.ERROR_REASON_PERMISSION_DENIED))
+    with pytest.raises(BatchError) as caught:
+        await cache.get_many(KEYS[:2])
+    assert {key: type(error) for key, error in caught.value.errors.items()} == {KEYS[1]: NotPermitted}
+    assert caught.value.retry is Retry.NEVER
