@@ -53,7 +53,7 @@ _ANSWERED: Final[Any] = _Answered()
 
 
 class Callers:
-    """Single callers, each with a future of its own."""
+    """Single callers, each with a future of its own. `coherd._rpc.send_queue.SendQueue` adds them."""
 
     __slots__ = ("futures", "unanswered")
 
@@ -61,11 +61,6 @@ class Callers:
         self.futures: list[asyncio.Future[Any]] = []
         self.unanswered = 0
         """How many still wait."""
-
-    def join(self, future: asyncio.Future[Any]) -> None:
-        """One more."""
-        self.futures.append(future)
-        self.unanswered += 1
 
     def put(self, at: int, answers: Sequence[Any]) -> None:
         """Answer those from a place on; None: not answered yet."""
@@ -163,6 +158,13 @@ class Columns:
 
     # Ends.
 
+    def _left(self) -> int:
+        """How many are not answered; when none are, it is forgotten."""
+        left = self.callers.unanswered
+        if not left:
+            self.forget()
+        return left
+
     def take_result(self, result: session_pb2.OperationResult) -> None:
         """Answer one that is not answered in columns."""
         at = result.id - self.first_id
@@ -190,7 +192,7 @@ class Columns:
         return self._ids(places)
 
     def forget(self) -> None:
-        """All is answered: keep nothing that is large. Time limits may be remembered for longer."""
+        """All is answered: keep nothing that is large, as long as a caller still has it in hand."""
         self.joinable_until_s = -math.inf
         self.keys = []
         self.reads = None
@@ -215,7 +217,7 @@ class Columns:
                 self.callers.fail(at, error)
 
     def leave_out(self) -> None:
-        """Forget those that nobody waits for; before it is sent."""
+        """Forget those that nobody waits for, if there are any; before it is sent."""
         places = self.callers.wanted()
         if places is not None:
             self.callers.leave(places)
@@ -248,8 +250,8 @@ class Gets(Columns):
         self.whole = whole
         """The callers want values with all that is known of them, as messages."""
 
-    def take(self, answers: GetAnswers) -> None:
-        """Answer those that a record of answers is about."""
+    def take(self, answers: GetAnswers) -> int:
+        """Answer those that a record of answers is about; how many are left."""
         first_id, outcomes, values, remaining_ttl_ms, ages_ms = answers
         at = first_id - self.first_id
         if self.near is not None:
@@ -268,6 +270,7 @@ class Gets(Columns):
                 for value, left_ms, age_ms in zip(plain, remaining_ttl_ms, ages_ms, strict=True)
             ]
         self.callers.put(at, plain)
+        return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         if not result.HasField("get"):
@@ -303,8 +306,8 @@ class Sets(Columns):
         super().forget()
         self.values, self.versions = [], []
 
-    def take(self, answers: SetAnswers) -> None:
-        """Answer those that a record of answers is about."""
+    def take(self, answers: SetAnswers) -> int:
+        """Answer those that a record of answers is about; how many are left."""
         first_id, outcomes, ttls_ms = answers
         at = first_id - self.first_id
         self._tell(range(at, at + len(outcomes)))
@@ -316,6 +319,7 @@ class Sets(Columns):
                 for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
             ],
         )
+        return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         return False

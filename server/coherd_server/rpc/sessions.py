@@ -215,7 +215,8 @@ class Stream:
                     self._frames.start(message, window.add(message.items, len(data)))
                 else:
                     self._take(message)
-                self._extend(message.asked_at_ms, arrived_s)
+                if self.near is not None and message.asked_at_ms > 0:
+                    self._extend(self.near, message.asked_at_ms, arrived_s)
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
@@ -247,17 +248,11 @@ class Stream:
         else:
             raise Refusal(_INVALID, "a message of this protocol is required")
 
-    def _extend(self, asked_at_ms: int, arrived_s: float | None) -> None:
-        if self.near is not None and asked_at_ms > 0:
-            extension = self.near.extend(asked_at_ms, arrived_s=arrived_s)
-            if extension is not None:
-                self._send_queue.say(
-                    session_pb.SessionResponse(
-                        extension=session_pb.LeaseExtension(
-                            counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms
-                        )
-                    )
-                )
+    def _extend(self, near: NearSession, asked_at_ms: int, arrived_s: float | None) -> None:
+        extension = near.extend(asked_at_ms, arrived_s=arrived_s)
+        if extension is not None:
+            told = session_pb.LeaseExtension(counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms)
+            self._send_queue.say(session_pb.SessionResponse(extension=told))
 
     def _count(self, heartbeat: session_pb.Heartbeat) -> None:
         services = self._services
