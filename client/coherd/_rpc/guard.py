@@ -77,6 +77,16 @@ class Guard:
         elif self.is_troubled and is_answer(error):
             self._succeeded()
 
+    def items_failed(self, error: CacheError) -> None:
+        """Some items of a batch failed, and are to be sent again.
+
+        Args:
+            error: of one of them.
+        """
+        if is_costly(error):
+            self._budget.spend()
+            self.is_troubled = True
+
     def _succeeded(self) -> None:
         if self._breaker.succeed():
             self.is_open = False
