@@ -106,6 +106,8 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: Cac
             await asyncio.sleep(0)  # else callers that ask again and again never let the probe run
         else:
             if failed is None:
+                if attempts > 1:
+                    guard.repeats()
                 try:
                     answer = await call.send(deadline_s)
                 except CacheError as error:
