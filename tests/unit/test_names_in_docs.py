@@ -103,6 +103,20 @@ def test_a_name_of_the_tree_that_is_elsewhere_is_found() -> None:
     assert missing_in_tree(tree) == ["server/coherd_server/core/near/log.py", "nowhere.py"]
 
 
+def test_each_event_worth_an_alarm_is_logged() -> None:
+    page = (ROOT / "docs" / "operate" / "server.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("| event | means |")[2].partition("\n\n")[0], re.MULTILINE)
+    events = [event for row in rows for event in re.findall(r"`([^`]{6,}[^`]* [^`]*)`", row)]
+    assert len(events) > 10
+    logged = {
+        node.value
+        for path in (ROOT / "server" / "coherd_server").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert [event for event in events if not any(text.startswith(event) for text in logged)] == []
+
+
 def test_the_way_of_a_call_is_told_by_functions() -> None:
     text = (ROOT / "docs" / "internals" / "a-call.md").read_text("utf-8")
     assert len(set(_FUNCTION.findall(text))) > 60
