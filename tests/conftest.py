@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how long an example takes says what else the machine does
 hypothesis.settings.load_profile("ours")
-pytest_plugins = ["rig.fixtures", "rig.near", "rig.spread", "rig.stand"]
+pytest_plugins = ["rig.fixtures", "rig.native", "rig.near", "rig.spread", "rig.stand"]
 
 
 def pytest_configure() -> None:
-    """Tests press Ctrl-C. Where this process was started to ignore it (a shell does that to what it puts into the
-    background), what it starts would ignore it too."""
+    """Tests press Ctrl-C and hang up. Where this process was started to ignore that (a shell does so to what it puts
+    into the background, and nohup), what it starts would ignore it too; a handler is not inherited."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 class ServerPool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from coherd._loading.events import LoadEvent, LoadEventKind
     from coherd._loading.policy import NOTHING, LoadLimits, LoadPolicy
+    from coherd._native import implementation
     from coherd._rpc.connection_events import ConnectionEvent, ConnectionEventKind
     from coherd._rpc.failure_policy import FailurePolicy
     from coherd._rpc.session_transport import NearCacheBounds
@@ -105,6 +106,7 @@ __all__ = [
     "ValueCodec",
     "ValueDecodeError",
     "ValueEncodeError",
+    "implementation",
     "with_values",
 ]
 
@@ -115,6 +117,7 @@ _HOMES: Final = {
     "coherd.key": ("Key", "OpenKey"),
     "coherd._loading.events": ("LoadEvent", "LoadEventKind"),
     "coherd._loading.policy": ("NOTHING", "LoadLimits", "LoadPolicy"),
+    "coherd._native": ("implementation",),
     "coherd.results": ("Entry", "InvalidateResult", "SetOutcome", "SetResult"),
     "coherd.selectors": ("Domain", "NamedInvalidation", "Resource", "Selector", "Tag"),
     "coherd._rpc.connection_events": ("ConnectionEvent", "ConnectionEventKind"),

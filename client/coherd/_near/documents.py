@@ -3,18 +3,21 @@
 A *document* is a value of plain parts: `dict` and `list` themselves (no subclass) around leaves of `IMMUTABLE` types,
 at most `MAX_DEPTH` deep. That is what JSON decodes to. Of documents a copy is defined, of other values it is not.
 
-`copy_document` is the definition. `prepared_copy` does the same again and again for one document, faster. A native
-`copy_document` takes the place of both: it needs no preparation.
+`copy_document` is the definition. `prepared_copy` does the same again and again for one document, faster; the compiled
+twin of `copy_document` is as fast, and needs neither preparation nor memory for it. `kept_copy` chooses.
 """
 
 from __future__ import annotations
 
 import decimal
+import functools
 import sys
 import uuid
 from collections.abc import Callable
 from types import NoneType
 from typing import Any, Final, TypeAlias
+
+from coherd import _native
 
 IMMUTABLE: Final[frozenset[type]] = frozenset({NoneType, bool, int, float, str, bytes, decimal.Decimal, uuid.UUID})
 """Types, not their subclasses, whose values nobody can alter: they are never copied."""
@@ -25,6 +28,8 @@ COPY_BYTES: Final = 72
 """Reckoned memory of the prepared copy of a container of leaves: a bound method."""
 NESTED_COPY_BYTES: Final = 460
 """The same of a container that holds others: a function, its cells, and its list of places."""
+COMPILED_COPY_BYTES: Final = 150
+"""The same of a whole document where the compiled twin copies it."""
 
 Copy: TypeAlias = Callable[[], Any]
 
@@ -105,13 +110,15 @@ def _prepared(value: Any, depth: int) -> Copy | None:
     return copied
 
 
-def memory_bytes(value: Any, most_bytes: int) -> int:
-    """Reckoned memory of a document and its prepared copy. Equal keys of its dicts count once, as decoders share them;
-    numbers that the interpreter shares count nothing.
+def memory_bytes(value: Any, most_bytes: int, copy_bytes: int, nested_copy_bytes: int) -> int:
+    """Reckoned memory of a document and its copy. Equal keys of its dicts count once, as decoders share them; numbers
+    that the interpreter shares count nothing.
 
     Args:
         value: a document; of something else only the outermost object is counted.
         most_bytes: counting ends above this.
+        copy_bytes: what the copy of a container of leaves takes.
+        nested_copy_bytes: the same of a container that holds others.
     """
     total, keys = 0, set[Any]()
     left = [value]
@@ -125,8 +132,38 @@ def memory_bytes(value: Any, most_bytes: int) -> int:
                 items = part.values()
             inner = [item for item in items if item is not None and item.__class__ is not bool]
             nested = any(item.__class__ is dict or item.__class__ is list for item in inner)
-            total += sys.getsizeof(part) + (NESTED_COPY_BYTES if nested else COPY_BYTES)
+            total += sys.getsizeof(part) + (nested_copy_bytes if nested else copy_bytes)
             left += inner
         elif kind is not int or not -5 <= part <= 256:
             total += sys.getsizeof(part)
     return total + sum(map(sys.getsizeof, keys))
+
+
+def document_bytes(value: Any, most_bytes: int) -> int:
+    """Reckoned memory of a document by itself, as `memory_bytes` counts it."""
+    count = memory_bytes if _native.loaded is None else _native.loaded.memory_bytes
+    size_bytes: int = count(value, most_bytes, 0, 0)
+    return size_bytes
+
+
+def kept_copy(document: Any, most_bytes: int) -> tuple[Copy | None, int]:
+    """What makes a copy of a document each time it is called, and the reckoned memory of both. None: the document is a
+    leaf. It must not be altered from then on.
+
+    Args:
+        document: to be kept.
+        most_bytes: counting ends above this.
+
+    Raises:
+        NotADocument: it is none.
+    """
+    compiled = _native.loaded
+    if compiled is not None:
+        copied = compiled.copy_document(document)
+        if copied is document:
+            return None, document_bytes(document, most_bytes)
+        if copied is not compiled.LEFT:
+            flat = compiled.is_flat(document)
+            copy = document.copy if flat else functools.partial(compiled.copy_document, document)
+            return copy, document_bytes(document, most_bytes) + (COPY_BYTES if flat else COMPILED_COPY_BYTES)
+    return prepared_copy(document), memory_bytes(document, most_bytes, COPY_BYTES, NESTED_COPY_BYTES)

@@ -1,9 +1,9 @@
 """Frames of a session as bytes: requests out, answers in.
 
-This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or futures, so that a compiled module
-with the same functions can stand beside this one. What is flat (gets, sets) crosses it as columns; what is not
-(operations and their results) as messages, or as their bytes. The server's side of the same bytes is
-`coherd_server.rpc.frame_bytes`.
+This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or futures. Each is defined here
+(`…_in_python`), and done by its compiled twin where `coherd._native` has loaded it and it can. What is flat (gets,
+sets) crosses it as columns; what is not (operations and their results) as messages, or as their bytes. The server's
+side of the same bytes is `coherd_server.rpc.frame_bytes`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from coherd import _native
 from coherd.v1 import cache_service_pb2 as pb
 from coherd.v1 import session_pb2
 
@@ -82,11 +83,36 @@ MISS_REASONS: Final[Mapping[int, pb.MissReason]] = {
     session_pb2.GET_OUTCOME_EXPIRED: pb.MISS_REASON_EXPIRED,
 }
 """By `coherd.v1.GetOutcome`."""
+_new: Final = tuple.__new__
 _FRAME: Final = session_pb2.SessionRequest.DESCRIPTOR.fields_by_name["frame"].number << 3 | 2
 _ASKED_AT: Final = session_pb2.SessionRequest.DESCRIPTOR.fields_by_name["asked_at_ms"].number << 3
 
 
 def encode_frame(
+    gets: Sequence[GetColumns], sets: Sequence[SetColumns], operations: bytes = b"", asked_at_ms: int = 0
+) -> bytes:
+    """See `encode_frame_in_python`."""
+    compiled = _native.loaded
+    if compiled is not None:
+        message = compiled.encode_frame(gets, sets, operations, asked_at_ms)
+        if message is not compiled.LEFT:
+            encoded: bytes = message
+            return encoded
+    return encode_frame_in_python(gets, sets, operations, asked_at_ms)
+
+
+def decode_message(data: bytes) -> AnswerFrame | session_pb2.SessionResponse:
+    """See `decode_message_in_python`."""
+    compiled = _native.loaded
+    if compiled is not None:
+        columns = compiled.decode_answers(data)
+        if columns is not compiled.LEFT:
+            gets, sets = columns
+            return AnswerFrame([_new(GetAnswers, one) for one in gets], [_new(SetAnswers, one) for one in sets], ())
+    return decode_message_in_python(data)
+
+
+def encode_frame_in_python(
     gets: Sequence[GetColumns], sets: Sequence[SetColumns], operations: bytes = b"", asked_at_ms: int = 0
 ) -> bytes:
     """A `coherd.v1.SessionRequest` with a frame.
@@ -127,7 +153,7 @@ def encode_frame(
     return b"%c%b%b%b%b" % (_FRAME, _varint(len(columns) + len(operations)), columns, operations, asked_at)
 
 
-def decode_message(data: bytes) -> AnswerFrame | session_pb2.SessionResponse:
+def decode_message_in_python(data: bytes) -> AnswerFrame | session_pb2.SessionResponse:
     """A message of the server: taken apart if it is a frame of answers, else as it is.
 
     Raises:

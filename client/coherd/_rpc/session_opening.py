@@ -10,6 +10,7 @@ from typing import Any, Final
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from coherd._native import implementation
 from coherd._near import NearCache
 from coherd._rpc.session_stream import SessionStream
 from coherd._rpc.status import error_of_status
@@ -18,7 +19,7 @@ from coherd.errors import ServerDefect, Unavailable
 from coherd.v1 import session_pb2
 
 PROTOCOL: Final = 2
-_USER_AGENT: Final = "coherd-python/0.1.0"
+_USER_AGENT: Final = f"coherd-python/0.1.0 ({implementation()})"
 
 
 async def open_stream(

@@ -126,7 +126,7 @@ class SessionTransport:
 
     def owes_turn(self) -> bool:
         link = self._by_loop.get(asyncio.get_running_loop())
-        return link is not None and link.turns.owed(boottime_s())
+        return link is not None and link.near is not None and link.turns.owed(boottime_s())
 
     def items_at_once(self, items: int, *, reads: bool) -> int:
         link = self._by_loop.get(asyncio.get_running_loop())

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from threading import Timer
 from typing import Final
 
+from coherd._native import SWITCHES
 from coherd.cli.output import CommandFailure, ExitCode
 
 START_TIMEOUT_S: Final = 30.0
@@ -28,13 +29,15 @@ def child_server() -> Iterator[str]:
 
     The server is in a session of its own, so that Ctrl-C reaches only us and we stop it in order. SIGTERM and SIGHUP
     end this process in order, too. To be used on the main thread. The server's settings are the defaults: variables
-    ``COHERD_…`` of the environment are not passed on.
+    ``COHERD_…`` of the environment are not passed on, but for those that choose the implementation.
 
     Raises:
         CommandFailure: it did not start within `START_TIMEOUT_S` (UNAVAILABLE).
         SystemExit: SIGTERM or SIGHUP came: 128 and its number.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COHERD_") or name in SWITCHES
+    }
     command = (sys.executable, "-m", "coherd.cli", "serve", "--listen", "127.0.0.1:0", "--log-level", "warning")
     with tempfile.TemporaryFile() as errors, _ended_in_order():
         process = subprocess.Popen(

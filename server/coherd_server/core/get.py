@@ -20,7 +20,7 @@ from coherd.contract.tags import TagRef
 from coherd_server.core.counters import Counters
 from coherd_server.core.entry import EntryFormatError, Flags, Header, decode_plain_header
 from coherd_server.core.failure import Failure, failure_of
-from coherd_server.core.read_columns import ReadColumns, judge_plain, nothing
+from coherd_server.core.read_columns import ReadColumns, judge, nothing
 from coherd_server.core.store import EpochRead, Store, StoreUnavailable, ValueRead
 from coherd_server.core.validity import FOREIGN, State, Validity, extra_refs_of, open_entry, validate
 
@@ -84,7 +84,7 @@ class Reader:
         others: dict[int, Lookup | Failure]
         try:
             reads, epochs = await self._read(keys)
-            columns, places = judge_plain(keys, reads, epochs)
+            columns, places = judge(keys, reads, epochs)
             others = {}
             if places:
                 lookups = await self.classify([keys[at] for at in places], [reads[at] for at in places], epochs)

@@ -7,8 +7,9 @@ is named, to be judged one by one as `coherd_server.core.validity` says; where b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from coherd import _native
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.declared import OnFailover
 from coherd_server.core.entry import (
@@ -43,6 +44,23 @@ class ReadColumns(NamedTuple):
 def nothing(size: int) -> ReadColumns:
     """Columns that say nothing: all stands in other places."""
     return ReadColumns([None] * size, [b""] * size, [0] * size, [0] * size)
+
+
+_STATES: Final = (State.FRESH, State.ABSENT, State.EXPIRED, State.INVALIDATED)
+"""As the compiled twin names them."""
+
+
+def judge(
+    keys: Sequence[ResolvedKey], reads: Sequence[ValueRead], epochs: Mapping[str, EpochRead]
+) -> tuple[ReadColumns, list[int]]:
+    """`judge_plain`, by its compiled twin where that is loaded."""
+    compiled = _native.loaded
+    if compiled is not None:
+        judged = compiled.judge_plain(keys, reads, epochs, _STATES, OnFailover.KEEP)
+        if judged is not compiled.LEFT:
+            states, values, remaining, ages, others = judged
+            return ReadColumns(states, values, remaining, ages), others
+    return judge_plain(keys, reads, epochs)
 
 
 def judge_plain(

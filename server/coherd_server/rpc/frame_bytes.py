@@ -1,8 +1,9 @@
 """Frames of a session as bytes: requests in, answers out.
 
-This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or the core, so that a compiled module
-with the same functions can stand beside this one. What comes in was written by strangers: whatever the bytes are, a
-message, columns, or a refusal comes out. The client's side of the same bytes is `coherd._rpc.frames`.
+This is a seam: pure functions of bytes, numbers and lists, without gRPC, asyncio or the core. Each is defined here
+(`…_in_python`), and done by its compiled twin where `coherd._native` has loaded it and it can. What comes in was
+written by strangers: whatever the bytes are, a message, columns, or a refusal comes out. The client's side of the same
+bytes is `coherd._rpc.frames`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from coherd import _native
 from coherd.contract.reasons import Refusal
 from coherd.v1 import session_pb2 as session_pb
 from coherd.v1.errors_pb2 import ErrorReason
 
 MOST_FIRST_ID: Final = 1 << 62
 """Ids that follow one of at most so much fit an id."""
+_new: Final = tuple.__new__
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 _MALFORMED: Final = ErrorReason.ERROR_REASON_REQUEST_MALFORMED
 
@@ -77,6 +80,29 @@ class SetAnswers(NamedTuple):
 
 
 def decode_message(data: bytes, most: int) -> AskedFrame | session_pb.SessionRequest:
+    """See `decode_message_in_python`."""
+    compiled = _native.loaded
+    if compiled is not None:
+        columns = compiled.decode_request(data, most)
+        if columns is not compiled.LEFT:
+            gets, sets, items, asked_at_ms = columns
+            asked_gets = [_new(AskedGets, one) for one in gets]
+            return AskedFrame(asked_gets, [_new(AskedSets, one) for one in sets], (), items, asked_at_ms)
+    return decode_message_in_python(data, most)
+
+
+def encode_answers(gets: Sequence[GetAnswers], sets: Sequence[SetAnswers], frame: session_pb.SessionResponse) -> bytes:
+    """See `encode_answers_in_python`."""
+    compiled = _native.loaded
+    if compiled is not None and not frame.frame.results:
+        message = compiled.encode_answers(gets, sets)
+        if message is not compiled.LEFT:
+            encoded: bytes = message
+            return encoded
+    return encode_answers_in_python(gets, sets, frame)
+
+
+def decode_message_in_python(data: bytes, most: int) -> AskedFrame | session_pb.SessionRequest:
     """A message of a client: taken apart if it is a frame, else as it is.
 
     Args:
@@ -138,7 +164,9 @@ def _check_record(first_id: int, keys: Sequence[str], field: str) -> None:
         raise Refusal(_INVALID, "an id is at most 2^62", field=field)
 
 
-def encode_answers(gets: Sequence[GetAnswers], sets: Sequence[SetAnswers], frame: session_pb.SessionResponse) -> bytes:
+def encode_answers_in_python(
+    gets: Sequence[GetAnswers], sets: Sequence[SetAnswers], frame: session_pb.SessionResponse
+) -> bytes:
     """A `coherd.v1.SessionResponse` with a frame of answers.
 
     Args:

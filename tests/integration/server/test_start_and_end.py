@@ -17,6 +17,7 @@ import pytest
 
 from coherd.v1 import cache_service_pb2 as pb
 from rig.calls import Caller, problem_in, text_key
+from rig.environment import inherited_environment
 from rig.fixtures import RigPool
 from rig.processes import command, descendants, is_running
 from rig.server import PATIENT, CoherdServer
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[3]
 
 def failed(*args: str, environ: dict[str, str] | None = None) -> str:
     """The line `coherd serve` ends with, in a process of its own."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COHERD_")}
+    inherited = inherited_environment()
     done = subprocess.run(
         [sys.executable, "-m", "coherd.cli", "serve", *args],
         env={**inherited, **(environ or {})},

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from typing import Any
+from unittest import mock
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coherd import _native
+from coherd.catalog.declared import OnFailover
 from coherd.catalog.load import builtin_catalog
 from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd_server.core.entry import Flags, Times, encode_header
-from coherd_server.core.read_columns import judge_plain
+from coherd_server.core.read_columns import judge, judge_plain
 from coherd_server.core.store import EpochRead, ValueRead
 from coherd_server.core.validity import ANY_IDENTITY, State, Validity, expected_block, open_entry, validate
+from rig.native import COMPILED
 
 CATALOG = with_overrides(builtin_catalog(), {"content": TtlOverride()})
 KEYS = [
@@ -25,6 +33,8 @@ KEYS = [
 ]
 NODES = (b"node one", b"node two")
 NOW_MS = 1_000_000
+TWINS = [None, COMPILED] if COMPILED else [None]
+STATES = (State.FRESH, State.ABSENT, State.EXPIRED, State.INVALIDATED)
 epochs = st.sampled_from([b"epoch  1", b"epoch  2", None])
 times = st.integers(NOW_MS - 3, NOW_MS + 3)
 
@@ -64,10 +74,15 @@ def by_the_rule(place: int, read: ValueRead, current: dict[str, EpochRead]) -> V
     return entry if isinstance(entry, Validity) else validate(KEYS[place], read, entry, (), current)
 
 
+World = tuple[list[int], list[ValueRead], dict[str, EpochRead]]
+
+
+@pytest.mark.parametrize("compiled", TWINS)
 @given(worlds())
-def test_one_loop_says_what_the_rule_says(world: tuple[list[int], list[ValueRead], dict[str, EpochRead]]) -> None:
+def test_one_loop_says_what_the_rule_says(compiled: object, world: World) -> None:
     places, reads, current = world
-    columns, others = judge_plain([KEYS[place] for place in places], reads, current)
+    with mock.patch.object(_native, "loaded", compiled):
+        columns, others = judge([KEYS[place] for place in places], reads, current)
     for at, (place, read) in enumerate(zip(places, reads, strict=True)):
         state = columns.states[at]
         assert (state is None) == (at in others)
@@ -82,7 +97,49 @@ def test_one_loop_says_what_the_rule_says(world: tuple[list[int], list[ValueRead
             assert (columns.values[at], columns.remaining_ms[at], columns.ages_ms[at]) == (b"", 0, 0)
 
 
-def test_no_plain_entry_takes_the_long_way() -> None:
+@pytest.mark.parametrize("compiled", TWINS[1:])
+@given(worlds())
+def test_the_compiled_twin_leaves_nothing_and_says_the_same(compiled: Any, world: World) -> None:
+    places, reads, current = world
+    keys = [KEYS[place] for place in places]
+    judged = compiled.judge_plain(keys, reads, current, STATES, OnFailover.KEEP)
+    assert judged is not compiled.LEFT
+    columns, others = judge_plain(keys, reads, current)
+    assert (tuple(judged[:4]), judged[4]) == (columns, others)
+
+
+@pytest.mark.parametrize("compiled", TWINS[1:])
+@pytest.mark.parametrize("changed", ["raw", "identity", "time", "epoch", "epochs", "keys", "key", "starts"])
+def test_columns_of_another_shape_are_left(compiled: Any, changed: str) -> None:
+    tags = [tag for _, tag in KEYS[0].stamp_starts]
+    current: Any = {tag: EpochRead(b"epoch  1", NODES[0]) for tag in tags}
+    block = expected_block(KEYS[0], (), NODES[0], current)
+    assert block is not None
+    raw = encode_header(flags=Flags.NONE, version=0, times=Times(NOW_MS, NOW_MS + 5), block=block)
+    read, keys = ValueRead(raw, NODES[0], NOW_MS), [KEYS[0]]
+    args: Any = [keys, [read], current, STATES, OnFailover.KEEP]
+    assert compiled.judge_plain(*args)[0] == [State.FRESH]
+    match changed:
+        case "raw":
+            args[1] = [read._replace(raw=bytearray(raw))]
+        case "identity":
+            args[1] = [read._replace(identity=b"node")]
+        case "time":
+            args[1] = [read._replace(redis_now_ms=-1)]
+        case "epoch":
+            args[2] = {tag: EpochRead("epoch  1", NODES[0]) for tag in tags}  # type: ignore[arg-type]
+        case "epochs":
+            args[2] = ChainMap(current)
+        case "keys":
+            args[0] = keys * 2
+        case "key":
+            args[0] = [("text",)]
+        case "starts":
+            args[0] = [KEYS[0]._replace(stamp_starts=list(KEYS[0].stamp_starts))]  # type: ignore[arg-type]
+    assert compiled.judge_plain(*args) is compiled.LEFT
+
+
+def test_no_plain_entry_takes_the_long_way(twin: str) -> None:
     """Of several keys and domains, one after the other."""
     current = {tag: EpochRead(b"epoch  1", NODES[0]) for key in KEYS for _, tag in key.stamp_starts}
     reads = []
@@ -91,7 +148,7 @@ def test_no_plain_entry_takes_the_long_way() -> None:
         assert block is not None
         entry = encode_header(flags=Flags.NONE, version=0, times=Times(NOW_MS - 5, NOW_MS + 5), block=block)
         reads.append(ValueRead(entry + key.text.encode(), NODES[0], NOW_MS))
-    columns, others = judge_plain(KEYS * 2, reads * 2, current)
+    columns, others = judge(KEYS * 2, reads * 2, current)
     assert others == []
     assert list(columns.states) == [State.FRESH] * 2 * len(KEYS)
     assert list(columns.values) == [key.text.encode() for key in KEYS] * 2

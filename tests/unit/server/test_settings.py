@@ -326,6 +326,6 @@ def test_a_variable_that_is_no_setting_is_told(variable: str, meant: str | None)
 
 def test_variables_that_are_read_and_those_of_kubernetes_are_not_told() -> None:
     names = [f"COHERD_{name.upper()}" for name in Settings.model_fields]
-    others = ["COHERD_CONFIG", "COHERD_TARGET", "COHERD_TOKEN"]
+    others = ["COHERD_CONFIG", "COHERD_TARGET", "COHERD_TOKEN", "COHERD_PURE", "COHERD_NATIVE"]
     kubernetes = ["COHERD_PORT", "COHERD_PORT_50051_TCP_ADDR", "COHERD_SERVICE_HOST", "COHERD_SERVICE_PORT_GRPC"]
     assert unknown_variables(dict.fromkeys([*names, *others, *kubernetes], "x")) == []
