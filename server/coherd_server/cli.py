@@ -181,7 +181,9 @@ def doctor(config: Path | None, redis: str | None, key_prefix: str | None) -> No
     settings, catalog = _settings(config, {"redis": redis, "key_prefix": key_prefix})
     if settings.redis is None:
         raise CommandFailure(
-            "give the URL of the store to examine: --redis URL, or redis in the settings", ExitCode.USAGE
+            "give the URL of the store to examine: --redis URL, or redis in the settings; "
+            "of an embedded Valkey the one that the server prints at its start, in the line store:",
+            ExitCode.USAGE,
         )
     _configure_log(settings)
     try:

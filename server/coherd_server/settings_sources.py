@@ -16,6 +16,16 @@ from coherd_server.settings import SIZES, Settings, SettingsError, parse_duratio
 
 ENVIRONMENT_PREFIX: Final = "COHERD_"
 _BOUNDS: Final = {"greater_than_equal": ("least", "ge"), "less_than_equal": ("most", "le")}
+_KINDS: Final = {
+    "int": "an integer, a whole number",
+    "float": "a number, like 0.1",
+    "bool": "a boolean: true or false",
+    "string": "a string, text in quotes",
+    "tuple": "a list",
+    "dict": "a table",
+    "model": "a table",
+}
+"""What a value must be, by the first word of the type of pydantic's error."""
 _TABLES: Final = ("tokens", "ttl", "near_cache")
 """Settings that only the file can give."""
 _NO_SETTINGS: Final = ("CONFIG", "TARGET", "TOKEN", "PURE", "NATIVE")
@@ -104,6 +114,12 @@ def _problem(error: dict[str, Any], origins: Mapping[str, str], file: Path | Non
     elif error["type"] in _BOUNDS:
         which, key = _BOUNDS[error["type"]]
         message = f"must be at {which} {_written(path[0], error['ctx'][key])}"
+    elif error["type"] == "string_too_long":
+        message = f"must be at most {error['ctx']['max_length']} characters"
+    elif error["type"] in ("literal_error", "enum"):
+        message = f"must be one of {error['ctx']['expected']}"
+    elif (kind := error["type"].partition("_")[0]) in _KINDS:
+        message = f"must be {_KINDS[kind]}"
     # A rule between settings has no path: it stands where the first one it names was given.
     place = path or [name for name in re.findall(r"\w+", message) if name in origins][:1]
     origin = _origin(place, origins, file, text)

@@ -25,11 +25,11 @@ class ConnectionEventKind(StrEnum):
     RETRIES_SPENT = "retries_spent"
     """The retry budget is spent: failed calls are not repeated until others succeed."""
     RETRIED = "retried"
-    """A call was sent again. Only counted."""
+    """A failed call was tried again; what the breaker refused is not among them. Only counted."""
     NOT_RETRIED = "not_retried"
     """A failed call was not sent again since the retry budget was spent. Only counted."""
     NOT_SENT = "not_sent"
-    """A call was not sent since the breaker was open. Only counted."""
+    """An attempt was not sent since the breaker was open; a call may make several. Only counted."""
 
 
 class ConnectionEvent(NamedTuple):

@@ -98,13 +98,16 @@ class Guard:
     def may_repeat(self, error: CacheError) -> bool:
         """Whether the retry budget allows to send a failed call again."""
         if not is_costly(error) or self._budget.allows:
-            self._events.count(ConnectionEventKind.RETRIED)
             return True
         self._events.count(ConnectionEventKind.NOT_RETRIED)
         if not self._told_spent:
             self._told_spent = True
             self._events.happened(ConnectionEventKind.RETRIES_SPENT)
         return False
+
+    def repeats(self) -> None:
+        """A failed call is tried again."""
+        self._events.count(ConnectionEventKind.RETRIED)
 
     def refuse(self, probe: Callable[[float], Awaitable[Any]]) -> CacheError:
         """The error of a call that is not sent, as the breaker is open.
@@ -115,7 +118,7 @@ class Guard:
         self._events.count(ConnectionEventKind.NOT_SENT)
         if self._breaker.begin_probe(time.monotonic()):
             self._probe = asyncio.get_running_loop().create_task(self._ask(probe), context=Context())
-        text = f"{self._said} (so other calls were told; this one was not sent)"
+        text = f"{self._said} (not sent: the circuit breaker is open, since earlier calls failed so)"
         if self._breaker.cause is Cause.STORE:
             reason = ErrorReason.ERROR_REASON_STORE_UNAVAILABLE
             return error_of(reason, text, retry_after_ms=REASONS[reason].retry_after_ms)

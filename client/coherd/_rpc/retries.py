@@ -109,6 +109,8 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, first: T | 
             await asyncio.sleep(0)  # else callers that ask again and again never let the probe run
         else:
             if first is None:
+                if attempts > 1:
+                    guard.repeats()
                 try:
                     first = await call.send(deadline_s)
                 except CacheError as error:

@@ -98,7 +98,7 @@ class IdentifierSpec:
                     return by_number[value]
                 return keys.enum_text(value, self.name, by_number.values())
             case Kind.DATE:
-                return keys.date_text(value, self.name)
+                return keys.day_text(value, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class InvalidationSpec:
         Raises:
             Refusal: IDENTIFIER_INVALID, if it is empty, not Unicode, or not a date where one is needed.
         """
-        return keys.date_text(value, self.name) if self.is_date else keys.string_text(value, self.name)
+        return keys.day_text(value, self.name) if self.is_date else keys.string_text(value, self.name)
 
 
 def _identifier(message: str, name: str) -> Refusal:

@@ -245,9 +245,17 @@ def tag_text(value: object, name: str) -> str:
 
 
 def date_text(value: object, name: str) -> str:
-    """``YYYYMMDD`` of a `datetime.date`, or of such text naming a day that exists."""
+    """``YYYYMMDD`` of a `datetime.date`, or of such text naming a day that exists; for values that a program gives."""
     if type(value) is str and _is_day(value):  # the ordinary value first: generated keys call this for every key
         return value
+    if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+        hint = "give a datetime.date, or leave the hyphens out"
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD: {hint}", field=name)
+    return day_text(value, name)
+
+
+def day_text(value: object, name: str) -> str:
+    """The same as `date_text`; its errors suit those who write text: a shell, or a caller of the wire."""
     if isinstance(value, datetime.datetime):
         raise _wrong(name, "a date without a time, or text YYYYMMDD", value)
     if isinstance(value, datetime.date):
@@ -255,8 +263,8 @@ def date_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise _wrong(name, "a date, or text YYYYMMDD", value)
     if not _is_day(value):
-        hint = ": give a datetime.date, or leave the hyphens out" if _ISO_DATE.fullmatch(value) else ""
-        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD{hint}", field=name)
+        hyphens = ", without hyphens" if _ISO_DATE.fullmatch(value) else ""
+        raise Refusal(_IDENTIFIER, f"identifier {name!r} must be a day that exists, as YYYYMMDD{hyphens}", field=name)
     return str.__str__(value)
 
 

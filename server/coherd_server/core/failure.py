@@ -31,7 +31,9 @@ FULL: Final = Failure(
     ErrorReason.ERROR_REASON_STORE_FULL, "the store is at its memory limit and evicts nothing; nothing was changed"
 )
 FOREIGN_VALUE: Final = Failure(
-    ErrorReason.ERROR_REASON_FOREIGN_VALUE, "bytes that are not ours are stored under this key; they are left untouched"
+    ErrorReason.ERROR_REASON_FOREIGN_VALUE,
+    "bytes that are not Coherd's are stored under this key; they are left untouched: to remove them, UNLINK the key in "
+    "Redis, with the deployment's key_prefix in front",
 )
 CONTENDED: Final = Failure(
     ErrorReason.ERROR_REASON_CONTENDED, "other writes of this key kept changing it; nothing was changed"

@@ -70,6 +70,7 @@ def test_what_is_not_ours_stays(stand: Stand, name: str, kind: str) -> None:
     ]:
         problem = caller.refused(rpc, request)
         assert (problem.code, problem.reason) == ("FAILED_PRECONDITION", "FOREIGN_VALUE"), request
+        assert "to remove them, UNLINK the key in Redis, with the deployment's key_prefix in front" in problem.message
         assert name.encode() not in problem.everything
     items = [pb.SetRequest(key=text_key(one), value=b"new", version=4) for one in (neighbour, key)]
     first, failed = caller.call("BatchSet", pb.BatchSetRequest(items=items)).results

@@ -14,6 +14,7 @@ from coherd.catalog.load import builtin_catalog, load_catalog
 from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd.cli.diagnose import diagnose
 from coherd.cli.explain import explain, explanation_json, policy_lines, ttl_origin
+from coherd.contract.reasons import Refusal
 from coherd.v1.cache_service_pb2 import DescribeCatalogResponse
 from rig.own_catalog import OwnCatalog
 
@@ -48,6 +49,21 @@ def test_an_enum_that_a_server_does_not_describe_is_said_to_be_unchecked(tmp_pat
     assert [part.name for part in found.identifiers if not part.checked] == ["colour"]
     assert [one["name"] for one in explanation_json(found)["identifiers"] if not one["checked"]] == ["colour"]
     assert all(part.checked for part in explain(key.replace("crimson", "red"), own).identifiers)
+
+
+def test_a_day_with_hyphens_is_told_in_one_sentence() -> None:
+    found = diagnose("analytics:daily:user:user123:date:2025-08-06", CATALOG)
+    assert found is not None
+    assert found.problems == (
+        "identifier 'date' must be a day that exists, as YYYYMMDD, without hyphens, not '2025-08-06'; write '20250806'",
+    )
+
+
+def test_a_caller_of_the_wire_is_told_nothing_of_python() -> None:
+    invalidation = CATALOG.invalidations["date"]
+    with pytest.raises(Refusal) as refused:
+        invalidation.text("2025-08-05")
+    assert str(refused.value) == "identifier 'date' must be a day that exists, as YYYYMMDD, without hyphens"
 
 
 def test_tags_for_any_value() -> None:

@@ -168,6 +168,26 @@ async def test_who_raises_is_refused_with_the_reason_and_sends_nothing(fake: Fak
         assert dict(fake.calls) == before
 
 
+async def test_what_the_breaker_refuses_is_not_counted_as_tried_again(fake: FakeServer) -> None:
+    policy = FailurePolicy(probe_ms=60_000)
+    async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS, failures=policy) as cache:
+        fake.fail("Get", *[LOST] * MANY)
+        calls = 0
+        while not guard_of(cache).is_open:
+            calls += 1
+            with pytest.raises(Unavailable):
+                await cache.get(key())
+        await until("the first probe is over", lambda: guard_of(cache)._probe is None)
+        guard_of(cache)._breaker._probe_at_s = float("inf")
+        before = dict(cache.connection_counts)
+        with pytest.raises(Unavailable, match="not sent: the circuit breaker is open, since earlier calls failed so"):
+            await cache.get(key())
+        after = dict(cache.connection_counts)
+        assert after["not_sent"] - before.get("not_sent", 0) == 4  # type: ignore[call-overload, index]
+        assert after["retried"] == before["retried"]  # type: ignore[index]
+        assert fake.calls["Get"] - calls - after["retried"] in (0, 1), "but for a probe"  # type: ignore[index]
+
+
 @pytest.mark.parametrize("sessions", [True, False])
 async def test_failing_calls_are_not_multiplied(fake: FakeServer, sessions: bool) -> None:
     """200 gets became 800 requests."""

@@ -129,6 +129,7 @@ def test_doctor_needs_a_store() -> None:
     result = CliRunner().invoke(doctor, [], env={})
     assert result.exit_code != 0
     assert "--redis" in result.output
+    assert "of an embedded Valkey the one that the server prints at its start" in " ".join(result.output.split())
     result = CliRunner().invoke(doctor, ["--redis", "redis://127.0.0.1:1"])
     assert result.exit_code != 0
     assert "127.0.0.1:1" in result.output

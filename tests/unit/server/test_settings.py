@@ -119,6 +119,31 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("workers = 'many'", "must be an integer, a whole number"),
+        ("workers = 1.5", "must be an integer, a whole number"),
+        ("workers = []", "must be an integer, a whole number"),
+        ("builtin_catalog = 'perhaps'", "must be a boolean: true or false"),
+        ("builtin_catalog = []", "must be a boolean: true or false"),
+        ("log_level = 'loud'", "must be one of 'debug', 'info', 'warning' or 'error'"),
+        ("near_cache.analytics = 'far'", "must be one of 'off', 'push' or 'strict'"),
+        ("listen = 5", "must be a string, text in quotes"),
+        (f"key_prefix = '{'x' * 65}'", "must be at most 64 characters"),
+        ("catalog = 'shop.binpb'", "must be a list"),
+        ("ttl = 5", "must be a table"),
+        ("ttl.analytics = 5", "must be a table"),
+        ("ttl.analytics.jitter = 'much'", "must be a number, like 0.1"),
+        ("tokens.web = 5", "must be a string, text in quotes"),
+    ],
+)
+def test_what_a_value_must_be_is_said_in_words_of_its_own(tmp_path: Path, text: str, said: str) -> None:
+    line = problem({}, {}, written(tmp_path, text))
+    assert line.endswith(f": {said}")
+    assert "Input should" not in line
+
+
 @pytest.mark.parametrize("name", ["redis", "catalog", "tls_cert", "embedded_dir", "workers"])
 def test_an_empty_variable_is_as_good_as_none(name: str) -> None:
     assert load_settings({}, {f"COHERD_{name.upper()}": ""}, None) == Settings()
@@ -185,7 +210,7 @@ def test_a_bad_value_names_where_it_stands(tmp_path: Path, name: str, value: str
         ("near_cache_lease = '100ms'\n", 1, "500"),
         ("near_cache_interest = 3\n", 1, "100"),
         ("[listen]\nhost = 'x'\n", 1, "string"),
-        ("ttl = 5\n", 1, "dictionary"),
+        ("ttl = 5\n", 1, "must be a table"),
     ],
 )
 def test_the_line_of_the_file(tmp_path: Path, text: str, line: int, words: str) -> None:
