@@ -35,7 +35,9 @@ async def test_a_store_that_stands_still_for_longer_than_its_limit_is_bridged(
     keys = [OpenKey("celery", "own", {"id": f"{name}-{number}"}) for number in range(100)]
     with CoherdServer("--redis", node.url, "--redis-timeout", "400ms") as server:
         async with CacheClient.connect(server.target, timeout_ms=LONG_MS, sessions=sessions, near_cache=False) as cache:
-            await until("they are stored", lambda: _stored(cache, keys))
+            async with asyncio.timeout(HANGS_S):
+                while not await _stored(cache, keys):
+                    pass
             failed.clear()
             node.pause()
             try:
