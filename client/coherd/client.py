@@ -22,6 +22,7 @@ from coherd._calls.arguments import (
 from coherd._calls.batches import DROPPED, joined, near_part, read_many, results_of, write_many
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._calls.near_hits import lookup_after_turns, near_value
+from coherd._calls.time_limit import TimeLimit
 from coherd._loading.cached import Cached, Decorator
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
 from coherd._loading.events import Events, LoadEvent, LoadEventKind
@@ -242,7 +243,10 @@ class CacheClient:
         """
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
-        kept = self._transport.lookup_near(key)
+        try:
+            kept = self._transport.lookup_near(key)
+        except TypeError:  # it cannot be looked up, as a list
+            raise messages.not_a_key(key) from None
         if kept is None and self._transport.owes_turn():
             kept = await lookup_after_turns(self._transport, key)
         if kept is not None:
@@ -327,7 +331,8 @@ class CacheClient:
         """The values of many keys of any mix of resources, by the caller's keys and in their order.
 
         Misses are absent; a remembered "there is nothing" is None. More than 1,000 keys are asked for in several calls,
-        a few at a time. Arguments as of `get`.
+        a few at a time. Arguments as of `get`; ``timeout_ms`` limits the whole call. Within it keys are asked for again
+        that failed and may be.
 
         Raises:
             BatchError: some keys failed, by the service or because they do not decode; carries the others' values.
@@ -335,13 +340,13 @@ class CacheClient:
         wanted = checked_keys(keys, "get_many")
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
-        limit_ms = self._limit_ms(timeout_ms)
+        limit = TimeLimit(self._limit_ms(timeout_ms))
         near = await near_part(self._transport, wanted, shared)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
         if not far:
             return results_of(near)
 
-        far_part = await read_many(self._transport, far, accept_stale, limit_ms, self._lenient)
+        far_part = await read_many(self._transport, far, accept_stale, limit, self._lenient)
         return results_of(joined(wanted, near, far_part))
 
     # Loading.
@@ -485,7 +490,7 @@ class CacheClient:
             nothing_ttl: as in `get_or_load`.
             tags: as in `get_or_load`, of every key.
             shared: as in `get_or_load`.
-            timeout_ms: as in `get_or_load`.
+            timeout_ms: time limit of asking for all keys, and again of storing what was loaded.
             **options: as in `get_or_load`.
 
         Raises:
@@ -633,15 +638,17 @@ class CacheClient:
     ) -> dict[Key[V], SetResult]:
         """Stores many values of any mix of resources, in as many calls as their number and size need.
 
-        ``ttl`` and ``tags`` are those of every item. Items are concurrent.
+        ``ttl`` and ``tags`` are those of every item. Items are concurrent. ``timeout_ms`` limits the whole call; within
+        it items are sent again that failed and surely had no effect.
 
         Raises:
             ValueEncodeError: a value is not of its key's type; nothing was sent.
             BatchError: some items failed; carries the others' results.
         """
+        limit = TimeLimit(self._limit_ms(timeout_ms))
         options = SetOptions(messages.ttl_ms(ttl), checked_tags(tags))
         sets = [(key, messages.encoded(key, value)) for key, value in checked_items(items).items()]
-        return results_of(await write_many(self._transport, sets, options, self._limit_ms(timeout_ms), self._lenient))
+        return results_of(await write_many(self._transport, sets, options, limit, self._lenient))
 
     async def touch(self, key: Key[Any], ttl: timedelta | None = None, *, timeout_ms: int | None = None) -> bool:
         """Gives a fresh value a new TTL, counted from now; False if there is none.
@@ -680,21 +687,21 @@ class CacheClient:
         Args:
             selectors: at least one: named invalidations (``User("user123")``), `Tag`, `Resource`, `Domain`, keys.
             wait_for_near_caches: answer only after every near cache has dropped it, whatever the catalog says.
-            timeout_ms: time limit, of each 100 selectors.
+            timeout_ms: time limit of the whole call, whatever the number of selectors.
         """
         if not selectors:
             reason = ErrorReason.ERROR_REASON_SELECTOR_INVALID
             raise InvalidRequest("nothing to invalidate: give at least one selector", reason=reason, field="selectors")
         chosen = [to_wire(selector) for selector in selectors]
         checked_flag("wait_for_near_caches", wait_for_near_caches)
-        limit_ms = self._limit_ms(timeout_ms)
+        limit = TimeLimit(self._limit_ms(timeout_ms))
         tags: dict[str, None] = {}
         deleted_keys = 0
         for start in range(0, len(chosen), MAX_SELECTORS):
             request = pb.InvalidateRequest(
                 selectors=chosen[start : start + MAX_SELECTORS], wait_for_near_caches=wait_for_near_caches
             )
-            answer = await self._transport.call(INVALIDATE, request, limit_ms)
+            answer = await self._transport.call(INVALIDATE, request, limit.left_ms(changed=start > 0))
             tags.update(dict.fromkeys(answer.tags))
             deleted_keys += answer.deleted_keys
         return InvalidateResult(tuple(tags), deleted_keys)

@@ -104,8 +104,16 @@ class ClientClosed(CacheError):
     """The client was closed before or during the call. A change in flight may or may not have taken effect."""
 
 
+STRICTNESS: Final = (Retry.SAFE, Retry.IDEMPOTENT, Retry.NEVER)
+"""Of several failures the last one here is that of all."""
+
+
 class BatchError(CacheError):
-    """Some items of a batch failed; the others were done."""
+    """Some items of a batch failed; the others were done.
+
+    ``reason`` is that of the first. ``retry`` holds for the whole call: never if that is the class of one item that
+    failed, safe if it is that of all, else idempotent. ``retry_after_ms`` is the longest advised wait.
+    """
 
     results: Mapping[Any, Any]
     """What the call would have returned for the other keys."""
@@ -114,7 +122,12 @@ class BatchError(CacheError):
 
     def __init__(self, results: Mapping[Any, Any], errors: Mapping[Any, CacheError]) -> None:
         first = next(iter(errors.values()))
-        super().__init__(f"{len(errors)} items of the batch failed, the first with: {first}", reason=first.reason)
+        super().__init__(
+            f"{len(errors)} items of the batch failed, the first with: {first}",
+            reason=first.reason,
+            retry=max((error.retry for error in errors.values()), key=STRICTNESS.index),
+            retry_after_ms=max(error.retry_after_ms for error in errors.values()),
+        )
         self.results = results
         self.errors = errors
 

@@ -61,6 +61,8 @@ def checked_tags(tags: Mapping[str, str | datetime.date] | None) -> dict[str, st
 def _tag_name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f'tags is a mapping from identifier names to values, {{"user": "u1"}}; a name is {_kind(name)}')
+    if not name.isascii():
+        return tag_text(name, "tags")  # the service says which names there are, but must be able to read this one
     return name
 
 

@@ -9,11 +9,12 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from coherd._calls import messages
 from coherd._calls.messages import NO_READ, NO_WRITE
 from coherd._calls.near_hits import near_value, take_turns
+from coherd._calls.time_limit import TimeLimit
 from coherd._rpc.frames import SetOptions
 from coherd._rpc.methods import BATCH_GET, BATCH_SET, KeysRead, ValuesSet
 from coherd._rpc.protocol import MAX_CALL_ITEMS, Transport
 from coherd.codec import ValueDecodeError
-from coherd.errors import BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
+from coherd.errors import STRICTNESS, BatchError, CacheError, InvalidRequest, Overloaded, ServerDefect
 from coherd.key import Key
 from coherd.results import SetOutcome, SetResult
 from coherd.v1.errors_pb2 import ErrorReason
@@ -117,7 +118,8 @@ async def run_calls(
     answers = [task.result() for task in tasks]
     failures = [answer for answer in answers if isinstance(answer, CacheError)]
     if failures and len(failures) == len(answers) and len({type(failure) for failure in failures}) == 1:
-        raise failures[0]
+        # Nobody is to take for unchanged what some of them may have changed.
+        raise max(failures, key=lambda failure: STRICTNESS.index(failure.retry))
     whole = Part({}, {})
     for call, answer in zip(calls, answers, strict=True):
         if isinstance(answer, CacheError):
@@ -140,7 +142,7 @@ def results_of(part: Part) -> dict[Any, Any]:
 
 
 async def read_many(
-    transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int, lenient: bool
+    transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, limit: TimeLimit, lenient: bool
 ) -> Part:
     """What the service has of these keys, read in as many calls as they need.
 
@@ -148,12 +150,12 @@ async def read_many(
         transport: carries the requests.
         keys: each once.
         accept_stale: also take values past their TTL.
-        timeout_ms: time limit of each call.
+        limit: of the whole batch.
         lenient: a key that the service does not answer counts as a miss.
     """
 
     async def read(call: Sequence[Key[Any]]) -> Part:
-        return await read_call(transport, call, accept_stale, timeout_ms, lenient)
+        return await read_call(transport, call, accept_stale, limit, lenient)
 
     calls = split_keys(keys, transport.items_at_once(len(keys), reads=True))
     if not lenient:
@@ -166,7 +168,7 @@ async def read_many(
 
 
 async def write_many(
-    transport: Transport, items: SetItems, options: SetOptions, timeout_ms: int, lenient: bool
+    transport: Transport, items: SetItems, options: SetOptions, limit: TimeLimit, lenient: bool
 ) -> Part:
     """Stores many values in as many calls as their number and size need; answers a `SetResult` per key.
 
@@ -174,13 +176,13 @@ async def write_many(
         transport: carries the requests.
         items: each key with its payload.
         options: of all of them.
-        timeout_ms: time limit of each call.
+        limit: of the whole batch.
         lenient: a value that is not known to be stored counts as dropped.
     """
 
     async def write(call: SetItems) -> Part:
         try:
-            return await write_call(transport, call, options, timeout_ms, lenient)
+            return await write_call(transport, call, options, limit, lenient)
         except NO_WRITE:
             if lenient:
                 return Part({key: DROPPED for key, _ in call}, {})
@@ -199,7 +201,7 @@ _TOO_LARGE: Final = (ErrorReason.ERROR_REASON_ANSWER_TOO_LARGE, ErrorReason.ERRO
 
 
 async def read_call(
-    transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, timeout_ms: int, lenient: bool
+    transport: Transport, keys: Sequence[Key[Any]], accept_stale: bool, limit: TimeLimit, lenient: bool
 ) -> Part:
     """One call of `CacheClient.get_many`. Its loops are what a key of a batch costs."""
     try:
@@ -207,13 +209,13 @@ async def read_call(
     except AttributeError:
         raise messages.not_a_key(next(key for key in keys if not isinstance(key, Key))) from None
     try:
-        answers = await transport.call(BATCH_GET, KeysRead(keys, accept_stale), timeout_ms, lenient)
+        answers = await transport.call(BATCH_GET, KeysRead(keys, accept_stale), limit.left_ms(), lenient)
     except (InvalidRequest, Overloaded) as error:
         if error.reason not in _TOO_LARGE or len(keys) == 1:
             raise
         half = len(keys) // 2
-        first = await read_call(transport, keys[:half], accept_stale, timeout_ms, lenient)
-        second = await read_call(transport, keys[half:], accept_stale, timeout_ms, lenient)
+        first = await read_call(transport, keys[:half], accept_stale, limit, lenient)
+        second = await read_call(transport, keys[half:], accept_stale, limit, lenient)
         return Part(first.results | second.results, first.errors | second.errors)
     if len(answers) != len(keys):
         raise ServerDefect("the answer does not have one result per key")
@@ -238,11 +240,11 @@ async def read_call(
 
 
 async def write_call(
-    transport: Transport, items: SetItems, options: SetOptions, timeout_ms: int, lenient: bool
+    transport: Transport, items: SetItems, options: SetOptions, limit: TimeLimit, lenient: bool
 ) -> Part:
     """One call of `CacheClient.set_many`."""
     request = ValuesSet([key for key, _ in items], [payload for _, payload in items], options)
-    answers = await transport.call(BATCH_SET, request, timeout_ms, lenient)
+    answers = await transport.call(BATCH_SET, request, limit.left_ms(), lenient)
     if len(answers) != len(items):
         raise ServerDefect("the answer does not have one result per item")
     part = Part({}, {})

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from coherd._calls import messages
 from coherd._calls.batches import split_keys, split_payloads
+from coherd._calls.time_limit import TimeLimit
 from coherd._loading.decide import AWAY, renew_every_ms
 from coherd._loading.events import Events, LoadEventKind
 from coherd._loading.policy import Terms
@@ -139,9 +140,10 @@ class Leases:
         ]
         mistakes: dict[Key[Any], CacheError] = {}
         back: list[Key[Any]] = []
+        limit = TimeLimit(self._terms.timeout_ms)  # of all of them
         calls = [items] if len(items) == 1 else split_payloads(items, lambda request: request.set.value)
         for call in calls:
-            for key, error in (await self._send(call)).items():
+            for key, error in (await self._send(call, limit)).items():
                 back.append(key)
                 if self._is_unremembered(loaded[key], error):
                     continue
@@ -165,14 +167,16 @@ class Leases:
             request.set.ttl_ms = ttl_ms
         return request
 
-    async def _send(self, call: Sequence[tuple[Key[Any], pb.FillRequest]]) -> dict[Key[Any], CacheError]:
+    async def _send(
+        self, call: Sequence[tuple[Key[Any], pb.FillRequest]], limit: TimeLimit
+    ) -> dict[Key[Any], CacheError]:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.call(FILL, call[0][1], self._terms.timeout_ms, True)
+                await self._transport.call(FILL, call[0][1], limit.left_ms(), True)
                 return {}
             batch = pb.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.call(BATCH_FILL, batch, self._terms.timeout_ms, True)).results
+            results = (await self._transport.call(BATCH_FILL, batch, limit.left_ms(), True)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from coherd._calls.batches import MAX_CALLS_AT_ONCE, Part, split_keys
+from coherd._calls.time_limit import TimeLimit
 from coherd._loading.decide import loads_directly, serves_at_once
 from coherd._loading.flight import Call
 from coherd._loading.flights import Flights, settle
@@ -20,6 +21,7 @@ from coherd._loading.policy import LoadPolicy, Terms
 from coherd._rpc.methods import BATCH_LEASE
 from coherd._rpc.status import error_of_item
 from coherd.contract.limits import TOKEN_BYTES
+from coherd.contract.reasons import Retry
 from coherd.errors import CacheError, ClientClosed, DeadlineExceeded, LoadTimeout, OutcomeUnknown, ServerDefect
 from coherd.key import Key
 from coherd.v1 import cache_service_pb2 as pb
@@ -43,17 +45,20 @@ class ManyCall(NamedTuple):
     until_s: float
     """See `Call`."""
 
-    @property
-    def left_ms(self) -> int:
-        """Time limit of one exchange with the service.
+    def left_ms(self, limit: TimeLimit) -> int:
+        """Time limit of a request for leases.
+
+        Args:
+            limit: of all of them.
 
         Raises:
             LoadTimeout: the call's time is up.
+            DeadlineExceeded: the limit's is.
         """
         left_s = self.until_s - time.monotonic()
         if left_s <= 0:
             raise LoadTimeout("the call took too long")
-        return max(1, int(min(self.terms.timeout_ms, left_s * 1_000)))
+        return max(1, int(min(limit.left_ms(), left_s * 1_000)))
 
     def of_key(self, key: Key[Any]) -> Call:
         """The same wish for one of the keys."""
@@ -112,10 +117,11 @@ class ManyLoads:
 
     async def _sorted_and_loaded(self, keys: Sequence[Key[Any]]) -> Part:
         permits = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
+        limit = TimeLimit(self._call.terms.timeout_ms)
 
         async def ask(part: Sequence[Key[Any]]) -> None:
             async with permits:
-                await self._ask(part)
+                await self._ask(part, limit)
 
         await _all(ask(part) for part in split_keys(keys))
         permits = asyncio.Semaphore(MAX_WAITS)
@@ -130,20 +136,20 @@ class ManyLoads:
 
     # Leases.
 
-    async def _ask(self, keys: Sequence[Key[Any]]) -> None:
+    async def _ask(self, keys: Sequence[Key[Any]], limit: TimeLimit) -> None:
         """Sort keys by what the leases say."""
         call, transport = self._call, self._flights.loads.transport
         tokens = {key: secrets.token_bytes(TOKEN_BYTES) for key in keys}
         items = [lease_request(key, token, call.terms) for key, token in tokens.items()]
         try:
             answer = await transport.call(
-                BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.left_ms, call.terms.has_fallback
+                BATCH_LEASE, pb.BatchLeaseRequest(items=items), call.left_ms(limit), call.terms.has_fallback
             )
         except asyncio.CancelledError:
             self._flights.loads.releases.add(tokens.items(), call.terms)
             raise
         except CacheError as error:
-            if isinstance(error, (OutcomeUnknown, DeadlineExceeded)):
+            if _may_be_granted(error):
                 self._flights.loads.releases.add(tokens.items(), call.terms)
             if not all(loads_directly(call.policy, key, error) for key in keys):
                 raise
@@ -158,6 +164,8 @@ class ManyLoads:
     def _sort(self, key: Key[Any], token: bytes, result: pb.BatchLeaseResult) -> None:
         if result.HasField("error"):
             error = error_of_item(result.error)
+            if _may_be_granted(error):
+                self._flights.loads.releases.add([(key, token)], self._call.terms)
             if loads_directly(self._call.policy, key, error):
                 self._direct[key] = error
             else:
@@ -223,6 +231,11 @@ class ManyLoads:
             error = own_error(mistake)
             assert isinstance(error, CacheError)
             self._errors[key] = error
+
+
+def _may_be_granted(error: CacheError) -> bool:
+    """Whether a lease that was asked for may be held although the request failed."""
+    return isinstance(error, (OutcomeUnknown, DeadlineExceeded)) and error.retry is not Retry.SAFE
 
 
 async def _all(coroutines: Iterable[Any]) -> None:

@@ -98,7 +98,7 @@ def judge_plain(keys, reads, epochs, states, keep_failover):
     """What plain entries are worth.
 
     Args:
-        keys, reads, epochs: as there.
+        keys, reads, epochs: as there; reads are three columns.
         states: what stands for FRESH, ABSENT, EXPIRED and INVALIDATED, in this order.
         keep_failover: the value of `on_failover` of domains whose entries waive the identity.
 
@@ -108,12 +108,15 @@ def judge_plain(keys, reads, epochs, states, keep_failover):
     if not (PyDict_CheckExact(epochs) and PyTuple_CheckExact(states) and len(<tuple>states) == 4):
         return LEFT
     try:
-        return _judged(_column(keys), _column(reads), epochs, states, keep_failover)
+        raws, identities, times = _column(_field(reads, 0)), _column(_field(reads, 1)), _column(_field(reads, 2))
+        return _judged(_column(keys), raws, identities, times, epochs, states, keep_failover)
     except _Left:
         return LEFT
 
 
-cdef tuple _judged(list keys, list reads, dict epochs, tuple states, object keep_failover):
+cdef tuple _judged(
+    list keys, list raws, list identities, list times, dict epochs, tuple states, object keep_failover
+):
     cdef list found = [], values = [], remaining = [], ages = [], others = []
     cdef object domain_of = None, domain, raw, starts
     cdef bint keep = False
@@ -122,11 +125,10 @@ cdef tuple _judged(list keys, list reads, dict epochs, tuple states, object keep
     cdef Py_ssize_t place
     cdef Found state
     cdef Entry entry
-    if len(keys) != len(reads):
+    if not len(keys) == len(raws) == len(identities) == len(times):
         raise _Left
     for place in range(len(keys)):
-        key, read = keys[place], reads[place]
-        raw = _field(read, 0)
+        key, raw = keys[place], raws[place]
         if raw is None:
             state = ABSENT
         elif not _open_entry(&entry, _bytes_of(raw)):
@@ -135,10 +137,10 @@ cdef tuple _judged(list keys, list reads, dict epochs, tuple states, object keep
             domain, starts = _field(key, 2), _field(key, 6)
             if domain is not domain_of:
                 domain_of, keep = domain, domain.on_failover is keep_failover
-            identity = _bytes_of(_field(read, 1))
+            identity = _bytes_of(identities[place])
             if PyBytes_GET_SIZE(identity) != IDENTITY_BYTES or not PyTuple_CheckExact(starts):
                 raise _Left
-            now_ms = <uint64_t>_number(_field(read, 2))
+            now_ms = <uint64_t>_number(times[place])
             state = _stamps(&entry, <tuple>starts, epochs, identity, ANY_IDENTITY if keep else identity, keep)
             now_ms = max(now_ms, entry.written_ms)
             if state == FRESH and entry.until_ms <= now_ms:

@@ -58,6 +58,7 @@ class Batch:
     def leave(self, places: Sequence[int]) -> None:
         """As `Callers.leave`."""
         self._places = [self._places[at] for at in places]
+        self.unanswered = len(places)
 
     def _settle(self) -> None:
         if not self.unanswered and not self.future.done():

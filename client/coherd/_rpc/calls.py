@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from coherd._rpc.batch_tries import BatchTries
 from coherd._rpc.methods import (
     BATCH_FILL,
     BATCH_GET,
@@ -44,11 +45,13 @@ def attempts_of(
         limit_ms: time limit.
         has_fallback: see `Transport.call`.
     """
+    effect = method.effect_of(request)
+    batch = BatchTries(request, effect) if method.rpc in BATCHES else None
     return Attempts(
-        send=lambda deadline_s: send(method, request, deadline_s),
+        send=lambda deadline_s: send(method, request if batch is None else batch.request, deadline_s),
         probe=lambda deadline_s: send(GET, _read_of(request), deadline_s),
-        effect=method.effect_of(request),
-        is_batch=method.rpc in BATCHES,
+        effect=effect,
+        batch=batch,
         limit_ms=limit_ms,
         has_fallback=has_fallback,
         must_be_tried=method.rpc in MUST_BE_TRIED or not (method.field or method.is_columns),

@@ -53,7 +53,7 @@ _ANSWERED: Final[Any] = _Answered()
 
 
 class Callers:
-    """Single callers, each with a future of its own."""
+    """Single callers, each with a future of its own. `coherd._rpc.send_queue.SendQueue` adds them."""
 
     __slots__ = ("futures", "unanswered")
 
@@ -61,11 +61,6 @@ class Callers:
         self.futures: list[asyncio.Future[Any]] = []
         self.unanswered = 0
         """How many still wait."""
-
-    def join(self, future: asyncio.Future[Any]) -> None:
-        """One more."""
-        self.futures.append(future)
-        self.unanswered += 1
 
     def put(self, at: int, answers: Sequence[Any]) -> None:
         """Answer those from a place on; None: not answered yet."""
@@ -104,8 +99,9 @@ class Callers:
         return None if self.unanswered == len(futures) else [at for at, one in enumerate(futures) if not one.done()]
 
     def leave(self, places: Sequence[int]) -> None:
-        """Only these are asked for."""
+        """Only these are asked for. Of the others some may be cancelled and not given up yet: they wait no longer."""
         self.futures = [self.futures[at] for at in places]
+        self.unanswered = len(places)
 
 
 class Near(Protocol):
@@ -163,6 +159,13 @@ class Columns:
 
     # Ends.
 
+    def _left(self) -> int:
+        """How many are not answered; when none are, it is forgotten."""
+        left = self.callers.unanswered
+        if not left:
+            self.forget()
+        return left
+
     def take_result(self, result: session_pb2.OperationResult) -> None:
         """Answer one that is not answered in columns."""
         at = result.id - self.first_id
@@ -181,16 +184,22 @@ class Columns:
                 self._tell([place])
                 self.callers.fail(place, ServerDefect(_STRANGE))
 
+    def _fail_strange(self, at: int, outcomes: Sequence[int], answers: Sequence[Any]) -> None:
+        """What is answered by an outcome that is not known here is not to wait until its time is up."""
+        for place, (outcome, answer) in enumerate(zip(outcomes, answers, strict=True), at):
+            if outcome and answer is None:
+                self.callers.fail(place, ServerDefect(_STRANGE))
+
     def fail(self, make: Callable[[], CacheError]) -> Sequence[int]:
         """All that is not answered has failed: it may have been done, or may be still. Its ids, if it is sent."""
         wanted = self.callers.wanted()
         places = range(len(self.keys)) if wanted is None else wanted
-        self._tell(places)
+        self._tell(range(len(self.keys)))  # also of who is cancelled and not given up yet
         self.callers.fail_all(make)
         return self._ids(places)
 
     def forget(self) -> None:
-        """All is answered: keep nothing that is large. Time limits may be remembered for longer."""
+        """All is answered: keep nothing that is large, as long as a caller still has it in hand."""
         self.joinable_until_s = -math.inf
         self.keys = []
         self.reads = None
@@ -215,9 +224,11 @@ class Columns:
                 self.callers.fail(at, error)
 
     def leave_out(self) -> None:
-        """Forget those that nobody waits for; before it is sent."""
+        """Forget those that nobody waits for, if there are any; before it is sent."""
         places = self.callers.wanted()
         if places is not None:
+            left = set(places)
+            self._tell([at for at in range(len(self.keys)) if at not in left])
             self.callers.leave(places)
             self._leave(places)
 
@@ -248,14 +259,14 @@ class Gets(Columns):
         self.whole = whole
         """The callers want values with all that is known of them, as messages."""
 
-    def take(self, answers: GetAnswers) -> None:
-        """Answer those that a record of answers is about."""
+    def take(self, answers: GetAnswers) -> int:
+        """Answer those that a record of answers is about; how many are left."""
         first_id, outcomes, values, remaining_ttl_ms, ages_ms = answers
         at = first_id - self.first_id
         if self.near is not None:
             self.near.got(self.reads, at, answers)
         plain: Sequence[GetAnswer | None] = values
-        if max(outcomes) > frames.HIT_NEAR or not min(outcomes):
+        if max(outcomes) > frames.HIT_NEAR or min(outcomes) < frames.HIT:
             plain = [
                 value if 0 < outcome <= frames.HIT_NEAR else _MISSES.get(outcome)
                 for outcome, value in zip(outcomes, values, strict=True)
@@ -268,6 +279,9 @@ class Gets(Columns):
                 for value, left_ms, age_ms in zip(plain, remaining_ttl_ms, ages_ms, strict=True)
             ]
         self.callers.put(at, plain)
+        if plain is not values and None in plain:
+            self._fail_strange(at, outcomes, plain)
+        return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         if not result.HasField("get"):
@@ -303,19 +317,20 @@ class Sets(Columns):
         super().forget()
         self.values, self.versions = [], []
 
-    def take(self, answers: SetAnswers) -> None:
-        """Answer those that a record of answers is about."""
+    def take(self, answers: SetAnswers) -> int:
+        """Answer those that a record of answers is about; how many are left."""
         first_id, outcomes, ttls_ms = answers
         at = first_id - self.first_id
         self._tell(range(at, at + len(outcomes)))
         known = SET_OUTCOMES
-        self.callers.put(
-            at,
-            [
-                SetResult(known[outcome], ttl_ms) if outcome in known else None
-                for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
-            ],
-        )
+        results = [
+            SetResult(known[outcome], ttl_ms) if outcome in known else None
+            for outcome, ttl_ms in zip(outcomes, ttls_ms, strict=True)
+        ]
+        self.callers.put(at, results)
+        if None in results:
+            self._fail_strange(at, outcomes, results)
+        return self._left()
 
     def _take_answer(self, at: int, result: session_pb2.OperationResult) -> bool:
         return False

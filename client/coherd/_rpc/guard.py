@@ -67,13 +67,25 @@ class Guard:
         cause = cause_of(error, limit_ms)
         if cause is not None:
             self.is_troubled = True
-            self._said = str(error)
+            # What is not sent after it changes nothing, whatever became of the call that failed.
+            unknown = error.reason == ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN
+            self._said = "the store did not answer in time" if unknown else str(error)
             if self._breaker.fail(cause, time.monotonic()):
                 self.is_open = True
                 kind = ConnectionEventKind
                 self._events.happened(kind.STORE_LOST if cause is Cause.STORE else kind.SERVICE_LOST)
         elif self.is_troubled and is_answer(error):
             self._succeeded()
+
+    def items_failed(self, error: CacheError) -> None:
+        """Some items of a batch failed, and are to be sent again.
+
+        Args:
+            error: of one of them.
+        """
+        if is_costly(error):
+            self._budget.spend()
+            self.is_troubled = True
 
     def _succeeded(self) -> None:
         if self._breaker.succeed():

@@ -7,8 +7,9 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
+from coherd._rpc.batch_tries import BatchTries
 from coherd._rpc.guard import Guard
 from coherd._rpc.methods import Effect
 from coherd.contract.reasons import Retry
@@ -75,8 +76,8 @@ class Attempts(NamedTuple, Generic[T]):
     """Reads the call's key, or nothing, to see whether the service is back."""
     effect: Effect
     """What sending the request twice does."""
-    is_batch: bool
-    """Its answer has a result per item."""
+    batch: BatchTries | None
+    """Its answer has a result per item; None: it is no batch."""
     limit_ms: int
     has_fallback: bool
     """The caller can go on without the service, and is told soon that it is away."""
@@ -84,14 +85,15 @@ class Attempts(NamedTuple, Generic[T]):
     """Also while the breaker is open: a change that nobody may take for done."""
 
 
-async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: CacheError | None = None) -> T:
-    """The answer of a call that is sent until it is answered, may not be sent again, or the time is up.
+async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, first: T | CacheError | None = None) -> T:
+    """The answer of a call that is sent until it is answered, may not be sent again, or the time is up. Of a batch
+    those items are sent again that failed and may be; what they end with stands in the answer.
 
     Args:
         call: what is sent.
         guard: of the event loop.
         deadline_s: of `time.monotonic`.
-        failed: how a first attempt has ended already.
+        first: how a first attempt has ended already: its answer, or why there is none.
 
     Raises:
         CacheError: of the last attempt; `OutcomeUnknown` where an earlier one may have taken effect.
@@ -100,23 +102,27 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: Cac
     maybe_done = False
     while True:
         attempts += 1
-        refused = failed is None and guard.is_open and not call.must_be_tried
+        refused = first is None and guard.is_open and not call.must_be_tried
+        failed: CacheError | None
         if refused:
             failed = guard.refuse(call.probe)
             await asyncio.sleep(0)  # else callers that ask again and again never let the probe run
         else:
-            if failed is None:
+            if first is None:
                 if attempts > 1:
                     guard.repeats()
                 try:
-                    answer = await call.send(deadline_s)
+                    first = await call.send(deadline_s)
                 except CacheError as error:
-                    failed = error
-                else:
-                    if guard.is_troubled or call.is_batch:
-                        guard.answered(answer, call.limit_ms)
-                    return answer
-            guard.failed(failed, call.limit_ms)
+                    first = error
+            outcome, first = first, None
+            if isinstance(outcome, CacheError):
+                failed = outcome
+                guard.failed(failed, call.limit_ms)
+            else:
+                failed = _failed_items(call, guard, outcome)
+                if failed is None:
+                    return cast("T", outcome if call.batch is None else call.batch.answer)
         sent += call.has_fallback or reached(failed)
         maybe_done = maybe_done or (failed.retry is Retry.IDEMPOTENT and call.effect is not Effect.READS)
         wait_ms = retry_wait_ms(
@@ -129,11 +135,36 @@ async def repeat(call: Attempts[T], guard: Guard, deadline_s: float, failed: Cac
             sent=sent,
         )
         if wait_ms is None or (refused and call.has_fallback) or not guard.may_repeat(failed):
-            raise _last(failed, maybe_done)
+            return _given_up(call, failed, maybe_done)
         await asyncio.sleep(wait_ms / 1_000)
         if time.monotonic() >= deadline_s:  # woken too late: what failed says more than that the time is up
-            raise _last(failed, maybe_done)
-        failed = None
+            return _given_up(call, failed, maybe_done)
+
+
+def _failed_items(call: Attempts[T], guard: Guard, answer: T) -> CacheError | None:
+    """Why items failed that may be sent again; None: there are none."""
+    batch = call.batch
+    if batch is None:
+        if guard.is_troubled:
+            guard.answered(answer, call.limit_ms)
+        return None
+    if batch.is_whole:  # that what failed fails again says no more of the service than the first time
+        guard.answered(answer, call.limit_ms)
+    failed = batch.take(answer)
+    if failed is not None and not batch.is_whole:
+        guard.items_failed(failed)
+    return failed
+
+
+def _given_up(call: Attempts[T], failed: CacheError, maybe_done: bool) -> T:
+    """What is known of a batch.
+
+    Raises:
+        CacheError: nothing is.
+    """
+    if call.batch is None or call.batch.answer is None:
+        raise _last(failed, maybe_done)
+    return call.batch.given_up(failed, lambda error: _last(error, maybe_done))  # type: ignore[no-any-return]
 
 
 def _last(failed: CacheError, maybe_done: bool) -> CacheError:

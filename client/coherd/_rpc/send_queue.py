@@ -149,8 +149,10 @@ class SendQueue:
 
     def _join(self, columns: Gets | Sets, key: str, size_bytes: int) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
-        assert isinstance(columns.callers, Callers)
-        columns.callers.join(future)
+        callers = columns.callers
+        assert isinstance(callers, Callers)
+        callers.futures.append(future)
+        callers.unanswered += 1
         columns.keys.append(key)
         columns.size_bytes += size_bytes
         self.queued_bytes += size_bytes
@@ -246,17 +248,19 @@ class SendQueue:
             columns, operations = self._take()
             if not columns and operations is None:
                 continue
+            others = b"" if operations is None else operations.SerializeToString()
+            records = self._records(columns)
             asked = asked_at_ms()
             try:
-                return self._encode(columns, operations, asked)
+                return encode_frame(*records, others, asked)
             except (TypeError, ValueError):
                 left = self._without_bad(columns)
-                if left or operations is not None or asked:
-                    return self._encode(left, operations, asked)
+                if left or others or asked:
+                    return encode_frame(*self._records(left), others, asked)
         return None
 
     @staticmethod
-    def _encode(columns: Sequence[Gets | Sets], operations: session_pb2.RequestFrame | None, asked_at_ms: int) -> bytes:
+    def _records(columns: Sequence[Gets | Sets]) -> tuple[list[GetColumns], list[SetColumns]]:
         gets = [
             GetColumns(part.first_id, part.timeout_ms, part.accept_stale, part.keys)
             for part in columns
@@ -267,8 +271,7 @@ class SendQueue:
             for part in columns
             if isinstance(part, Sets)
         ]
-        others = b"" if operations is None else operations.SerializeToString()
-        return encode_frame(gets, sets, others, asked_at_ms)
+        return gets, sets
 
     def _without_bad(self, columns: Sequence[Gets | Sets]) -> list[Gets | Sets]:
         """Fail what cannot be written; the records of which something is left."""
@@ -330,7 +333,8 @@ class SendQueue:
     def _number(self, columns: Gets | Sets) -> bool:
         """Leave out what nobody waits for, and number the rest; whether something is left."""
         columns.joinable_until_s = -math.inf
-        columns.leave_out()
+        if columns.callers.unanswered < len(columns.keys):
+            columns.leave_out()
         if not columns.keys:
             self._unanswered.settled(columns)
             return False

@@ -137,10 +137,10 @@ class SessionStream:
             if near is not None and asked.reads is not None:
                 asked.reads.append(near.begin_read(request[0]))
             return asked, future
+        if method is SET and len(request.key) + len(request.value) <= out.largest_bytes:
+            return out.set(request.key, request.value, request.options, request.version, timeout_ms)
         if not self.carries(method, request):
             return None
-        if method is SET:
-            return out.set(request.key, request.value, request.options, request.version, timeout_ms)
         if method is BATCH_GET:
             asked, future = out.get_many(request.keys, request.accept_stale, timeout_ms)
             if near is not None:

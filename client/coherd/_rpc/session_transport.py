@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from coherd._clock import boottime_s
 from coherd._near import Kept, NearCache
+from coherd._rpc.batch_tries import has_failed_items
 from coherd._rpc.calls import BATCHES, attempts_of
 from coherd._rpc.connection import open_channel
 from coherd._rpc.connection_events import ConnectionEventKind
@@ -149,7 +150,7 @@ class SessionTransport:
         if not (method.field or method.is_columns):
             return await self._unary.call(method, request, timeout_ms, has_fallback)
         deadline_s = time.monotonic() + timeout_ms / 1_000
-        failed: CacheError | None = None
+        first: Response | CacheError | None = None
         link = self._by_loop.get(asyncio.get_running_loop())
         if (
             link is not None
@@ -164,16 +165,19 @@ class SessionTransport:
                 stream.give_up(asked, answer)
                 raise
             except CacheError as error:
-                failed = error
+                first = error
             else:
-                if link.guard.is_troubled or method.rpc in BATCHES:
-                    link.guard.answered(result, timeout_ms)
-                return result  # type: ignore[no-any-return]
+                if method.rpc in BATCHES and has_failed_items(result):
+                    first = result
+                else:
+                    if link.guard.is_troubled:
+                        link.guard.answered(result, timeout_ms)
+                    return result  # type: ignore[no-any-return]
         elif self._closed:
             raise ClientClosed("the client is closed")
         link = self._links.current()
         call = attempts_of(functools.partial(self._attempt, link), method, request, timeout_ms, has_fallback)
-        return await repeat(call, link.guard, deadline_s, failed)
+        return await repeat(call, link.guard, deadline_s, first)
 
     @property
     def counts(self) -> Mapping[ConnectionEventKind, int]:

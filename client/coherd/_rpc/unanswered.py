@@ -6,10 +6,10 @@ import asyncio
 import functools
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any, TypeAlias
 
 from coherd._rpc.columns import Gets, Sets
-from coherd._rpc.deadlines import Deadlines
 from coherd._rpc.frames import AnswerFrame
 from coherd._rpc.operations import Operation
 from coherd.contract.reasons import Retry
@@ -30,9 +30,10 @@ class Unanswered:
         """Records that were handed to gRPC, by their first id, in rising order."""
         self.cancel: Callable[[Sequence[int]], None] = _untold
         """Told the ids of what was sent and is not waited for any more."""
-        self._open: dict[Asked, None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[Asked, asyncio.TimerHandle] = {}
+        """Each with the timer of its limit: callers of one turn share a record, and so a timer."""
         self._operations: dict[int, Operation] = {}
-        self._deadlines: Deadlines[Asked] = Deadlines(self._open, self._expire)
         self._emptied = asyncio.Event()
 
     def __bool__(self) -> bool:
@@ -49,21 +50,24 @@ class Unanswered:
             asked.near = self.near
             if isinstance(asked, Gets):
                 asked.reads = []
-        self._open[asked] = None
+        self._open[asked] = self._loop.call_later(lives_ms / 1000, self._expire, asked, context=Context())
         if isinstance(asked, Operation):
             self._operations[asked.message.id] = asked
-        self._deadlines.add(asked, lives_ms)
 
     def settled(self, asked: Asked) -> None:
         """Something of it was answered, failed or given up: forget it if nothing is left."""
-        if asked.unanswered:
-            return
+        if not asked.unanswered:
+            asked.forget()
+            self._remove(asked)
+
+    def _remove(self, asked: Asked) -> None:
         if isinstance(asked, Operation):
             self._operations.pop(asked.message.id, None)
         else:
             self.sent.pop(asked.first_id, None)
-        self._open.pop(asked, None)
-        asked.forget()
+        timer = self._open.pop(asked, None)
+        if timer is not None:
+            timer.cancel()
         if not self._open:
             self._emptied.set()
 
@@ -78,16 +82,16 @@ class Unanswered:
         for gets in frame.gets:
             columns = self._columns_of(gets.first_id, len(gets.outcomes))
             if isinstance(columns, Gets):
-                columns.take(gets)
-                self.settled(columns)
+                if not columns.take(gets):
+                    self._remove(columns)
             elif columns is not None:
                 columns.take_strange(gets)
                 self.settled(columns)
         for sets in frame.sets:
             columns = self._columns_of(sets.first_id, len(sets.outcomes))
             if isinstance(columns, Sets):
-                columns.take(sets)
-                self.settled(columns)
+                if not columns.take(sets):
+                    self._remove(columns)
             elif columns is not None:
                 columns.take_strange(sets)
                 self.settled(columns)
@@ -99,7 +103,6 @@ class Unanswered:
 
     def lose(self, error: CacheError) -> None:
         """The stream is gone: what was not sent surely did not arrive, of the rest nothing is known."""
-        self._deadlines.close()
         for asked in list(self._open):
             # Whatever the error says of repeating is about the stream, not about what was sent on it.
             retry = Retry.IDEMPOTENT if asked.is_sent else Retry.SAFE

@@ -83,11 +83,15 @@ class Reader:
         started = time.perf_counter()
         others: dict[int, Lookup | Failure]
         try:
-            reads, epochs = await self._read(keys)
+            tags = _tags_of(keys)
+            reads, found = await self._store.read_columns([key.text for key in keys], tags)
+            epochs = dict(zip(tags, found, strict=True))
             columns, places = judge(keys, reads, epochs)
             others = {}
             if places:
-                lookups = await self.classify([keys[at] for at in places], [reads[at] for at in places], epochs)
+                raws, identities, now_ms = reads
+                left = [ValueRead(raws[at], identities[at], now_ms[at]) for at in places]
+                lookups = await self.classify([keys[at] for at in places], left, epochs)
                 others.update(zip(places, lookups, strict=True))
         except StoreUnavailable:
             return nothing(len(keys)), dict(enumerate(await self.get(keys, accept_stale=accept_stale)))
@@ -114,14 +118,9 @@ class Reader:
         Raises:
             StoreUnavailable: a node does not answer.
         """
-        reads, epochs = await self._read(keys)
-        return await self.classify(keys, reads, epochs)
-
-    async def _read(self, keys: Sequence[ResolvedKey]) -> tuple[Sequence[ValueRead], dict[str, EpochRead]]:
-        """Values and epochs of keys."""
-        names = list({tag: None for key in keys for _, tag in key.stamp_starts})
-        reads, epochs = await self._store.read([key.text for key in keys], names)
-        return reads, dict(zip(names, epochs, strict=True))
+        tags = _tags_of(keys)
+        reads, epochs = await self._store.read([key.text for key in keys], tags)
+        return await self.classify(keys, reads, dict(zip(tags, epochs, strict=True)))
 
     async def classify(
         self, keys: Sequence[ResolvedKey], reads: Sequence[ValueRead], epochs: dict[str, EpochRead]
@@ -223,6 +222,11 @@ class Reader:
             for name, by in zip(_COUNTED, sums, strict=True):
                 if by:
                     counts[name] += by
+
+
+def _tags_of(keys: Sequence[ResolvedKey]) -> list[str]:
+    """The tags that follow from keys, each once."""
+    return list({tag: None for key in keys for _, tag in key.stamp_starts})
 
 
 _COUNTED: Final = ("hits", "stale_hits", "read_bytes", "misses", "foreign", "dead")

@@ -20,7 +20,7 @@ from coherd_server.core.entry import (
     PLAIN_FIELDS,
     PLAIN_START,
 )
-from coherd_server.core.store import EpochRead, ValueRead
+from coherd_server.core.store import EpochRead, ValueColumns
 from coherd_server.core.validity import ANY_IDENTITY, State
 
 
@@ -51,7 +51,7 @@ _STATES: Final = (State.FRESH, State.ABSENT, State.EXPIRED, State.INVALIDATED)
 
 
 def judge(
-    keys: Sequence[ResolvedKey], reads: Sequence[ValueRead], epochs: Mapping[str, EpochRead]
+    keys: Sequence[ResolvedKey], reads: ValueColumns, epochs: Mapping[str, EpochRead]
 ) -> tuple[ReadColumns, list[int]]:
     """`judge_plain`, by its compiled twin where that is loaded."""
     compiled = _native.loaded
@@ -64,7 +64,7 @@ def judge(
 
 
 def judge_plain(
-    keys: Sequence[ResolvedKey], reads: Sequence[ValueRead], epochs: Mapping[str, EpochRead]
+    keys: Sequence[ResolvedKey], reads: ValueColumns, epochs: Mapping[str, EpochRead]
 ) -> tuple[ReadColumns, list[int]]:
     """What plain entries are worth, and the places of those that must be judged one by one.
 
@@ -81,12 +81,13 @@ def judge_plain(
     fresh, absent, expired, dead = State.FRESH, State.ABSENT, State.EXPIRED, State.INVALIDATED
     plain, unpack = PLAIN_START, PLAIN_FIELDS.unpack_from
     keep_of, keep, identity_of, current = None, False, b"", dict[str, bytes]()
-    for at, (key, (raw, identity, now_ms)) in enumerate(zip(keys, reads, strict=True)):
+    stamped_by = b""
+    for at, (key, raw, identity, now_ms) in enumerate(zip(keys, *reads, strict=True)):
         state: State | None = None
         value, remaining_ms, age_ms = b"", 0, 0
         if raw is None:
             state = absent
-        elif raw[:16] == plain and len(raw) >= FIXED_BYTES:
+        elif raw.startswith(plain) and len(raw) >= FIXED_BYTES:
             written_ms, until_ms, stale_ms, _, block_bytes = unpack(raw, 16)
             size = FIXED_BYTES + block_bytes
             if key.domain is not keep_of:
@@ -94,15 +95,16 @@ def judge_plain(
                 identity_of = b""
             if identity != identity_of:
                 identity_of = identity
+                stamped_by = ONE_IDENTITY + (ANY_IDENTITY if keep else identity)
                 current = {
                     tag: epoch
                     for tag, (epoch, holder) in epochs.items()
                     if epoch is not None and (keep or holder == identity)
                 }
             try:
-                parts = [ONE_IDENTITY, ANY_IDENTITY if keep else identity]
+                block = stamped_by
                 for start, tag in key.stamp_starts:
-                    parts += (start, current[tag])
+                    block += start + current[tag]
             except KeyError:  # it has no epoch, or one that another node holds
                 others.append(at)
             else:
@@ -110,7 +112,7 @@ def judge_plain(
                     now_ms = written_ms
                 if until_ms > MAX_FRESH_MS or len(raw) < size or block_bytes <= IDENTITY_BYTES:
                     others.append(at)  # damaged
-                elif raw[FIXED_BYTES:size] != b"".join(parts):
+                elif block_bytes != len(block) or not raw.startswith(block, FIXED_BYTES):
                     state = dead
                 elif until_ms > now_ms:
                     state, value, remaining_ms, age_ms = fresh, raw[size:], until_ms - now_ms, now_ms - written_ms

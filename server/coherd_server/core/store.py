@@ -30,6 +30,7 @@ __all__ = [
     "Store",
     "StoreUnavailable",
     "TouchOutcome",
+    "ValueColumns",
     "ValueRead",
     "Wake",
     "WriteBasis",
@@ -61,6 +62,17 @@ class ValueRead(NamedTuple):
     """`IDENTITY_BYTES` bytes: the identity [node-identity] of the connection that carried the reply."""
     redis_now_ms: int
     """That node's own clock, unix milliseconds, as best known when the reply arrived [no-wall-clock]."""
+
+
+class ValueColumns(NamedTuple):
+    """What was read under several keys, in their order: columns of one length, without an object for each."""
+
+    raws: Sequence[bytes | None]
+    """`ValueRead.raw` of each."""
+    identities: Sequence[bytes]
+    """`ValueRead.identity` of each."""
+    redis_now_ms: Sequence[int]
+    """`ValueRead.redis_now_ms` of each."""
 
 
 class EpochRead(NamedTuple):
@@ -233,6 +245,10 @@ class Store(Protocol):
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """Values of ``keys`` and current epochs of ``tags``, in order, in as few round trips as possible."""
+        ...
+
+    async def read_columns(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[ValueColumns, Sequence[EpochRead]]:
+        """As `read`, for many keys that are judged together."""
         ...
 
     @property

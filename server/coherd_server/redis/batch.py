@@ -71,7 +71,8 @@ class Batch:
         self.payload_bytes = 0
         self.sent = False
         self.failure: Failure | None = None
-        self.values: dict[str, ValueRead] = {}
+        self.values: dict[str, bytes | None] = {}
+        """What is stored under each name that could be read."""
         self.errors: dict[str, ResponseError] = {}
         """Names that could not be read."""
         self.answers: list[Reply] = []
@@ -119,6 +120,11 @@ class Batch:
         else:
             self._waiters.append(future)
         return future
+
+    def reads(self, names: Iterable[str]) -> dict[str, ValueRead]:
+        """What was read under these names, but those that could not be read."""
+        values, identity, now_ms = self.values, self.identity, self.redis_now_ms
+        return {name: ValueRead(values[name], identity, now_ms) for name in names if name in values}
 
     def withdraw(self, place: int) -> bool:
         """Take a job back; False when it may have been sent, or others may share it."""
@@ -201,7 +207,7 @@ class Batch:
             replies = replies[1::2]
         for (script, names, places), reply in zip(self._plan, replies, strict=True):
             if names:
-                self._take_values(names, reply, identity, redis_now_ms)
+                self._take_values(names, reply)
             else:
                 self._take_answers(script, places, reply)
         if self._replicas:
@@ -210,21 +216,19 @@ class Batch:
                     self.answers[place] = UnconfirmedError("NOREPLICAS", status_code="NOREPLICAS")
         self._wake()
 
-    def _take_values(self, names: Sequence[str], reply: Reply, identity: bytes, redis_now_ms: int) -> None:
+    def _take_values(self, names: Sequence[str], reply: Reply) -> None:
         if isinstance(reply, ResponseError):
             if str(reply).startswith("WRONGTYPE"):
-                self.values[names[0]] = ValueRead(b"", identity, redis_now_ms)
+                self.values[names[0]] = b""
                 return
             self._note(reply)
             self.errors.update(dict.fromkeys(names, reply))
         elif self._wide:
             if not isinstance(reply, list) or len(reply) != len(names):
                 raise TypeError("unexpected reply to MGET")
-            values, new = self.values, tuple.__new__
-            for name, raw in zip(names, reply, strict=True):
-                values[name] = new(ValueRead, (raw, identity, redis_now_ms))
+            self.values.update(zip(names, cast("list[bytes | None]", reply), strict=True))
         elif reply is None or isinstance(reply, bytes):
-            self.values[names[0]] = ValueRead(reply, identity, redis_now_ms)
+            self.values[names[0]] = reply
         else:
             raise TypeError("unexpected reply to GET")
 

@@ -26,6 +26,7 @@ from coherd_server.redis.batch import Batch
 from coherd_server.redis.causes import CAUSES
 from coherd_server.redis.jobs import Done, Job, LateError, Moved, refusal
 from coherd_server.redis.node import JobPart, Node, ReadPart
+from coherd_server.redis.redis_py import Reply
 from coherd_server.redis.settings import StoreSettings
 from coherd_server.redis.topology import Topology
 
@@ -90,15 +91,14 @@ class Router:
             await self._route(items, end_s, repeat=repeat)
             return _results(items, partial)
         reads, writes = node.submit(names, jobs)
-        values: dict[str, ValueRead] = reads[0][1].values if len(reads) == 1 else {}
+        values: dict[str, ValueRead] = {}
         answers: list[Done | StoreUnavailable] = []
         whole, new = True, tuple.__new__
-        for _, batch in reads:
+        for part, batch in reads:
             if not batch.is_done:
                 await batch.join()  # ends by the deadline on its own
             whole = whole and batch.failure is None and not batch.errors
-            if batch.values is not values:
-                values.update(batch.values)
+            values.update(batch.reads(part))
         for places, batch in writes:
             if not batch.is_done:
                 await batch.join()
@@ -127,9 +127,9 @@ class Router:
             StoreUnavailable: some value could not be read by then.
         """
         values: dict[str, ValueRead] = {}
-        for _, batch in reads:
+        for part, batch in reads:
             await batch.join()
-            values.update(batch.values)
+            values.update(batch.reads(part))
         if all(batch.failure is None and not batch.errors for _, batch in reads):
             return values
         return _results(await self._go_on(node, reads, (), end_s, repeat=True), partial=False)[0]
@@ -246,7 +246,11 @@ class Router:
             unknown = item.maybe_done and item.job is not None
             item.error = StoreUnavailable(failure.text, outcome_unknown=unknown, cause=failure.cause)
             return not failure.final and (repeat or not failure.sent)
-        answer = batch.answers[place] if isinstance(place, int) else batch.errors.get(place) or batch.values[place]
+        answer: Reply | ValueRead
+        if isinstance(place, int):
+            answer = batch.answers[place]
+        else:
+            answer = batch.errors.get(place) or batch.reads((place,))[place]
         if item.elsewhere is not None and isinstance(answer, MovedError):
             item.answer = item.elsewhere  # the slot is not on its way to that node, as it may have been
             return False

@@ -21,6 +21,7 @@ from coherd_server.core.store import (
     RemoveOutcome,
     StoreUnavailable,
     TouchOutcome,
+    ValueColumns,
     ValueRead,
     Wake,
     WriteBasis,
@@ -73,29 +74,39 @@ class RedisStore(Maintenance):
 
     async def read(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[Sequence[ValueRead], Sequence[EpochRead]]:
         """See `Store.read`."""
-        prefix, epoch_prefix = self._names.value_prefix, self._names.epoch_prefix
-        key_names = [prefix + key for key in keys]
-        tag_names = [epoch_prefix + tag for tag in tags]
-        values = await self._values(key_names + tag_names)
-        return [values[name] for name in key_names], [_epoch(values[name]) for name in tag_names]
+        columns, epochs = await self.read_columns(keys, tags)
+        return list(map(ValueRead, *columns)), epochs
 
-    async def _values(self, names: Sequence[str]) -> Mapping[str, ValueRead]:
-        """Values by full name. There is nothing to route where all are on one primary, and that answers as it should.
+    async def read_columns(self, keys: Sequence[str], tags: Sequence[str]) -> tuple[ValueColumns, Sequence[EpochRead]]:
+        """See `Store.read_columns`."""
+        prefix, epoch_prefix = self._names.value_prefix, self._names.epoch_prefix
+        names = [prefix + key for key in keys]
+        names += [epoch_prefix + tag for tag in tags]
+        raws, identities, now_ms = await self._values(names)
+        end = len(keys)
+        return ValueColumns(raws[:end], identities[:end], now_ms[:end]), _epochs(raws[end:], identities[end:])
+
+    async def _values(self, names: Sequence[str]) -> ValueColumns:
+        """What is stored under full names. There is nothing to route where all are on one primary, and that answers as
+        it should.
 
         Raises:
             StoreUnavailable: some value could not be read by the deadline.
         """
         node = self._topology.only_node
         if node is None:
-            return (await self._router.fetch(names, repeat=True))[0]
+            values, _ = await self._router.fetch(names, repeat=True)
+            return _columns_of(values, names)
         end_s = asyncio.get_running_loop().time() + self._settings.deadline_ms / 1000
         reads, _ = node.submit(names, ())
         if len(reads) == 1:
             [(_, batch)] = reads
             await batch.join()
             if batch.failure is None and not batch.errors:
-                return batch.values
-        return await self._router.read_on(node, reads, end_s)
+                size = len(names)
+                raws = list(map(batch.values.__getitem__, names))
+                return ValueColumns(raws, [batch.identity] * size, [batch.redis_now_ms] * size)
+        return _columns_of(await self._router.read_on(node, reads, end_s), names)
 
     async def ensure_epochs(
         self, keys: Sequence[str], tags: Mapping[str, int]
@@ -178,14 +189,12 @@ class RedisStore(Maintenance):
         self, keys: Sequence[str], tags: Sequence[str]
     ) -> tuple[Sequence[ValueRead], Sequence[bytes | None], Sequence[EpochRead]]:
         """See `Store.read_leased`."""
-        pairs = [self._names.value_and_lease(key) for key in keys]
-        tag_names = [self._names.epoch_prefix + tag for tag in tags]
-        values = await self._values([name for pair in pairs for name in pair] + tag_names)
-        return (
-            [values[value] for value, _ in pairs],
-            [values[lease].raw for _, lease in pairs],
-            [_epoch(values[name]) for name in tag_names],
-        )
+        names = [name for key in keys for name in self._names.value_and_lease(key)]
+        end = len(names)
+        names += [self._names.epoch_prefix + tag for tag in tags]
+        raws, identities, now_ms = await self._values(names)
+        values = list(map(ValueRead, raws[:end:2], identities[:end:2], now_ms[:end:2]))
+        return values, raws[1:end:2], _epochs(raws[end:], identities[end:])
 
     async def grant(self, grants: Sequence[Grant]) -> Sequence[GrantOutcome | StoreUnavailable]:
         """See `Store.grant`."""
@@ -258,10 +267,20 @@ class RedisStore(Maintenance):
         return Job(INVALIDATE, (name,), (self._settings.invalidated_epoch_ms,), replicas=replicas)
 
 
-def _epoch(value: ValueRead) -> EpochRead:
-    """What was read as an epoch. Bytes of another length are none (P4); they are replaced when it is ensured next."""
-    raw = value.raw
-    return _new(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, value.identity))
+def _columns_of(values: Mapping[str, ValueRead], names: Sequence[str]) -> ValueColumns:
+    """What was read under these names."""
+    reads = [values[name] for name in names]
+    return ValueColumns(
+        [read.raw for read in reads], [read.identity for read in reads], [read.redis_now_ms for read in reads]
+    )
+
+
+def _epochs(raws: Sequence[bytes | None], identities: Sequence[bytes]) -> list[EpochRead]:
+    """What was read as epochs. Bytes of another length are none (P4); they are replaced when it is ensured next."""
+    return [
+        _new(EpochRead, (raw if raw is not None and len(raw) == EPOCH_BYTES else None, identity))
+        for raw, identity in zip(raws, identities, strict=True)
+    ]
 
 
 class _RememberedStamps:
@@ -299,13 +318,11 @@ class _RememberedStamps:
         stamped = tags or tuple(remembered)
         if wrong.isdisjoint(stamped):
             return None
-        epochs: dict[str, EpochRead] = {}
-        for tag in stamped:
-            read = self._values.get(self._prefix + tag)
-            if read is None:
-                return StoreUnavailable("no answer in time", outcome_unknown=True)
-            epochs[tag] = _epoch(read)
-        return Outdated(epochs)
+        names = [self._prefix + tag for tag in stamped]
+        if any(name not in self._values for name in names):
+            return StoreUnavailable("no answer in time", outcome_unknown=True)
+        raws, identities, _ = _columns_of(self._values, names)
+        return Outdated(dict(zip(stamped, _epochs(raws, identities), strict=True)))
 
     def _wrong_of(self, remembered: Mapping[str, bytes], identity: bytes) -> frozenset[str]:
         wrong: list[str] = []

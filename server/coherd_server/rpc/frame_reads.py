@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from coherd.catalog.catalog import ResolvedKey
@@ -75,17 +75,15 @@ class FrameReads:
         """
         at = 0
         while at < len(keys):
-            end = at + self._gate.part(READ_PART)
+            end = at + await self._gate.enter(min(READ_PART, len(keys) - at))
             some = ids[at:end]
-            alone = self._window.operations == len(some)
-            await self._read_part(some, keys[at:end], accept_stale, halved=alone and len(some) >= HALVED)
+            await self._read_part(some, keys[at:end], accept_stale)
             at = end
             self._window.answered(load, len(some))
 
-    async def _read_part(
-        self, ids: Sequence[int], keys: Sequence[ResolvedKey], accept_stale: bool, *, halved: bool
-    ) -> None:
-        await self._gate.enter(len(keys))
+    async def _read_part(self, ids: Sequence[int], keys: Sequence[ResolvedKey], accept_stale: bool) -> None:
+        """Answer gets that the gate has let in."""
+        halved = len(keys) >= HALVED and self._window.operations == len(keys)
         answered = total_bytes = 0
         try:
             answers = _Answering(self._send_queue, self._near, accept_stale, self._message_bytes)
@@ -174,18 +172,19 @@ class _Answering:
             self._keep_near(response.hit, lookup)
         return size_bytes
 
-    def _runs(self, ids: Sequence[int], values: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
+    def _runs(self, ids: Sequence[int], values: Sequence[bytes]) -> list[tuple[int, int, int]]:
         """Where runs of successive ids begin and end that fit a message, or are one value, and their reckoned size."""
         most_bytes = self._send_queue.message_bytes
         size_bytes = sum(map(len, values)) + GET_BYTES * len(values)
         if size_bytes <= most_bytes and isinstance(ids, range):
-            yield 0, len(ids), size_bytes
-            return
+            return [(0, len(ids), size_bytes)]
+        runs: list[tuple[int, int, int]] = []
         start = size_bytes = 0
         for at, value in enumerate(values):
             more = len(value) + GET_BYTES
             if at > start and (ids[at] != ids[at - 1] + 1 or size_bytes + more > most_bytes):
-                yield start, at, size_bytes
+                runs.append((start, at, size_bytes))
                 start, size_bytes = at, 0
             size_bytes += more
-        yield start, len(values), size_bytes
+        runs.append((start, len(values), size_bytes))
+        return runs

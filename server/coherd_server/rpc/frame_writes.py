@@ -72,11 +72,12 @@ class FrameWrites:
         self._writes.add(write)
         begin(self._write(write, items))
 
-    def cancel(self, set_id: int) -> bool:
-        """Nobody waits for this set any more; whether there is such a set."""
-        found = False
+    def cancel(self, ids: frozenset[int]) -> set[int]:
+        """Nobody waits for these any more; those of them that are sets. Takes time by their number, not by it for each
+        write that is not over: of a cluster that may be thousands of both."""
+        found: set[int] = set()
         for write in self._writes:
-            found = write.cancel(set_id) or found
+            found |= write.cancel(ids)
         return found
 
     async def _write(self, write: _Write, items: Sequence[SetItem]) -> None:
@@ -120,12 +121,12 @@ class _Write:
         self._unwanted: set[int] = set()
         """Places of those that were cancelled."""
 
-    def cancel(self, set_id: int) -> bool:
-        """Nobody waits for this set any more; whether it is one of these."""
-        if set_id not in self._ids:
-            return False
-        self._unwanted.add(self._ids.index(set_id))
-        return True
+    def cancel(self, ids: frozenset[int]) -> frozenset[int]:
+        """Nobody waits for these any more; those of them that are sets of this write."""
+        found = ids.intersection(self._ids)
+        if found:
+            self._unwanted.update(at for at, set_id in enumerate(self._ids) if set_id in found)
+        return found
 
     def is_wanted(self, at: int) -> bool:
         """Whether the set at a place is still to be done."""

@@ -85,9 +85,9 @@ class Frames:
 
     def cancel(self, ids: Sequence[int]) -> None:
         """What nobody waits for any more is not begun any more; a write that was sent may take effect."""
-        for one in ids:
-            if not self._writes.cancel(one):
-                self._calls.cancel(one)
+        wanted = frozenset(ids)
+        for one in wanted - self._writes.cancel(wanted):
+            self._calls.cancel(one)
 
     async def finish(self) -> None:
         """Wait until everything is answered."""

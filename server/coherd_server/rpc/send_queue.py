@@ -171,14 +171,12 @@ class ReadGate:
         self._turn = asyncio.Lock()
         self._left = asyncio.Event()
 
-    def part(self, most: int) -> int:
-        """How many keys to read at a time, at most this many."""
-        if self._average_bytes * most <= self._full_bytes:
-            return most
-        return max(1, int(self._full_bytes / self._average_bytes))
-
-    async def enter(self, keys: int) -> None:
-        """Wait until so many keys may be read; then call `leave`. Whoever must wait does so in turn."""
+    async def enter(self, most: int) -> int:
+        """Wait until keys may be read: how many, at most this many; then call `leave`. Whoever must wait does so in
+        turn."""
+        keys = most
+        if self._average_bytes * most > self._full_bytes:
+            keys = max(1, int(self._full_bytes / self._average_bytes))
         if self._turn.locked() or self._is_crowded(keys):
             async with self._turn:
                 while self._is_crowded(keys):
@@ -190,6 +188,7 @@ class ReadGate:
                 self._reading += keys
         else:
             self._reading += keys
+        return keys
 
     def leave(self, keys: int, answer_bytes: int) -> None:
         """They are read, and what was found is in the send queue; 0: they failed."""

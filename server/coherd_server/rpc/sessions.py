@@ -35,6 +35,8 @@ from coherd_server.rpc.sign_of_life import say_alive, wait_alive
 
 MOST_HITS: Final = 1 << 40
 """Most hits one report counts: what a client claims must not spoil the counters."""
+MOST_CANCELLED: Final = 10_000
+"""Most ids of one message: whoever names millions holds up the process."""
 _INVALID: Final = ErrorReason.ERROR_REASON_REQUEST_INVALID
 
 
@@ -215,7 +217,8 @@ class Stream:
                     self._frames.start(message, window.add(message.items, len(data)))
                 else:
                     self._take(message)
-                self._extend(message.asked_at_ms, arrived_s)
+                if self.near is not None and message.asked_at_ms > 0:
+                    self._extend(self.near, message.asked_at_ms, arrived_s)
             except Refusal as refusal:
                 return refused(refusal)
             while not writer.done() and (
@@ -234,6 +237,8 @@ class Stream:
             if near is not None:
                 near.acknowledge(message.push_ack.sequence)
         elif kind == "cancel":
+            if len(message.cancel.ids) > MOST_CANCELLED:
+                raise Refusal(_INVALID, f"a message cancels at most {MOST_CANCELLED} operations", field="cancel.ids")
             self._frames.cancel(message.cancel.ids)
         elif kind == "heartbeat":
             self._count(message.heartbeat)
@@ -247,25 +252,21 @@ class Stream:
         else:
             raise Refusal(_INVALID, "a message of this protocol is required")
 
-    def _extend(self, asked_at_ms: int, arrived_s: float | None) -> None:
-        if self.near is not None and asked_at_ms > 0:
-            extension = self.near.extend(asked_at_ms, arrived_s=arrived_s)
-            if extension is not None:
-                self._send_queue.say(
-                    session_pb.SessionResponse(
-                        extension=session_pb.LeaseExtension(
-                            counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms
-                        )
-                    )
-                )
+    def _extend(self, near: NearSession, asked_at_ms: int, arrived_s: float | None) -> None:
+        extension = near.extend(asked_at_ms, arrived_s=arrived_s)
+        if extension is not None:
+            told = session_pb.LeaseExtension(counted_from_ms=extension.counted_from_ms, lease_ms=extension.lease_ms)
+            self._send_queue.say(session_pb.SessionResponse(extension=told))
 
     def _count(self, heartbeat: session_pb.Heartbeat) -> None:
         services = self._services
         counted: dict[str, int] = {}
-        for name, hits in heartbeat.near_cache_hits.items():
-            with contextlib.suppress(Refusal):
-                services.access.check(self._principal, services.catalog.domain(name), Action.READ)
-                counted[name] = min(hits, MOST_HITS)
+        told = heartbeat.near_cache_hits
+        for name, domain in services.catalog.domains.items():  # not the names that are told, which may be millions
+            if name in told:
+                with contextlib.suppress(Refusal):
+                    services.access.check(self._principal, domain, Action.READ)
+                    counted[name] = min(told[name], MOST_HITS)
         self._hub.count_hits(counted)
 
     def _push(self, push: Push) -> None:

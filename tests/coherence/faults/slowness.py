@@ -32,7 +32,7 @@ def crawling_log(patch: Patch) -> None:
 
 def slow_reads(patch: Patch) -> None:
     """What was read of the store arrives late."""
-    _late(patch, RedisStore, "read", 0.2, 0.03)
+    _late(patch, RedisStore, "read_columns", 0.2, 0.03)
 
 
 def slow_questions(patch: Patch) -> None:

@@ -74,6 +74,7 @@ async def test_a_session_begins_with_hello(
             session_pb.SessionRequest(frame=session_pb.RequestFrame(operations=[session_pb.Operation()] * 8_193)),
             "REQUEST_INVALID",
         ),
+        (session_pb.SessionRequest(cancel=session_pb.CancelFrame(ids=range(10_001))), "REQUEST_INVALID"),
     ],
 )
 async def test_what_is_no_message_ends_the_session(

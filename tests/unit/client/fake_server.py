@@ -119,15 +119,25 @@ class BadItems(Interceptor):
     def __init__(self) -> None:
         self.reasons: dict[str, int] = {}
         """By canonical text of a key."""
+        self.once: dict[str, list[int]] = {}
+        """By canonical text of a key; each attempt at it takes the first one left. 0: it is well."""
+        self.asked: list[list[str]] = []
+        """Keys of each batch."""
 
     async def around(self, rpc: str, act: Act, request: Any, context: Any) -> Message:
-        field = {"BatchGet": "keys", "BatchSet": "items", "BatchLease": "items"}.get(rpc, "")
+        field = {"BatchGet": "keys", "BatchSet": "items", "BatchLease": "items", "BatchFill": "items"}.get(rpc, "")
         items = getattr(request, field, ())
-        reasons = [self.reasons.get(item.text if field == "keys" else item.key.text, 0) for item in items]
+        texts = [_text(item) for item in items]
+        if texts:
+            self.asked.append(texts)
+        once = [self.once[text].pop(0) if self.once.get(text) else 0 for text in texts]
+        reasons = [first or self.reasons.get(text, 0) for first, text in zip(once, texts, strict=True)]
         if not any(reasons):
             return await act(request, context)
         good = [item for item, reason in zip(items, reasons, strict=True) if not reason]
-        answered: Any = await act(type(request)(**{field: good}), context)
+        answered: Any = METHODS[rpc].response()
+        if good:
+            answered = await act(type(request)(**{field: good}), context)
         results, answer = iter(answered.results), type(answered)()
         for reason in reasons:
             if reason:
@@ -138,6 +148,12 @@ class BadItems(Interceptor):
             else:
                 answer.results.append(next(results))
         return answer
+
+
+def _text(item: Any) -> str:
+    """The key of an item of any batch."""
+    item = item.set if hasattr(item, "set") else item
+    return str(item.key.text if hasattr(item, "key") else item.text)
 
 
 class FakeServer:
@@ -165,6 +181,7 @@ class FakeServer:
         self.watch, self._faults, self._bad_items = Watch(), Faults(), BadItems()
         self.bad_items = self._bad_items.reasons
         """Reason that items of batches with this key fail with."""
+        self.bad_once, self.asked = self._bad_items.once, self._bad_items.asked
         self.calls = self.watch.calls
         self._options = options
         self._extra_handlers = extra_handlers

@@ -104,6 +104,7 @@ def cases() -> list[Any]:
             table.append((name, verb, {"user": wrong}, f"the value of tag 'user' is text, .*not of type {kind}"))
         table.append((name, verb, {"user": datetime.datetime(2025, 8, 6)}, "'user' must be a date without a time"))
         table.append((name, verb, {"user": "secret\ud800"}, "'user' holds a lone surrogate"))
+        table.append((name, verb, {"secret\ud800": "u"}, "'tags' holds a lone surrogate"))
     for name, verb in WITH_A_TTL.items():
         table += [(name, verb, wrong, "^ttl is a datetime.timedelta") for wrong in (60, 1.5, "60", True)]
     for name, verb in (("get_or_load", lambda c, ttl: c.get_or_load(KEY, load, nothing_ttl=ttl)),):

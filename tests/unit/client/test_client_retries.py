@@ -99,7 +99,7 @@ async def test_who_is_woken_too_late_hears_what_failed_and_not_that_the_time_is_
         sent.append(until_s)
         raise Unavailable("nobody listens", retry=Retry.SAFE)
 
-    call = Attempts(send, send, Effect.ONCE, is_batch=False, limit_ms=1_000, has_fallback=False, must_be_tried=False)
+    call = Attempts(send, send, Effect.ONCE, batch=None, limit_ms=1_000, has_fallback=False, must_be_tried=False)
     with pytest.raises(Unavailable, match=r"^nobody listens$"):
         await repeat(call, Guard(FailurePolicy(), ConnectionEvents(None)), deadline_s=1.0)
     assert sent == [1.0]

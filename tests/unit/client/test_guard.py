@@ -235,3 +235,18 @@ async def test_a_client_that_is_closed_ends_its_probe(fake: FakeServer, no_task_
         fake._faults.waiting["Get"] = [Fault(gate=asyncio.Event())]
         while guard_of(cache)._probe is None:
             await cache.get(key())
+
+
+async def test_what_is_not_sent_is_not_told_that_it_may_have_taken_effect(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_PROBE_S", 3_600.0)
+    unknown = Fault(reason=ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, text="it may or may not have taken effect")
+    async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS) as cache:
+        fake.fail("Set", *[unknown] * MANY)
+        while not guard_of(cache).is_open:
+            with pytest.raises(CacheError):
+                await cache.set(key(), 1)
+        guard_of(cache)._breaker._probe_at_s = float("inf")
+        with pytest.raises(Unavailable, match=r"the store did not answer in time .*this one was not sent"):
+            await cache.set(key(), 1)

@@ -98,7 +98,7 @@ async def test_waiting_calls_leave_room_for_fills(
 
 async def test_loads_go_on_without_the_service_a_few_at_a_time() -> None:
     limits = LoadLimits(max_direct_loads=3)
-    async with CacheClient.connect(NOWHERE, load_limits=limits, timeout_ms=20_000) as cache:
+    async with CacheClient.connect(NOWHERE, load_limits=limits, timeout_ms=1_500) as cache:
         loader = Loader("direct", delay_s=0.05)
         keys = [content.Topics(user=f"d{n}") for n in range(12)]
         assert await asyncio.gather(*(cache.get_or_load(key, loader) for key in keys)) == ["direct"] * 12
@@ -120,7 +120,7 @@ async def test_loads_go_on_without_the_service_a_few_at_a_time() -> None:
         with pytest.raises(Unavailable):
             await cache.get_or_load_many(keys, dict.fromkeys, on_unavailable="raise")
     policy = LoadPolicy(on_unavailable="raise")
-    async with CacheClient.connect(NOWHERE, loading=policy, timeout_ms=20_000) as cache:
+    async with CacheClient.connect(NOWHERE, loading=policy, timeout_ms=1_500) as cache:
         with pytest.raises(Unavailable):
             await cache.get_or_load(KEY, Loader())
 

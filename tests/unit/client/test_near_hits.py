@@ -214,3 +214,13 @@ async def holding_too(server: SessionServer, cache: CacheClient, key: OpenKey) -
     assert read is not None
     payload = key.codec.encode(8)
     assert near.keep(read, payload=payload, negative=False, expires_s=boottime_s() + 60.0, extra_tags={})
+
+
+async def test_a_get_of_what_cannot_be_a_key_says_so_while_the_near_cache_serves(
+    server: SessionServer, cache: CacheClient
+) -> None:
+    await holding(server, cache, value=7)
+    for wrong in ([NEAR_KEY], {}, 5, str(NEAR_KEY)):
+        with pytest.raises(TypeError, match="a key is needed") as caught:
+            await cache.get(wrong)  # type: ignore[call-overload]
+        assert "u1" not in str(caught.value)

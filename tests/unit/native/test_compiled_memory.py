@@ -18,7 +18,7 @@ from coherd._rpc.frames import GetColumns, SetColumns, SetOptions
 from coherd.catalog.catalog import ResolvedKey
 from coherd.catalog.load import builtin_catalog
 from coherd_server.core.entry import plain_header
-from coherd_server.core.store import EpochRead, ValueRead
+from coherd_server.core.store import EpochRead, ValueColumns, ValueRead
 from coherd_server.core.validity import expected_block
 from coherd_server.rpc.frame_bytes import GetAnswers, SetAnswers
 from rig.native import COMPILED
@@ -44,7 +44,8 @@ def _read(key: ResolvedKey) -> ValueRead:
     return ValueRead(plain_header(1_000, 9_000, 0, 0, block) + b"value", NODE, 2_000)
 
 
-READS: Final = [_read(key) for key in RESOLVED]
+READS: Final = ValueColumns(*map(list, zip(*(_read(key) for key in RESOLVED), strict=True)))
+CUT: Final = READS._replace(identities=[*READS.identities[:-1], b""])
 DOCUMENT: Final = {"rows": [{"minutes": one, "words": [2.5, None, True]} for one in NUMBERS], "note": "n" * 200}
 DEEP: Final = {"rows": [DOCUMENT, {1, 2}]}
 BAD: Final = [*GETS, GetColumns(1, 2, False, [*KEYS, "\ud800"])]
@@ -60,9 +61,7 @@ CALLS: Final[dict[str, Callable[[], Any]]] = {
     "take": lambda: COMPILED.decode_answers(ANSWER),
     "take what is left at its end": lambda: COMPILED.decode_answers(ANSWER[:-1]),
     "judge": lambda: COMPILED.judge_plain(RESOLVED, READS, EPOCHS, (1, 2, 3, 4), None),
-    "judge what is left at its end": lambda: COMPILED.judge_plain(
-        RESOLVED, [*READS[:-1], ()], EPOCHS, (1, 2, 3, 4), None
-    ),
+    "judge what is left at its end": lambda: COMPILED.judge_plain(RESOLVED, CUT, EPOCHS, (1, 2, 3, 4), None),
     "copy": lambda: COMPILED.copy_document(DOCUMENT),
     "copy what is left": lambda: COMPILED.copy_document(DEEP),
     "look": lambda: COMPILED.is_flat(DOCUMENT) or COMPILED.is_flat(DOCUMENT["rows"]),
@@ -91,7 +90,7 @@ def test_no_memory_is_kept(name: str) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_no_reference_is_kept_or_dropped(name: str) -> None:
     given = [*KEYS, *VALUES, *NUMBERS, KEYS, VALUES, REQUEST, ANSWER, DOCUMENT, *DOCUMENT["rows"], GETS[0], SETS[0]]
-    given += [NODE, EPOCHS, RESOLVED, READS, *READS, *RESOLVED, *EPOCHS.values(), *(read.raw for read in READS)]
+    given += [NODE, EPOCHS, RESOLVED, READS, *READS, *RESOLVED, *EPOCHS.values(), *READS.raws]
     call = CALLS[name]
     call()
     before = [sys.getrefcount(one) for one in given]

@@ -16,7 +16,7 @@ from coherd.catalog.load import builtin_catalog
 from coherd.catalog.overrides import TtlOverride, with_overrides
 from coherd_server.core.entry import Flags, Times, encode_header
 from coherd_server.core.read_columns import judge, judge_plain
-from coherd_server.core.store import EpochRead, ValueRead
+from coherd_server.core.store import EpochRead, ValueColumns, ValueRead
 from coherd_server.core.validity import ANY_IDENTITY, State, Validity, expected_block, open_entry, validate
 from rig.native import COMPILED
 
@@ -68,6 +68,11 @@ def worlds(draw: st.DrawFn) -> tuple[list[int], list[ValueRead], dict[str, Epoch
     return places, reads, current
 
 
+def columns_of(reads: list[ValueRead]) -> ValueColumns:
+    """The same, in columns."""
+    return ValueColumns(*map(list, zip(*reads, strict=True)))
+
+
 def by_the_rule(place: int, read: ValueRead, current: dict[str, EpochRead]) -> Validity:
     """What `validate` says of one entry without extra tags."""
     entry = open_entry(read)
@@ -82,7 +87,7 @@ World = tuple[list[int], list[ValueRead], dict[str, EpochRead]]
 def test_one_loop_says_what_the_rule_says(compiled: object, world: World) -> None:
     places, reads, current = world
     with mock.patch.object(_native, "loaded", compiled):
-        columns, others = judge([KEYS[place] for place in places], reads, current)
+        columns, others = judge([KEYS[place] for place in places], columns_of(reads), current)
     for at, (place, read) in enumerate(zip(places, reads, strict=True)):
         state = columns.states[at]
         assert (state is None) == (at in others)
@@ -101,15 +106,15 @@ def test_one_loop_says_what_the_rule_says(compiled: object, world: World) -> Non
 @given(worlds())
 def test_the_compiled_twin_leaves_nothing_and_says_the_same(compiled: Any, world: World) -> None:
     places, reads, current = world
-    keys = [KEYS[place] for place in places]
-    judged = compiled.judge_plain(keys, reads, current, STATES, OnFailover.KEEP)
+    keys, read = [KEYS[place] for place in places], columns_of(reads)
+    judged = compiled.judge_plain(keys, read, current, STATES, OnFailover.KEEP)
     assert judged is not compiled.LEFT
-    columns, others = judge_plain(keys, reads, current)
+    columns, others = judge_plain(keys, read, current)
     assert (tuple(judged[:4]), judged[4]) == (columns, others)
 
 
 @pytest.mark.parametrize("compiled", TWINS[1:])
-@pytest.mark.parametrize("changed", ["raw", "identity", "time", "epoch", "epochs", "keys", "key", "starts"])
+@pytest.mark.parametrize("changed", ["raw", "identity", "time", "columns", "epoch", "epochs", "keys", "key", "starts"])
 def test_columns_of_another_shape_are_left(compiled: Any, changed: str) -> None:
     tags = [tag for _, tag in KEYS[0].stamp_starts]
     current: Any = {tag: EpochRead(b"epoch  1", NODES[0]) for tag in tags}
@@ -117,15 +122,17 @@ def test_columns_of_another_shape_are_left(compiled: Any, changed: str) -> None:
     assert block is not None
     raw = encode_header(flags=Flags.NONE, version=0, times=Times(NOW_MS, NOW_MS + 5), block=block)
     read, keys = ValueRead(raw, NODES[0], NOW_MS), [KEYS[0]]
-    args: Any = [keys, [read], current, STATES, OnFailover.KEEP]
+    args: Any = [keys, columns_of([read]), current, STATES, OnFailover.KEEP]
     assert compiled.judge_plain(*args)[0] == [State.FRESH]
     match changed:
         case "raw":
-            args[1] = [read._replace(raw=bytearray(raw))]
+            args[1] = columns_of([read._replace(raw=bytearray(raw))])
         case "identity":
-            args[1] = [read._replace(identity=b"node")]
+            args[1] = columns_of([read._replace(identity=b"node")])
         case "time":
-            args[1] = [read._replace(redis_now_ms=-1)]
+            args[1] = columns_of([read._replace(redis_now_ms=-1)])
+        case "columns":
+            args[1] = [[raw], [NODES[0]], [NOW_MS]]
         case "epoch":
             args[2] = {tag: EpochRead("epoch  1", NODES[0]) for tag in tags}  # type: ignore[arg-type]
         case "epochs":
@@ -148,7 +155,7 @@ def test_no_plain_entry_takes_the_long_way(twin: str) -> None:
         assert block is not None
         entry = encode_header(flags=Flags.NONE, version=0, times=Times(NOW_MS - 5, NOW_MS + 5), block=block)
         reads.append(ValueRead(entry + key.text.encode(), NODES[0], NOW_MS))
-    columns, others = judge(KEYS * 2, reads * 2, current)
+    columns, others = judge(KEYS * 2, columns_of(reads * 2), current)
     assert others == []
     assert list(columns.states) == [State.FRESH] * 2 * len(KEYS)
     assert list(columns.values) == [key.text.encode() for key in KEYS] * 2

@@ -105,7 +105,7 @@ async def test_all_that_is_queued_counts() -> None:
     assert wire.send_queue.queued_bytes == 0
 
 
-async def is_let_in(gate: ReadGate, keys: int) -> asyncio.Task[None] | None:
+async def is_let_in(gate: ReadGate, keys: int) -> asyncio.Task[int] | None:
     """None, or the task that waits at the gate."""
     task = asyncio.create_task(gate.enter(keys))
     for _ in range(5):
@@ -116,11 +116,9 @@ async def is_let_in(gate: ReadGate, keys: int) -> asyncio.Task[None] | None:
 async def test_reads_begin_as_far_as_their_answers_fit() -> None:
     wire = Wire()
     gate = ReadGate(wire.send_queue, FULL)
-    assert gate.part(256) == 256
-    assert await is_let_in(gate, 10) is None
-    gate.leave(10, 10 * 1_000)
-    assert gate.part(256) == 10
-    assert await is_let_in(gate, 10) is None
+    assert await gate.enter(256) == 256
+    gate.leave(256, 256 * 1_000)
+    assert await gate.enter(256) == 10
     second, third = await is_let_in(gate, 5), await is_let_in(gate, 1)
     assert second is not None
     assert third is not None, "in turn, although it would fit"
@@ -132,7 +130,7 @@ async def test_reads_begin_as_far_as_their_answers_fit() -> None:
     gate.leave(500, 500)
     for _ in range(60):  # answers are short again
         gate.leave(0, 0) if await is_let_in(gate, 1) else gate.leave(1, 1)
-    assert gate.part(256) > 100
+    assert await gate.enter(256) > 100
 
 
 async def test_nothing_is_read_while_the_client_takes_nothing() -> None:
