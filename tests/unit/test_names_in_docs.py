@@ -99,7 +99,7 @@ def test_each_name_of_the_tree_is_there() -> None:
 
 
 def test_a_name_of_the_tree_that_is_elsewhere_is_found() -> None:
-    tree = "server/coherd_server/      here\n    core/near/             member.py, and log.py is the port\n    nowhere.py\n"
+    tree = "server/coherd_server/      here\n    core/near/             log.py is the port\n    nowhere.py\n"
     assert missing_in_tree(tree) == ["server/coherd_server/core/near/log.py", "nowhere.py"]
 
 
