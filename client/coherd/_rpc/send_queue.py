@@ -333,8 +333,7 @@ class SendQueue:
     def _number(self, columns: Gets | Sets) -> bool:
         """Leave out what nobody waits for, and number the rest; whether something is left."""
         columns.joinable_until_s = -math.inf
-        if columns.callers.unanswered < len(columns.keys):
-            columns.leave_out()
+        columns.leave_out()
         if not columns.keys:
             self._unanswered.settled(columns)
             return False

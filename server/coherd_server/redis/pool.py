@@ -16,6 +16,8 @@ from coherd_server.redis.settings import StoreSettings
 
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.5
+TICKS: Final = 4
+"""How often within `check_every_ms` it is looked whether a connection is to be checked again."""
 
 
 class PooledConnection:
@@ -108,9 +110,10 @@ class Pool:
                 pooled.connection.close()
 
     async def _tick(self) -> None:
-        """Once in `check_every_ms` idle connections look at their node, too."""
+        """Once in `check_every_ms` idle connections look at their node, too; at most a part of that later, since a
+        node is silent soon after (`coherd_server.redis.node.SILENT_CHECKS`)."""
         while True:
-            await asyncio.sleep(self._settings.check_every_ms / 1000)
+            await asyncio.sleep(self._settings.check_every_ms / 1000 / TICKS)
             for pooled in self.connections:
                 if not pooled.busy and (pooled.keeper or pooled.connection is not None):
                     pooled.wanted.set()

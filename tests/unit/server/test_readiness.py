@@ -17,7 +17,8 @@ from coherd_server import readiness
 from coherd_server.core.store import LostParts, Store
 from coherd_server.readiness import WATCH_INTERVAL_S, Readiness
 from coherd_server.redis.maintenance import Maintenance
-from coherd_server.redis.node import Node
+from coherd_server.redis.node import SILENT_CHECKS, Node
+from coherd_server.redis.pool import TICKS
 from coherd_server.redis.settings import StoreSettings
 
 NAMES = health_pb2.HealthCheckResponse.ServingStatus
@@ -103,3 +104,8 @@ def test_a_silent_store_is_told_within_two_seconds(monkeypatch: pytest.MonkeyPat
 
     assert trouble_after(2.0 - 2 * WATCH_INTERVAL_S) == "down"
     assert trouble_after(0.0) == ""
+
+
+def test_a_node_that_answers_every_check_is_never_silent() -> None:
+    """A check that is just not due waits for the next tick."""
+    assert 1 + 1 / TICKS < SILENT_CHECKS
