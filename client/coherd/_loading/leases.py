@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from coherd._calls import messages
@@ -140,10 +140,13 @@ class Leases:
         ]
         mistakes: dict[Key[Any], CacheError] = {}
         back: list[Key[Any]] = []
-        limit = TimeLimit(self._terms.timeout_ms)  # of all of them
-        calls = [items] if len(items) == 1 else split_payloads(items, lambda request: request.set.value)
+        if len(items) == 1:
+            calls, left_ms = [items], lambda: self._terms.timeout_ms
+        else:
+            calls = split_payloads(items, lambda request: request.set.value)
+            left_ms = TimeLimit(self._terms.timeout_ms).left_ms  # of all of them
         for call in calls:
-            for key, error in (await self._send(call, limit)).items():
+            for key, error in (await self._send(call, left_ms)).items():
                 back.append(key)
                 if self._is_unremembered(loaded[key], error):
                     continue
@@ -168,15 +171,15 @@ class Leases:
         return request
 
     async def _send(
-        self, call: Sequence[tuple[Key[Any], pb.FillRequest]], limit: TimeLimit
+        self, call: Sequence[tuple[Key[Any], pb.FillRequest]], left_ms: Callable[[], int]
     ) -> dict[Key[Any], CacheError]:
         """What failed, by key."""
         try:
             if len(call) == 1:
-                await self._transport.call(FILL, call[0][1], limit.left_ms(), True)
+                await self._transport.call(FILL, call[0][1], left_ms(), True)
                 return {}
             batch = pb.BatchFillRequest(items=[item for _, item in call])
-            results = (await self._transport.call(BATCH_FILL, batch, limit.left_ms(), True)).results
+            results = (await self._transport.call(BATCH_FILL, batch, left_ms(), True)).results
         except CacheError as error:
             return {key: error for key, _ in call}
         if len(results) != len(call):
