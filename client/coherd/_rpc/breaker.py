@@ -18,8 +18,8 @@ of the store is lost, calls to the rest succeed in between."""
 FIRST_PROBE_S: Final = 0.1
 """When it is first asked after the breaker opened: it may have been a moment."""
 TELLING_MS: Final = 200
-"""A call with a shorter limit that ends without an answer says nothing of the service: the client itself may be busy, and
-who waits longer is not to be refused for it."""
+"""A call with a shorter limit that ends without an answer says nothing of the service: the client itself may be busy,
+and who waits longer is not to be refused for it."""
 
 
 class Cause(enum.Enum):
