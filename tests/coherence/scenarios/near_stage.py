@@ -136,7 +136,7 @@ class NearStage:
 
     def read_gate(self, server: int) -> Gate:
         """Between what a server reads of the store and what it makes of it."""
-        return Gate(self.servers[server]._store, "read")
+        return Gate(self.servers[server]._store, "read_columns")
 
     def stream_gate(self, client: NearCaller) -> Gate:
         """Between the network and a client: what was received waits."""
