@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
-from fake_server import FakeServer, Fault
+from fake_server import PATIENT_MS, FakeServer, Fault
 from loaders import AWAY, KEY, UNKNOWN, Loader
 
-from coherd import CacheClient, ClientClosed, InvalidRequest
+from coherd import CacheClient, ClientClosed, FailurePolicy, InvalidRequest
 from coherd._loading import load, releases
 from coherd.domains import content
 from rig.waiting import until
@@ -103,9 +104,18 @@ async def test_the_end_of_a_client_waits_for_the_service_but_not_for_long(
         assert isinstance((await asyncio.gather(caller, return_exceptions=True))[0], ClientClosed)
 
 
+@pytest.fixture
+async def unbroken(fake: FakeServer) -> AsyncIterator[CacheClient]:
+    """Without a circuit breaker: releases that fail again and again would open it."""
+    policy = FailurePolicy(breaker_failures=1_000_000)
+    async with CacheClient.connect(fake.target, timeout_ms=PATIENT_MS, failures=policy) as client:
+        yield client
+
+
 async def test_what_is_over_or_too_much_is_forgotten(
-    cache: CacheClient, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+    unbroken: CacheClient, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cache = unbroken
     monkeypatch.setattr(releases, "MAX_OWED", 2)
     owed = cache._flights.current().loads.releases
     fake.fail("Fill", *[Fault(reason=AWAY)] * 1_000)
