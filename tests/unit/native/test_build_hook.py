@@ -49,6 +49,7 @@ PURE = {"force_include": {}, "pure_python": True, "infer_tag": False}
 def test_where_nothing_can_be_compiled_nothing_is_installed_for_it(
     build: ModuleType, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], why: str
 ) -> None:
+    monkeypatch.delenv("COHERD_PURE", raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert hook(build).dependencies() == []
