@@ -160,3 +160,20 @@ def test_no_plain_entry_takes_the_long_way(twin: str) -> None:
     assert list(columns.states) == [State.FRESH] * 2 * len(KEYS)
     assert list(columns.values) == [key.text.encode() for key in KEYS] * 2
     assert (list(columns.remaining_ms), list(columns.ages_ms)) == ([5] * 2 * len(KEYS), [5] * 2 * len(KEYS))
+
+
+@pytest.mark.parametrize("compiled", TWINS)
+def test_a_stamp_that_is_not_current_invalidates_whichever_it_is(compiled: object) -> None:
+    for key in KEYS:
+        tags = [tag for _, tag in key.stamp_starts]
+        current = {tag: EpochRead(b"epoch  1", NODES[0]) for tag in tags}
+        block = expected_block(key, (), NODES[0], current)
+        assert block is not None
+        raw = encode_header(flags=Flags.NONE, version=0, times=Times(NOW_MS - 5, NOW_MS + 5), block=block) + b"value"
+        reads = columns_of([ValueRead(raw, NODES[0], NOW_MS)])
+        with mock.patch.object(_native, "loaded", compiled):
+            assert list(judge([key], reads, current)[0].states) == [State.FRESH]
+            for tag in tags:
+                later = current | {tag: EpochRead(b"epoch  2", NODES[0])}
+                columns, others = judge([key], reads, later)
+                assert (list(columns.states), list(columns.values), others) == ([State.INVALIDATED], [b""], [])
