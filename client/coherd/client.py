@@ -243,6 +243,8 @@ class CacheClient:
         """
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
+        if shared is not None:
+            checked_flag("shared", shared)
         try:
             kept = self._transport.lookup_near(key)
         except TypeError:  # it cannot be looked up, as a list
@@ -291,6 +293,8 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise messages.not_a_key(key)
+        if shared is not None:
+            checked_flag("shared", shared)
         try:
             kept = self._transport.peek_near(key)
         except RuntimeError:  # no event loop runs here
@@ -340,6 +344,8 @@ class CacheClient:
         wanted = checked_keys(keys, "get_many")
         if accept_stale is not False:
             checked_flag("accept_stale", accept_stale)
+        if shared is not None:
+            checked_flag("shared", shared)
         limit = TimeLimit(self._limit_ms(timeout_ms))
         near = await near_part(self._transport, wanted, shared)
         far = [key for key in wanted if key not in near.results and key not in near.errors]
@@ -425,6 +431,8 @@ class CacheClient:
             raise messages.not_a_key(key)
         if not callable(loader):
             raise not_a_loader(loader)
+        if shared is not None:
+            checked_flag("shared", shared)
         flights = self._flights.current()
         kept = self._transport.lookup_near(key)
         if kept is None and self._transport.owes_turn():
@@ -502,6 +510,8 @@ class CacheClient:
             raise not_a_loader(loader)
         policy = self._load_policy.override(options)
         terms = terms_of(policy, ttl, nothing_ttl, tags, self._limit_ms(timeout_ms))
+        if shared is not None:
+            checked_flag("shared", shared)
         flights = self._flights.current()
         near = await near_part(self._transport, wanted, shared)
         if policy.on_undecodable == "load":
@@ -550,6 +560,8 @@ class CacheClient:
         checked_terms(ttl, nothing_ttl, tags)
         self._limit_ms(timeout_ms)
         self._load_policy.override(options)
+        if shared is not None:
+            checked_flag("shared", shared)
         load = functools.partial(
             self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
         )

@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, overload
 
-from coherd._calls.arguments import checked_keys, not_a_loader
+from coherd._calls.arguments import checked_flag, checked_keys, not_a_loader
 from coherd._calls.messages import not_a_key
 from coherd._calls.near_hits import near_value
 from coherd._loading.cached_arguments import checked_function, checked_key, checked_terms
@@ -183,6 +183,8 @@ class CacheClient:
     ) -> Any:
         if timeout_ms is not None:
             checked_timeout(timeout_ms)
+        if shared is not None:
+            checked_flag("shared", shared)
         if (kept := self._near_hit(key)) is not None:
             return near_value(key, kept, shared)
         return self._wait(
@@ -212,6 +214,8 @@ class CacheClient:
         """
         if not isinstance(key, Key):
             raise not_a_key(key)
+        if shared is not None:
+            checked_flag("shared", shared)
         loop = LOOP.loop
         kept = None if loop is None else self._asynchronous._transport.peek_near(key, loop)
         return default if kept is None else near_value(key, kept, shared)
@@ -309,6 +313,8 @@ class CacheClient:
             UndecodableValue: what is stored is not a value of the key's type; only with ``on_undecodable="raise"``.
             Unavailable, DeadlineExceeded, OutcomeUnknown: only with ``on_unavailable="raise"``.
         """
+        if shared is not None:
+            checked_flag("shared", shared)
         if (kept := self._near_hit(key)) is not None:
             with contextlib.suppress(UndecodableValue):  # the verb decides
                 return near_value(key, kept, shared)
@@ -438,6 +444,8 @@ class CacheClient:
         checked_terms(ttl, nothing_ttl, tags)
         self._asynchronous._limit_ms(timeout_ms)
         self._asynchronous._load_policy.override(options)
+        if shared is not None:
+            checked_flag("shared", shared)
         load = functools.partial(
             self.get_or_load, ttl=ttl, nothing_ttl=nothing_ttl, shared=shared, timeout_ms=timeout_ms, **options
         )
@@ -490,6 +498,8 @@ class CacheClient:
             BatchError: some keys failed; carries the others' values, the near cache's included.
         """
         wanted = checked_keys(keys, verb)
+        if shared is not None:
+            checked_flag("shared", shared)
         near = self._near_hits(wanted, shared)
         if not near:
             return ask(wanted)

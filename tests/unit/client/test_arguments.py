@@ -71,6 +71,14 @@ WITH_A_FLAG: dict[str, Verb] = {
     "accept_stale": lambda cache, flag: cache.get(KEY, accept_stale=flag),
     "wait_for_near_caches": lambda cache, flag: cache.invalidate(KEY, wait_for_near_caches=flag),
 }
+SHARING: dict[str, Verb] = {
+    "get": lambda cache, flag: cache.get(KEY, shared=flag),
+    "get_many": lambda cache, flag: cache.get_many([KEY], shared=flag),
+    "get_or_load": lambda cache, flag: cache.get_or_load(KEY, load, shared=flag),
+    "get_or_load_many": lambda cache, flag: cache.get_or_load_many([KEY], load_many, shared=flag),
+    "cached": lambda cache, flag: cache.cached(content.Topics, shared=flag),
+    "peek": lambda cache, flag: cache.peek(KEY, shared=flag),
+}
 ASKED: Any = content.Topics(user="asked")
 
 
@@ -111,6 +119,8 @@ def cases() -> list[Any]:
         table += [(name, verb, wrong, "^nothing_ttl is a datetime.timedelta") for wrong in (60, "60")]
     for name, verb in WITH_A_FLAG.items():
         table += [(name, verb, wrong, f"{name} is True or False") for wrong in ("yes", 1, None, "", [])]
+    for name, verb in SHARING.items():
+        table += [(f"{name}, shared", verb, wrong, "^shared is True or False") for wrong in ("yes", 1, 0, "", [])]
     for wrong in ("1", 1.5, -1, 2**63, True):
         table.append(("version", lambda cache, version: cache.set(KEY, 1, version=version), wrong, "version must be"))
     for wrong in (None, 5, "f", [1]):
